@@ -1,0 +1,71 @@
+"""Every error that the kit raises on purpose, each with the exit status of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "ConfigError",
+    "FitError",
+    "FunctorError",
+    "IncompleteError",
+    "InputError",
+    "IntccmsError",
+    "MissingColumnError",
+    "nearest",
+]
+
+
+class IntccmsError(Exception):
+    """Base of all errors of this package; the command line prints its text as one line."""
+
+    exit_status = 1
+
+
+class InputError(IntccmsError):
+    """Something that the user named is wrong: found before anything is written."""
+
+    exit_status = 2
+
+
+class ConfigError(InputError):
+    """A configuration does not validate; the text names the key and the nearest valid one."""
+
+
+class MissingColumnError(InputError):
+    """A branch that the configuration asks for is in no readable file of a dataset."""
+
+
+class FunctorError(IntccmsError):
+    """A user's function failed or gave an answer of the wrong shape."""
+
+
+class FitError(IntccmsError):
+    """A fit or a limit could not be computed; the histograms are kept."""
+
+
+class IncompleteError(IntccmsError):
+    """More input was lost than ``general.max_lost_fraction`` allows; partial results are kept."""
+
+    exit_status = 3
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known name comes closest, for the end of an error message.
+
+    Parameters
+    ----------
+    name
+        What was asked for.
+    known
+        The valid names.
+
+    Returns
+    -------
+    str
+        ``did you mean 'x'?`` where one is close, else ``known: [...]``.
+    """
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known: {names}"
