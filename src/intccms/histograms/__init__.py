@@ -1,0 +1,17 @@
+"""Exact sums of weights, the book of histograms made of them, and its files."""
+
+from __future__ import annotations
+
+from intccms.histograms.book import NOMINAL, Book, Yield, make_book
+from intccms.histograms.exact import ExactSums
+from intccms.histograms.sums import HistogramSums, bin_indices
+
+__all__ = [
+    "NOMINAL",
+    "Book",
+    "ExactSums",
+    "HistogramSums",
+    "Yield",
+    "bin_indices",
+    "make_book",
+]

@@ -1,0 +1,172 @@
+"""The book of normalised histograms, which the exact sums of all datasets become in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import hist
+
+from intccms.errors import InputError, nearest
+from intccms.histograms.sums import HistogramSums, bin_indices
+
+__all__ = ["NOMINAL", "Book", "HistogramSums", "Yield", "bin_indices", "make_book"]
+
+NOMINAL = "nominal"
+
+HistogramKey = tuple[str, str]  # (channel, observable)
+
+
+class Yield(NamedTuple):
+    """Expected or observed events and their statistical error."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Book:
+    """All histograms of a run, normalised: the only thing that fits and plots read.
+
+    A histogram has the axes (observable, ``process``, ``variation``) and `Weight` storage. A
+    variation that a process does not have holds its nominal there; for data all but the nominal is
+    empty. `varied` says what was really evaluated.
+    """
+
+    histograms: dict[HistogramKey, hist.Hist[Any]]
+    varied: dict[str, tuple[str, ...]]  # process -> labels without nominal
+    data_processes: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels, in the order of the configuration."""
+        return tuple(dict.fromkeys(channel for channel, _ in self.histograms))
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """All processes, data included."""
+        return tuple(self.varied)
+
+    @property
+    def mc_processes(self) -> tuple[str, ...]:
+        """Simulated processes."""
+        return tuple(name for name in self.varied if name not in self.data_processes)
+
+    def observables(self, channel: str) -> tuple[str, ...]:
+        """Observables of a channel."""
+        if channel not in self.channels:
+            raise InputError(f"unknown channel {channel!r}; {nearest(channel, self.channels)}")
+        return tuple(name for key, name in self.histograms if key == channel)
+
+    def histogram(self, channel: str, observable: str) -> hist.Hist[Any]:
+        """Histogram of one observable, all processes and variations."""
+        known = self.observables(channel)
+        if observable not in known:
+            raise InputError(
+                f"unknown observable {observable!r} in channel {channel!r};"
+                f" {nearest(observable, known)}"
+            )
+        return self.histograms[channel, observable]
+
+    def variations(self, process: str) -> tuple[str, ...]:
+        """Labels that were evaluated for a process, the nominal first."""
+        if process not in self.varied:
+            raise InputError(f"unknown process {process!r}; {nearest(process, self.varied)}")
+        return (NOMINAL, *self.varied[process])
+
+    def slice(
+        self, channel: str, observable: str, process: str, variation: str = NOMINAL
+    ) -> hist.Hist[Any]:
+        """One process and variation as a histogram with the observable's axis only."""
+        histogram = self.histogram(channel, observable)
+        if variation not in self.variations(process):
+            variation = NOMINAL
+        part = histogram[:, hist.loc(process), hist.loc(variation)]
+        assert isinstance(part, hist.Hist)
+        return part
+
+    def yields(self, channel: str) -> dict[str, Yield]:
+        """Nominal yield of each process: all bins, under- and overflow included.
+
+        Each selected event is in some bin, so this is the last row of the cutflow whichever
+        observable is summed; the first one is.
+        """
+        observable = self.observables(channel)[0]
+        result = {}
+        for process in self.processes:
+            view: Any = self.slice(channel, observable, process).view(flow=True)
+            result[process] = Yield(
+                float(view["value"].sum()), float(view["variance"].sum() ** 0.5)
+            )
+        return result
+
+
+def make_book(
+    sums: Mapping[str, Mapping[HistogramKey, HistogramSums]],
+    scale: Mapping[str, float],
+    process_of: Mapping[str, str],
+    observables: Mapping[HistogramKey, tuple[Iterable[float], str]],
+    data_processes: Iterable[str] = (),
+) -> Book:
+    """Normalise the sums of all datasets and add them into processes.
+
+    Parameters
+    ----------
+    sums
+        Dataset to its histograms; datasets are added in this order.
+    scale
+        Dataset to the factor of its weights, xsec · lumi / sumw, 1 for data.
+    process_of
+        Dataset to process.
+    observables
+        Edges and axis label of each histogram; one that a dataset lacks is empty there.
+    data_processes
+        Processes that are collision data.
+
+    Returns
+    -------
+    Book
+        A variation that one dataset of a process lacks is that dataset's nominal.
+    """
+    data = tuple(data_processes)
+    varied = _varied(sums, process_of, data)
+    axis = list(dict.fromkeys(name for names in varied.values() for name in names))
+    histograms = {}
+    for key, (edges, label) in observables.items():
+        histogram = hist.Hist(
+            hist.axis.Variable(list(edges), name=key[1], label=label),
+            hist.axis.StrCategory(list(varied), name="process", overflow=False),
+            hist.axis.StrCategory([NOMINAL, *axis], name="variation", overflow=False),
+            storage=hist.storage.Weight(),
+        )
+        view: Any = histogram.view(flow=True)
+        for dataset, booked in sums.items():
+            if key not in booked:
+                continue
+            process = process_of[dataset]
+            row = list(varied).index(process)
+            rounded = booked[key].rounded()
+            labels = [NOMINAL] if process in data else [NOMINAL, *axis]
+            for column, variation in enumerate(labels):
+                sumw, sumw2 = rounded.get(variation, rounded[NOMINAL])
+                view["value"][:, row, column] += sumw * scale[dataset]
+                view["variance"][:, row, column] += sumw2 * scale[dataset] ** 2
+        histograms[key] = histogram
+    return Book(histograms, varied, data)
+
+
+def _varied(
+    sums: Mapping[str, Mapping[HistogramKey, HistogramSums]],
+    process_of: Mapping[str, str],
+    data_processes: tuple[str, ...],
+) -> dict[str, tuple[str, ...]]:
+    """All evaluated labels of each process, without nominal, in order of appearance."""
+    labels: dict[str, dict[str, None]] = {}
+    for dataset, booked in sums.items():
+        process = process_of[dataset]
+        found = labels.setdefault(process, {})
+        if process not in data_processes:
+            names = (name for one in booked.values() for name in one.variations)
+            found.update(dict.fromkeys(name for name in names if name != NOMINAL))
+    return {process: tuple(found) for process, found in labels.items()}

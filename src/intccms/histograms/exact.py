@@ -1,0 +1,234 @@
+"""Sums of float64 numbers without rounding, so that no split or order can change a bit.
+
+Chunks, retries, resumes and executors all add up partial results; with these sums they must agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ExactSums"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+STEP_BITS = 20  # distance of two levels: level k holds multiples of 2**(20 k)
+PART_BITS = STEP_BITS - 1  # a part is at most 2**19 units of its level
+SMALLEST_EXPONENT = -1074  # 2**-1074 is the smallest positive float64
+LARGEST_SUM = 2.0**53  # units of a level: up to here float64 counts integers without a gap
+BLOCK = 1 << 15  # rows cut at a time, so that the scratch arrays stay in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class ExactSums:
+    """Exact sums of weights in an array of bins.
+
+    Each weight is cut into parts on fixed grids. Level `k` holds multiples of its unit,
+    ``2**(20 k)``; from the top level down, ``part = rint(rest / unit) * unit`` is taken off the
+    rest until nothing is left. All sums within a level are then sums of integers (times the
+    unit), which float64 does without rounding, so that they are associative and commutative.
+    Only `values` rounds, once.
+
+    Notes
+    -----
+    The top level is one where ``|w| <= 2**19`` units, so its part is at most ``2**19`` units.
+    After it ``|rest| <= unit / 2``, which is ``2**19`` units of the next level: by induction no
+    part at any level exceeds ``2**19`` units. Float64 holds each integer up to ``2**53``, so a bin
+    is exact for at least ``2**53 / 2**19 = 2**34`` (1.7e10) additions. Where a sum could leave that
+    range, `of` and ``+`` raise `OverflowError`; a wrong sum is never returned.
+
+    A level above the top one would get ``rint(rest / unit) = 0`` (the tie ``1/2`` rounds to the
+    even 0), so the cut of a number depends on that number alone, never on its neighbours.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> many = np.array([1e12, 1.0, -1e12, 1e-12])
+    >>> ExactSums.total(many).value
+    1.000000000001
+    >>> ExactSums.total(many[:2]) + ExactSums.total(many[2:]) == ExactSums.total(many[::-1])
+    True
+    """
+
+    size: int  # number of bins
+    levels: dict[int, FloatArray] = field(default_factory=dict)  # level -> (size,), not all zero
+
+    @classmethod
+    def zeros(cls, size: int) -> ExactSums:
+        """Exact sums of nothing in `size` bins."""
+        return cls(size)
+
+    @classmethod
+    def total(cls, values: npt.ArrayLike) -> ExactSums:
+        """Sum of all values in one bin.
+
+        Parameters
+        ----------
+        values : any shape
+            Finite numbers.
+        """
+        return cls._summed(np.asarray(values, dtype=np.float64).ravel(), None, 1)
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike, index: npt.ArrayLike, size: int) -> ExactSums:
+        """Exact sums of `values` in the bins that `index` names.
+
+        Parameters
+        ----------
+        values : any shape
+            Finite numbers.
+        index : same shape
+            Bin of each value, from 0 to ``size - 1``.
+        size
+            Number of bins.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite, or an index lies outside.
+        """
+        numbers = np.asarray(values, dtype=np.float64).ravel()
+        bins = np.asarray(index, dtype=np.intp).ravel()
+        if numbers.shape != bins.shape:
+            raise ValueError(f"{numbers.size} values, but {bins.size} bin indices")
+        if bins.size and (bins.min() < 0 or bins.max() >= size):
+            raise ValueError(f"bin indices must lie in 0 … {size - 1}")
+        return cls._summed(numbers, bins, size)
+
+    @classmethod
+    def _summed(cls, numbers: FloatArray, bins: IntArray | None, size: int) -> ExactSums:
+        if numbers.size > 2**34:
+            raise OverflowError("more than 2**34 values in one call: sum them in pieces")
+        levels: dict[int, FloatArray] = {}
+        for start in range(0, numbers.size, BLOCK):
+            chosen = None if bins is None else bins[start : start + BLOCK]
+            for level, part in _parts(numbers[start : start + BLOCK]):
+                sums = np.zeros(size)
+                if chosen is None:
+                    sums[0] = part.sum()  # pairwise or not: each order is exact
+                else:
+                    sums += np.bincount(chosen, weights=part, minlength=size)
+                if level in levels:
+                    levels[level] += sums
+                else:
+                    levels[level] = sums
+        if not all(np.isfinite(sums).all() for sums in levels.values()):
+            raise OverflowError("a sum is beyond the largest float64")
+        return cls(size, _without_zeros(levels))
+
+    def __add__(self, other: ExactSums) -> ExactSums:
+        """Exact sums of both, bin by bin.
+
+        Raises
+        ------
+        ValueError
+            If the numbers of bins differ.
+        OverflowError
+            If a bin has taken so many values that the next could be rounded.
+        """
+        if not isinstance(other, ExactSums):
+            return NotImplemented
+        if self.size != other.size:
+            raise ValueError(f"cannot add sums of {self.size} and of {other.size} bins")
+        levels = dict(self.levels)
+        for level, sums in other.levels.items():
+            levels[level] = levels[level] + sums if level in levels else sums
+            if np.abs(levels[level]).max(initial=0.0) / _unit(level) > LARGEST_SUM:
+                raise OverflowError("too many values in one bin for exact sums")
+        return ExactSums(self.size, _without_zeros(levels))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same exact sums, not only the same rounded values."""
+        if not isinstance(other, ExactSums):
+            return NotImplemented
+        return (
+            self.size == other.size
+            and self.levels.keys() == other.levels.keys()
+            and all(np.array_equal(sums, other.levels[k]) for k, sums in self.levels.items())
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it holds arrays
+
+    def values(self) -> FloatArray:
+        """All sums, each rounded once to float64; shape (size,)."""
+        result = np.zeros(self.size)
+        if self.levels:
+            stacked = np.stack([self.levels[level] for level in sorted(self.levels)])
+            touched = np.flatnonzero(stacked.any(axis=0))
+            result[touched] = [math.fsum(column) for column in stacked[:, touched].T.tolist()]
+        return result
+
+    @property
+    def value(self) -> float:
+        """The sum of a single bin.
+
+        Raises
+        ------
+        ValueError
+            If there is more than one bin.
+        """
+        return float(self.values().item())
+
+    def placed(self, positions: npt.ArrayLike, size: int) -> ExactSums:
+        """These sums with bin `i` moved to bin ``positions[i]`` of `size`, the others empty."""
+        target = np.asarray(positions, dtype=np.intp)
+        levels = {}
+        for level, sums in self.levels.items():
+            levels[level] = np.zeros(size)
+            levels[level][target] = sums
+        return ExactSums(size, levels)
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Plain arrays that hold everything: ``levels`` (n_levels,), ``sums`` (n_levels, size)."""
+        order = sorted(self.levels)
+        sums = np.zeros((len(order), self.size))
+        for row, level in enumerate(order):
+            sums[row] = self.levels[level]
+        return {"levels": np.array(order, dtype=np.int64), "sums": sums}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> ExactSums:
+        """Read back what `to_arrays` gave."""
+        sums = np.asarray(arrays["sums"], dtype=np.float64)
+        order = np.asarray(arrays["levels"], dtype=np.int64).tolist()
+        return cls(sums.shape[1], {level: sums[row].copy() for row, level in enumerate(order)})
+
+
+def _unit(level: int) -> float:
+    # the lowest grid would lie below the smallest float64: that one stands in, all is on its grid
+    return math.ldexp(1.0, max(STEP_BITS * level, SMALLEST_EXPONENT))
+
+
+def _level_of(largest: float) -> int:
+    """Lowest level at which `largest` is at most ``2**19`` units."""
+    fraction, exponent = math.frexp(largest)  # fraction in [1/2, 1)
+    power = exponent - 1 if fraction == 0.5 else exponent
+    return -((PART_BITS - power) // STEP_BITS)
+
+
+def _parts(numbers: FloatArray) -> Iterator[tuple[int, FloatArray]]:
+    """Parts of one block, level by level from the top; levels without a part are left out."""
+    rest = numbers.copy()
+    part = np.empty_like(rest)
+    while True:
+        largest = float(np.abs(rest, out=part).max())
+        if not math.isfinite(largest):
+            raise ValueError("weights and values to be summed must be finite")
+        if largest == 0.0:
+            return
+        level = _level_of(largest)
+        unit = _unit(level)
+        np.divide(rest, unit, out=part)
+        np.rint(part, out=part)
+        np.multiply(part, unit, out=part)
+        np.subtract(rest, part, out=rest)
+        yield level, part
+
+
+def _without_zeros(levels: dict[int, FloatArray]) -> dict[int, FloatArray]:
+    return {level: levels[level] for level in sorted(levels) if levels[level].any()}
