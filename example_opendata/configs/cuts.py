@@ -1,0 +1,109 @@
+"""Good objects and events: those of the CMS open-data workshop of 2024, and a control region.
+
+https://cms-opendata-workshop.github.io/workshop2024-lesson-event-selection
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import awkward as ak
+from coffea.analysis_tools import PackedSelection
+from coffea.lumi_tools import LumiMask
+
+__all__ = [
+    "baseline",
+    "control_selection",
+    "good_fatjets",
+    "good_jets",
+    "good_muons",
+    "lumi_mask",
+    "skim_selection",
+    "workshop_selection",
+]
+
+
+def skim_selection(trigger: ak.Array, met_pt: ak.Array) -> PackedSelection:
+    """Events that fired the muon trigger and have missing transverse momentum above 50 GeV."""
+    selection = PackedSelection()
+    selection.add("trigger", trigger)
+    selection.add("met_cut", met_pt > 50)
+    selection.add("skim", selection.all("trigger", "met_cut"))
+    return selection
+
+
+def lumi_mask(run: ak.Array, luminosity_block: ak.Array, *, lumifile: str) -> ak.Array:
+    """Events in certified luminosity sections.
+
+    Parameters
+    ----------
+    run, luminosity_block : shape (n_events,)
+        Where an event was recorded.
+    lumifile
+        Path of the golden JSON: ``{run: [[first, last], ...]}``.
+    """
+    return _golden_json(lumifile, Path(lumifile).stat().st_mtime_ns)(run, luminosity_block)
+
+
+@lru_cache(maxsize=4)
+def _golden_json(lumifile: str, modified_ns: int) -> LumiMask:  # noqa: ARG001
+    """Read a golden JSON once per worker, and again when the file changes."""
+    return LumiMask(lumifile)
+
+
+def good_muons(
+    pt: ak.Array, eta: ak.Array, is_tight: ak.Array, mini_isolation: ak.Array
+) -> ak.Array:
+    """Tight muons above the trigger's plateau, at least medium mini-isolation."""
+    return (pt > 55) & (abs(eta) < 2.4) & is_tight & (mini_isolation > 1)
+
+
+def good_jets(jet_id: ak.Array, btag_deepcsv: ak.Array) -> ak.Array:
+    """Jets that pass the tight identification with lepton veto and look like a b jet."""
+    return (jet_id >= 4) & (btag_deepcsv > 0.5)
+
+
+def good_fatjets(pt: ak.Array, top_vs_qcd: ak.Array) -> ak.Array:
+    """Large-radius jets, in the range where they hold a whole top quark decay, top-tagged."""
+    return (pt > 500) & (top_vs_qcd > 0.5)
+
+
+def baseline(muon_pt: ak.Array, jet_id: ak.Array) -> PackedSelection:
+    """Exactly one good muon and at least two good jets; any column serves to count."""
+    selection = PackedSelection()
+    selection.add("exactly_1mu", ak.num(muon_pt, axis=1) == 1)
+    selection.add("atleast_2jet", ak.num(jet_id, axis=1) >= 2)
+    selection.add("baseline", selection.all("exactly_1mu", "atleast_2jet"))
+    return selection
+
+
+def workshop_selection(
+    muon_pt: ak.Array, jet_id: ak.Array, fatjet_pt: ak.Array, met_pt: ak.Array
+) -> PackedSelection:
+    """Signal region: a boosted leptonic top quark and exactly one top-tagged jet."""
+    return _selection(muon_pt, jet_id, fatjet_pt, met_pt, n_fatjets=1)
+
+
+def control_selection(
+    muon_pt: ak.Array, jet_id: ak.Array, fatjet_pt: ak.Array, met_pt: ak.Array
+) -> PackedSelection:
+    """Control region: as the signal region, but without top-tagged jet."""
+    return _selection(muon_pt, jet_id, fatjet_pt, met_pt, n_fatjets=0)
+
+
+def _selection(
+    muon_pt: ak.Array, jet_id: ak.Array, fatjet_pt: ak.Array, met_pt: ak.Array, *, n_fatjets: int
+) -> PackedSelection:
+    cuts = {
+        "exactly_1mu": ak.num(muon_pt, axis=1) == 1,
+        "atleast_1b": ak.num(jet_id, axis=1) >= 1,  # good jets are b-tagged
+        "met_cut": met_pt > 50,
+        "muon_ht": ak.any(muon_pt + met_pt > 150, axis=1),
+        f"exactly_{n_fatjets}fatjet": ak.num(fatjet_pt, axis=1) == n_fatjets,
+    }
+    selection = PackedSelection()
+    for name, passed in cuts.items():
+        selection.add(name, passed)
+    selection.add("selected", selection.all(*cuts))
+    return selection
