@@ -1,0 +1,8 @@
+"""Which files: from the directories that a configuration names to the names of the files."""
+
+from __future__ import annotations
+
+from intccms.datasets.fileset import DatasetFiles, Fileset, file_format
+from intccms.datasets.manager import DatasetManager
+
+__all__ = ["DatasetFiles", "DatasetManager", "Fileset", "file_format"]

@@ -1,0 +1,208 @@
+"""What an event file holds: entries, identity and the sums of weights of its ``Runs`` tree.
+
+Opens files, local or remote; one that cannot be opened is an answer too, never an exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import pyarrow.parquet
+import uproot
+
+from intccms.datasets.fileset import DatasetFiles, file_format
+
+__all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec"]
+
+_TREES = ("TTree", "TNtuple", "TNtupleD", "TChain", "ROOT::RNTuple")
+_PARQUET_TAIL = 8  # bytes: length of the footer (4, little endian), then "PAR1"
+
+
+@dataclass(frozen=True, slots=True)
+class FileQuery:
+    """One file to be opened."""
+
+    dataset: str
+    lfn: str
+    pfns: tuple[str, ...]  # where to try, in this order
+    tree_name: str
+    rounds: int = 2  # through all remote places, before the file is given up
+    pause_s: float = 1.0  # between two rounds
+
+
+@dataclass(frozen=True, slots=True)
+class FileCount:
+    """What is known of a file that could be opened."""
+
+    dataset: str
+    lfn: str
+    pfn: str  # where it was opened
+    uuid: str
+    n_events: int
+    runs_sumw: float | None = None  # None without Runs tree, or without weights in it
+    runs_count: int | None = None  # generated events
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailure:
+    """A file that could not be opened, and why."""
+
+    dataset: str
+    lfn: str
+    error_type: str
+    error: str  # one line
+    trees: tuple[str, ...] | None = None  # what it holds, if it opens but lacks the tree
+
+
+class _NoSuchTree(Exception):
+    """The file is readable, but does not hold the tree."""
+
+    def __init__(self, text: str, trees: tuple[str, ...]) -> None:
+        super().__init__(text)
+        self.trees = trees
+
+
+def count(query: FileQuery) -> FileCount | FileFailure:
+    """Open a file and say what it holds.
+
+    Parameters
+    ----------
+    query
+        The file. Its places are tried in order; the remote ones once more after a pause, as
+        a server may be busy.
+
+    Returns
+    -------
+    FileCount or FileFailure
+        What it holds, or for each place the reason why it could not be read there.
+    """
+    reasons: dict[str, Exception] = {}
+    for pfn in _attempts(query):
+        try:
+            return _count_at(pfn, query)
+        except Exception as error:  # noqa: BLE001  a file can fail in any way; none may be lost
+            reasons[pfn] = error
+    last = next(reversed(reasons.values()))
+    return FileFailure(
+        dataset=query.dataset,
+        lfn=query.lfn,
+        error_type="NoSuchTree" if isinstance(last, _NoSuchTree) else type(last).__name__,
+        error="; ".join(_one_line(pfn, reason) for pfn, reason in reasons.items()),
+        trees=last.trees if isinstance(last, _NoSuchTree) else None,
+    )
+
+
+def _attempts(query: FileQuery) -> Iterator[str]:
+    """Yield every place, in the order to try."""
+    yield from query.pfns
+    remote = [pfn for pfn in query.pfns if "://" in pfn]
+    for _ in range(query.rounds - 1 if remote else 0):
+        time.sleep(query.pause_s)
+        yield from remote
+
+
+def _one_line(pfn: str, error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if pfn in text else f"{text} ({pfn})"
+
+
+def _count_at(pfn: str, query: FileQuery) -> FileCount:
+    if file_format(pfn) == "parquet":
+        return _count_parquet(pfn, query)
+    # As a dict: a plain name is split at a colon. No caches: trees with 1600 branches are large.
+    with uproot.open({pfn: None}, object_cache=None, array_cache=None) as file:
+        classes = file.classnames(cycle=False)
+        _check_tree(classes, query.tree_name)
+        runs_sumw, runs_count = _runs_sums(file) if classes.get("Runs") in _TREES else (None, None)
+        return FileCount(
+            dataset=query.dataset,
+            lfn=query.lfn,
+            pfn=pfn,
+            uuid=str(file.file.uuid),
+            n_events=int(file[query.tree_name].num_entries),
+            runs_sumw=runs_sumw,
+            runs_count=runs_count,
+        )
+
+
+def _check_tree(classes: dict[str, str], tree_name: str) -> None:
+    """Raise if a file with these keys (name: class) does not hold the tree."""
+    trees = tuple(name for name, kind in classes.items() if kind in _TREES)
+    if tree_name not in classes:
+        raise _NoSuchTree(f"no tree {tree_name!r}, the trees there: {list(trees)}", trees)
+    if tree_name not in trees:
+        kind = classes[tree_name]
+        raise _NoSuchTree(f"{tree_name!r} is no tree but a {kind}", trees)
+
+
+def _runs_sums(file: Any) -> tuple[float | None, int | None]:
+    """Sum the weights and numbers of generated events over the runs of a file."""
+    runs = file["Runs"]
+    if runs.num_entries == 0:
+        return None, None
+    columns = set(runs.keys())
+
+    def total(name: str) -> Any:
+        for column in (name, f"{name}_"):  # NanoAOD before v6 has the underscore
+            if column in columns:
+                return runs[column].array(library="np").sum().item()
+        return None
+
+    return total("genEventSumw"), total("genEventCount")
+
+
+def _count_parquet(pfn: str, query: FileQuery) -> FileCount:
+    """Read the footer; a parquet file has no uuid, the digest of footer and size stands in."""
+    with fsspec.open(pfn, "rb") as file:
+        metadata = pyarrow.parquet.ParquetFile(file).metadata
+        size_bytes = file.seek(0, 2)
+        file.seek(size_bytes - _PARQUET_TAIL)
+        n_footer = int.from_bytes(file.read(4), "little") + _PARQUET_TAIL
+        file.seek(size_bytes - n_footer)
+        digest = hashlib.sha256(file.read(n_footer) + str(size_bytes).encode())
+    return FileCount(
+        dataset=query.dataset,
+        lfn=query.lfn,
+        pfn=pfn,
+        uuid=digest.hexdigest(),
+        n_events=metadata.num_rows,
+    )
+
+
+def dataset_spec(
+    files: DatasetFiles,
+    counts: Iterable[FileCount],
+    failures: Iterable[FileFailure],
+    steps: dict[tuple[str, str], list[tuple[int, int]]],
+) -> dict[str, Any]:
+    """Describe a dataset as coffea's ``DatasetSpec``, ready for JSON.
+
+    Parameters
+    ----------
+    files
+        The dataset.
+    counts, failures
+        Its files; the keys are the places where they can be opened.
+    steps
+        Entry ranges by dataset and LFN.
+    """
+    specs: dict[str, dict[str, Any]] = {
+        files.pfns(failure.lfn)[0]: {"lfn": failure.lfn} for failure in failures
+    }
+    for file in counts:
+        specs[file.pfn] = {
+            "lfn": file.lfn,
+            "num_entries": file.n_events,
+            "uuid": file.uuid,
+            "steps": steps.get((file.dataset, file.lfn), [(0, 0)]),
+        }
+    for pfn, spec in specs.items():
+        spec["format"] = file_format(pfn)
+        spec["object_path"] = files.tree_name if spec["format"] == "root" else None
+    about = {"process": files.process, "year": files.year, "is_data": files.is_data}
+    return {"files": specs, "metadata": about | {"xsec_pb": files.xsec_pb}}

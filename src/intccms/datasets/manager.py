@@ -1,0 +1,175 @@
+"""From the datasets of a configuration to the names of their files; reads listings, opens no file.
+
+Touches the disk: it reads directories and listing files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from intccms.datasets.fileset import DatasetFiles, Fileset, file_format
+from intccms.errors import InputError, nearest
+from intccms.schema import Config, Dataset, Datasets, General
+
+__all__ = ["DatasetManager"]
+
+log = logging.getLogger(__name__)
+
+
+class DatasetManager:
+    """Finds the files of the configured datasets.
+
+    Parameters
+    ----------
+    datasets
+        The ``datasets`` block of a configuration, or a whole configuration.
+    general
+        The ``general`` block: where relative directories begin, which processes are asked
+        for, the weight branch. Without it they begin in the working directory.
+    """
+
+    def __init__(self, datasets: Datasets | Config, general: General | None = None) -> None:
+        if isinstance(datasets, Config):
+            datasets, general = datasets.datasets, general or datasets.general
+        self._datasets = datasets
+        self._general = general
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Names of the configured processes."""
+        return tuple(dataset.name for dataset in self._datasets.datasets)
+
+    def get_redirector(self, process: str) -> str | tuple[str, ...] | None:
+        """Give what is put before the ``/store/`` names of a process.
+
+        Parameters
+        ----------
+        process
+            Name of a configured process.
+
+        Returns
+        -------
+        str, tuple of str or None
+            The prefix, several in the order in which they are tried, or None.
+
+        Raises
+        ------
+        InputError
+            If there is no such process.
+        """
+        redirectors = self._configured(process).redirector
+        return redirectors[0] if len(redirectors) == 1 else (redirectors or None)
+
+    def fileset(self, processes: Sequence[str] | None = None) -> Fileset:
+        """Read the listings and directories.
+
+        Parameters
+        ----------
+        processes
+            Names of the processes wanted; None: those of ``general.processes``, else all.
+
+        Raises
+        ------
+        InputError
+            If a process is unknown, a directory or listing is missing, or a dataset has no file.
+        """
+        if processes is None and self._general is not None:
+            processes = self._general.processes
+        wanted = {dataset.name for dataset in self._datasets.datasets}
+        if processes is not None:
+            wanted = {self._configured(process).name for process in processes}
+        if not wanted:
+            raise InputError("no process is selected; see general.processes and datasets")
+        return Fileset(
+            tuple(
+                files
+                for dataset in self._datasets.datasets
+                if dataset.name in wanted
+                for files in self._dataset_files(dataset)
+            )
+        )
+
+    def _configured(self, process: str) -> Dataset:
+        for dataset in self._datasets.datasets:
+            if dataset.name == process:
+                return dataset
+        hint = nearest(process, self.processes)
+        raise InputError(f"unknown process {process!r}; {hint}; see datasets in the config")
+
+    def _dataset_files(self, dataset: Dataset) -> Iterator[DatasetFiles]:
+        """Make one `DatasetFiles` per directory."""
+        parts = zip(
+            dataset.keys(), dataset.directories, dataset.cross_sections, dataset.years, strict=True
+        )
+        for key, directory, xsec_pb, year in parts:
+            names = self._names(key, directory, dataset.file_pattern)
+            yield DatasetFiles(
+                dataset=key,
+                process=dataset.name,
+                year=year,
+                is_data=dataset.is_data,
+                xsec_pb=xsec_pb,
+                lfns=names[: self._datasets.max_files],
+                redirectors=dataset.redirector,
+                tree_name=dataset.tree_name,
+                weight_branch=self._weight_branch(dataset),
+            )
+
+    def _weight_branch(self, dataset: Dataset) -> str | None:
+        if dataset.is_data:
+            return None
+        general = self._general.weight_branch if self._general is not None else None
+        return dataset.weight_branch or general
+
+    def _names(self, key: str, directory: str, pattern: str) -> tuple[str, ...]:
+        """List all files of a dataset, in the order of the listings, each once."""
+        path = self._directory(key, directory)
+        try:
+            matches = sorted(match for match in path.glob(pattern) if match.is_file())
+        except (NotImplementedError, ValueError) as error:
+            raise InputError(f"dataset {key!r}: file_pattern {pattern!r}: {error}") from error
+        if not matches:
+            raise InputError(f"dataset {key!r}: no file {pattern!r} in {path}")
+        names: dict[str, None] = {}
+        for match in matches:
+            found = _listed(key, match) if match.suffix == ".txt" else [str(match)]
+            for name in found:
+                if name in names:
+                    log.warning("dataset %r: %s is listed twice, it is read once", key, name)
+                names[name] = None
+        if not names:
+            raise InputError(f"dataset {key!r}: the listings {pattern!r} in {path} name no file")
+        if len({file_format(name) for name in names}) > 1:
+            raise InputError(f"dataset {key!r} mixes ROOT and parquet files; make it two datasets")
+        return tuple(names)
+
+    def _directory(self, key: str, directory: str) -> Path:
+        path = Path(directory)
+        if self._general is not None:
+            path = self._general.input_path(directory)
+        path = path.absolute()  # workers may have another working directory
+        if path.is_dir():
+            return path
+        what = "is not a directory" if path.exists() else "does not exist"
+        where = "" if path == Path(directory) else f": {path} (relative to general.base_dir)"
+        raise InputError(f"dataset {key!r}: directory {directory!r} {what}{where}")
+
+
+def _listed(key: str, listing: Path) -> list[str]:
+    """Read the names in a listing; a relative path is meant beside the listing."""
+    try:
+        lines = listing.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"dataset {key!r}: cannot read listing {listing}: {reason}") from error
+    names = [line.strip() for line in lines]
+    names = [name for name in names if name and not name.startswith("#")]
+    if not names:
+        log.warning("dataset %r: listing %s names no file", key, listing)
+    return [name if _is_complete(name) else str(listing.parent / name) for name in names]
+
+
+def _is_complete(name: str) -> bool:
+    return "://" in name or Path(name).is_absolute()

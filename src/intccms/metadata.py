@@ -1,0 +1,300 @@
+"""From files to work items: every input file is opened once, then cut into entry ranges.
+
+The files are opened by the executor that is handed in; `save` and `load` touch ``metadata/``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from coffea.processor.executor import WorkItem
+
+from intccms.datasets import DatasetFiles, Fileset
+from intccms.datasets.contents import FileCount, FileFailure, FileQuery, count, dataset_spec
+from intccms.errors import InputError
+from intccms.utils.output import write_json
+
+__all__ = ["FileCount", "FileFailure", "Metadata", "collect", "load", "save"]
+
+log = logging.getLogger(__name__)
+
+_ADVICE = "run once with general.run_metadata_generation=True"
+
+
+class Mapper(Protocol):
+    """What `collect` needs of an executor."""
+
+    def map(
+        self, function: Callable[[Any], Any], items: Iterable[Any], /
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield (item, result), in any order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """All input files, opened or not, and the plan of work."""
+
+    fileset: Fileset
+    files: tuple[FileCount, ...]
+    failures: tuple[FileFailure, ...]
+    work_items: tuple[WorkItem, ...]  # filename is the LFN, usermeta {"file_index": i}
+
+    def files_of(self, dataset: str) -> tuple[FileCount, ...]:
+        """Give the opened files of a dataset."""
+        return tuple(file for file in self.files if file.dataset == dataset)
+
+    def failures_of(self, dataset: str) -> tuple[FileFailure, ...]:
+        """Give the files of a dataset that could not be opened."""
+        return tuple(file for file in self.failures if file.dataset == dataset)
+
+    def n_events(self, dataset: str) -> int:
+        """Count the events of a dataset in the files that were opened."""
+        return sum(file.n_events for file in self.files_of(dataset))
+
+
+def collect(
+    fileset: Fileset,
+    executor: Mapper,
+    *,
+    chunk_size: int,
+    on_file: Callable[[FileCount | FileFailure], None] | None = None,
+) -> Metadata:
+    """Open every file of a fileset and plan the work.
+
+    Parameters
+    ----------
+    fileset
+        What `DatasetManager` found.
+    executor
+        Opens the files: an object whose ``map(function, items)`` yields (item, result).
+    chunk_size
+        Wanted number of events per work item.
+    on_file
+        Called for each file as soon as it is known, for a progress display.
+
+    Raises
+    ------
+    InputError
+        If no file of a dataset can be read, or every readable one lacks the tree.
+    """
+    queries = [
+        FileQuery(files.dataset, lfn, files.pfns(lfn), files.tree_name)
+        for files in fileset
+        for lfn in files.lfns
+    ]
+    answers: dict[tuple[str, str], FileCount | FileFailure] = {}
+    for _, answer in executor.map(count, queries):
+        answers[answer.dataset, answer.lfn] = answer
+        if on_file is not None:
+            on_file(answer)
+    return _assembled(fileset, answers, chunk_size)
+
+
+def _assembled(
+    fileset: Fileset,
+    answers: dict[tuple[str, str], FileCount | FileFailure],
+    chunk_size: int | None,
+) -> Metadata:
+    """Bring the answers into the order of the fileset, check them, cut the work if asked to."""
+    ordered = [
+        answers.get((files.dataset, lfn))
+        or FileFailure(files.dataset, lfn, "NoAnswer", "the executor returned nothing for it")
+        for files in fileset
+        for lfn in files.lfns
+    ]
+    counts = tuple(answer for answer in ordered if isinstance(answer, FileCount))
+    failures = tuple(answer for answer in ordered if isinstance(answer, FileFailure))
+    for files in fileset:
+        if not any(file.dataset == files.dataset for file in counts):
+            reasons = [failure for failure in failures if failure.dataset == files.dataset]
+            raise InputError(_nothing_readable(files, reasons))
+    _warn_of_twins(counts)
+    items = _work_items(fileset, counts, chunk_size) if chunk_size is not None else ()
+    return Metadata(fileset, counts, failures, tuple(items))
+
+
+def _nothing_readable(files: DatasetFiles, failures: list[FileFailure]) -> str:
+    """Say why a dataset has no file to read."""
+    head = f"dataset {files.dataset!r}"
+    lacking = [failure for failure in failures if failure.trees is not None]
+    if not lacking:
+        first = f"{failures[0].error_type}: {failures[0].error}"
+        return f"{head}: none of its {len(failures)} files can be read; first reason: {first}"
+    trees = sorted({tree for failure in lacking for tree in failure.trees or ()})
+    return (
+        f"{head}: every readable file lacks the tree {files.tree_name!r}; trees there: {trees}; "
+        f"see tree_name in the config; first: {lacking[0].error}"
+    )
+
+
+def _warn_of_twins(counts: Iterable[FileCount]) -> None:
+    """Name files that are copies of one another: their events would count twice."""
+    seen: dict[str, FileCount] = {}
+    for file in counts:
+        first = seen.setdefault(file.uuid, file)
+        if first is not file:
+            names = f"{first.lfn} ({first.dataset}) and {file.lfn} ({file.dataset})"
+            log.warning("the same file twice, its events count twice: %s", names)
+
+
+def _work_items(
+    fileset: Fileset, counts: Iterable[FileCount], chunk_size: int
+) -> Iterator[WorkItem]:
+    index = _file_indices(fileset)
+    trees = {files.dataset: files.tree_name for files in fileset}
+    for file in counts:
+        for start, stop in _ranges(file.n_events, chunk_size):
+            yield WorkItem(
+                dataset=file.dataset,
+                filename=file.lfn,
+                treename=trees[file.dataset],
+                entrystart=start,
+                entrystop=stop,
+                fileuuid=file.uuid,
+                usermeta={"file_index": index[file.dataset, file.lfn]},
+            )
+
+
+def _file_indices(fileset: Fileset) -> dict[tuple[str, str], int]:
+    return {(files.dataset, lfn): i for files in fileset for i, lfn in enumerate(files.lfns)}
+
+
+def _ranges(n_events: int, chunk_size: int) -> Iterator[tuple[int, int]]:
+    """Cut entries into ranges of about `chunk_size`, as coffea does."""
+    if n_events == 0:
+        return
+    step = math.ceil(n_events / max(round(n_events / chunk_size), 1))
+    for start in range(0, n_events, step):
+        yield start, min(start + step, n_events)
+
+
+def save(metadata: Metadata, directory: str | Path) -> None:
+    """Write ``fileset.json``, ``workitems.json`` and ``nanoaods.json``.
+
+    Parameters
+    ----------
+    metadata
+        What `collect` found.
+    directory
+        ``general.metadata_dir``. ``fileset.json`` loads as coffea's ``DataGroupSpec``.
+    """
+    directory = Path(directory)
+    steps: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for item in metadata.work_items:
+        entries = (item.entrystart, item.entrystop)
+        steps.setdefault((item.dataset, item.filename), []).append(entries)
+    groups, nanoaods = {}, {}
+    for files in metadata.fileset:
+        counts = metadata.files_of(files.dataset)
+        failures = metadata.failures_of(files.dataset)
+        groups[files.dataset] = dataset_spec(files, counts, failures, steps)
+        nanoaods[files.dataset] = {
+            "tree_name": files.tree_name,
+            "nevts_total": metadata.n_events(files.dataset),
+            "files": [_without_dataset(file, nevts=file.n_events) for file in counts],
+            "failures": [_without_dataset(failure) for failure in failures],
+        }
+    write_json(directory / "fileset.json", groups)
+    write_json(directory / "workitems.json", [asdict(item) for item in metadata.work_items])
+    write_json(directory / "nanoaods.json", nanoaods)  # last: `load` begins with it
+
+
+def _without_dataset(answer: FileCount | FileFailure, **more: Any) -> dict[str, Any]:
+    left_out = {"dataset", "n_events"}
+    return {name: value for name, value in asdict(answer).items() if name not in left_out} | more
+
+
+def load(directory: str | Path, fileset: Fileset, *, chunk_size: int | None = None) -> Metadata:
+    """Read what `save` wrote, as far as it belongs to a fileset.
+
+    Parameters
+    ----------
+    directory
+        ``general.metadata_dir``.
+    fileset
+        The files that the configuration asks for now; saved files beyond them are left out.
+        Redirectors may have changed since.
+    chunk_size
+        Wanted number of events per work item; None: the work items as they were saved.
+
+    Raises
+    ------
+    InputError
+        If there is no such metadata, or a listed file or its tree is not in it.
+    """
+    path = Path(directory) / "nanoaods.json"
+    saved = _read(path)
+    answers: dict[tuple[str, str], FileCount | FileFailure] = {}
+    for files in fileset:
+        answers.update(_saved_answers(files, saved, path))
+    metadata = _assembled(fileset, answers, chunk_size)
+    if chunk_size is not None:
+        return metadata
+    return replace(metadata, work_items=_saved_items(metadata, path.with_name("workitems.json")))
+
+
+def _saved_answers(
+    files: DatasetFiles, saved: Any, path: Path
+) -> dict[tuple[str, str], FileCount | FileFailure]:
+    """Find what was saved of each file of a dataset."""
+    known: dict[str, FileCount | FileFailure] = {}
+    try:
+        block = saved.get(files.dataset, {"files": [], "failures": [], "tree_name": None})
+        for fields in block["failures"]:
+            trees = None if fields["trees"] is None else tuple(fields["trees"])
+            known[fields["lfn"]] = FileFailure(files.dataset, **{**fields, "trees": trees})
+        for fields in block["files"]:
+            n_events = fields.pop("nevts")
+            known[fields["lfn"]] = FileCount(files.dataset, n_events=n_events, **fields)
+        tree_name = block["tree_name"]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _unlike_written(path, error) from error
+    missing = [lfn for lfn in files.lfns if lfn not in known]
+    if missing:
+        what = f"{len(missing)} of {len(files.lfns)} files of dataset {files.dataset!r}"
+        raise InputError(f"{path} lacks {what}, the first is {missing[0]}; {_ADVICE}")
+    if tree_name != files.tree_name:
+        what = f"tree {tree_name!r} of dataset {files.dataset!r}, not {files.tree_name!r}"
+        raise InputError(f"{path} describes {what}; {_ADVICE}")
+    return {(files.dataset, lfn): known[lfn] for lfn in files.lfns}
+
+
+def _saved_items(metadata: Metadata, path: Path) -> tuple[WorkItem, ...]:
+    """Read the saved work items of the files in `metadata`, in the order of these."""
+    planned: dict[tuple[str, str], list[WorkItem]] = {}
+    try:
+        for fields in _read(path):
+            item = WorkItem(**fields)
+            planned.setdefault((item.dataset, item.filename), []).append(item)
+    except TypeError as error:
+        raise _unlike_written(path, error) from error
+    for file in metadata.files:
+        n_planned = sum(len(item) for item in planned.get((file.dataset, file.lfn), ()))
+        if n_planned != file.n_events:
+            what = f"{n_planned} of the {file.n_events} events of {file.lfn}"
+            raise InputError(f"{path} plans {what}; {_ADVICE}")
+    index = _file_indices(metadata.fileset)  # the listing may have grown since
+    return tuple(
+        replace(item, usermeta={"file_index": index[file.dataset, file.lfn]})
+        for file in metadata.files
+        for item in planned.get((file.dataset, file.lfn), ())
+    )
+
+
+def _unlike_written(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not as it was written ({error!r}); {_ADVICE}")
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"cannot read the saved metadata: {reason}: {path}; {_ADVICE}") from error

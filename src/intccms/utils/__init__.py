@@ -1,0 +1,1 @@
+"""Where things are written; see :mod:`intccms.utils.output`."""
