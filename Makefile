@@ -61,7 +61,7 @@ check: $(READY)
 	$(BIN)python -m ruff check .
 	$(BIN)python -m ruff format --check .
 	$(BIN)python -m mypy
-	$(BIN)python -m pytest -q -p no:doctest tests/test_layers.py tests/test_public_names.py \
+	$(BIN)python -m pytest -q tests/test_layers.py tests/test_public_names.py \
 	    tests/test_house.py tests/test_pixi.py
 
 test-locked: .venv-locked/.installed

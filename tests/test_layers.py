@@ -1,0 +1,172 @@
+"""Imports go down the floors of the house, never up and never sideways."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "intccms"
+
+FLOORS = {
+    "cli": 11,
+    "notebook": 11,
+    "pipeline": 10,
+    "dashboards": 9,
+    "widgets": 9,
+    "preflight": 9,
+    "plots": 8,
+    "statistics": 7,
+    "mva": 7,
+    "analysis": 6,
+    "metrics": 5,
+    "metadata": 4,
+    "execution": 3,
+    "skimming": 3,
+    "histograms": 3,
+    "datasets": 2,
+    "facility": 2,
+    "schema": 1,
+    "receipts": 1,
+    "utils": 1,
+    "errors": 0,
+}
+# What stands beside the floors.
+SAMPLE_MAY_IMPORT = {"errors", "schema", "datasets", "utils"}  # and only cli imports sample
+ENTRY_POINTS = {"__main__": {"cli"}, "__init__": {"errors"}}
+# No computing package may need a display, a browser or a notebook.
+SHOWS = {"matplotlib", "mplhep", "bokeh", "ipywidgets", "IPython", "jupyter_bokeh"}
+MAY_SHOW = {"plots", "dashboards", "widgets", "notebook", "cli", "pipeline", "sample"}
+STANDALONE_PLOTS = "metrics/inspector/plots.py"  # matplotlib and nothing of ours
+
+
+def source_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path, package: Path = PACKAGE) -> str:
+    """Package or module directly under `intccms` that a file belongs to."""
+    first = path.relative_to(package).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_names(source: str) -> list[tuple[int, str]]:
+    """Line and full name of everything imported, wherever in the file; relative ones with dots."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            if module == "intccms":  # from intccms import errors
+                found += [(node.lineno, f"intccms.{alias.name}") for alias in node.names]
+            else:
+                found.append((node.lineno, module))
+    return found
+
+
+def wrong_arrow(importer: str, imported: str) -> str | None:
+    """Say why one room must not import another, or None."""
+    reason = None
+    if importer == imported:
+        pass
+    elif importer in ENTRY_POINTS:
+        if imported not in ENTRY_POINTS[importer]:
+            reason = "an entry point stays thin"
+    elif importer == "sample":
+        if imported not in SAMPLE_MAY_IMPORT:
+            reason = "sample imports schema, datasets, utils"
+    elif imported == "sample":
+        if importer != "cli":
+            reason = "only cli imports sample"
+    elif imported not in FLOORS:
+        reason = f"{imported!r} has no floor"
+    elif FLOORS[imported] >= FLOORS[importer]:
+        reason = f"floor {FLOORS[importer]} must not import floor {FLOORS[imported]}"
+    return reason
+
+
+def faults_of(path: Path, package: Path = PACKAGE) -> list[str]:
+    """Every forbidden import of one file."""
+    importer = room_of(path, package)
+    where = path.relative_to(package).as_posix()
+    faults = []
+    for line, name in imported_names(path.read_text()):
+        parts = name.split(".")
+        reason = None
+        if name.startswith("."):
+            reason = "imports are written in full"
+        elif where == STANDALONE_PLOTS and parts[0] == "intccms":
+            reason = "the inspector's plots import nothing of ours"
+        elif parts[0] == "intccms" and len(parts) > 1:
+            reason = wrong_arrow(importer, parts[1])
+        elif parts[0].startswith("example_") or parts[0] == "tests":
+            reason = "the library knows no example and no test"
+        elif parts[0] in SHOWS and importer not in MAY_SHOW and where != STANDALONE_PLOTS:
+            reason = "what computes does not draw"
+        if reason:
+            faults.append(f"{where}:{line} imports {name}: {reason}")
+    return faults
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room_of(path) for path in source_files()}
+    assert rooms <= set(FLOORS) | {"sample"} | set(ENTRY_POINTS)
+
+
+def test_imports_only_go_down() -> None:
+    faults = [fault for path in source_files() for fault in faults_of(path)]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("where", "source", "reason"),
+    [
+        ("schema/base.py", "from intccms.analysis import runner", "floor 1"),
+        ("histograms/book.py", "def f():\n    import intccms.skimming.columns", "floor 3"),
+        ("execution/retry.py", "from intccms import histograms", "floor 3"),
+        ("pipeline.py", "from intccms.sample import write_sample", "only cli"),
+        ("sample/events.py", "from intccms.analysis.objects import mask", "sample imports"),
+        ("datasets/manager.py", "from .fileset import Fileset", "in full"),
+        ("metadata.py", "from intccms.newroom import x", "no floor"),
+        ("analysis/batch.py", "import matplotlib.pyplot as plt", "does not draw"),
+        ("analysis/batch.py", "import example_opendata", "no example"),
+        ("metrics/inspector/plots.py", "from intccms.metrics import report", "nothing of ours"),
+        ("__init__.py", "from intccms.analysis import runner", "entry point"),
+    ],
+)
+def test_a_wrong_arrow_is_found(tmp_path: Path, where: str, source: str, reason: str) -> None:
+    path = tmp_path / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source)
+    faults = faults_of(path, tmp_path)
+    assert len(faults) == 1
+    assert reason in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("where", "source"),
+    [
+        ("analysis/runner.py", "from intccms.metadata import collect"),
+        ("schema/physics.py", "from intccms.schema.base import Model"),
+        ("cli.py", "from intccms.sample import write_sample"),
+        ("metrics/inspector/plots.py", "import matplotlib.pyplot as plt"),
+        ("metrics/report.py", "import numpy as np\nfrom intccms.errors import InputError"),
+    ],
+)
+def test_a_right_arrow_passes(tmp_path: Path, where: str, source: str) -> None:
+    path = tmp_path / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source)
+    assert faults_of(path, tmp_path) == []
+
+
+@pytest.mark.parametrize("module", ["intccms", "intccms.errors", "intccms.schema"])
+def test_what_users_import_first_is_light(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"coffea", "awkward", "uproot", "numba", "matplotlib", "dask", "cabinetry"}
+    assert not heavy & set(done.stdout.split())
