@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from intccms.histograms.book import NOMINAL, Book, Yield, make_book
 from intccms.histograms.exact import ExactSums
+from intccms.histograms.storage import load, load_root, save
 from intccms.histograms.sums import HistogramSums, bin_indices
+from intccms.histograms.uncertainty import shifts, total_uncertainty, uncertainty_sources
 
 __all__ = [
     "NOMINAL",
@@ -13,5 +15,11 @@ __all__ = [
     "HistogramSums",
     "Yield",
     "bin_indices",
+    "load",
+    "load_root",
     "make_book",
+    "save",
+    "shifts",
+    "total_uncertainty",
+    "uncertainty_sources",
 ]

@@ -11,7 +11,7 @@ import hist
 from intccms.errors import InputError, nearest
 from intccms.histograms.sums import HistogramSums, bin_indices
 
-__all__ = ["NOMINAL", "Book", "HistogramSums", "Yield", "bin_indices", "make_book"]
+__all__ = ["NOMINAL", "Book", "HistogramKey", "HistogramSums", "Yield", "bin_indices", "make_book"]
 
 NOMINAL = "nominal"
 

@@ -20,7 +20,8 @@ IntArray = npt.NDArray[np.intp]
 STEP_BITS = 20  # distance of two levels: level k holds multiples of 2**(20 k)
 PART_BITS = STEP_BITS - 1  # a part is at most 2**19 units of its level
 SMALLEST_EXPONENT = -1074  # 2**-1074 is the smallest positive float64
-LARGEST_SUM = 2.0**53  # units of a level: up to here float64 counts integers without a gap
+SUM_LIMIT = 2.0**53  # units of a level: below it float64 counts integers without a gap
+LARGEST_NUMBER = 2.0**1023  # above it, rounding to the top grid could leave float64
 BLOCK = 1 << 15  # rows cut at a time, so that the scratch arrays stay in the cache
 
 
@@ -38,9 +39,9 @@ class ExactSums:
     -----
     The top level is one where ``|w| <= 2**19`` units, so its part is at most ``2**19`` units.
     After it ``|rest| <= unit / 2``, which is ``2**19`` units of the next level: by induction no
-    part at any level exceeds ``2**19`` units. Float64 holds each integer up to ``2**53``, so a bin
-    is exact for at least ``2**53 / 2**19 = 2**34`` (1.7e10) additions. Where a sum could leave that
-    range, `of` and ``+`` raise `OverflowError`; a wrong sum is never returned.
+    part at any level exceeds ``2**19`` units. Float64 holds each integer below ``2**53``, so a bin
+    is exact for all additions before number ``2**53 / 2**19 = 2**34`` (1.7e10). Where a sum could
+    leave that range, `of` and ``+`` raise `OverflowError`; a wrong sum is never returned.
 
     A level above the top one would get ``rint(rest / unit) = 0`` (the tie ``1/2`` rounds to the
     even 0), so the cut of a number depends on that number alone, never on its neighbours.
@@ -102,8 +103,8 @@ class ExactSums:
 
     @classmethod
     def _summed(cls, numbers: FloatArray, bins: IntArray | None, size: int) -> ExactSums:
-        if numbers.size > 2**34:
-            raise OverflowError("more than 2**34 values in one call: sum them in pieces")
+        if numbers.size >= 2**34:
+            raise OverflowError("2**34 values or more in one call: sum them in pieces")
         levels: dict[int, FloatArray] = {}
         for start in range(0, numbers.size, BLOCK):
             chosen = None if bins is None else bins[start : start + BLOCK]
@@ -138,7 +139,7 @@ class ExactSums:
         levels = dict(self.levels)
         for level, sums in other.levels.items():
             levels[level] = levels[level] + sums if level in levels else sums
-            if np.abs(levels[level]).max(initial=0.0) / _unit(level) > LARGEST_SUM:
+            if np.abs(levels[level]).max(initial=0.0) / _unit(level) >= SUM_LIMIT:
                 raise OverflowError("too many values in one bin for exact sums")
         return ExactSums(self.size, _without_zeros(levels))
 
@@ -175,7 +176,7 @@ class ExactSums:
         return float(self.values().item())
 
     def placed(self, positions: npt.ArrayLike, size: int) -> ExactSums:
-        """These sums with bin `i` moved to bin ``positions[i]`` of `size`, the others empty."""
+        """Exact sums with bin `i` moved to bin ``positions[i]`` of `size`, the others empty."""
         target = np.asarray(positions, dtype=np.intp)
         levels = {}
         for level, sums in self.levels.items():
@@ -219,6 +220,8 @@ def _parts(numbers: FloatArray) -> Iterator[tuple[int, FloatArray]]:
         largest = float(np.abs(rest, out=part).max())
         if not math.isfinite(largest):
             raise ValueError("weights and values to be summed must be finite")
+        if largest > LARGEST_NUMBER:
+            raise OverflowError("a number is too large for exact sums")
         if largest == 0.0:
             return
         level = _level_of(largest)

@@ -133,7 +133,7 @@ class HistogramSums:
         return HistogramSums(names, self.n_bins, left.sumw + right.sumw, left.sumw2 + right.sumw2)
 
     def aligned(self, variations: Iterable[str]) -> HistogramSums:
-        """These sums with the given labels, among which all present ones must be."""
+        """Exact sums for the given labels, among which all present ones must be."""
         names = tuple(variations)
         if names == self.variations:
             return self
