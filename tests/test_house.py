@@ -1,0 +1,219 @@
+"""The house stays small: lengths, sizes, settings that are read, imports that are declared."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "intccms"
+MAX_FILE_LINES = 320
+MAX_BODY_LINES = 40
+MAX_METHODS = 10
+MAX_PACKAGE_CODE = 1500
+MAX_TOTAL_CODE = 8000
+# Functions longer than the limit, up to 60 lines, each with its reason.
+LONG_BODIES: dict[str, str] = {}
+# Import name -> distribution name, where they differ.
+DISTRIBUTIONS = {
+    "XRootD": "xrootd",
+    "boost_histogram": "boost-histogram",
+    "pydantic_core": "pydantic",
+    "yaml": "pyyaml",
+}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def library_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def python_files() -> list[Path]:
+    folders = [PACKAGE, ROOT / "tests", ROOT / "tools", *sorted(ROOT.glob("example_*"))]
+    return [*sorted(ROOT.glob("*.py")), *(path for one in folders for path in one.rglob("*.py"))]
+
+
+def body_lines(function: Function) -> int:
+    """Length of a function without its signature and its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return function.end_lineno - body[0].lineno + 1 if body else 0
+
+
+def code_lines(source: str) -> int:
+    """Lines that are neither blank nor comment nor docstring."""
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+    layout |= {tokenize.ENCODING, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        documented = isinstance(node, ast.Module | ast.ClassDef | Function)
+        if documented and ast.get_docstring(node) is not None:
+            lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(lines)
+
+
+def settings(model: type[BaseModel], seen: set[type] | None = None) -> Iterator[tuple[str, str]]:
+    """Model and field name of every setting that is not itself a model."""
+    seen = set() if seen is None else seen
+    if model in seen:
+        return
+    seen.add(model)
+    for name, field in model.model_fields.items():
+        inner = list(models_in(field.annotation))
+        if not inner:
+            yield model.__name__, name
+        for one in inner:
+            yield from settings(one, seen)
+
+
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from models_in(inner)
+
+
+def is_decorated(node: ast.AST, *words: str) -> bool:
+    decorators = [ast.unparse(one) for one in getattr(node, "decorator_list", [])]
+    return any(word in one for one in decorators for word in words)
+
+
+def names_read(tree: ast.AST) -> set[str]:
+    """Attributes read, and names asked of ``path("...")``, outside of validators."""
+    found: set[str] = set()
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if is_decorated(node, "validator"):
+            continue
+        waiting += list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            found.add(node.attr)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".path"):
+            found |= {one.value for one in node.args if isinstance(one, ast.Constant)}
+    return found
+
+
+def tracked_files() -> list[Path]:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [path for name in done.stdout.splitlines() if (path := ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_fits_on_a_few_screens(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+
+
+def test_function_bodies_fit_on_one_screen() -> None:
+    long = {}
+    for path in library_files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, Function) and body_lines(node) > MAX_BODY_LINES:
+                long[f"{path.relative_to(PACKAGE)}:{node.name}"] = body_lines(node)
+    assert set(long) == set(LONG_BODIES), long
+    assert all(lines <= 60 for lines in long.values())
+
+
+def test_classes_have_few_methods() -> None:
+    free = ("validator", "serializer", "property")
+    large = {}
+    for path in library_files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                methods = [one for one in node.body if isinstance(one, Function)]
+                named = [one for one in methods if not one.name.startswith("__")]
+                own = [one for one in named if not is_decorated(one, *free)]
+                if len(own) > MAX_METHODS:
+                    large[f"{path.relative_to(PACKAGE)}:{node.name}"] = len(own)
+    assert not large
+
+
+def test_the_library_stays_thin(capsys: pytest.CaptureFixture[str]) -> None:
+    count: Counter[str] = Counter()
+    for path in library_files():
+        count[path.relative_to(PACKAGE).parts[0].removesuffix(".py")] += code_lines(
+            path.read_text()
+        )
+    with capsys.disabled():
+        rows = [f"  {name:<14}{lines:>6}" for name, lines in sorted(count.items())]
+        total = f"  {'total':<14}{count.total():>6}"
+        sys.stdout.write("\n".join(["\nlines of code per package", *rows, total, ""]))
+    assert {name: lines for name, lines in count.items() if lines > MAX_PACKAGE_CODE} == {}
+    assert count.total() <= MAX_TOTAL_CODE
+
+
+def test_code_lines_are_counted_without_comments_and_docstrings() -> None:
+    source = '"""One.\n\nTwo."""\n\n# three\ndef f(\n    a,\n):\n    """Four."""\n    return a\n'
+    assert code_lines(source) == 4
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    from intccms.schema import Config
+
+    read: set[str] = set()
+    for path in library_files():
+        read |= names_read(ast.parse(path.read_text()))
+    unread = sorted({f"{model}.{name}" for model, name in settings(Config) if name not in read})
+    assert not unread
+
+
+def test_reading_in_a_validator_does_not_count() -> None:
+    source = "class A:\n    @field_validator('x')\n    def f(cls, v):\n        return v.lonely\n"
+    assert "lonely" not in names_read(ast.parse(source))
+    assert "used" in names_read(ast.parse("general.used"))
+
+
+def test_everything_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    entries = [*project["dependencies"], *extras["lab"], *extras["remote"]]
+    declared = {re.match(r"[\w.-]+", entry).group() for entry in entries}
+    imported: set[str] = set()
+    for path in library_files():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.split(".")[0])
+    foreign = imported - set(sys.stdlib_module_names) - {"intccms"}
+    assert {DISTRIBUTIONS.get(name, name) for name in foreign} <= declared
+
+
+def test_no_file_names_a_machine_or_a_package_registry() -> None:
+    hosts = ["conda.anaconda" + ".org", "pypi" + ".org", "pythonhosted" + ".org", "prefix" + ".dev"]
+    places = ["/" + name + "/" for name in ("work", "root", "opt/pypi", "tmp/w")]
+    pattern = re.compile("|".join(f"(?<![\\w.]){re.escape(one)}" for one in [*hosts, *places]))
+    faults = []
+    for path in tracked_files():
+        if path.name == "pixi.lock" or path.suffix in (".png", ".pdf", ".root"):
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            if pattern.search(line):
+                faults.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}")
+    assert not faults, "\n".join(faults)
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    import intccms
+
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert intccms.__version__ == version
+    assert tomllib.loads((ROOT / "pixi.toml").read_text())["workspace"]["version"] == version
+    latest = re.search(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert latest
+    assert latest.group(1) == version
