@@ -1,0 +1,248 @@
+"""The work on one chunk: pre-selection, nominal objects, nominal fill with all weight variations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intccms.analysis.batch import Nominal
+from intccms.analysis.corrections import Factors
+from intccms.analysis.evaluation import (
+    Level,
+    apply_masks,
+    channel_rows,
+    observable_values,
+    select,
+)
+from intccms.analysis.functors import Caller, Selection
+from intccms.analysis.objects import Objects
+from intccms.analysis.shifts import correct
+from intccms.analysis.variations import VariationPlan
+from intccms.analysis.weights import weight_matrix
+from intccms.errors import FunctorError
+from intccms.histograms.cutflow import CutflowSums
+from intccms.histograms.exact import ExactSums
+from intccms.histograms.sums import HistogramSums
+from intccms.schema import Channel, Config, Functor, Observable
+
+__all__ = ["ChunkWork", "NominalChunk"]
+
+Index = NDArray[np.int64]
+Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NominalChunk:
+    """The nominal answer for a chunk, from which the shifts start.
+
+    Parameters
+    ----------
+    objects
+        Nominal objects, at every step, of the pre-selected events.
+    gen_weight : shape (n_events,)
+        Of the pre-selected events.
+    baseline
+        Answer of the baseline for them.
+    passed : shape (n_passed,)
+        Which of them pass the baseline.
+    level, selections
+        Objects past the baseline, ghosts attached, and each channel's answer for them.
+    """
+
+    objects: Nominal
+    gen_weight: Weights
+    baseline: Selection
+    passed: Index
+    level: Level
+    selections: list[tuple[Channel, Selection]]
+
+    @property
+    def n_events(self) -> int:
+        """Pre-selected events."""
+        return len(self.gen_weight)
+
+
+class ChunkWork:
+    """Evaluates and fills one chunk; made anew for each.
+
+    Parameters
+    ----------
+    config, channels, plan
+        What to do for this dataset.
+    caller
+        Calls the user's functions with the seed of this chunk.
+    """
+
+    def __init__(
+        self, config: Config, channels: Sequence[Channel], plan: VariationPlan, caller: Caller
+    ) -> None:
+        self.config, self.channels, self.plan, self.caller = config, channels, plan, caller
+        self.factors = Factors(config.general.input_path, caller)
+        self._histograms: dict[tuple[str, str], HistogramSums] = {}
+        self._cutflow: dict[str, CutflowSums] = {}
+        self._counts = {"n_events": 0, "n_kept": 0}
+        self._sumw = ExactSums.zeros(1)
+        self._fill_s = 0.0
+
+    def sums(self) -> dict[str, Any]:
+        """Return what was filled, see `AnalysisProcessor.process`."""
+        return {
+            **self._counts,
+            "sumw": self._sumw,
+            "histograms": self._histograms,
+            "cutflow": self._cutflow,
+            "fill_s": self._fill_s,
+        }
+
+    def fill_nominal(
+        self, objects: Objects, weight_branch: str | None, lumi_mask: Functor | None
+    ) -> NominalChunk:
+        """Select and fill the nominal events; the weight variations go in with them.
+
+        Parameters
+        ----------
+        objects
+            All events of the chunk.
+        weight_branch
+            Column of the generator weight; None for data, where the weight is 1.
+        lumi_mask
+            Certified sections, for data.
+        """
+        gen_weight = _generator_weights(objects, weight_branch)
+        self._counts["n_events"] = objects.n
+        self._sumw = ExactSums.total(gen_weight)
+        steps = _Steps(objects.n, gen_weight)
+        kept = self._preselected(objects, lumi_mask, steps)
+        nominal = self._nominal_objects(objects.take(kept))
+        call, functor = self.caller.functor, self.config.baseline_selection
+        baseline = select(functor, "baseline_selection", nominal.stages[-1], call)
+        steps.add(baseline, kept, "baseline")
+        passed = np.flatnonzero(baseline.mask)
+        level, selections = channel_rows(
+            nominal.level.take(passed), self.config, self.channels, call
+        )
+        in_any = np.zeros(len(passed), dtype=np.bool_)
+        for channel, selection in selections:
+            in_any |= selection.mask
+            rows = np.flatnonzero(selection.mask)
+            chosen = level.objects.take(rows)
+            events = kept[passed]
+            weights = weight_matrix(self.plan, chosen, gen_weight[events[rows]], self.factors)
+            self._cutflow[channel.name] = steps.flow(channel.name, selection, events, weights[0])
+            self.fill(channel, chosen, weights)
+        self._counts["n_kept"] = int(np.count_nonzero(in_any))
+        return NominalChunk(nominal, gen_weight[kept], baseline, passed, level, selections)
+
+    def _preselected(self, objects: Objects, lumi_mask: Functor | None, steps: _Steps) -> Index:
+        """Apply the skim selection and the lumi mask; return the events that are left."""
+        index = np.arange(objects.n)
+        cuts: list[tuple[str, str, Functor | None]] = [
+            ("skim", "preprocess.skimming", self.config.preprocess.skimming),
+            ("lumi mask", "lumi_mask", lumi_mask),
+        ]
+        for name, key, functor in cuts:
+            if functor is None:
+                continue
+            answer = select(functor, key, objects.take(index), self.caller.functor)
+            index = index[answer.mask]
+            steps.keep(name, index)
+        return index
+
+    def _nominal_objects(self, objects: Objects) -> Nominal:
+        corrected = correct(self.plan, objects, self.factors)
+        masks, call = self.config.good_object_masks, self.caller.functor
+        stages = apply_masks(corrected[-1], masks.analysis, call, "good_object_masks.analysis")
+        mva = stages
+        if masks.mva:
+            mva = apply_masks(corrected[-1], masks.mva, call, "good_object_masks.mva")
+        return Nominal(corrected, stages, mva)
+
+    def fill(
+        self,
+        channel: Channel,
+        objects: Objects,
+        weights: Weights,
+        variation: Index | None = None,
+    ) -> None:
+        """Evaluate the observables of a channel and add them to the histograms.
+
+        Parameters
+        ----------
+        objects
+            Of the events or rows that the channel keeps.
+        weights : shape (n_variations, n_events) or (n_rows,)
+            Nominal and weight variations of events, or the weight of each row of the shifts.
+        variation : shape (n_rows,)
+            For rows: their position in ``plan.labels``.
+        """
+        if not self.config.general.run_histogramming:
+            return
+        for observable in channel.observables:
+            key = f"channels.{channel.name}.{observable.name}"
+            values = observable_values(observable, key, objects, self.caller.functor)
+            start = time.perf_counter()
+            try:
+                filled = self._filled(observable, values, weights, variation)
+            except ValueError as exc:
+                raise FunctorError(f"{key}: {exc}") from exc
+            where = (channel.name, observable.name)
+            before = self._histograms.get(where)
+            self._histograms[where] = filled if before is None else before + filled
+            self._fill_s += time.perf_counter() - start
+
+    def _filled(
+        self,
+        observable: Observable,
+        values: NDArray[Any],
+        weights: Weights,
+        variation: Index | None,
+    ) -> HistogramSums:
+        labels = self.plan.labels
+        given = labels if variation is not None else labels[: len(weights)]
+        sums = HistogramSums.filled(given, observable.binning, values, weights, variation)
+        return sums.aligned(labels)
+
+
+def _generator_weights(objects: Objects, branch: str | None) -> Weights:
+    if branch is None:
+        return np.ones(objects.n)
+    weight = np.asarray(objects[branch], dtype=np.float64)
+    if not np.isfinite(weight).all():
+        raise FunctorError(f"{branch} holds values that are not finite")
+    return weight
+
+
+class _Steps:
+    """Counts, cut by cut, how far each event of a chunk comes."""
+
+    def __init__(self, n: int, gen_weight: Weights) -> None:
+        self._gen_weight = gen_weight
+        self._names = ["all events"]
+        self._depth = np.ones(n, dtype=np.intp)
+
+    def keep(self, name: str, events: Index) -> None:
+        """Add one cut that `events` pass."""
+        self._names.append(name)
+        self._depth[events] += 1
+
+    def add(self, selection: Selection, events: Index, name: str) -> None:
+        """Add the named cuts of a selection of `events`, one after the other."""
+        alive = np.ones(len(events), dtype=np.bool_)
+        for cut, mask in (selection.steps() or {name: selection.mask}).items():
+            alive &= mask
+            self.keep(cut if cut not in self._names else f"{name}: {cut}", events[alive])
+
+    def flow(
+        self, channel: str, selection: Selection, events: Index, weights: Weights
+    ) -> CutflowSums:
+        """Return the cutflow of one channel; its last step has all corrections in."""
+        steps = _Steps(len(self._depth), self._gen_weight)
+        steps._names, steps._depth = list(self._names), self._depth.copy()
+        steps.add(selection, events, channel)
+        flow = CutflowSums.of(steps._names, steps._depth, self._gen_weight)
+        return flow.then("event weights", len(weights), ExactSums.total(weights))

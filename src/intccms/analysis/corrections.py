@@ -1,0 +1,232 @@
+"""Scale factors and object corrections: from the declared inputs to a factor per event or object.
+
+Reads correction files (once per process) and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import awkward as ak
+import correctionlib
+import numpy as np
+from numpy.typing import NDArray
+
+from intccms.analysis.functors import Caller
+from intccms.analysis.objects import Objects
+from intccms.analysis.variations import Direction
+from intccms.errors import FunctorError, InputError, nearest
+from intccms.schema import Config, Correction, ObjVar, Sys, UncertaintySource
+
+__all__ = ["Factors", "apply", "check_correction_files", "load_evaluator"]
+
+NEUTRAL = {"mult": 1.0, "add": 0.0, "subtract": 0.0}
+
+
+@lru_cache(maxsize=64)
+def _load_set(path: str) -> correctionlib.CorrectionSet:
+    try:
+        return correctionlib.CorrectionSet.from_file(path)
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise InputError(f"cannot read the correction file {path}: {exc}") from exc
+
+
+def load_evaluator(path: str, key: str) -> Any:
+    """Return the (compound) correction `key` of a correctionlib JSON file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or has no such key; the nearest key is named.
+    """
+    corrections = _load_set(path)
+    if key in corrections:
+        return corrections[key]
+    if key in corrections.compound:
+        return corrections.compound[key]
+    known = [*corrections, *corrections.compound]
+    raise InputError(f"no correction {key!r} in {path}; {nearest(key, known)}")
+
+
+def check_correction_files(config: Config, years: Sequence[str | None]) -> None:
+    """Open every correction file and key that the datasets' years need.
+
+    Raises
+    ------
+    InputError
+        For the first file or key that is not there.
+    """
+    for year in years:
+        for correction in config.corrections_for(year):
+            if not correction.use_correctionlib:
+                continue
+            if correction.file is None:
+                raise InputError(f"correction {correction.name!r} names no file")
+            path = str(config.general.input_path(correction.file))
+            keys = [correction.key, *(source.key for source in correction.uncertainty_sources)]
+            for key in dict.fromkeys(key for key in keys if key):
+                load_evaluator(path, key)
+
+
+class Factors:
+    """Evaluates corrections for one chunk.
+
+    Parameters
+    ----------
+    input_path
+        Turns a path of the configuration into one that can be opened.
+    caller
+        Calls the user's functions.
+    """
+
+    def __init__(self, input_path: Callable[[str], Any], caller: Caller) -> None:
+        self._input_path = input_path
+        self._caller = caller
+
+    @property
+    def drew(self) -> bool:
+        """Whether a user function has drawn random numbers since `forget_draws`."""
+        return self._caller.drew
+
+    def forget_draws(self) -> None:
+        """Start anew to watch for random numbers."""
+        self._caller.drew = False
+
+    def nominal(self, correction: Correction, objects: Objects) -> Any:
+        """Return the nominal factor of `correction`; the neutral one if it only has variations."""
+        if correction.use_correctionlib and correction.key:
+            return self._library(correction, None, objects, correction.nominal_idx)
+        if correction.nominal_function is not None:
+            return self._function(
+                correction, None, objects, (correction.nominal_function, correction.nominal_idx)
+            )
+        return NEUTRAL[correction.op]
+
+    def varied(
+        self, correction: Correction, source: UncertaintySource, side: Direction, objects: Objects
+    ) -> Any:
+        """Return the factor with `source` moved to `side`, the nominal part included.
+
+        A side without a function is the mirror of the other about the nominal.
+        """
+        position = 0 if side == "up" else 1
+        functions = (source.up_function, source.down_function)
+        index = source.up_and_down_idx[position]
+        function = functions[position]
+        if function is not None:
+            value = self._function(correction, source, objects, (function, index))
+        elif functions[1 - position] is not None:
+            other = self.varied(correction, source, "down" if side == "up" else "up", objects)
+            return 2.0 * self.nominal(correction, objects) - other
+        else:
+            value = self._library(correction, source, objects, index)
+            if _is_relative(correction, source):
+                value = 1.0 + value if side == "up" else 1.0 - value
+        if not source.is_delta:
+            return value
+        nominal = self.nominal(correction, objects)
+        return nominal * value if correction.op == "mult" else nominal + value
+
+    def _library(
+        self,
+        correction: Correction,
+        source: UncertaintySource | None,
+        objects: Objects,
+        systematic: str,
+    ) -> Any:
+        key = (source.key if source else None) or correction.key
+        if correction.file is None or key is None:
+            raise FunctorError(f"correction {correction.name!r} has no file and key to evaluate")
+        evaluator = load_evaluator(str(self._input_path(correction.file)), key)
+
+        def evaluate(*inputs: Any) -> Any:
+            return _evaluate(evaluator, inputs)
+
+        return self._function(correction, source, objects, (evaluate, systematic))
+
+    def _function(
+        self,
+        correction: Correction,
+        source: UncertaintySource | None,
+        objects: Objects,
+        what: tuple[Callable[..., Any], str],
+    ) -> Any:
+        """Call ``transform_in``, the function and ``transform_out``, then reduce over objects."""
+        function, systematic = what
+        name = f"correction {correction.name!r}" + (f", source {source.name!r}" if source else "")
+        args = correction.args if source is None or source.args is None else source.args
+        refs = tuple(arg for arg in args if isinstance(arg, ObjVar))
+        originals = [objects.column(ref) for ref in refs]
+        transform_in = (source and source.transform_in) or correction.transform_in
+        transform_out = (source and source.transform_out) or correction.transform_out
+        arrays = originals
+        if transform_in is not None:
+            answer = self._caller.call(transform_in, f"{name}: transform_in", originals, use=refs)
+            arrays = list(answer) if isinstance(answer, tuple | list) else [answer]
+        inputs = _arranged(args, arrays, systematic)
+        value = self._caller.call(function, name, inputs, use=args)
+        if transform_out is not None:
+            value = self._caller.call(
+                transform_out, f"{name}: transform_out", [value, *originals], use=(None, *refs)
+            )
+        if correction.reduce is None:
+            return value
+        return (ak.prod if correction.reduce == "prod" else ak.sum)(value, axis=1)
+
+
+def _is_relative(correction: Correction, source: UncertaintySource) -> bool:
+    args = correction.args if source.args is None else source.args
+    return source.key is not None and source.is_delta and not any(isinstance(a, Sys) for a in args)
+
+
+def _arranged(args: tuple[Any, ...], arrays: list[Any], systematic: str) -> list[Any]:
+    """Put `arrays` where the references stand, the systematic where ``Sys()`` stands."""
+    n_refs = sum(isinstance(arg, ObjVar) for arg in args)
+    queue = list(arrays)
+    inputs: list[Any] = []
+    for arg in args:
+        if isinstance(arg, Sys):
+            inputs.append(systematic)
+        elif not isinstance(arg, ObjVar):
+            inputs.append(arg)
+        elif len(arrays) == n_refs:
+            inputs.append(queue.pop(0))
+        else:  # another number of arrays came out of transform_in: all of them stand here
+            inputs.extend(queue)
+            queue = []
+    return inputs
+
+
+def _evaluate(evaluator: Any, inputs: Sequence[Any]) -> Any:
+    """Evaluate on flat or jagged arrays; the answer has the structure of the deepest input."""
+    arrays = [value for value in inputs if not isinstance(value, str | int | float)]
+    if all(_is_flat(array) for array in arrays):
+        return evaluator.evaluate(*(_plain(value) for value in inputs))
+    together = iter(ak.broadcast_arrays(*arrays))
+    aligned = [v if isinstance(v, str | int | float) else next(together) for v in inputs]
+    jagged = next(value for value in aligned if isinstance(value, ak.Array))
+    flat = [
+        _plain(ak.flatten(value)) if isinstance(value, ak.Array) else value for value in aligned
+    ]
+    return ak.unflatten(evaluator.evaluate(*flat), ak.num(jagged))
+
+
+def _is_flat(array: Any) -> bool:
+    return not isinstance(array, ak.Array) or array.ndim == 1
+
+
+def _plain(value: Any) -> Any:
+    """Return what correctionlib takes: float64 or int64 arrays, or the scalar itself."""
+    if isinstance(value, str | int | float):
+        return value
+    array: NDArray[Any] = np.asarray(ak.to_numpy(value))
+    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+
+
+def apply(op: str, value: Any, factor: Any) -> Any:
+    """Combine a column or weight with a factor by ``mult``, ``add`` or ``subtract``."""
+    if op == "mult":
+        return value * factor
+    return value + factor if op == "add" else value - factor

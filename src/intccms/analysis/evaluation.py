@@ -1,0 +1,134 @@
+"""From corrected objects to the rows that each channel keeps: masks, baseline, ghosts, channels.
+
+The same code serves the nominal events and the batch of all object variations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from intccms.analysis.functors import Selection, as_flat, selection_of
+from intccms.analysis.objects import Objects
+from intccms.errors import FunctorError
+from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask
+
+__all__ = ["Call", "Level", "apply_masks", "channel_rows", "select"]
+
+Call = Callable[[Functor, str, Objects], Any]
+MVA = "mva"  # ghosts in this collection see the objects of the `mva` masks
+
+
+@dataclass(frozen=True)
+class Level:
+    """Objects as the functions see them: those of the analysis masks and of the mva masks."""
+
+    objects: Objects
+    mva: Objects
+
+    def take(self, index: NDArray[np.int64]) -> Level:
+        """Return both at `index`."""
+        objects = self.objects.take(index)
+        return Level(objects, objects if self.mva is self.objects else self.mva.take(index))
+
+
+def apply_masks(
+    objects: Objects, masks: Sequence[ObjectMask], call: Call, key: str
+) -> list[Objects]:
+    """Keep the good objects, mask after mask; a later one sees what the earlier ones left.
+
+    Returns
+    -------
+    list of Objects
+        Before the first mask, and after each.
+    """
+    stages = [objects]
+    for i, mask in enumerate(masks):
+        good = call(mask, f"{key}[{i}] ({mask.object})", stages[-1])
+        stages.append(stages[-1].replaced({mask.object: masked(stages[-1], mask, good)}))
+    return stages
+
+
+def masked(objects: Objects, mask: ObjectMask, good: Any) -> ak.Array:
+    """Return the objects of the collection of `mask` that are `good`.
+
+    Raises
+    ------
+    FunctorError
+        If the mask has not one boolean for each object.
+    """
+    collection = objects[mask.object]
+    try:
+        return collection[good]
+    except (ValueError, IndexError, TypeError) as exc:
+        raise FunctorError(
+            f"the mask of {mask.object} does not fit: {ak.type(good)} for {ak.type(collection)}"
+        ) from exc
+
+
+def select(functor: Functor | None, key: str, objects: Objects, call: Call) -> Selection:
+    """Evaluate a selection; without one every event passes."""
+    if functor is None:
+        return Selection(np.ones(objects.n, dtype=np.bool_), {})
+    return selection_of(call(functor, key, objects), objects.n, key)
+
+
+def with_ghosts(level: Level, ghosts: Sequence[GhostObservable], call: Call) -> Level:
+    """Attach the derived columns, each seeing those before it."""
+    objects, mva = level.objects, level.mva
+    for i, ghost in enumerate(ghosts):
+        key = f"ghost_observables[{i}]"
+        for_mva = set(ghost.collections) == {MVA}
+        answer = call(ghost, key, mva if for_mva else objects)
+        columns = _named(answer, ghost, key)
+        for collection, fields in columns.items():
+            new = _attached(objects, collection, fields, key)
+            objects, mva = objects.replaced({collection: new}), mva.replaced({collection: new})
+    return Level(objects, mva)
+
+
+def _named(answer: Any, ghost: GhostObservable, key: str) -> dict[str, dict[str, Any]]:
+    values: Mapping[str, Any] | None = answer if isinstance(answer, dict) else None
+    parts = [answer] if len(ghost.names) == 1 and not isinstance(answer, tuple | list) else answer
+    if values is not None:
+        parts = [values[name] for name in ghost.names if name in values]
+    if not isinstance(parts, tuple | list) or len(parts) != len(ghost.names):
+        raise FunctorError(f"{key}: {len(ghost.names)} columns are named: {list(ghost.names)}")
+    columns: dict[str, dict[str, Any]] = {}
+    for name, collection, part in zip(ghost.names, ghost.collections, parts, strict=True):
+        columns.setdefault(collection, {})[name] = part
+    return columns
+
+
+def _attached(objects: Objects, collection: str, fields: dict[str, Any], key: str) -> ak.Array:
+    for name, values in fields.items():
+        if len(values) != objects.n:
+            raise FunctorError(f"{key}: {name} has {len(values)} entries for {objects.n} events")
+    arrays = {name: ak.Array(values) for name, values in fields.items()}
+    if not objects.has(collection):
+        return ak.zip(arrays, depth_limit=1)
+    old = objects[collection]
+    for name, values in arrays.items():
+        old = ak.with_field(old, values, name)
+    return old
+
+
+def channel_rows(
+    level: Level, config: Config, channels: Sequence[Channel], call: Call
+) -> tuple[Level, list[tuple[Channel, Selection]]]:
+    """Add the ghosts and evaluate the selection of every channel on events past the baseline."""
+    level = with_ghosts(level, config.ghost_observables, call)
+    return level, [
+        (channel, select(channel.selection, f"channels.{channel.name}", level.objects, call))
+        for channel in channels
+    ]
+
+
+def observable_values(functor: Functor, key: str, objects: Objects, call: Call) -> NDArray[Any]:
+    """Evaluate an observable; one number per event."""
+    return as_flat(call(functor, key, objects), objects.n, key)

@@ -1,0 +1,169 @@
+"""Calling a user's function on the arrays it declared, and checking what comes back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from coffea.analysis_tools import PackedSelection
+from numpy.typing import NDArray
+
+from intccms.analysis.objects import Objects
+from intccms.errors import FunctorError, IntccmsError, MissingColumnError
+from intccms.execution.failures import is_read_failure
+from intccms.schema import Functor, ObjVar
+
+__all__ = ["Caller", "Selection", "as_flat", "selection_of"]
+
+
+@dataclass
+class Caller:
+    """Calls user functions for one chunk; knows the seed that numpy's global generator gets.
+
+    Parameters
+    ----------
+    seed
+        32-bit seed from the dataset, the original file's uuid and its first entry, so that a
+        function that draws random numbers sees the same ones in every variation.
+    """
+
+    seed: int
+    drew: bool = False  # whether a function has drawn from numpy's global generator
+
+    @classmethod
+    def of_chunk(cls, dataset: str, uuid: str, entry_start: int) -> Caller:
+        """Make the caller of the chunk of `dataset` that begins at `entry_start`."""
+        digest = hashlib.sha256(f"{dataset}/{uuid}/{entry_start}".encode()).digest()
+        return cls(int.from_bytes(digest[:4], "little"))
+
+    def functor(self, functor: Functor, key: str, objects: Objects) -> Any:
+        """Call `functor` with the columns it uses, taken from `objects`."""
+        inputs = [objects.column(ref) for ref in functor.use]
+        return self.call(functor.function, key, inputs, functor.static_kwargs, functor.use)
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        key: str,
+        inputs: Iterable[Any],
+        kwargs: Mapping[str, Any] | None = None,
+        use: tuple[Any, ...] = (),
+    ) -> Any:
+        """Call `function`; its own exception becomes a `FunctorError` that names `key`.
+
+        Raises
+        ------
+        FunctorError
+            If the function fails for a reason of its own.
+        MissingColumnError
+            If it asked an input for a field that the file does not have.
+        """
+        inputs = list(inputs)
+        np.random.seed(self.seed)  # noqa: NPY002 - what the user's function draws from
+        fresh = _generator_position()
+        try:
+            answer = function(*inputs, **(kwargs or {}))
+            self.drew = self.drew or _generator_position() != fresh
+            return answer
+        except IntccmsError:
+            raise
+        except Exception as exc:
+            missing = _missing_field(exc, inputs, use)
+            if missing:
+                raise MissingColumnError(f"{key} needs {missing}, which is not there") from exc
+            if is_read_failure(exc):
+                raise
+            raise FunctorError(f"{key}: {type(exc).__name__}: {_first_line(exc)}") from exc
+
+
+def _generator_position() -> tuple[int, int, int]:
+    state = np.random.get_state(legacy=False)  # noqa: NPY002
+    return state["state"]["pos"], int(state["state"]["key"][0]), state["has_gauss"]
+
+
+def _first_line(exc: BaseException) -> str:
+    lines = str(exc).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _missing_field(exc: Exception, inputs: list[Any], use: tuple[Any, ...]) -> str | None:
+    """Name ``Collection.field`` when `exc` says that an input lacks a field."""
+    text = str(exc)
+    if not isinstance(exc, AttributeError | IndexError | KeyError) or "no field" not in text:
+        return None
+    for ref, array in zip(use, inputs, strict=False):
+        if not isinstance(ref, ObjVar) or not isinstance(array, ak.Array):
+            continue
+        for field in _quoted(text):
+            if ak.fields(array) and field not in ak.fields(array):
+                return f"{ref.obj}.{field}"
+    return None
+
+
+def _quoted(text: str) -> list[str]:
+    return text.replace('"', "'").split("'")[1::2]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Answer of a selection function.
+
+    Parameters
+    ----------
+    mask : shape (n_events,)
+        Events that pass: the last named cut, or the boolean array itself.
+    cuts
+        Every named cut in the order it was added, the last one included; empty for an array.
+    """
+
+    mask: NDArray[np.bool_]
+    cuts: dict[str, NDArray[np.bool_]]
+
+    def steps(self) -> dict[str, NDArray[np.bool_]]:
+        """Return the cuts to show one after the other: those that the last one implies."""
+        *names, _ = self.cuts or {"": self.mask}
+        return {name: self.cuts[name] for name in names}
+
+
+def selection_of(answer: Any, n: int, key: str) -> Selection:
+    """Turn what a selection function returned into a `Selection`.
+
+    Raises
+    ------
+    FunctorError
+        If the answer is neither a filled PackedSelection nor a boolean array of length `n`.
+    """
+    if isinstance(answer, PackedSelection):
+        if not answer.names:
+            raise FunctorError(f"{key}: the PackedSelection it returned holds no cut")
+        cuts = {name: as_flat(answer.all(name), n, key) for name in answer.names}
+        return Selection(cuts[answer.names[-1]], cuts)
+    mask = as_flat(answer, n, key)
+    if mask.dtype != np.bool_:
+        raise FunctorError(f"{key}: a selection returns booleans, this one gave {mask.dtype}")
+    return Selection(mask, {})
+
+
+def as_flat(answer: Any, n: int, key: str) -> NDArray[Any]:
+    """Return `answer` as a NumPy array of one value per event.
+
+    Raises
+    ------
+    FunctorError
+        If it is jagged, has missing values or another length than `n`; names `key`.
+    """
+    if np.isscalar(answer):
+        return np.full(n, answer)
+    if isinstance(answer, ak.Array) and answer.ndim > 1:
+        raise FunctorError(f"{key}: one value per event is needed, it returned {answer.type}")
+    try:
+        flat = np.asarray(ak.to_numpy(answer, allow_missing=False))
+    except ValueError as exc:
+        raise FunctorError(f"{key}: one value per event is needed: {_first_line(exc)}") from exc
+    if flat.shape != (n,):
+        raise FunctorError(f"{key}: {n} events went in, an array of shape {flat.shape} came out")
+    return flat

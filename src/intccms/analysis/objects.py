@@ -1,0 +1,137 @@
+"""The collections of one chunk as the user's functions see them; pure, nothing is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from intccms.errors import MissingColumnError, nearest
+from intccms.schema import ObjVar
+
+__all__ = ["Objects", "event_seeds", "from_events"]
+
+EVENT = "event"  # ObjVar("event", "run") is the top-level column ``run``
+
+
+class Objects:
+    """Collections of `n` events or rows, each built when it is first asked for.
+
+    A row is an event in one variation; functions cannot tell rows from events. Instances are
+    not changed after they are made: every method returns a new one.
+
+    Parameters
+    ----------
+    fetch
+        Gives a collection, or a top-level column, by name.
+    n
+        Number of events.
+    """
+
+    def __init__(self, fetch: Callable[[str], ak.Array], n: int) -> None:
+        self._fetch = fetch
+        self._known: dict[str, ak.Array] = {}
+        self.n = n
+
+    def __getitem__(self, name: str) -> ak.Array:
+        if name not in self._known:
+            self._known[name] = self._fetch(name)
+        return self._known[name]
+
+    def column(self, ref: ObjVar) -> ak.Array:
+        """Return what `ref` names: a collection, one of its fields or a top-level column.
+
+        Raises
+        ------
+        MissingColumnError
+            If the events have no such collection or field.
+        """
+        if ref.obj == EVENT:
+            return self[ref.field or EVENT] if ref.field != "seed" else self._seeds()
+        collection = self[ref.obj]
+        if ref.field is None:
+            return collection
+        if ref.field not in ak.fields(collection):
+            raise MissingColumnError(
+                f"{ref.obj} has no field {ref.field!r}; {nearest(ref.field, ak.fields(collection))}"
+            )
+        return collection[ref.field]
+
+    def has(self, name: str) -> bool:
+        """Say whether there is a collection or column `name`."""
+        try:
+            return self[name] is not None
+        except MissingColumnError:
+            return False
+
+    def _seeds(self) -> ak.Array:
+        return ak.Array(event_seeds(self["run"], self["luminosityBlock"], self[EVENT]))
+
+    def take(self, index: NDArray[np.int64]) -> Objects:
+        """Return the events at `index`, in that order; an event may come more than once."""
+        return Objects(lambda name: self[name][index], len(index))
+
+    def replaced(self, collections: Mapping[str, ak.Array]) -> Objects:
+        """Return objects in which `collections` stand in for those of the same names."""
+        fixed = dict(collections)
+        return Objects(lambda name: fixed[name] if name in fixed else self[name], self.n)
+
+    def with_column(self, ref: ObjVar, values: ak.Array) -> Objects:
+        """Return objects in which one column holds `values`, in the data type it had before."""
+        if ref.obj == EVENT or ref.field is None:
+            return self.replaced({ref.field or ref.obj: values})
+        old = self[ref.obj]
+        if ref.field in ak.fields(old):
+            values = ak.values_astype(values, _dtype(old[ref.field]))
+        return self.replaced({ref.obj: ak.with_field(old, values, ref.field)})
+
+
+def _dtype(column: ak.Array) -> np.dtype[np.generic]:
+    return np.dtype(ak.to_numpy(ak.flatten(column[:0], axis=None)).dtype)
+
+
+def from_events(events: ak.Array) -> Objects:
+    """Wrap NanoEvents; a name that the file lacks raises `MissingColumnError`."""
+
+    def fetch(name: str) -> ak.Array:
+        if name not in events.fields:
+            raise MissingColumnError(
+                f"no collection or column {name!r} in the file; {nearest(name, events.fields)}"
+            )
+        return events[name]
+
+    return Objects(fetch, len(events))
+
+
+def event_seeds(run: ak.Array, lumi: ak.Array, event: ak.Array) -> NDArray[np.uint64]:
+    """Make 64 bits from (run, luminosityBlock, event), the same wherever the event is read.
+
+    Each number is mixed in with the finaliser of SplitMix64.
+
+    Parameters
+    ----------
+    run, lumi, event : shape (n_events,)
+        The identity of the event.
+
+    Returns
+    -------
+    shape (n_events,)
+        Seeds for counter-based random numbers.
+
+    References
+    ----------
+    G. L. Steele, D. Lea, C. H. Flood, "Fast splittable pseudorandom number generators",
+    OOPSLA 2014.
+    """
+    seed = np.zeros(len(event), dtype=np.uint64)
+    for part in (run, lumi, event):
+        seed = _mix(seed + np.asarray(part).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+    return seed
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,88 @@
+"""Events of one chunk → plain sums; pure: one processor object can be used again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import awkward as ak
+from coffea.processor import ProcessorABC, accumulate
+
+from intccms.analysis.chunk import ChunkWork
+from intccms.analysis.functors import Caller
+from intccms.analysis.objects import from_events
+from intccms.analysis.shifting import fill_shifts
+from intccms.analysis.variations import VariationPlan, plan_variations
+from intccms.schema import Config, Functor
+
+__all__ = ["AnalysisProcessor", "DatasetTask", "add_sums"]
+
+
+@dataclass(frozen=True)
+class DatasetTask:
+    """What the processor needs to know about the dataset of a chunk."""
+
+    dataset: str
+    process: str
+    year: str | None
+    is_data: bool
+    weight_branch: str | None
+    lumi_mask: Functor | None
+
+
+def add_sums(left: dict[str, Any] | None, right: dict[str, Any]) -> dict[str, Any]:
+    """Return the exact sums of two chunks of one dataset; `left` may be None."""
+    total: dict[str, Any] = right if left is None else accumulate([left, right])
+    return total
+
+
+class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
+    """Runs the configured analysis on the events of a chunk.
+
+    Parameters
+    ----------
+    config
+        What to do.
+    tasks
+        The datasets, by key; ``events.metadata["dataset"]`` names the one of a chunk.
+    """
+
+    def __init__(self, config: Config, tasks: Mapping[str, DatasetTask]) -> None:
+        self.config = config
+        self.tasks = dict(tasks)
+        self.key = uuid4().hex
+        wanted = config.general.channels
+        self.channels = tuple(c for c in config.channels if wanted is None or c.name in wanted)
+
+    def plan(self, dataset: str) -> VariationPlan:
+        """Return the corrections and variations of a dataset."""
+        task = self.tasks[dataset]
+        return plan_variations(self.config, task.process, year=task.year, is_data=task.is_data)
+
+    def process(self, events: ak.Array) -> dict[str, Any]:
+        """Evaluate one chunk of NanoEvents; nothing is kept on the processor.
+
+        Returns
+        -------
+        dict
+            ``n_events``, ``n_kept`` (events that at least one channel keeps), ``sumw``
+            (generator weights of all events, before any cut), ``histograms`` by (channel,
+            observable) and ``cutflow`` by channel: sums that are not normalised, to be added
+            with ``+``; ``fill_s``, the seconds spent on filling.
+        """
+        task = self.tasks[events.metadata["dataset"]]
+        uuid = str(events.metadata.get("fileuuid", ""))
+        entry = int(events.metadata.get("entrystart", 0))
+        caller = Caller.of_chunk(task.dataset, uuid, entry)
+        work = ChunkWork(self.config, self.channels, self.plan(task.dataset), caller)
+        gen_weight = None if task.is_data else task.weight_branch
+        nominal = work.fill_nominal(from_events(events), gen_weight, task.lumi_mask)
+        if work.plan.shifts and nominal.n_events:
+            fill_shifts(work, nominal, f"{self.key}/{task.dataset}")
+        return work.sums()
+
+    def postprocess(self, accumulator: Any) -> Any:
+        """Do nothing: normalisation waits until all chunks are in."""
+        return accumulator

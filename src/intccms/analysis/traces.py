@@ -1,0 +1,114 @@
+"""What the functions of a configuration depend on when objects are shifted, traced once a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from intccms.analysis.dependencies import NONE, CutOrigins, Origins, mark, trace
+from intccms.analysis.evaluation import MVA, Level
+from intccms.analysis.objects import Objects
+from intccms.analysis.variations import overlaps
+from intccms.schema import Channel, Config, Functor, ObjectMask, ObjVar
+
+__all__ = ["Traces", "trace_functions"]
+
+SAMPLE = 64  # events that the functions are run on
+
+
+@dataclass
+class Traces:
+    """For each function the shifted columns that its answer depends on.
+
+    Parameters
+    ----------
+    touched
+        Columns that at least one shift changes.
+    collections
+        Shifted columns that decide what a collection holds: those of its mask or, for a ghost,
+        those of its function.
+    baseline, channels, observables
+        Of the selections and of ``<channel>.<observable>``.
+    """
+
+    touched: Origins
+    collections: dict[str, Origins] = field(default_factory=dict)
+    baseline: CutOrigins = field(default_factory=lambda: CutOrigins(NONE, {}))
+    channels: dict[str, CutOrigins] = field(default_factory=dict)
+    observables: dict[str, CutOrigins] = field(default_factory=dict)
+
+    def reaches(self, refs: Iterable[ObjVar]) -> bool:
+        """Say whether a shift can change any of `refs`."""
+        return any(
+            self.collections.get(ref.obj) or any(overlaps(ref, other) for other in self.touched)
+            for ref in refs
+        )
+
+    def affected(self, masks: Sequence[ObjectMask]) -> set[str]:
+        """Return the collections that differ between shifts, once `masks` are applied."""
+        names = {ref.obj for ref in self.touched}
+        for mask in masks:
+            if names & {ref.obj for ref in mask.use}:
+                names.add(mask.object)
+        return names
+
+    def run(self, functor: Functor, objects: Objects) -> CutOrigins:
+        """Trace one function on `objects`."""
+        if not self.reaches(functor.use):
+            return CutOrigins(NONE, {})
+        if objects.n == 0:  # a function may take another path when there is no event
+            return CutOrigins(self.touched, {})
+        inputs = [
+            mark(objects.column(ref), ref, self.touched, self.collections.get(ref.obj, NONE))
+            for ref in functor.use
+        ]
+        return trace(functor, inputs, self.touched)
+
+
+def trace_functions(
+    config: Config,
+    channels: Sequence[Channel],
+    touched: Origins,
+    *,
+    stages: Sequence[Objects],
+    level: Level,
+) -> Traces:
+    """Run every function once on a few events.
+
+    Parameters
+    ----------
+    config, channels
+        The functions.
+    touched
+        Columns that a shift changes.
+    stages
+        Objects before each analysis mask, and after the last.
+    level
+        Objects of events past the nominal baseline, ghosts attached.
+    """
+    traces = Traces(touched)
+    for mask, objects in zip(config.good_object_masks.analysis, stages, strict=False):
+        origins = traces.run(mask, _few(objects)).origins
+        traces.collections[mask.object] = traces.collections.get(mask.object, NONE) | origins
+    for mask in config.good_object_masks.mva:  # they see collections of the same names
+        if traces.reaches(mask.use):
+            traces.collections[mask.object] = touched
+    if config.baseline_selection is not None:
+        traces.baseline = traces.run(config.baseline_selection, _few(stages[-1]))
+    few = _few(level.objects)
+    for ghost in config.ghost_observables:
+        if traces.reaches(ghost.use) or MVA in ghost.collections:
+            traces.collections.update(dict.fromkeys(ghost.collections, touched))
+    for channel in channels:
+        if channel.selection is not None:
+            traces.channels[channel.name] = traces.run(channel.selection, few)
+        for observable in channel.observables:
+            key = f"{channel.name}.{observable.name}"
+            traces.observables[key] = traces.run(observable, few)
+    return traces
+
+
+def _few(objects: Objects) -> Objects:
+    return objects.take(np.arange(min(objects.n, SAMPLE)))
