@@ -1,0 +1,55 @@
+"""From CMS NanoAOD to a fitted result: the map of the house, in the order of the journey.
+
+=============== ==================================================================
+`schema`        what the user asks for: the configuration (`load_config`)
+`datasets`      which files belong to it: listings, redirectors, discovery
+`facility`      where it runs: Dask clients of laptops, clusters and coffea-casa
+`metadata`      what is in the files: entries, sums of weights, work items
+`execution`     running chunks so that nothing is lost: executors, retries, ledger
+`skimming`      events to smaller files, and back
+`analysis`      events to histograms: corrections, selections, variations
+`histograms`    exact sums, the book of histograms, its storage
+`mva`           training of classifiers
+`statistics`    histograms to a fit, limits and datacards
+`plots`         finished numbers to figures
+`metrics`       how fast it was, and what the inputs look like
+`dashboards`    the same, live
+`widgets`       configuration editors and the result explorer
+`preflight`     the checks before anything expensive
+`pipeline`      the stages in their order
+`notebook`      what the notebooks call; `cli` is its twin for the terminal
+`sample`        synthetic NanoAOD for the demo, the tests and the benchmarks
+`utils`         where things are written
+=============== ==================================================================
+
+`errors` and `receipts` are words that all of them share. Importing this package changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+
+__all__ = ["__version__", "set_logging"]
+
+__version__ = "0.1.0"
+
+
+def set_logging(level: int | str = "INFO") -> None:
+    """Show the messages of this package on standard error, one line each.
+
+    Parameters
+    ----------
+    level
+        The least important messages to show, e.g. ``"DEBUG"``. Calling this again changes the
+        level; no message is shown twice.
+    """
+    package = logging.getLogger(__name__)
+    package.setLevel(level)
+    name = f"{__name__}.set_logging"
+    if any(handler.get_name() == name for handler in package.handlers):
+        return
+    handler = logging.StreamHandler()
+    handler.set_name(name)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    package.addHandler(handler)
+    package.propagate = False

@@ -1,0 +1,44 @@
+"""What the user asks for: the configuration as frozen models with every cross-check done.
+
+`load_config` is the door; everything else is read by attribute from the `Config` it returns.
+"""
+
+from intccms.schema.base import Functor, Model, ObjVar, Sys, WorkerEval
+from intccms.schema.config import Config
+from intccms.schema.corrections import Correction, Systematic, UncertaintySource
+from intccms.schema.datasets import Dataset, Datasets
+from intccms.schema.general import General, Metrics
+from intccms.schema.loading import load_config
+from intccms.schema.physics import Channel, GhostObservable, ObjectMask, ObjectMasks, Observable
+from intccms.schema.skimming import Preprocess, Skimming, SkimOutput
+from intccms.schema.statistics import Feature, Mva, MvaClass, Plotting, Statistics
+
+__all__ = [
+    "Channel",
+    "Config",
+    "Correction",
+    "Dataset",
+    "Datasets",
+    "Feature",
+    "Functor",
+    "General",
+    "GhostObservable",
+    "Metrics",
+    "Model",
+    "Mva",
+    "MvaClass",
+    "ObjVar",
+    "ObjectMask",
+    "ObjectMasks",
+    "Observable",
+    "Plotting",
+    "Preprocess",
+    "SkimOutput",
+    "Skimming",
+    "Statistics",
+    "Sys",
+    "Systematic",
+    "UncertaintySource",
+    "WorkerEval",
+    "load_config",
+]

@@ -1,0 +1,254 @@
+"""What every part of a configuration is made of: references, markers and the base model."""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
+
+__all__ = [
+    "Args",
+    "Constant",
+    "Edges",
+    "Functor",
+    "Model",
+    "Name",
+    "Names",
+    "ObjVar",
+    "Refs",
+    "Sys",
+    "WorkerEval",
+    "Year",
+    "as_refs",
+    "duplicates",
+]
+
+log = logging.getLogger(__name__)
+
+Constant = str | int | float | bool
+"""A constant among the arguments of a correction."""
+
+
+class ObjVar(NamedTuple):
+    """A reference to event data, e.g. ``ObjVar("Muon", "pt")``; no field: the collection."""
+
+    obj: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sys:
+    """The place among a correction's `args` where the systematic string goes."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class WorkerEval:
+    """A value that is made on the worker, so that the client never sees it.
+
+    Parameters
+    ----------
+    function
+        Called without arguments on the worker, e.g. ``lambda: os.environ["TOKEN"]``.
+    """
+
+    function: Callable[[], Any]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be called, such as a value that was already read."""
+        if not callable(self.function):
+            kind = type(self.function).__name__
+            raise TypeError(f"WorkerEval takes a function without arguments, not a {kind}")
+
+    def __repr__(self) -> str:
+        """Show that there is something, never what."""
+        return "WorkerEval(<evaluated on the worker>)"
+
+    def resolve(self) -> Any:
+        """Return the value; call this on a worker only."""
+        return self.function()
+
+
+def duplicates(names: Iterable[str]) -> list[str]:
+    """Return the names that occur more than once, in order of their second occurrence."""
+    seen: set[str] = set()
+    twice: list[str] = []
+    for name in names:
+        if name in seen and name not in twice:
+            twice.append(name)
+        seen.add(name)
+    return twice
+
+
+def _is_ref(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and (value[1] is None or isinstance(value[1], str))
+    )
+
+
+def _as_ref(value: Any) -> ObjVar:
+    if not _is_ref(value):
+        raise ValueError(
+            f'a reference is a pair such as ("Muon", "pt") or ("Muon", None), not {value!r}'
+        )
+    return ObjVar(*value)
+
+
+def as_refs(value: Any) -> tuple[ObjVar, ...]:
+    """Read one reference, several or None (no reference) into a tuple."""
+    if value is None:
+        return ()
+    if _is_ref(value):
+        return (_as_ref(value),)
+    if not isinstance(value, list | tuple):
+        raise ValueError(f'a list of references such as [("Muon", "pt")] is wanted, not {value!r}')
+    return tuple(_as_ref(entry) for entry in value)
+
+
+def _as_args(value: Any) -> tuple[ObjVar | Sys | Constant, ...]:
+    if _is_ref(value):
+        return (_as_ref(value),)
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"a list of references, Sys() and literals is wanted, not {value!r}")
+    args = tuple(
+        entry if isinstance(entry, Sys | str | int | float | bool) else _as_ref(entry)
+        for entry in value
+    )
+    if sum(isinstance(entry, Sys) for entry in args) > 1:
+        raise ValueError("there is at most one Sys() among the args")
+    return args
+
+
+def _as_names(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _check_name(value: str) -> str:
+    if not value.strip() or "/" in value:
+        raise ValueError(f"a name is not empty and holds no '/', unlike {value!r}")
+    return value
+
+
+def _as_year(value: Any) -> Any:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+def _as_edges(value: Any) -> tuple[float, ...]:
+    edges = _parsed(value) if isinstance(value, str) else _listed(value)
+    if not all(math.isfinite(edge) for edge in edges):
+        raise ValueError(f"bin edges are finite numbers, unlike {value!r}")
+    if len(edges) < 2 or any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+        raise ValueError(f"bin edges increase and are at least two, unlike {value!r}")
+    return edges
+
+
+def _parsed(text: str) -> tuple[float, ...]:
+    try:
+        low_text, high_text, n_text = text.split(",")
+        low, high, n_bins = float(low_text), float(high_text), int(n_text)
+    except ValueError as error:
+        raise ValueError(f"a binning is 'low,high,nbins' or a list of edges, not {text!r}") from (
+            error
+        )
+    if n_bins < 1:
+        raise ValueError(f"a binning has at least one bin, unlike {text!r}")
+    return tuple(low + (high - low) * i / n_bins for i in range(n_bins + 1))
+
+
+def _listed(value: Any) -> tuple[float, ...]:
+    is_numbers = isinstance(value, Sequence) and not any(isinstance(e, str | bool) for e in value)
+    try:
+        if is_numbers:
+            return tuple(float(edge) for edge in value)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"a binning is 'low,high,nbins' or a list of edges, not {value!r}")
+
+
+Args = Annotated[tuple[ObjVar | Sys | Constant, ...], PlainValidator(_as_args)]
+Edges = Annotated[tuple[float, ...], PlainValidator(_as_edges)]
+Name = Annotated[str, AfterValidator(_check_name)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_as_names)]
+Refs = Annotated[tuple[ObjVar, ...], PlainValidator(as_refs)]
+Year = Annotated[Name, BeforeValidator(_as_year)]
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy scalars and arrays into Python numbers and lists."""
+    is_numpy = type(value).__module__ == "numpy" and hasattr(value, "tolist")
+    return value.tolist() if is_numpy else value
+
+
+class Model(BaseModel):
+    """A frozen part of the configuration that knows every key it reads."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
+    )
+    spellings: ClassVar[Mapping[str, str]] = {}  # another spelling of a key → the field
+    ignored: ClassVar[frozenset[str]] = frozenset()  # read, without effect, with a note
+    none_is_default: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def known_keys(cls) -> tuple[str, ...]:
+        """Return every key that may stand in this part of a configuration."""
+        return (*cls.model_fields, *cls.spellings, *sorted(cls.ignored))
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Turn an older spelling into the fields; `data` is a copy that may be changed."""
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        data = {key: _plain(value) for key, value in raw.items()}
+        for key in cls.ignored & data.keys():
+            del data[key]
+            log.info("%r of %r is read and ignored", key, data.get("name", cls.__name__))
+        for key in cls.none_is_default:
+            if data.get(key, ...) is None:
+                del data[key]
+        data = cls.prepare(data)
+        for other, field in cls.spellings.items():
+            if other in data:
+                value = data.pop(other)
+                if data.setdefault(field, value) != value:
+                    raise ValueError(f"{field!r} and {other!r} are one setting with two values")
+        return data
+
+
+class Functor(Model):
+    """A function of event data: what to call and what to call it with."""
+
+    none_is_default = frozenset({"use", "static_kwargs"})
+
+    function: Callable[..., Any] = Field(
+        description="Called with the arrays named in `use`, in order, then `static_kwargs`."
+    )
+    use: Refs = Field(
+        default=(), description='References to event data, e.g. ("Muon", "pt"), in call order.'
+    )
+    static_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments that do not depend on the events."
+    )
+
+    @classmethod
+    def of(cls, function: Callable[..., Any], *use: tuple[str, str | None]) -> Self:
+        """Make a functor from a function and the references it reads."""
+        return cls.model_validate({"function": function, "use": use})

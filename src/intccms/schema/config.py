@@ -1,0 +1,221 @@
+"""The whole configuration and the checks that need more than one part of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from intccms.errors import nearest
+from intccms.schema import resolved
+from intccms.schema.base import Functor, Model, Year, duplicates
+from intccms.schema.corrections import Correction, Systematic
+from intccms.schema.datasets import Dataset, Datasets
+from intccms.schema.general import General
+from intccms.schema.physics import Channel, GhostObservable, ObjectMasks
+from intccms.schema.skimming import Preprocess
+from intccms.schema.statistics import Mva, Plotting, Statistics
+
+__all__ = ["Config"]
+
+SIGNAL_PREFIXES = ("signal", "zprime")
+
+
+def _by_year(value: Any) -> Any:
+    if value is None or (isinstance(value, Mapping) and not value):
+        return {None: ()}
+    return value if isinstance(value, Mapping) else {None: value}
+
+
+ByYear = BeforeValidator(_by_year)
+
+
+class Config(Model):
+    """Everything that a run needs to know; made by `load_config`."""
+
+    none_is_default = frozenset(
+        {"preprocess", "good_object_masks", "ghost_observables", "channels", "plotting", "mva"}
+    )
+
+    general: General = Field(description="Luminosity, stages of the run, where things go.")
+    datasets: Datasets = Field(description="The input files.")
+    preprocess: Preprocess = Field(
+        default_factory=Preprocess, description="Columns of a skim and the skim itself."
+    )
+    good_object_masks: ObjectMasks = Field(
+        default_factory=ObjectMasks, description="Which objects are good."
+    )
+    baseline_selection: Functor | None = Field(
+        default=None, description="Selection of events before the channels; None: all events."
+    )
+    ghost_observables: tuple[GhostObservable, ...] = Field(
+        default=(), description="Derived columns."
+    )
+    channels: tuple[Channel, ...] = Field(default=(), description="Event selections.")
+    corrections: Annotated[dict[Year | None, tuple[Correction, ...]], ByYear] = Field(
+        default_factory=lambda: {None: ()},
+        description="Corrections with their uncertainties: one list, or one per year.",
+    )
+    systematics: Annotated[dict[Year | None, tuple[Systematic, ...]], ByYear] = Field(
+        default_factory=lambda: {None: ()},
+        description="Variations without a nominal correction: one list, or one per year.",
+    )
+    statistics: Statistics | None = Field(default=None, description="Fit and limits.")
+    plotting: Plotting = Field(default_factory=Plotting, description="Look of the processes.")
+    mva: tuple[Mva, ...] = Field(default=(), description="Multivariate classifiers.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_names(self)
+        _check_choices(self)
+        _check_years(self)
+        _check_sources(self)
+        return self
+
+    def corrections_for(self, year: str | None) -> tuple[Correction, ...]:
+        """Return what is applied in a year, in order: corrections, then systematics."""
+        corrections = _of_year(self.corrections, year)
+        systematics = _of_year(self.systematics, year)
+        return (*corrections, *(entry.as_correction() for entry in systematics))
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Processes of this run: those of the datasets that `general.processes` allows."""
+        wanted = self.general.processes
+        names = self.datasets.processes
+        return names if wanted is None else tuple(name for name in names if name in wanted)
+
+    @property
+    def active_channels(self) -> tuple[Channel, ...]:
+        """Channels of this run: those that `general.channels` allows."""
+        wanted = self.general.channels
+        return tuple(entry for entry in self.channels if wanted is None or entry.name in wanted)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Signal processes of this run, in the order of the datasets."""
+        named = None if self.statistics is None else self.statistics.signals
+        if named is not None:
+            return tuple(name for name in self.processes if name in named)
+        return tuple(p for p in self.processes if p.lower().startswith(SIGNAL_PREFIXES))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should be told about this configuration, one line each."""
+        years = sorted({year for d in self.datasets.datasets for year in d.years if year})
+        if isinstance(self.general.lumi, float) and len(years) > 1:
+            each = ", ".join(f"{year!r}: …" for year in years)
+            return (
+                f"general.lumi = {self.general.lumi:g}/pb is applied to each of {len(years)} years "
+                f"and overcounts; give one per year: {{{each}}}",
+            )
+        return ()
+
+    def dump(self) -> dict[str, Any]:
+        """Return the resolved configuration in terms of JSON, without secrets."""
+        table: dict[str, Any] = resolved.as_json(self)
+        return table
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of `dump`, as hexadecimal digits."""
+        return resolved.digest(self.dump())
+
+
+def _of_year(table: Mapping[str | None, tuple[Any, ...]], year: str | None) -> tuple[Any, ...]:
+    return table[None] if None in table else table.get(year, ())
+
+
+def _check_known(where: str, what: str, names: Iterable[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: no {what} {name!r}; {nearest(name, known)}")
+
+
+def _check_names(config: Config) -> None:
+    for where, names in {
+        "channels": [entry.name for entry in config.channels],
+        "mva": [entry.name for entry in config.mva],
+    }.items():
+        if twice := duplicates(names):
+            raise ValueError(f"{where}: two entries are called {twice[0]!r}")
+    columns = [
+        f"{collection}.{name}"
+        for ghost in config.ghost_observables
+        for name, collection in zip(ghost.names, ghost.collections, strict=True)
+    ]
+    if twice := duplicates(columns):
+        raise ValueError(f"ghost_observables: the column {twice[0]!r} is made twice")
+
+
+def _check_choices(config: Config) -> None:
+    processes = config.datasets.processes
+    channels = [entry.name for entry in config.channels]
+    _check_known("general.processes", "process", config.general.processes or (), processes)
+    _check_known("general.channels", "channel", config.general.channels or (), channels)
+    if config.statistics is not None:
+        statistics = config.statistics
+        _check_known("statistics.signals", "process", statistics.signals or (), processes)
+        _check_known("statistics.masses_gev", "process", statistics.masses_gev, processes)
+        _check_known("statistics.blind", "channel", statistics.blind, channels)
+    for classifier in config.mva:
+        try:
+            classifier.check_processes(processes)
+        except ValueError as error:
+            raise ValueError(f"mva.{classifier.name}: {error}") from error
+
+
+def _check_years(config: Config) -> None:
+    tables: dict[str, Mapping[Any, Any]] = {
+        "corrections": config.corrections,
+        "systematics": config.systematics,
+    }
+    if isinstance(config.general.lumi, dict):
+        tables["general.lumi"] = config.general.lumi
+    for where, table in tables.items():
+        if None in table:
+            continue
+        for dataset in config.datasets.datasets:
+            for year in dataset.years:
+                _check_year(where, table, dataset, year)
+
+
+def _check_year(where: str, table: Mapping[Any, Any], dataset: Dataset, year: str | None) -> None:
+    if year in table:
+        return
+    who = f"process {dataset.name!r}"
+    if year is not None:
+        raise ValueError(f"{where}: no year {year!r}, which {who} has; {nearest(year, table)}")
+    if not dataset.is_data:
+        raise ValueError(f"{where} is given per year, but {who} has no 'years'")
+    on_data = [c.name for c in _flat(table) if isinstance(c, Correction) and c.applies_to != "mc"]
+    if on_data:
+        raise ValueError(
+            f"{where} is given per year and {on_data[0]!r} applies to data, "
+            f"but {who} has no 'years'"
+        )
+
+
+def _flat(table: Mapping[Any, Any]) -> list[Any]:
+    lists = [entry for entry in table.values() if isinstance(entry, tuple)]
+    return [correction for entries in lists for correction in entries]
+
+
+def _check_sources(config: Config) -> None:
+    for year in sorted({*config.corrections, *config.systematics}, key=str):
+        corrections = config.corrections_for(year)
+        inside = "" if year is None else f" of year {year!r}"
+        sources = [source for entry in corrections for source in entry.uncertainty_sources]
+        if twice := duplicates(source.name for source in sources):
+            raise ValueError(f"corrections{inside}: two uncertainty sources are {twice[0]!r}")
+        movable = [
+            source.name
+            for entry in corrections
+            if entry.type == "object"
+            for source in entry.uncertainty_sources
+        ]
+        for entry in corrections:
+            for source in entry.uncertainty_sources:
+                where = f"corrections{inside}: source {source.name!r}"
+                known = config.datasets.processes
+                _check_known(where, "process", source.processes or (), known)
+                _check_known(where, "object source", source.varies_with, movable)

@@ -1,0 +1,155 @@
+"""Which files belong to which physics process, year and cross section."""
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, model_validator
+
+from intccms.errors import nearest
+from intccms.schema.base import Functor, Model, Name, Year, duplicates
+
+__all__ = ["Dataset", "Datasets"]
+
+Directories = Annotated[
+    tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
+]
+PER_DIRECTORY = {"cross_sections": "cross_sections", "years": "years", "lumi_mask": "lumi masks"}
+
+
+class Dataset(Model):
+    """A physics process: its directories, and per directory cross section and year."""
+
+    none_is_default = frozenset({"redirector", "file_pattern", "tree_name"})
+
+    name: Name = Field(description="Name of the physics process.")
+    directories: Directories = Field(
+        min_length=1, description="One directory per campaign or year."
+    )
+    cross_sections: tuple[Annotated[StrictFloat, Field(allow_inf_nan=False)], ...] = Field(
+        description="Cross section in pb, one per directory (one number holds for all)."
+    )
+    years: tuple[Year | None, ...] = Field(
+        description="Data-taking year, one per directory (one holds for all); None: no year."
+    )
+    file_pattern: str = Field(
+        default="*.root", description="Files in a directory: *.root, or *.txt for listings."
+    )
+    tree_name: str = Field(default="Events", description="Tree that holds the events.")
+    weight_branch: str | None = Field(
+        default=None, description="Column of the generator weight; None: that of `general`."
+    )
+    redirector: Directories = Field(
+        default=(), description="Prefixes of names that begin with /store/, tried in this order."
+    )
+    is_data: StrictBool = Field(default=False, description="Collision data, not simulation.")
+    lumi_mask: tuple[Functor | None, ...] = Field(
+        description="Selects certified run and lumi sections, one per directory (data only)."
+    )
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Give each directory its own cross section, year and lumi mask."""
+        if data.get("redirector") == "":
+            data["redirector"] = ()
+        if data.get("cross_sections") is None and "name" in data:
+            data["cross_sections"] = _default_cross_section(data)
+        directories = data.get("directories")
+        if isinstance(directories, str | list | tuple):
+            n_directories = 1 if isinstance(directories, str) else len(directories)
+            for key in PER_DIRECTORY:
+                value = data.get(key)
+                if not isinstance(value, list | tuple):
+                    data[key] = (value,) * n_directories
+                elif len(value) == 1:
+                    data[key] = tuple(value) * n_directories
+        return data
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        n_directories = len(self.directories)
+        for key, word in PER_DIRECTORY.items():
+            n_given = len(getattr(self, key))
+            if n_given != n_directories:
+                raise ValueError(
+                    f"process {self.name!r} has {n_directories} directories but {n_given} {word}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if not self.is_data and any(xsec <= 0 for xsec in self.cross_sections):
+            raise ValueError(f"process {self.name!r}: a cross section in pb is positive")
+        if not self.is_data and any(mask is not None for mask in self.lumi_mask):
+            raise ValueError(
+                f"process {self.name!r} has a lumi_mask but is simulation; "
+                "collision data needs 'is_data': True"
+            )
+        if twice := duplicates(self.keys()):
+            raise ValueError(
+                f"process {self.name!r}: two directories are the dataset {twice[0]!r}; "
+                "give each its year in 'years', or directories with different last names"
+            )
+        return self
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the dataset key of each directory, e.g. ``ttbar_2017``."""
+        n_of_year = Counter(self.years)
+        keys = []
+        for directory, year in zip(self.directories, self.years, strict=True):
+            parts = [self.name] if year is None else [self.name, year]
+            if n_of_year[year] > 1:
+                parts.append(PurePosixPath(directory).name)
+            keys.append("_".join(parts))
+        return tuple(keys)
+
+
+def _default_cross_section(data: Mapping[str, Any]) -> float:
+    """Return 1 pb for data and for a signal, whose strength is fitted; others must say."""
+    name = str(data["name"])
+    if data.get("is_data") is True or name.lower().startswith(("signal", "zprime")):
+        return 1.0
+    raise ValueError(f"process {name!r} has no 'cross_sections'; give them in pb")
+
+
+class Datasets(Model):
+    """All physics processes of the analysis."""
+
+    datasets: tuple[Dataset, ...] = Field(
+        min_length=1, description="The physics processes, one entry each."
+    )
+    max_files: Annotated[StrictInt, Field(gt=0)] | None = Field(
+        default=None, description="Files per dataset at most; None: all."
+    )
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if twice := duplicates(entry.name for entry in self.datasets):
+            raise ValueError(f"two entries are the process {twice[0]!r}; give it all directories")
+        if twice := duplicates(self.keys()):
+            raise ValueError(f"two directories are the dataset {twice[0]!r}; rename a process")
+        return self
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys of all datasets, in the order of the configuration."""
+        return tuple(itertools.chain.from_iterable(entry.keys() for entry in self.datasets))
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Names of the physics processes."""
+        return tuple(entry.name for entry in self.datasets)
+
+    def process(self, name: str) -> Dataset:
+        """Return the entry of this process.
+
+        Raises
+        ------
+        KeyError
+            If there is no such process; the text names the nearest one.
+        """
+        for entry in self.datasets:
+            if entry.name == name:
+                return entry
+        raise KeyError(f"no process {name!r}; {nearest(name, self.processes)}")

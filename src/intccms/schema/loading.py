@@ -1,0 +1,120 @@
+"""From a dict, a module or a name to a validated configuration."""
+
+import importlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import ValidationError
+
+from intccms.errors import ConfigError, nearest
+from intccms.schema.config import Config
+from intccms.schema.overrides import apply_overrides
+from intccms.schema.problems import explain
+
+__all__ = ["load_config"]
+
+log = logging.getLogger(__name__)
+
+Source = str | Mapping[str, Any] | Config | ModuleType
+
+
+def load_config(source: Source, overrides: Sequence[str] | Mapping[str, Any] = ()) -> Config:
+    """Return the validated configuration with all cross-checks done.
+
+    Parameters
+    ----------
+    source
+        ``"module:name"`` (the module is imported, from the working directory too; the name
+        defaults to ``config``), a module with a `config`, a dict, or a configuration.
+    overrides
+        Settings that replace those of the source: ``["general.run_statistics=False"]`` with
+        values in YAML, or a dict from dotted keys to values. Entries of a list are addressed
+        by their name. The source is not changed.
+
+    Raises
+    ------
+    ConfigError
+        With one line that names the setting, what is wrong and the nearest valid key.
+    """
+    raw = _raw(source)
+    if isinstance(raw, Config) and not overrides:
+        return raw
+    table = apply_overrides(raw, overrides, Config)
+    try:
+        config = Config.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(explain(error, Config, table)) from None
+    for note in config.notes:
+        log.warning("%s", note)
+    return config
+
+
+def _raw(source: Source) -> Mapping[str, Any] | Config:
+    if isinstance(source, str):
+        module_name, _, name = source.partition(":")
+        return _attribute(_import(module_name), name or "config")
+    if isinstance(source, ModuleType):
+        return _attribute(source, "config")
+    if isinstance(source, Config | Mapping):
+        return source
+    raise ConfigError(
+        f"a configuration is a dict, a module or 'module:name', not {type(source).__name__}"
+    )
+
+
+def _attribute(module: ModuleType, name: str) -> Mapping[str, Any] | Config:
+    table = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+    if name not in table:
+        known = [key for key, value in table.items() if isinstance(value, Mapping | Config)]
+        raise ConfigError(
+            f"module {module.__name__!r} has no {name!r}; {nearest(name, known or table)}"
+        )
+    value = table[name]
+    if not isinstance(value, Mapping | Config):
+        kind = type(value).__name__
+        raise ConfigError(f"{module.__name__}:{name} is a {kind}, not a configuration dict")
+    return value
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module, from the working directory if it is there (it then stays on the path)."""
+    if not name or name.startswith("."):
+        raise ConfigError(f"a configuration is named 'module:name', not {name!r}")
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any error of the user's module
+        raise ConfigError(_import_problem(name, error)) from error
+
+
+def _import_problem(name: str, error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+        return (
+            f"no module {name!r} (searched from {Path.cwd()}); a configuration is named "
+            "'module:name', e.g. example_opendata.configs.configuration:config"
+        )
+    text = " ".join(str(error).split())
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename}, line {error.lineno}"
+        text = error.msg
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        inside = [frame for frame in frames if not _is_machinery(frame.filename)]
+        last = (inside or frames)[-1]
+        place = f"{last.filename}, line {last.lineno}"
+    return f"configuration module {name!r} raised {type(error).__name__}: {text} ({place})"
+
+
+def _is_machinery(filename: str) -> bool:
+    return (
+        filename.startswith("<frozen")
+        or filename == __file__
+        or f"{os.sep}importlib{os.sep}" in filename
+    )

@@ -1,0 +1,108 @@
+"""What is selected and histogrammed: object masks, derived columns, channels, observables."""
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from intccms.errors import nearest
+from intccms.schema.base import Edges, Functor, Model, Name, Names, duplicates
+
+__all__ = ["Channel", "GhostObservable", "ObjectMask", "ObjectMasks", "Observable"]
+
+
+class ObjectMask(Functor):
+    """The mask of the good objects of one collection."""
+
+    object: str = Field(description="Collection that the mask applies to, e.g. Muon.")
+
+
+class ObjectMasks(Model):
+    """The good objects of the analysis and of the MVAs."""
+
+    none_is_default = frozenset({"analysis", "mva"})
+
+    analysis: tuple[ObjectMask, ...] = Field(
+        default=(), description="Masks for everything but MVA features, applied in this order."
+    )
+    mva: tuple[ObjectMask, ...] = Field(
+        default=(), description="Masks for MVA features and their ghosts; empty: those of analysis."
+    )
+
+
+class GhostObservable(Functor):
+    """Derived columns, made once per variation and attached to collections."""
+
+    names: Names = Field(description="Names of the columns, in the order of what is returned.")
+    collections: Names = Field(
+        description="Collection of each column; one string holds for all of them."
+    )
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Give each name its collection when one collection is named for all."""
+        names, collections = data.get("names"), data.get("collections")
+        if isinstance(names, str):
+            data["names"] = names = (names,)
+        if isinstance(collections, str) and isinstance(names, list | tuple):
+            data["collections"] = (collections,) * len(names)
+        return data
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if len(self.names) != len(self.collections):
+            raise ValueError(
+                f"{len(self.names)} names but {len(self.collections)} collections: "
+                f"{list(self.names)} and {list(self.collections)}"
+            )
+        return self
+
+
+class Observable(Functor):
+    """A histogrammed quantity."""
+
+    name: Name = Field(description="Name of the observable, unique within its channel.")
+    binning: Edges = Field(
+        description='Bin edges: a list that increases, or "low,high,nbins" for equal bins.'
+    )
+    label: str = Field(default="", description="Axis label, LaTeX allowed; none: the name.")
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Label the observable by its name when no label is given."""
+        if data.get("label") in (None, "") and isinstance(data.get("name"), str):
+            data["label"] = data["name"]
+        return data
+
+
+class Channel(Model):
+    """An event selection and what is histogrammed in it."""
+
+    ignored = frozenset({"use_in_diff"})
+    none_is_default = frozenset({"observables"})
+
+    name: Name = Field(description="Name of the channel, unique.")
+    observables: tuple[Observable, ...] = Field(
+        default=(), description="What is histogrammed in this channel."
+    )
+    fit_observable: str | None = Field(
+        default=None, description="The observable that is fitted; None: the channel is not fitted."
+    )
+    selection: Functor | None = Field(
+        default=None, description="Selects the events of the channel; None: all."
+    )
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = [observable.name for observable in self.observables]
+        if twice := duplicates(names):
+            raise ValueError(f"two observables of channel {self.name!r} are called {twice[0]!r}")
+        if self.fit_observable is not None and self.fit_observable not in names:
+            raise ValueError(
+                f"fit_observable {self.fit_observable!r} is not an observable of channel "
+                f"{self.name!r}; {nearest(self.fit_observable, names)}"
+            )
+        return self
+
+    def observable(self, name: str) -> Observable:
+        """Return the observable of this name."""
+        return next(entry for entry in self.observables if entry.name == name)

@@ -1,0 +1,85 @@
+"""A configuration as plain values that JSON can hold, without secrets."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from intccms.schema.base import Model, Sys, WorkerEval
+
+__all__ = ["as_json", "digest", "is_secret", "without_password"]
+
+ON_WORKER = "<evaluated on the worker>"
+HIDDEN = "<hidden>"
+SECRET = re.compile(r"key|secret|token|passw|credential", re.IGNORECASE)
+PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
+
+
+def is_secret(key: object) -> bool:
+    """Whether a value under this key of a free-form table is to be hidden."""
+    return bool(SECRET.search(str(key)))
+
+
+def without_password(text: str) -> str:
+    """Return a text in which the password of a URL is hidden."""
+    return PASSWORD.sub(rf"\1:{HIDDEN}@", text)
+
+
+def as_json(value: Any) -> Any:
+    """Return a value of a configuration in terms that JSON knows.
+
+    Functions become ``module:qualname``; what is evaluated on the worker, and what stands
+    under a key such as ``secret`` or ``token``, becomes a fixed text.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return without_password(value)
+    if isinstance(value, Model):
+        return {name: as_json(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        return _table(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        entries = [as_json(entry) for entry in value]
+        return sorted(entries, key=str) if isinstance(value, set | frozenset) else entries
+    return _named(value)
+
+
+def _table(table: Mapping[Any, Any]) -> Any:
+    if set(table) == {None}:  # corrections that hold for all years
+        return as_json(table[None])
+    return {
+        str(key): HIDDEN if _is_hidden(key, value) else as_json(value)
+        for key, value in table.items()
+    }
+
+
+def _is_hidden(key: object, value: Any) -> bool:
+    return is_secret(key) and not isinstance(value, WorkerEval | Mapping)
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, WorkerEval):
+        return ON_WORKER
+    if isinstance(value, Sys):
+        return "Sys()"
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return as_json(value.tolist())
+    if callable(value):
+        return _function_name(value)
+    return f"<{type(value).__module__}.{type(value).__qualname__}>"
+
+
+def _function_name(function: Any) -> str:
+    wrapped = getattr(function, "func", None)  # functools.partial
+    if callable(wrapped):
+        return f"partial({_function_name(wrapped)})"
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON-able value, as hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,172 @@
+"""What is made of the histograms: fit and limits, plots, multivariate classifiers."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StrictFloat, StrictInt, model_validator
+
+from intccms.errors import nearest
+from intccms.schema.base import Edges, Functor, Model, Name, Names, duplicates
+
+__all__ = ["Feature", "Mva", "MvaClass", "Plotting", "Statistics"]
+
+PositiveFloat = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
+PositiveInt = Annotated[StrictInt, Field(gt=0)]
+
+
+class Statistics(Model):
+    """Fit, limits and what may be seen of the data."""
+
+    none_is_default = frozenset({"masses_gev", "blind"})
+
+    cabinetry_config: str | None = Field(
+        default=None,
+        description="cabinetry configuration; None or absent: generated and written.",
+    )
+    signals: Names | None = Field(
+        default=None,
+        description="Signal processes, each fitted alone; None: those called signal… or zprime….",
+    )
+    masses_gev: dict[str, PositiveFloat] = Field(
+        default_factory=dict, description="Mass in GeV of each signal process."
+    )
+    blind: dict[str, tuple[StrictFloat, StrictFloat] | None] = Field(
+        default_factory=dict,
+        description="Channels whose data are hidden; a (low, high) range of the fit observable "
+        "hides that range only, None the whole channel.",
+    )
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Read channel names to be blinded as whole channels."""
+        blind = data.get("blind")
+        names = (blind,) if isinstance(blind, str) else blind
+        if isinstance(names, list | tuple):
+            data["blind"] = dict.fromkeys(names)
+        return data
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for channel, limits in self.blind.items():
+            if limits is not None and limits[0] >= limits[1]:
+                raise ValueError(f"blind.{channel}: {limits[0]} is not below {limits[1]}")
+        return self
+
+
+class Plotting(Model):
+    """Colours, labels and order of the processes in plots."""
+
+    none_is_default = frozenset({"process_colors", "process_labels", "process_order"})
+
+    process_colors: dict[str, str] = Field(
+        default_factory=dict, description="Colour of each process, e.g. #907AD6."
+    )
+    process_labels: dict[str, str] = Field(
+        default_factory=dict, description="Legend label of each process, LaTeX allowed."
+    )
+    process_order: Names = Field(
+        default=(), description="Order in which processes are stacked; others follow."
+    )
+
+
+class Feature(Functor):
+    """One input of a classifier."""
+
+    name: Name = Field(description="Name of the feature, unique within its classifier.")
+    label: str = Field(default="", description="Axis label, LaTeX allowed; none: the name.")
+    scale: Callable[..., Any] | None = Field(
+        default=None, description="Scales the feature before training; None: as it is."
+    )
+    binning: Edges | None = Field(
+        default=None, description='Bin edges of its plot, or "low,high,nbins"; None: automatic.'
+    )
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Label the feature by its name when no label is given."""
+        if data.get("label") in (None, "") and isinstance(data.get("name"), str):
+            data["label"] = data["name"]
+        return data
+
+
+class MvaClass(Model):
+    """One class of a classifier: a process, or several under a common name."""
+
+    name: Name = Field(description="Name of the class.")
+    processes: Names = Field(min_length=1, description="Processes that make up the class.")
+
+
+def _as_class(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"name": value, "processes": (value,)}
+    if isinstance(value, Mapping) and len(value) == 1:
+        [(name, processes)] = value.items()
+        return {"name": name, "processes": processes}
+    return value
+
+
+class Mva(Model):
+    """A classifier; its score is the ghost observable `mva.<name>`."""
+
+    none_is_default = frozenset({"plot_classes", "balance_strategy"})
+
+    name: Name = Field(description="Name of the classifier and of its score.")
+    features: tuple[Feature, ...] = Field(min_length=1, description="Inputs of the classifier.")
+    classes: tuple[Annotated[MvaClass, BeforeValidator(_as_class)], ...] = Field(
+        min_length=2, description='Classes to be told apart: a process, or {"merged": ("a", "b")}.'
+    )
+    balance_strategy: Literal["none", "undersample", "class_weight"] = Field(
+        default="none", description="How classes of different size are balanced."
+    )
+    validation_split: Annotated[StrictFloat, Field(gt=0, lt=1)] = Field(
+        default=0.2, description="Fraction of the events kept for validation."
+    )
+    random_state: StrictInt = Field(default=42, description="Seed of split and training.")
+    epochs: PositiveInt | None = Field(
+        default=None, description="Passes over the training events; None: the estimator's own."
+    )
+    batch_size: PositiveInt | None = Field(
+        default=None, description="Events per training step; None: the estimator's own."
+    )
+    learning_rate: PositiveFloat | None = Field(
+        default=None, description="Step size of the training; None: the estimator's own."
+    )
+    plot_classes: Names = Field(
+        default=(), description="Classes or processes shown in the plots; empty: all classes."
+    )
+    estimator: Callable[[], Any] = Field(
+        description="Returns a scikit-learn classifier; called without arguments."
+    )
+
+    @classmethod
+    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Answer a network description with how to write it as an estimator."""
+        if old := [key for key in ("framework", "layers") if key in data]:
+            raise ValueError(
+                f"a {old[0]!r} block is not read; write the network as a scikit-learn classifier, "
+                "e.g. 'estimator': lambda: MLPClassifier(hidden_layer_sizes=(16, 16), "
+                "activation='tanh') from sklearn.neural_network, and drop 'framework', 'layers' "
+                "and 'loss'"
+            )
+        return data
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        if twice := duplicates(feature.name for feature in self.features):
+            raise ValueError(f"two features are called {twice[0]!r}")
+        names = [entry.name for entry in self.classes]
+        if twice := duplicates(names):
+            raise ValueError(f"two classes are called {twice[0]!r}")
+        return self
+
+    def check_processes(self, processes: tuple[str, ...]) -> None:
+        """Raise `ValueError` if a class or a plot names an unknown process."""
+        for entry in self.classes:
+            for process in entry.processes:
+                if process not in processes:
+                    hint = nearest(process, processes)
+                    raise ValueError(f"class {entry.name!r}: no process {process!r}; {hint}")
+        shown = {*processes, *(entry.name for entry in self.classes)}
+        for name in self.plot_classes:
+            if name not in shown:
+                raise ValueError(f"plot_classes: no class {name!r}; {nearest(name, shown)}")
