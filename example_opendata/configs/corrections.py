@@ -85,13 +85,13 @@ def _cross_section(name: str, processes: list[str], *, up: float, down: float) -
         "type": "event",
         "use_correctionlib": False,
         "args": [],
-        "nominal_function": constant(1.0),
         "op": "mult",
         "uncertainty_sources": [
             {
                 "name": name,
                 "up_function": constant(up),
                 "down_function": constant(down),
+                "is_delta": True,
                 "processes": processes,
             }
         ],
