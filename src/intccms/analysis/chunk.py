@@ -142,7 +142,7 @@ class ChunkWork:
         """Apply the skim selection and the lumi mask; return the events that are left."""
         index = np.arange(objects.n)
         cuts: list[tuple[str, str, Functor | None]] = [
-            ("skim", "preprocess.skimming", self.config.preprocess.skimming),
+            ("skim", "preprocess.skimming", self.config.preprocess.skimming.selection),
             ("lumi mask", "lumi_mask", lumi_mask),
         ]
         for name, key, functor in cuts:

@@ -50,9 +50,7 @@ def fill_shifts(work: ChunkWork, nominal: NominalChunk, key: str) -> None:
     ):
         baseline = select(functor, "baseline_selection", slab.level.objects, call)
         rows = np.flatnonzero(baseline.mask)
-        level, selections = channel_rows(
-            slab.level.take(rows), work.config, work.channels, call
-        )
+        level, selections = channel_rows(slab.level.take(rows), work.config, work.channels, call)
         source = _Source(work, nominal, traces, slab)
         for channel, selection in selections:
             inside = np.flatnonzero(selection.mask)
@@ -102,9 +100,7 @@ def _candidates(work: ChunkWork, nominal: NominalChunk, traces: Traces) -> Index
     return np.flatnonzero(keep)
 
 
-def _in_any(
-    selections: list[tuple[Channel, Selection]], traces: Traces
-) -> NDArray[np.bool_]:
+def _in_any(selections: list[tuple[Channel, Selection]], traces: Traces) -> NDArray[np.bool_]:
     masks = [
         early_mask(selection, traces.channels.get(channel.name), traces.touched)
         for channel, selection in selections

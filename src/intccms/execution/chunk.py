@@ -97,9 +97,7 @@ def _places(pfns: tuple[str, ...], max_retries: int) -> Iterator[str]:
 class _Attempt:
     """One try to process a chunk; knows at which stage it is."""
 
-    def __init__(
-        self, item: WorkItem, pfn: str, n_try: int, started: float, clock: float
-    ) -> None:
+    def __init__(self, item: WorkItem, pfn: str, n_try: int, started: float, clock: float) -> None:
         self.item, self.pfn, self.n_try = item, pfn, n_try
         self.started, self.clock = started, clock
         self.stage = "open"

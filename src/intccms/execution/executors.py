@@ -30,7 +30,11 @@ class Executor(Protocol):
     n_workers: int
 
     def map(
-        self, function: Callable[..., Any], items: Iterable[Item], *, arguments: tuple[Any, ...] = ()
+        self,
+        function: Callable[..., Any],
+        items: Iterable[Item],
+        *,
+        arguments: tuple[Any, ...] = (),
     ) -> Iterator[tuple[Item, Any]]:
         """Yield each item with its result, in the order in which they finish.
 
@@ -52,7 +56,11 @@ class IterativeExecutor:
     n_workers = 1
 
     def map(
-        self, function: Callable[..., Any], items: Iterable[Item], *, arguments: tuple[Any, ...] = ()
+        self,
+        function: Callable[..., Any],
+        items: Iterable[Item],
+        *,
+        arguments: tuple[Any, ...] = (),
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
         for item in items:
@@ -83,7 +91,11 @@ class FuturesExecutor:
         self.n_workers = n_workers
 
     def map(
-        self, function: Callable[..., Any], items: Iterable[Item], *, arguments: tuple[Any, ...] = ()
+        self,
+        function: Callable[..., Any],
+        items: Iterable[Item],
+        *,
+        arguments: tuple[Any, ...] = (),
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
         payload = cloudpickle.dumps((function, arguments))
@@ -127,7 +139,11 @@ class DaskExecutor:
         return max(sum(self.client.nthreads().values()), 1)
 
     def map(
-        self, function: Callable[..., Any], items: Iterable[Item], *, arguments: tuple[Any, ...] = ()
+        self,
+        function: Callable[..., Any],
+        items: Iterable[Item],
+        *,
+        arguments: tuple[Any, ...] = (),
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
         from distributed import as_completed

@@ -56,7 +56,8 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
     if isinstance(exc, MemoryError):
         return "memory"
     if isinstance(exc, FunctorError) or (
-        stage == "process" and not isinstance(exc, MissingColumnError | OSError)
+        stage == "process"
+        and not isinstance(exc, MissingColumnError | OSError)
         and not is_read_failure(exc)
     ):
         return "user"

@@ -94,9 +94,7 @@ class Ledger:
                 lost_files.setdefault(receipt.dataset, set()).add(receipt.file)
                 entries = (receipt.entry_start, receipt.entry_stop)
                 error = f"{receipt.error_type}: {receipt.error}"
-                ledger.lost_chunks.append(
-                    LostChunk(receipt.dataset, receipt.file, entries, error)
-                )
+                ledger.lost_chunks.append(LostChunk(receipt.dataset, receipt.file, entries, error))
                 continue
             _book(book.processed, receipt.n_events, receipt.sumw)
             done_files.setdefault(receipt.dataset, set()).add(receipt.file)

@@ -1,0 +1,1 @@
+"""The analysis itself: functions on events, corrections, variations, the processor, the runner."""

@@ -1,0 +1,257 @@
+"""From work items to an `AnalysisResult`: runs the chunks, keeps the books, normalises once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from math import fsum
+from typing import Any
+
+from intccms.analysis.corrections import check_correction_files
+from intccms.analysis.inputs import check_columns, dataset_tasks
+from intccms.analysis.processor import AnalysisProcessor, add_sums
+from intccms.datasets import DatasetFiles, DatasetManager, Fileset
+from intccms.errors import FunctorError, IntccmsError
+from intccms.execution.chunk import ChunkOutcome, ChunkTask, run_chunk
+from intccms.execution.executors import Executor, open_executor
+from intccms.execution.ledger import Ledger, LostChunk
+from intccms.execution.observer import Observer, Silent
+from intccms.histograms.book import Book, make_book
+from intccms.histograms.cutflow import Cutflow, make_cutflow
+from intccms.histograms.exact import ExactSums
+from intccms.metadata import Metadata, collect
+from intccms.receipts import Receipt
+from intccms.schema import Config
+
+__all__ = ["AnalysisResult", "make_processor", "process", "run"]
+
+SAME_FAULTS = 3  # a user function that fails like this often will not get better
+RUNS_TOLERANCE = 1e-4  # relative difference of Runs and Events sums in an unfiltered file
+
+
+@dataclass(frozen=True)
+class AnalysisResult:
+    """What an analysis gives.
+
+    Parameters
+    ----------
+    histograms
+        Normalised histograms of all channels.
+    cutflow
+        By channel and process.
+    ledger
+        What was planned, processed and lost.
+    receipts
+        One for each planned chunk.
+    wall_s
+        Seconds from the first chunk to the last.
+    """
+
+    histograms: Book
+    cutflow: Cutflow
+    ledger: Ledger
+    receipts: tuple[Receipt, ...]
+    wall_s: float
+
+
+def make_processor(config: Config, fileset: Fileset) -> AnalysisProcessor:
+    """Make the processor, after a look at its correction files and golden JSONs.
+
+    Raises
+    ------
+    InputError
+        If one of them is absent or malformed.
+    """
+    check_correction_files(config, list(dict.fromkeys(files.year for files in fileset)))
+    return AnalysisProcessor(config, dataset_tasks(config, fileset))
+
+
+def run(config: Config, client: Any = None, *, observer: Observer | None = None) -> AnalysisResult:
+    """Find the files, count them and run the analysis.
+
+    Parameters
+    ----------
+    config
+        What to do and, without a client, where.
+    client
+        A `distributed.Client`; it stays open.
+    observer
+        Is told of everything that finishes.
+    """
+    observer = observer or Silent()
+    fileset = DatasetManager(config).fileset(config.general.processes)
+    processor = make_processor(config, fileset)
+    with open_executor(config.general, client) as executor:
+        observer.begin("counting events", total=fileset.n_files, unit="files")
+        metadata = collect(
+            fileset,
+            executor,
+            chunk_size=chunk_size(config),
+            on_file=lambda _: observer.advance(),
+        )
+        observer.end()
+        check_columns(processor, metadata)
+        return process(config, metadata, executor, processor=processor, observer=observer)
+
+
+def chunk_size(config: Config) -> int:
+    """Return the wanted number of events per chunk."""
+    size = config.general.chunk_size
+    return size if isinstance(size, int) else config.preprocess.skimming.chunk_size
+
+
+@dataclass
+class _Collected:
+    """What has come back so far."""
+
+    sums: dict[str, dict[str, Any]] = field(default_factory=dict)
+    file_sumw: dict[tuple[str, str], ExactSums] = field(default_factory=dict)
+    file_events: dict[tuple[str, str], int] = field(default_factory=dict)
+    receipts: list[Receipt] = field(default_factory=list)
+    faults: dict[str, list[ChunkOutcome]] = field(default_factory=dict)
+
+    def take(self, outcome: ChunkOutcome) -> None:
+        receipt = outcome.receipt
+        self.receipts.append(receipt)
+        if outcome.sums is None:
+            if outcome.trace:
+                self.faults.setdefault(receipt.error, []).append(outcome)
+            return
+        dataset, key = receipt.dataset, (receipt.dataset, receipt.file)
+        self.sums[dataset] = add_sums(self.sums.get(dataset), outcome.sums)
+        self.file_sumw[key] = self.file_sumw.get(key, ExactSums.zeros(1)) + outcome.sums["sumw"]
+        self.file_events[key] = self.file_events.get(key, 0) + receipt.n_events
+
+
+def process(
+    config: Config,
+    metadata: Metadata,
+    executor: Executor,
+    *,
+    processor: AnalysisProcessor,
+    observer: Observer | None = None,
+) -> AnalysisResult:
+    """Run all work items and add up what they give.
+
+    Raises
+    ------
+    FunctorError
+        If a function of the user fails; its traceback is attached as a note, once.
+    """
+    observer = observer or Silent()
+    tasks = [
+        ChunkTask(item, metadata.fileset[item.dataset].pfns(item.filename))
+        for item in metadata.work_items
+    ]
+    n_events = sum(len(task.item) for task in tasks)
+    start = time.perf_counter()
+    collected = _Collected()
+    observer.begin("processing", total=n_events, unit="events")
+    retries = config.preprocess.skimming.max_retries
+    for _, outcome in executor.map(run_chunk, tasks, arguments=(processor, retries)):
+        collected.take(outcome)
+        observer.receipt(outcome.receipt)
+        _stop_on_fault(collected.faults, SAME_FAULTS)
+    observer.end()
+    _stop_on_fault(collected.faults, 1)
+    wall_s = time.perf_counter() - start
+    return _result(config, metadata, collected, wall_s)
+
+
+def _stop_on_fault(faults: dict[str, list[ChunkOutcome]], enough: int) -> None:
+    for error, outcomes in faults.items():
+        if len(outcomes) >= enough:
+            fault = FunctorError(error)
+            fault.add_note(outcomes[0].trace)
+            raise fault
+
+
+def _result(
+    config: Config, metadata: Metadata, collected: _Collected, wall_s: float
+) -> AnalysisResult:
+    never_opened = [
+        LostChunk(failure.dataset, failure.lfn, None, f"{failure.error_type}: {failure.error}")
+        for failure in metadata.failures
+    ]
+    order = {_position(item): i for i, item in enumerate(metadata.work_items)}
+    receipts = sorted(collected.receipts, key=lambda r: order[r.dataset, r.file, r.entry_start])
+    ledger = Ledger.closed(metadata.fileset.keys(), receipts, never_opened)
+    scale: dict[str, float] = {}
+    for files in metadata.fileset:
+        if files.dataset in collected.sums:
+            scale[files.dataset] = _scale(config, files, metadata, (collected, ledger))
+    sums = {key: collected.sums[key] for key in scale}
+    process_of = {files.dataset: files.process for files in metadata.fileset}
+    wanted = config.general.channels
+    observables = {
+        (channel.name, observable.name): (observable.binning, observable.label)
+        for channel in config.channels
+        if wanted is None or channel.name in wanted
+        for observable in channel.observables
+    }
+    book = make_book(
+        {key: value["histograms"] for key, value in sums.items()},
+        scale,
+        process_of,
+        observables if config.general.run_histogramming else {},
+        tuple(dict.fromkeys(files.process for files in metadata.fileset if files.is_data)),
+    )
+    flow = {key: value["cutflow"] for key, value in sums.items()}
+    cutflow = make_cutflow(flow, scale, process_of)
+    return AnalysisResult(book, cutflow, ledger, tuple(receipts), wall_s)
+
+
+def _position(item: Any) -> tuple[str, str, int]:
+    return item.dataset, item.filename, item.entrystart
+
+
+def _scale(
+    config: Config,
+    files: DatasetFiles,
+    metadata: Metadata,
+    found: tuple[_Collected, Ledger],
+) -> float:
+    """Return xsec · lumi / sumw of a dataset, 1 for data.
+
+    Where the ``Runs`` tree of a file disagrees with its events, the file was filtered before it
+    came here: its ``Runs`` sum counts, for the part of its events that was processed.
+
+    Raises
+    ------
+    IntccmsError
+        If the sum of weights is not positive.
+    """
+    collected, ledger = found
+    book = ledger.datasets[files.dataset]
+    exact = ExactSums.zeros(1)
+    from_runs: list[float] = []
+    for count in metadata.files_of(files.dataset):
+        key = (files.dataset, count.lfn)
+        if key not in collected.file_sumw:
+            continue
+        fraction = collected.file_events[key] / max(count.n_events, 1)
+        runs = None if count.runs_sumw is None else count.runs_sumw * fraction
+        sumw = collected.file_sumw[key]
+        filtered = count.runs_count not in (None, count.n_events)
+        if collected.file_events[key] == count.n_events and runs is not None:
+            filtered = _differ(runs, sumw.value)
+        if filtered and runs is not None:
+            from_runs.append(runs)
+        else:
+            exact = exact + sumw
+    if from_runs:
+        book.sumw_source = "runs"
+    total = fsum([exact.value, *from_runs])
+    book.processed.sumw = total
+    if files.is_data:
+        return 1.0
+    if total <= 0:
+        raise IntccmsError(
+            f"dataset {files.dataset!r}: the sum of {files.weight_branch} is {total:g}, it must "
+            "be positive; are its events all there?"
+        )
+    return files.xsec_pb * config.general.lumi_for(files.year) / total
+
+
+def _differ(runs: float, events: float) -> bool:
+    return abs(runs - events) > RUNS_TOLERANCE * max(abs(runs), abs(events))
