@@ -1,0 +1,10 @@
+"""Figures in CMS style: finished numbers in, matplotlib figure and axes out."""
+
+from __future__ import annotations
+
+from intccms.plots.blinding import Blind, blind_of
+from intccms.plots.data_mc import data_mc
+from intccms.plots.saving import save
+from intccms.plots.style import CmsFigure, Look, cms_style
+
+__all__ = ["Blind", "CmsFigure", "Look", "blind_of", "cms_style", "data_mc", "save"]

@@ -1,0 +1,216 @@
+"""Data and stacked simulation with their ratio."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import mplhep
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from intccms.histograms import Book
+from intccms.plots.blinding import Blind
+from intccms.plots.contents import Contents, contents
+from intccms.plots.style import Look, cms_label, cms_style, new_figure
+
+__all__ = ["data_mc"]
+
+FloatArray = npt.NDArray[np.float64]
+
+BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#404040", "hatch": "////"}
+BLINDED: dict[str, Any] = {"facecolor": "#e8e8e8", "edgecolor": "#b0b0b0", "linewidth": 1}
+RATIO_RANGES = {0.25: 0.2, 0.5: 0.4, 1.0: 0.5}  # half height of the ratio panel: ticks from 1
+HEADROOM = 0.05  # of the height, between the highest content and the legend
+
+
+def data_mc(
+    book: Book,
+    channel: str,
+    observable: str,
+    *,
+    look: Look | None = None,
+    blind: Blind = None,
+    ax: tuple[Axes, Axes] | None = None,
+) -> tuple[Figure, tuple[Axes, Axes]]:
+    """Draw data over stacked simulation, and their ratio below.
+
+    Background is stacked; the band around its sum is the statistical ⊕ systematic uncertainty.
+    Signal is a line on its own, not part of the sum. Errors of data are Garwood intervals.
+
+    Parameters
+    ----------
+    book, channel, observable
+        What is drawn: visible bins, events per bin.
+    look
+        Colours, labels, luminosity, scale of the signal, logarithmic axis.
+    blind
+        Data that are not shown: True for all, or a range of the observable.
+    ax
+        Axes of the distribution and of the ratio, for a figure of one's own.
+
+    Returns
+    -------
+    figure, (axes, ratio axes)
+        Ready to be saved or changed.
+    """
+    look = look or Look()
+    numbers = contents(book, channel, observable, look, blind)
+    with cms_style():
+        top, bottom = ax if ax is not None else _panels()
+        figure = top.get_figure(root=True)
+        assert figure is not None
+        _draw_distribution(top, numbers, look)
+        _draw_ratio(bottom, numbers)
+        _annotate(top, bottom, channel, numbers, look)
+        _make_room(top, numbers, look)
+    return figure, (top, bottom)
+
+
+def _panels() -> tuple[Axes, Axes]:
+    figure = new_figure(figsize=(10, 10))
+    grid = figure.add_gridspec(
+        2, 1, height_ratios=(3, 1), hspace=0.06, left=0.15, right=0.96, top=0.93, bottom=0.1
+    )
+    top = figure.add_subplot(grid[0])
+    bottom = figure.add_subplot(grid[1], sharex=top)
+    top.tick_params(labelbottom=False)
+    return top, bottom
+
+
+def _draw_distribution(ax: Axes, numbers: Contents, look: Look) -> None:
+    colors = look.colors_of([*numbers.backgrounds, *numbers.signals])
+    if numbers.backgrounds:
+        mplhep.histplot(
+            list(numbers.backgrounds.values()),
+            bins=numbers.edges,
+            stack=True,
+            histtype="fill",
+            sort=None,
+            color=[colors[name] for name in numbers.backgrounds],
+            label=[look.label_of(name) for name in numbers.backgrounds],
+            ax=ax,
+        )
+        total = numbers.total
+        label = r"Stat. $\oplus$ syst. unc."
+        ax.stairs(
+            total + numbers.up, numbers.edges, baseline=total - numbers.down, fill=True,
+            linewidth=0, label=label, **BAND,
+        )  # fmt: skip
+    for name, values in numbers.signals.items():
+        scale = "" if look.signal_scale == 1.0 else rf" $\times$ {look.signal_scale:g}"
+        ax.stairs(
+            values * look.signal_scale, numbers.edges, color=colors[name], linewidth=3,
+            label=look.label_of(name) + scale,
+        )  # fmt: skip
+    if numbers.data is not None and numbers.shows_data:
+        shown = ~numbers.hidden & ((numbers.data > 0) | (numbers.total > 0))
+        ax.errorbar(
+            numbers.centers[shown], numbers.data[shown], numbers.data_errors()[:, shown],
+            label="Data", zorder=5, **_points(),
+        )  # fmt: skip
+
+
+def _points() -> dict[str, Any]:
+    return {"fmt": "o", "color": "black", "markersize": 7, "linewidth": 1.8, "capsize": 0}
+
+
+def _draw_ratio(ax: Axes, numbers: Contents) -> None:
+    total = np.where(numbers.total > 0, numbers.total, np.nan)
+    up, down = 1 + numbers.up / total, 1 - numbers.down / total
+    ax.stairs(
+        np.nan_to_num(up, nan=1.0), numbers.edges, baseline=np.nan_to_num(down, nan=1.0),
+        fill=True, linewidth=0, **BAND,
+    )  # fmt: skip
+    ax.axhline(1.0, color="black", linewidth=1.2, linestyle="--")
+    reach = [up - 1, 1 - down]
+    ratio = np.full_like(total, np.nan)
+    if numbers.data is not None:
+        ratio = numbers.data / total
+        errors = numbers.data_errors() / total
+        seen = np.isfinite(ratio)
+        ax.errorbar(numbers.centers[seen], ratio[seen], errors[:, seen], zorder=5, **_points())
+        reach.append(np.abs(ratio - 1)[numbers.data > 0])
+    half = _half_range(reach)
+    ax.set_ylim(1 - half, 1 + half)
+    ax.set_yticks([1 - RATIO_RANGES[half], 1.0, 1 + RATIO_RANGES[half]])
+    _mark_outside(ax, numbers.centers, ratio, half)
+
+
+def _half_range(reach: Iterable[FloatArray]) -> float:
+    """Smallest range that holds nine in ten of the distances from 1."""
+    distances = np.concatenate(list(reach))
+    distances = distances[np.isfinite(distances)]
+    wanted = float(np.quantile(distances, 0.9)) if distances.size else 0.0
+    return next((half for half in RATIO_RANGES if wanted <= 0.95 * half), max(RATIO_RANGES))
+
+
+def _mark_outside(ax: Axes, centers: FloatArray, ratio: FloatArray, half: float) -> None:
+    """Point at what lies beyond the panel."""
+    for outside, marker, height in (
+        (ratio > 1 + half, "^", 1 + 0.93 * half),
+        (ratio < 1 - half, "v", 1 - 0.93 * half),
+    ):
+        x = centers[outside]
+        ax.plot(x, np.full_like(x, height), marker, color="black", markersize=9, zorder=6)
+
+
+def _annotate(top: Axes, bottom: Axes, channel: str, numbers: Contents, look: Look) -> None:
+    cms_label(top, look, with_data=numbers.shows_data)
+    top.set_ylabel(_events_label(numbers))
+    top.set_xlabel("")
+    bottom.set_xlabel(numbers.label)
+    bottom.set_ylabel("Data / MC" if numbers.shows_data else "MC unc.", loc="center")
+    for ax in (top, bottom):
+        ax.set_xlim(numbers.edges[0], numbers.edges[-1])
+    handles, labels = top.get_legend_handles_labels()
+    entries = sorted(zip(labels, handles, strict=True), key=lambda entry: entry[0] != "Data")
+    if numbers.shows_data and numbers.hidden.any():
+        for ax in (top, bottom):
+            for low, high in _runs(numbers.edges, numbers.hidden):
+                ax.axvspan(low, high, zorder=0, **BLINDED)
+        entries.append(("Data blinded", Rectangle((0, 0), 1, 1, **BLINDED)))
+    top.legend(
+        [handle for _, handle in entries], [label for label, _ in entries], title=channel,
+        loc="upper right", ncols=2 if len(entries) > 4 else 1, fontsize=19, title_fontsize=21,
+        alignment="left", columnspacing=1.0, handletextpad=0.5, labelspacing=0.35,
+    )  # fmt: skip
+
+
+def _events_label(numbers: Contents) -> str:
+    """Events per bin; with the width where all bins have the same."""
+    widths = np.diff(numbers.edges)
+    unit = re.search(r"\[(.+)\]\s*$", numbers.label)
+    if unit is None or not np.allclose(widths, widths[0]):
+        return "Events / bin"
+    return f"Events / {widths[0]:.4g} {unit.group(1)}"
+
+
+def _runs(edges: FloatArray, chosen: npt.NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """Low and high end of each run of chosen bins."""
+    steps = np.diff(np.concatenate([[0], chosen.astype(int), [0]]))
+    return list(zip(edges[steps == 1], edges[steps == -1], strict=True))
+
+
+def _make_room(ax: Axes, numbers: Contents, look: Look) -> None:
+    """Raise the axis until the highest content is below legend and text."""
+    heights = [numbers.total + numbers.up]
+    heights += [values * look.signal_scale for values in numbers.signals.values()]
+    if numbers.data is not None:
+        heights.append(np.nan_to_num(numbers.data) + numbers.data_errors()[1] * ~numbers.hidden)
+    highest = max(float(np.max(height)) for height in heights) or 1.0
+    legend = ax.get_legend()
+    assert legend is not None
+    box = legend.get_window_extent().transformed(ax.transAxes.inverted())
+    free = max(box.y0 - HEADROOM, 0.3)
+    if look.log:
+        positive = numbers.total[numbers.total > 0]
+        low = max(float(positive.min(initial=highest)) / 3, highest * 1e-6)
+        ax.set_yscale("log")
+        ax.set_ylim(low, low * (highest / low) ** (1 / free))
+    else:
+        ax.set_ylim(0, highest / free)

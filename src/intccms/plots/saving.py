@@ -1,0 +1,51 @@
+"""Write figures: the only module of this package that touches the disk."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from intccms.utils.output import write_bytes
+
+__all__ = ["save"]
+
+# without dates and versions the same figure gives the same file
+METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def save(figure: Figure, stem: Path, *, dpi: float = 100) -> tuple[Path, Path]:
+    """Write a figure as PNG and as PDF, and close it in pyplot.
+
+    A closed figure is still there for who holds it: as the last line of a cell it is shown.
+
+    Parameters
+    ----------
+    figure
+        What a plot function gave.
+    stem
+        Path without suffix; missing directories are made.
+    dpi
+        Resolution of the PNG, in pixels per inch.
+
+    Returns
+    -------
+    tuple of Path
+        The PNG and the PDF.
+    """
+    paths = []
+    for suffix, metadata in METADATA.items():
+        memory = io.BytesIO()
+        with mpl.rc_context({"pdf.fonttype": 42}):  # TrueType, which one can edit
+            figure.savefig(memory, format=suffix, dpi=dpi, bbox_inches="tight", metadata=metadata)
+        path = stem.with_name(f"{stem.name}.{suffix}")
+        write_bytes(path, memory.getvalue())
+        paths.append(path)
+    plt.close(figure)
+    return paths[0], paths[1]

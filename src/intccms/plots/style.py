@@ -1,0 +1,147 @@
+"""The look of every figure: CMS style, colours and labels of processes, the CMS label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import mplhep
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.figure import Figure
+
+from intccms.schema import Plotting
+
+__all__ = ["PALETTE", "CmsFigure", "Look", "cms_label", "cms_style", "new_figure"]
+
+# M. A. Petroff, arXiv:2107.02270, ten colours: told apart with all kinds of colour vision
+PALETTE = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+SIGNAL_PREFIXES = ("signal", "zprime")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What all figures of a run share.
+
+    Examples
+    --------
+    >>> look = Look(lumi_fb=16.4, status="Open Data")
+    >>> look.label_of("wjets")
+    'wjets'
+    >>> look.ordered(["wjets", "signal"])
+    ('wjets', 'signal')
+    """
+
+    plotting: Plotting = field(default_factory=Plotting)  # colours, labels and order
+    lumi_fb: float | None = None  # integrated luminosity in 1/fb
+    sqrt_s_tev: float = 13.0
+    status: str = "Preliminary"  # after "CMS": "Open Data", "Preliminary", "Simulation", ...
+    signals: tuple[str, ...] | None = None  # None: by name, as the statistics do
+    signal_scale: float = 1.0  # factor of the overlaid signal, named in the legend
+    log: bool = False  # logarithmic axis of events
+
+    def is_signal(self, process: str) -> bool:
+        """Whether a process is overlaid as a line instead of being stacked."""
+        if self.signals is not None:
+            return process in self.signals
+        return process.lower().startswith(SIGNAL_PREFIXES)
+
+    def label_of(self, process: str) -> str:
+        """Legend label of a process."""
+        return self.plotting.process_labels.get(process, process)
+
+    def ordered(self, processes: Iterable[str]) -> tuple[str, ...]:
+        """All processes in the configured order, the others after them in their own."""
+        names = tuple(processes)
+        first = tuple(name for name in self.plotting.process_order if name in names)
+        return first + tuple(name for name in names if name not in first)
+
+    def colors_of(self, processes: Iterable[str]) -> dict[str, str]:
+        """Colour of each process; those without one take what is left of the palette."""
+        chosen = self.plotting.process_colors
+        taken = {color.lower() for color in chosen.values()}
+        free = [color for color in PALETTE if color not in taken] or list(PALETTE)
+        result: dict[str, str] = {}
+        n_defaults = 0
+        for name in processes:
+            if name in chosen:
+                result[name] = chosen[name]
+            else:
+                result[name] = free[n_defaults % len(free)]
+                n_defaults += 1
+        return result
+
+
+@contextmanager
+def cms_style(**settings: Any) -> Iterator[None]:
+    """Matplotlib settings of CMS, undone at the end.
+
+    Parameters
+    ----------
+    **settings
+        Further settings, with ``_`` for the ``.`` that a keyword cannot hold: ``font_size=14``.
+    """
+    extra = {_setting(name): value for name, value in settings.items()}
+    with plt.style.context([mplhep.style.CMS, extra]):
+        yield
+
+
+def _setting(keyword: str) -> str:
+    return next(name for name in mpl.rcParams if name.replace(".", "_") == keyword)
+
+
+class CmsFigure(Figure):
+    """A figure that is drawn in CMS style wherever that happens.
+
+    Matplotlib looks fonts up when it draws, which in a notebook is long after the plot function.
+    """
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw everything, in the style."""
+        with cms_style():
+            super().draw(renderer)
+
+
+def new_figure(**options: Any) -> Figure:
+    """Empty figure in CMS style that pyplot knows, so that notebooks show it."""
+    return plt.figure(FigureClass=CmsFigure, **options)
+
+
+def cms_label(ax: Axes, look: Look, *, with_data: bool = True, fontsize: float = 26) -> None:
+    """Write "CMS", the status, luminosity and energy above the axes.
+
+    Parameters
+    ----------
+    ax
+        Axes to write above.
+    look
+        Says what is written.
+    with_data
+        Where no data are shown the status becomes "Simulation …".
+    fontsize
+        Size of the status in points; the others follow from it.
+    """
+    status = look.status if with_data else _simulation(look.status)
+    sqrt_s = f"{look.sqrt_s_tev:g} TeV"
+    lumi = "" if look.lumi_fb is None else rf"{look.lumi_fb:.3g} $\mathrm{{fb^{{-1}}}}$ "
+    sizes = (fontsize * 1.2, fontsize, fontsize / 1.1, fontsize / 1.3)
+    mplhep.cms.label(llabel=status, rlabel=f"{lumi}({sqrt_s})", loc=0, ax=ax, fontsize=sizes)
+
+
+def _simulation(status: str) -> str:
+    return status if status.startswith("Simulation") else f"Simulation {status}".strip()
