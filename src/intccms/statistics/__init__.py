@@ -1,0 +1,31 @@
+"""From histograms to a result: workspace, fit, impacts and limits, one signal at a time.
+
+It calls cabinetry and pyhf; templates come from the book, results leave as frozen dataclasses.
+"""
+
+from __future__ import annotations
+
+from intccms.statistics.configuration import POI, build_config, signal_processes
+from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
+from intccms.statistics.limits import LimitOutcome, limits
+from intccms.statistics.results import SignalResult, build_workspaces, infer, mass_of, write
+from intccms.statistics.workspace import Workspace, build_workspace
+
+__all__ = [
+    "POI",
+    "FitOutcome",
+    "LimitOutcome",
+    "Prediction",
+    "SignalResult",
+    "Workspace",
+    "build_config",
+    "build_workspace",
+    "build_workspaces",
+    "fit",
+    "infer",
+    "limits",
+    "mass_of",
+    "ranking",
+    "signal_processes",
+    "write",
+]

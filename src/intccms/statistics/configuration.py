@@ -1,0 +1,254 @@
+"""The cabinetry configuration: generated from what was filled, or read from the user's file.
+
+Reads and writes one YAML file; cabinetry's words (Region, Sample) start here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import yaml
+from cabinetry import configuration
+
+from intccms.errors import FitError, InputError, nearest
+from intccms.histograms import NOMINAL, Book, uncertainty_sources
+from intccms.schema import Config, Statistics
+
+__all__ = ["POI", "build_config", "cabinetry_config", "settings", "signal_processes"]
+
+log = logging.getLogger(__name__)
+
+POI = "signal_strength"
+
+CabinetryConfig = dict[str, Any]
+
+
+def settings(config: Config) -> Statistics:
+    """Statistics block of a configuration, its defaults where there is none."""
+    return config.statistics or Statistics()
+
+
+def signal_processes(config: Config, book: Book) -> tuple[str, ...]:
+    """Name the signal processes, each of which is fitted alone.
+
+    Raises
+    ------
+    InputError
+        If there is none, or if one that the configuration names has no histograms.
+    """
+    named = settings(config).signals
+    if named is None:
+        found = tuple(p for p in book.mc_processes if p.lower().startswith(("signal", "zprime")))
+        if not found:
+            raise InputError(
+                f"no signal to fit among {list(book.mc_processes)}: name it in statistics.signals"
+            )
+        return found
+    for name in named:
+        if name not in book.mc_processes:
+            raise InputError(
+                f"statistics.signals: no histograms of {name!r}; {nearest(name, book.mc_processes)}"
+            )
+    return tuple(named)
+
+
+def cabinetry_config(config: Config, book: Book) -> CabinetryConfig:
+    """Read the user's configuration if its file exists, else generate and write one.
+
+    Parameters
+    ----------
+    config
+        ``statistics.cabinetry_config`` names the file; without it a new one is written to
+        ``<output_dir>/statistics/cabinetry.yml``.
+    book
+        What the regions, samples and systematics are made of.
+
+    Raises
+    ------
+    InputError
+        If the file is not a cabinetry configuration.
+    """
+    named = settings(config).cabinetry_config
+    if named is None:
+        path = config.general.path("output_dir") / "statistics" / "cabinetry.yml"
+    else:
+        path = config.general.input_path(named)
+        if path.exists():
+            log.info("cabinetry configuration read from %s", path)
+            return _load(path)
+    generated = _generate(config, book)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(generated, sort_keys=False))
+    log.info("cabinetry configuration written to %s", path)
+    return generated
+
+
+def build_config(config: Config, book: Book, signal: str) -> CabinetryConfig:
+    """Cabinetry configuration of one signal, the others left out.
+
+    Parameters
+    ----------
+    config, book
+        As for `cabinetry_config`.
+    signal
+        One of `signal_processes`.
+
+    Raises
+    ------
+    InputError
+        If the configuration has no sample of that name.
+    """
+    others = set(signal_processes(config, book)) - {signal}
+    result = cabinetry_config(config, book)
+    samples = [sample for sample in result["Samples"] if sample["Name"] not in others]
+    names = [sample["Name"] for sample in samples]
+    if signal not in names:
+        raise InputError(f"no sample {signal!r} in the cabinetry configuration; it has {names}")
+    result = {**result, "Samples": samples}
+    for block in ("NormFactors", "Systematics"):
+        result[block] = [_without(entry, others) for entry in result.get(block, [])]
+        result[block] = [entry for entry in result[block] if entry.get("Samples") != []]
+    return result
+
+
+def _without(entry: dict[str, Any], others: set[str]) -> dict[str, Any]:
+    """Drop the other signals from a modifier."""
+    named = entry.get("Samples")
+    if named is None:
+        return entry
+    names = [named] if isinstance(named, str) else named
+    return {**entry, "Samples": [name for name in names if name not in others]}
+
+
+def _load(path: Path) -> CabinetryConfig:
+    """Read and validate a cabinetry configuration."""
+    try:
+        loaded = configuration.load(path)
+    except jsonschema.ValidationError as error:
+        where = ".".join(str(part) for part in error.absolute_path) or "top level"
+        reason = f"{where}: {error.message}"
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, NotImplementedError, ValueError) as error:
+        reason = " ".join(str(error).split())
+    else:
+        if not loaded["General"].get("POI"):
+            raise InputError(f"cabinetry configuration {path}: General.POI is missing")
+        return loaded
+    raise InputError(f"cabinetry configuration {path}: {reason}")
+
+
+def _generate(config: Config, book: Book) -> CabinetryConfig:
+    """Make a configuration of the channels, processes and variations of a book.
+
+    The paths are those of ``histograms.root``, so cabinetry's own commands read it as well.
+    """
+    regions = _regions(config, book)
+    samples = _samples(book, regions)
+    processes = [sample["Name"] for sample in samples[1:]]
+    signals = [name for name in signal_processes(config, book) if name in processes]
+    if not signals:
+        raise FitError("the signal has no events in any fitted channel")
+    output = Path(config.general.output_dir)
+    result = {
+        "General": {
+            "Measurement": "intccms",
+            "POI": POI,
+            "InputPath": f"{output / 'histograms' / 'histograms.root'}"
+            ":{RegionPath}/{SamplePath}/{VariationPath}",
+            "HistogramFolder": str(output / "statistics" / "templates"),
+            "VariationPath": NOMINAL,
+        },
+        "Regions": regions,
+        "Samples": samples,
+        "NormFactors": [
+            {
+                "Name": POI,
+                "Samples": signals,
+                "Nominal": 1.0,
+                "Bounds": _bounds(book, regions, signals),
+            }
+        ],
+        "Systematics": _systematics(book, processes),
+    }
+    configuration.validate(result)
+    return result
+
+
+def _regions(config: Config, book: Book) -> list[dict[str, Any]]:
+    regions = [
+        {
+            "Name": channel.name,
+            "Variable": channel.fit_observable,
+            "RegionPath": f"{channel.name}/{channel.fit_observable}",
+        }
+        for channel in config.channels
+        if channel.fit_observable is not None and channel.name in book.channels
+    ]
+    if not regions:
+        raise InputError("no channel to fit: none of those that were filled has a fit_observable")
+    return regions
+
+
+def _samples(book: Book, regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """List the samples with the regions they have events in; collision data first."""
+    data: dict[str, Any] = {"Name": "data", "SamplePath": "data", "Data": True}
+    if book.data_processes:
+        paths = list(book.data_processes)
+        data["Name"] = paths[0] if len(paths) == 1 else "data"
+        data["SamplePath"] = paths[0] if len(paths) == 1 else paths
+    samples = [data]
+    for process in book.mc_processes:
+        filled = [
+            region["Name"]
+            for region in regions
+            if book.slice(region["Name"], region["Variable"], process).values().any()
+        ]
+        sample: dict[str, Any] = {"Name": process, "SamplePath": process}
+        if not filled:
+            log.warning("%s has no events in any fitted channel and is left out", process)
+            continue
+        if len(filled) < len(regions):
+            sample["Regions"] = filled
+        samples.append(sample)
+    return samples
+
+
+def _systematics(book: Book, processes: list[str]) -> list[dict[str, Any]]:
+    """One nuisance parameter per source, with the processes that it was evaluated for."""
+    result = []
+    for source in uncertainty_sources(book, processes):
+        evaluated = {label for name in processes for label in book.varied[name]}
+        labels = [name for name in (f"{source}_up", f"{source}_down") if name in evaluated]
+        # A source with one side only is mirrored; cabinetry wants the one that exists as Up.
+        down = {"VariationPath": labels[1]} if len(labels) > 1 else {"Symmetrize": True}
+        result.append(
+            {
+                "Name": source,
+                "Type": "NormPlusShape",
+                "Samples": [name for name in processes if set(labels) & set(book.varied[name])],
+                "Up": {"VariationPath": labels[0]},
+                "Down": down,
+            }
+        )
+    return result
+
+
+def _bounds(book: Book, regions: list[dict[str, Any]], signals: list[str]) -> list[float]:
+    """Range of the signal strength: ten times its rough statistical error, at least 10."""
+    widest = 10.0
+    backgrounds = [process for process in book.mc_processes if process not in signals]
+    for signal in signals:
+        information = 0.0
+        for region in regions:
+            key = (region["Name"], region["Variable"])
+            events = book.slice(*key, signal).values()
+            expected = np.sum([book.slice(*key, name).values() for name in backgrounds], axis=0)
+            information += float((events**2 / (abs(events) + abs(expected) + 1.0)).sum())
+        if information > 0:
+            widest = max(widest, 10.0 / math.sqrt(information))
+    widest = float(10 ** math.ceil(math.log10(widest) - 1e-9))
+    return [-widest, widest]

@@ -1,0 +1,219 @@
+"""Maximum-likelihood fit of one workspace: best fit, pulls, correlations, impacts, predictions."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import cabinetry
+import numpy as np
+import numpy.typing as npt
+import pyhf
+from cabinetry import model_utils
+from cabinetry.fit import FitResults, RankingResults
+
+from intccms.errors import FitError
+from intccms.statistics.optimizer import LeastSquaresOptimizer, pyhf_backend
+from intccms.statistics.workspace import Workspace
+
+__all__ = ["FitOutcome", "Prediction", "failures_named", "fit", "ranking"]
+
+log = logging.getLogger(__name__)
+
+Array = npt.NDArray[np.float64]
+
+AT_BOUND = 1e-3  # of a parameter's range
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Data and expectation of one channel, before or after the fit."""
+
+    channel: str
+    label: str  # of the axis
+    edges: Array
+    samples: tuple[str, ...]
+    yields: Array  # (n_samples, n_bins)
+    errors: Array  # (n_bins,), of the sum: statistical and systematic
+    observed: Array  # not a number where data are blinded
+    is_postfit: bool
+
+    @property
+    def total(self) -> Array:
+        """Sum of the samples in each bin."""
+        return np.asarray(self.yields.sum(axis=0))
+
+
+@dataclass(frozen=True)
+class FitOutcome:
+    """Result of one fit; parameters are in the order of `results.labels`."""
+
+    signal: str
+    poi: str
+    results: FitResults  # bestfit, uncertainty, labels, corr_mat, best_twice_nll, goodness_of_fit
+    pulls: dict[str, tuple[float, float]]  # systematic -> pull and constraint, in prior widths
+    prefit: tuple[Prediction, ...]
+    postfit: tuple[Prediction, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mu(self) -> float:
+        """Best-fit signal strength."""
+        return float(self.results.bestfit[self.results.labels.index(self.poi)])
+
+    @property
+    def mu_error(self) -> float:
+        """Its standard deviation, from the second derivatives of ln L."""
+        return float(self.results.uncertainty[self.results.labels.index(self.poi)])
+
+
+@contextmanager
+def failures_named(what: str) -> Iterator[None]:
+    """Turn what pyhf, cabinetry and scipy raise for a hopeless likelihood into a `FitError`."""
+    try:
+        yield
+    except pyhf.exceptions.FailedMinimization as error:
+        raise FitError(f"{what} did not converge: {' '.join(str(error).split())}") from error
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        raise FitError(f"{what} failed: {' '.join(str(error).split())}") from error
+
+
+def fit(workspace: Workspace) -> FitOutcome:
+    """Fit all parameters to the (possibly blinded) data with Minuit.
+
+    Raises
+    ------
+    FitError
+        If the fit does not converge or its result is not a number; the text says which.
+    """
+    model, data = workspace.model_and_data()
+    with failures_named(f"fit of {workspace.signal}"), pyhf_backend():
+        results = cabinetry.fit.fit(model, data, goodness_of_fit=True)
+        _check(results, workspace.signal)
+        prefit = model_utils.prediction(model)
+        postfit = model_utils.prediction(model, fit_results=results)
+    return FitOutcome(
+        signal=workspace.signal,
+        poi=model.config.poi_name,
+        results=results,
+        pulls=_pulls(model, results),
+        prefit=_predictions(workspace, data, prefit, is_postfit=False),
+        postfit=_predictions(workspace, data, postfit, is_postfit=True),
+        notes=(*workspace.notes, *_at_bounds(model, results)),
+    )
+
+
+def _check(results: FitResults, signal: str) -> None:
+    numbers = np.column_stack([results.bestfit, results.uncertainty])
+    bad = [
+        label
+        for label, row in zip(results.labels, numbers, strict=True)
+        if not np.isfinite(row).all()
+    ]
+    if bad or not math.isfinite(results.best_twice_nll):
+        raise FitError(f"fit of {signal}: not a number for {', '.join(bad) or 'the likelihood'}")
+
+
+def _at_bounds(model: pyhf.Model, results: FitResults) -> list[str]:
+    """Say which parameters sit at the end of their range: their errors mean little."""
+    notes = []
+    bounds = model.config.suggested_bounds()
+    for label, value, error, (low, high) in zip(
+        results.labels, results.bestfit, results.uncertainty, bounds, strict=True
+    ):
+        if error > 0 and min(value - low, high - value) < AT_BOUND * (high - low):
+            notes.append(f"{label} = {value:.4g} is at the end of its range [{low:g}, {high:g}]")
+            log.warning(notes[-1])
+    return notes
+
+
+def _pulls(model: pyhf.Model, results: FitResults) -> dict[str, tuple[float, float]]:
+    """Pull and constraint of each systematic; the statistical errors of bins are left out."""
+    widths = model_utils.prefit_uncertainties(model)
+    centres = model_utils.asimov_parameters(model)
+    pulls = {}
+    for index, label in enumerate(results.labels):
+        if widths[index] > 0 and not label.startswith("staterror_"):
+            pull = (results.bestfit[index] - centres[index]) / widths[index]
+            pulls[label] = (float(pull), float(results.uncertainty[index] / widths[index]))
+    return pulls
+
+
+def _predictions(
+    workspace: Workspace, data: list[float], prediction: Any, *, is_postfit: bool
+) -> tuple[Prediction, ...]:
+    config = prediction.model.config
+    result = []
+    for index, channel in enumerate(config.channels):
+        region = workspace.region(channel)
+        observed = np.asarray(data[config.channel_slices[channel]])
+        result.append(
+            Prediction(
+                channel=channel,
+                label=region.label,
+                edges=region.edges,
+                samples=tuple(config.samples),
+                yields=np.asarray(prediction.model_yields[index]),
+                errors=np.asarray(prediction.total_stdev_model_bins[index][-1]),
+                observed=np.where(region.blinded, np.nan, observed),
+                is_postfit=is_postfit,
+            )
+        )
+    return tuple(result)
+
+
+def ranking(workspace: Workspace, outcome: FitOutcome, *, n_parameters: int = 15) -> RankingResults:
+    """Impacts on the signal strength of the parameters most correlated with it.
+
+    Parameters
+    ----------
+    workspace, outcome
+        A workspace and its fit.
+    n_parameters
+        How many; each takes four fits with that parameter held one standard deviation up or down,
+        before and after the fit.
+
+    Returns
+    -------
+    RankingResults
+        Largest post-fit impact first.
+    """
+    model, data = workspace.model_and_data()
+    results = outcome.results
+    poi = results.labels.index(outcome.poi)
+    widths = model_utils.prefit_uncertainties(model)
+    order = np.argsort(-np.abs(results.corr_mat[poi]))
+    chosen = [int(i) for i in order if i != poi and results.uncertainty[i] > 0][:n_parameters]
+    # Change of all parameters per unit of one, as far as ln L is a parabola: where fits start.
+    errors = results.uncertainty
+    slopes = results.corr_mat * errors[:, None] / np.where(errors > 0, errors, 1.0)
+    impacts = np.zeros((len(chosen), 4))
+    optimizer = LeastSquaresOptimizer(is_warm=False)
+    with failures_named(f"ranking of {workspace.signal}"), pyhf_backend(optimizer):
+        best = pyhf.infer.mle.fit(data, model, results.bestfit.tolist())
+        for row, index in enumerate(chosen):
+            post = results.uncertainty[index]
+            for column, shift in enumerate((widths[index], -widths[index], post, -post)):
+                if shift != 0:
+                    start = best + shift * slopes[:, index]
+                    shifted = _fixed_fit(model, data, start, index)
+                    impacts[row, column] = shifted[poi] - best[poi]
+    order = np.argsort(-np.abs(impacts[:, 2:]).max(axis=1, initial=0.0))
+    chosen = [chosen[i] for i in order]
+    labels = [results.labels[i] for i in chosen]
+    return RankingResults(
+        results.bestfit[chosen], results.uncertainty[chosen], labels, *impacts[order].T
+    )
+
+
+def _fixed_fit(model: pyhf.Model, data: list[float], start: Array, index: int) -> Array:
+    """Best fit with one parameter held where it starts."""
+    low, high = np.asarray(model.config.suggested_bounds()).T
+    fixed = model.config.suggested_fixed()
+    fixed[index] = True
+    start = np.clip(start, low, high)
+    return np.asarray(pyhf.infer.mle.fit(data, model, start.tolist(), fixed_params=fixed))

@@ -1,0 +1,183 @@
+"""The whole inference of a run, signal by signal, and its JSON files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cabinetry.fit import RankingResults
+
+from intccms.histograms import Book
+from intccms.schema import Config
+from intccms.statistics.configuration import settings, signal_processes
+from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
+from intccms.statistics.limits import SIGMAS, LimitOutcome, limits
+from intccms.statistics.workspace import Workspace, build_workspace
+
+__all__ = ["SignalResult", "build_workspaces", "infer", "mass_of", "write"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SignalResult:
+    """All that was inferred about one signal."""
+
+    workspace: Workspace
+    fit: FitOutcome
+    ranking: RankingResults
+    limits: LimitOutcome
+    mass_gev: float | None = None
+
+    @property
+    def signal(self) -> str:
+        """Name of the process."""
+        return self.workspace.signal
+
+    def summary(self) -> dict[str, Any]:
+        """Numbers for ``run_summary.json``: signal strength and limits."""
+        return {
+            "mass_gev": self.mass_gev,
+            "fit": _strength(self.fit),
+            "limits": _limit(self.limits),
+        }
+
+
+def build_workspaces(config: Config, book: Book) -> tuple[Workspace, ...]:
+    """One workspace per signal.
+
+    Raises
+    ------
+    InputError
+        If there is no signal, or the cabinetry configuration and the book do not fit together.
+    """
+    return tuple(build_workspace(config, book, name) for name in signal_processes(config, book))
+
+
+def infer(
+    workspace: Workspace, *, mass_gev: float | None = None, n_ranked: int = 15
+) -> SignalResult:
+    """Fit, impacts and limits of one workspace; workspaces may be sent to different processes.
+
+    Parameters
+    ----------
+    workspace
+        One signal.
+    mass_gev
+        Mass of the signal, kept with the result.
+    n_ranked
+        Parameters whose impact is computed, four fits each.
+
+    Raises
+    ------
+    FitError
+        If the fit or the limit fails.
+    """
+    outcome = fit(workspace)
+    log.info("%s: strength %.4g +- %.4g", workspace.signal, outcome.mu, outcome.mu_error)
+    impacts = ranking(workspace, outcome, n_parameters=n_ranked)
+    return SignalResult(workspace, outcome, impacts, limits(workspace), mass_gev)
+
+
+def write(results: Iterable[SignalResult], folder: Path) -> tuple[Path, ...]:
+    """Write ``fit.json``, ``limits.json`` and ``workspace.json``; with several signals one each.
+
+    Numbers that do not exist, such as blinded data, are null.
+
+    Returns
+    -------
+    tuple of Path
+        The files.
+    """
+    found = tuple(results)
+    folder.mkdir(parents=True, exist_ok=True)
+    content: dict[str, Any] = {
+        "fit.json": {one.signal: _fit(one) for one in found},
+        "limits.json": {one.signal: _limit(one.limits) | _scan(one.limits) for one in found},
+    }
+    for one in found:
+        name = "workspace.json" if len(found) == 1 else f"workspace_{one.signal}.json"
+        content[name] = one.workspace.spec
+    for name, value in content.items():
+        text = json.dumps(_plain(value), indent=2, allow_nan=False)
+        (folder / name).write_text(text + "\n")
+    return tuple(folder / name for name in content)
+
+
+def mass_of(config: Config, signal: str) -> float | None:
+    """Mass of a signal in GeV, if the configuration gives it."""
+    return settings(config).masses_gev.get(signal)
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays into lists; null for what is not a number."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _strength(outcome: FitOutcome) -> dict[str, Any]:
+    return {
+        "signal_strength": outcome.mu,
+        "signal_strength_error": outcome.mu_error,
+        "goodness_of_fit_p_value": outcome.results.goodness_of_fit,
+        "notes": outcome.notes,
+    }
+
+
+def _fit(one: SignalResult) -> dict[str, Any]:
+    results = one.fit.results
+    rows = zip(results.labels, results.bestfit, results.uncertainty, strict=True)
+    parameters = {label: {"value": value, "error": error} for label, value, error in rows}
+    for label, (pull, constraint) in one.fit.pulls.items():
+        parameters[label] |= {"pull": pull, "constraint": constraint}
+    return {
+        **_strength(one.fit),
+        "mass_gev": one.mass_gev,
+        "twice_nll": results.best_twice_nll,
+        "parameters": parameters,
+        "correlation": {"labels": results.labels, "matrix": results.corr_mat},
+        "ranking": one.ranking._asdict(),
+        "prefit": {one.channel: _prediction(one) for one in one.fit.prefit},
+        "postfit": {one.channel: _prediction(one) for one in one.fit.postfit},
+    }
+
+
+def _prediction(one: Prediction) -> dict[str, Any]:
+    return {
+        "edges": one.edges,
+        "samples": dict(zip(one.samples, one.yields, strict=True)),
+        "total": one.total,
+        "total_error": one.errors,
+        "data": one.observed,
+    }
+
+
+def _limit(outcome: LimitOutcome) -> dict[str, Any]:
+    return {
+        "confidence_level": outcome.confidence_level,
+        "observed": outcome.observed,
+        "expected": outcome.expected[2],
+        "expected_band": dict(zip(map(str, SIGMAS), outcome.expected, strict=True)),
+        "is_blinded": outcome.is_blinded,
+    }
+
+
+def _scan(outcome: LimitOutcome) -> dict[str, Any]:
+    return {
+        "scan": {
+            "signal_strength": outcome.mu,
+            "observed_cls": outcome.observed_cls,
+            "expected_cls": outcome.expected_cls,
+        }
+    }

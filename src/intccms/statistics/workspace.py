@@ -1,0 +1,108 @@
+"""HistFactory workspaces, one per signal, built by cabinetry from the book."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyhf
+from cabinetry import histo, templates
+from cabinetry import workspace as cabinetry_workspace
+
+from intccms.errors import FitError
+from intccms.histograms import Book
+from intccms.schema import Config
+from intccms.statistics.configuration import build_config
+from intccms.statistics.templates import Region, TemplateSet, collect_templates
+
+__all__ = ["Workspace", "build_workspace"]
+
+log = logging.getLogger(__name__)
+
+# A strongly negative signal strength would make the expectation negative, and log(L) not a number.
+SMALLEST_EXPECTATION = 1e-10
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A pyhf workspace and what it does not hold: edges, labels, blinding, what was repaired."""
+
+    signal: str
+    spec: dict[str, Any]
+    regions: tuple[Region, ...]
+    notes: tuple[str, ...] = ()
+
+    def model_and_data(self) -> tuple[pyhf.Model, list[float]]:
+        """Model (interpolation codes 4 and 4p) and the data, auxiliary data included."""
+        workspace = pyhf.Workspace(self.spec, validate=False)  # done when it was built
+        model = workspace.model(
+            modifier_settings={
+                "normsys": {"interpcode": "code4"},
+                "histosys": {"interpcode": "code4p"},
+            },
+            clip_bin_data=SMALLEST_EXPECTATION,
+            validate=False,
+        )
+        return model, workspace.data(model)
+
+    def region(self, name: str) -> Region:
+        """Fitted channel of that name."""
+        return next(region for region in self.regions if region.name == name)
+
+
+def build_workspace(config: Config, book: Book, signal: str) -> Workspace:
+    """Workspace of one signal, valid against pyhf's schema.
+
+    Parameters
+    ----------
+    config
+        Channels, and the ``statistics`` block.
+    book
+        Histograms of all processes.
+    signal
+        The process whose strength is the parameter of interest.
+
+    Raises
+    ------
+    InputError
+        If the user's cabinetry configuration asks for what was not filled.
+    FitError
+        If no likelihood can be built from the templates.
+    """
+    cabinetry = build_config(config, book, signal)
+    collected = collect_templates(cabinetry, book, config)
+    spec = _build(cabinetry, collected)
+    try:
+        pyhf.Workspace(spec)  # validates against the schema workspace.json
+    except pyhf.exceptions.InvalidSpecification as error:
+        raise FitError(f"workspace of {signal}: {' '.join(str(error).split())}") from error
+    return Workspace(signal, spec, tuple(collected.regions.values()), tuple(collected.notes))
+
+
+def _build(cabinetry: dict[str, Any], collected: TemplateSet) -> dict[str, Any]:
+    """Workspace as cabinetry builds it.
+
+    cabinetry reads templates from files only, so they live in a folder for a moment.
+    """
+    regions = {region["Name"]: region for region in cabinetry["Regions"]}
+    samples = {sample["Name"]: sample for sample in cabinetry["Samples"]}
+    systematics = {entry["Name"]: entry for entry in cabinetry.get("Systematics", [])}
+    with tempfile.TemporaryDirectory(prefix="intccms-templates-") as folder:
+        local = {**cabinetry, "General": {**cabinetry["General"], "HistogramFolder": folder}}
+        for (region, sample, systematic, direction), template in collected.templates.items():
+            name = histo.name(
+                regions[region],
+                samples[sample],
+                systematics.get(systematic, {}),
+                template=direction,
+            )
+            edges = collected.regions[region].edges
+            errors = np.sqrt(template.variances)
+            histo.Histogram.from_arrays(edges, template.values, errors).save(Path(folder) / name)
+        if any("Smoothing" in entry for entry in systematics.values()):
+            templates.postprocess(local)
+        return cabinetry_workspace.build(local, with_validation=False)
