@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,26 @@ REQUIRE_ALL = os.environ.get("INTCCMS_REQUIRE_ALL", "") not in ("", "0")
 
 
 def _require(needed: object, reason: str) -> None:
-    present = needed.exists() if isinstance(needed, Path) else bool(needed)
-    if present:
-        return
-    if REQUIRE_ALL:
-        pytest.fail(f"{reason} (INTCCMS_REQUIRE_ALL is set)", pytrace=False)
-    pytest.skip(reason)
+    if not (needed.exists() if isinstance(needed, Path) else needed):
+        pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With INTCCMS_REQUIRE_ALL=1 a test that is skipped, for whatever reason, has failed."""
+    report = yield
+    if REQUIRE_ALL and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        reason = call.excinfo.value if call.excinfo else "no reason"
+        report.longrepr = f"{item.nodeid} was skipped, but INTCCMS_REQUIRE_ALL is set: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")
 def require() -> Callable[[object, str], None]:
-    """Skip with a reason what needs something absent; fail if INTCCMS_REQUIRE_ALL=1.
+    """Skip with a reason what needs something absent.
 
     Called with a path, a truth value or the result of `shutil.which`.
     """
