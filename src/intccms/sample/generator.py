@@ -1,0 +1,79 @@
+"""From a kind of process to generated events with weights; nothing of the detector."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intccms.sample import bosons, tops
+from intccms.sample.hard import Hard
+from intccms.sample.kinds import Kind
+from intccms.sample.kinematics import Array
+
+__all__ = ["generate", "generate_unweighted"]
+
+BULK_SLOPE_GEV = {"pair": 62.0, "single_top": 45.0, "boson": 28.0, "multijet": 35.0}
+BULK_LIMIT = 0.85  # of the threshold: nothing from below it may be reconstructed above the cuts
+
+
+def generate(kind: Kind, n_events: int, rng: np.random.Generator) -> tuple[Hard, Array]:
+    """Generate events of one kind.
+
+    Returns
+    -------
+    tuple
+        The events and their generator weights, shape (n_events,), whose mean is
+        ``kind.gen_weight`` (up to statistics) although their spectrum is not the natural one.
+    """
+    sign = np.where(rng.random(n_events) < kind.negative_fraction, -1.0, 1.0)
+    weight = kind.gen_weight * sign / (1 - 2 * kind.negative_fraction)
+    if kind.model == "resonance":
+        return tops.from_resonance(kind, n_events, rng), weight
+    is_boosted = rng.permutation(n_events) < round(kind.sampled_fraction * n_events)
+    sampled = is_boosted.mean() if n_events else 0.0
+    scale, shape = np.ones(n_events), np.ones(n_events)
+    spectrum = _bulk(kind, n_events, rng)
+    boosted_pt, boosted_weight = _boosted(kind, n_events, rng)
+    if 0 < sampled < 1:
+        natural = kind.boosted_fraction
+        scale = np.where(is_boosted, natural / sampled, (1 - natural) / (1 - sampled))
+    if sampled > 0:
+        shape = np.where(is_boosted, boosted_weight, 1.0)
+    spectrum = np.where(is_boosted, boosted_pt, spectrum)
+    return _of_spectrum(kind, spectrum, rng), weight * scale * shape
+
+
+def generate_unweighted(
+    kind: Kind, n_events: float, rng: np.random.Generator, *, is_boosted: bool
+) -> Hard:
+    """Generate about `n_events` events of the boosted part (or of the rest) as nature would.
+
+    The number fluctuates as counts do.
+    """
+    wanted = int(rng.poisson(n_events))
+    if kind.model == "resonance":
+        return tops.from_resonance(kind, wanted, rng)
+    if not is_boosted:
+        return _of_spectrum(kind, _bulk(kind, wanted, rng), rng)
+    spectrum = kind.threshold_gev + rng.exponential(kind.spectrum_gev, wanted)
+    return _of_spectrum(kind, spectrum, rng)
+
+
+def _of_spectrum(kind: Kind, spectrum: Array, rng: np.random.Generator) -> Hard:
+    """Choose the model that turns transverse momenta into events."""
+    if kind.model in ("pair", "single_top"):
+        return tops.from_spectrum(kind, spectrum, rng)
+    return bosons.from_spectrum(kind, spectrum, rng)
+
+
+def _boosted(kind: Kind, n_events: int, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Draw from the harder spectrum; the weights restore the natural one."""
+    above = rng.exponential(kind.sampled_gev, n_events)
+    ratio = kind.sampled_gev / kind.spectrum_gev
+    return kind.threshold_gev + above, ratio * np.exp(above * (1 - ratio) / kind.sampled_gev)
+
+
+def _bulk(kind: Kind, n_events: int, rng: np.random.Generator) -> Array:
+    """Draw transverse momenta of ordinary events, all below the threshold."""
+    limit = BULK_LIMIT * kind.threshold_gev
+    spectrum = rng.gamma(2.0, BULK_SLOPE_GEV[kind.model], n_events)
+    return np.where(spectrum < limit, spectrum, rng.uniform(0.2 * limit, limit, n_events))
