@@ -18,7 +18,7 @@ from intccms.plots.blinding import Blind
 from intccms.plots.contents import Contents, contents
 from intccms.plots.style import Look, cms_label, cms_style, new_figure
 
-__all__ = ["data_mc"]
+__all__ = ["data_mc", "draw_contents"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -60,14 +60,37 @@ def data_mc(
     """
     look = look or Look()
     numbers = contents(book, channel, observable, look, blind)
+    return draw_contents(numbers, channel, look=look, ax=ax)
+
+
+def draw_contents(
+    numbers: Contents,
+    title: str,
+    *,
+    look: Look | None = None,
+    ax: tuple[Axes, Axes] | None = None,
+) -> tuple[Figure, tuple[Axes, Axes]]:
+    """Draw numbers that need not come from a book, in the same way.
+
+    Parameters
+    ----------
+    numbers
+        Stack, signals, uncertainty and data.
+    title
+        Heading of the legend.
+    look, ax
+        As for `data_mc`.
+    """
+    look = look or Look()
     with cms_style():
         top, bottom = ax if ax is not None else _panels()
         figure = top.get_figure(root=True)
         assert figure is not None
         _draw_distribution(top, numbers, look)
         _draw_ratio(bottom, numbers)
-        _annotate(top, bottom, channel, numbers, look)
+        _annotate(top, bottom, title, numbers, look)
         _make_room(top, numbers, look)
+        cms_label(top, look, with_data=numbers.shows_data)  # last: it makes way for "x 10^6"
     return figure, (top, bottom)
 
 
@@ -159,8 +182,7 @@ def _mark_outside(ax: Axes, centers: FloatArray, ratio: FloatArray, half: float)
         ax.plot(x, np.full_like(x, height), marker, color="black", markersize=9, zorder=6)
 
 
-def _annotate(top: Axes, bottom: Axes, channel: str, numbers: Contents, look: Look) -> None:
-    cms_label(top, look, with_data=numbers.shows_data)
+def _annotate(top: Axes, bottom: Axes, title: str, numbers: Contents, look: Look) -> None:
     top.set_ylabel(_events_label(numbers))
     top.set_xlabel("")
     bottom.set_xlabel(numbers.label)
@@ -175,7 +197,7 @@ def _annotate(top: Axes, bottom: Axes, channel: str, numbers: Contents, look: Lo
                 ax.axvspan(low, high, zorder=0, **BLINDED)
         entries.append(("Data blinded", Rectangle((0, 0), 1, 1, **BLINDED)))
     top.legend(
-        [handle for _, handle in entries], [label for label, _ in entries], title=channel,
+        [handle for _, handle in entries], [label for label, _ in entries], title=title,
         loc="upper right", ncols=2 if len(entries) > 4 else 1, fontsize=19, title_fontsize=21,
         alignment="left", columnspacing=1.0, handletextpad=0.5, labelspacing=0.35,
     )  # fmt: skip
@@ -214,3 +236,4 @@ def _make_room(ax: Axes, numbers: Contents, look: Look) -> None:
         ax.set_ylim(low, low * (highest / low) ** (1 / free))
     else:
         ax.set_ylim(0, highest / free)
+        ax.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5), useMathText=True)

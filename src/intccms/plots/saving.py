@@ -43,7 +43,7 @@ def save(figure: Figure, stem: Path, *, dpi: float = 100) -> tuple[Path, Path]:
     for suffix, metadata in METADATA.items():
         memory = io.BytesIO()
         with mpl.rc_context({"pdf.fonttype": 42}):  # TrueType, which one can edit
-            figure.savefig(memory, format=suffix, dpi=dpi, bbox_inches="tight", metadata=metadata)
+            figure.savefig(memory, format=suffix, dpi=dpi, metadata=metadata)
         path = stem.with_name(f"{stem.name}.{suffix}")
         write_bytes(path, memory.getvalue())
         paths.append(path)

@@ -13,10 +13,11 @@ import mplhep
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from intccms.schema import Plotting
 
-__all__ = ["PALETTE", "CmsFigure", "Look", "cms_label", "cms_style", "new_figure"]
+__all__ = ["PALETTE", "CmsFigure", "Look", "cms_label", "cms_style", "new_figure", "simulated"]
 
 # M. A. Petroff, arXiv:2107.02270, ten colours: told apart with all kinds of colour vision
 PALETTE = (
@@ -52,6 +53,7 @@ class Look:
     sqrt_s_tev: float = 13.0
     status: str = "Preliminary"  # after "CMS": "Open Data", "Preliminary", "Simulation", ...
     signals: tuple[str, ...] | None = None  # None: by name, as the statistics do
+    data: tuple[str, ...] = ("data",)  # black, in figures that know no book
     signal_scale: float = 1.0  # factor of the overlaid signal, named in the legend
     log: bool = False  # logarithmic axis of events
 
@@ -116,6 +118,11 @@ class CmsFigure(Figure):
         with cms_style():
             super().draw(renderer)
 
+    def get_tightbbox(self, *args: Any, **options: Any) -> Bbox:
+        """Measure what is drawn, in the style too."""
+        with cms_style():
+            return super().get_tightbbox(*args, **options)
+
 
 def new_figure(**options: Any) -> Figure:
     """Empty figure in CMS style that pyplot knows, so that notebooks show it."""
@@ -136,12 +143,13 @@ def cms_label(ax: Axes, look: Look, *, with_data: bool = True, fontsize: float =
     fontsize
         Size of the status in points; the others follow from it.
     """
-    status = look.status if with_data else _simulation(look.status)
+    status = look.status if with_data else simulated(look.status)
     sqrt_s = f"{look.sqrt_s_tev:g} TeV"
     lumi = "" if look.lumi_fb is None else rf"{look.lumi_fb:.3g} $\mathrm{{fb^{{-1}}}}$ "
     sizes = (fontsize * 1.2, fontsize, fontsize / 1.1, fontsize / 1.3)
     mplhep.cms.label(llabel=status, rlabel=f"{lumi}({sqrt_s})", loc=0, ax=ax, fontsize=sizes)
 
 
-def _simulation(status: str) -> str:
+def simulated(status: str) -> str:
+    """Status of a figure without data: "Simulation …"."""
     return status if status.startswith("Simulation") else f"Simulation {status}".strip()

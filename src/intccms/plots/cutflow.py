@@ -1,0 +1,100 @@
+"""The cutflow, as a figure and as a table."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from intccms.errors import InputError, nearest
+from intccms.histograms.cutflow import Cutflow, CutStep
+from intccms.plots.style import Look, cms_label, cms_style, new_figure
+
+__all__ = ["plot", "table"]
+
+FONT = 18.0
+ROW_INCHES = 0.75
+
+
+def plot(
+    cutflow: Cutflow, channel: str, *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the yield of each process after each cut, the first cut on top.
+
+    Parameters
+    ----------
+    cutflow, channel
+        What is drawn; yields that are not positive have no place on the logarithmic axis.
+    look
+        Colours, labels and order of the processes, luminosity and status.
+    ax
+        Axes to draw in.
+    """
+    look = look or Look()
+    flow = _channel(cutflow, channel)
+    names = _cuts(flow)
+    processes = look.ordered(flow)
+    colors = look.colors_of(name for name in processes if name not in look.data)
+    with cms_style(font_size=FONT):
+        if ax is None:
+            size = (10, 2.6 + ROW_INCHES * len(names))
+            ax = new_figure(figsize=size, layout="constrained").add_subplot()
+        edges = np.arange(len(names) + 1) - 0.5
+        for process in reversed(processes):
+            steps = {step.name: step.yields for step in flow[process]}
+            yields = np.array([steps.get(name, np.nan) for name in names])
+            ax.stairs(
+                np.where(yields > 0, yields, np.nan),
+                edges,
+                orientation="horizontal",
+                baseline=None,
+                linewidth=3,
+                linestyle="--" if look.is_signal(process) else "-",
+                color=colors.get(process, "black"),
+                label=look.label_of(process),
+            )
+        ax.set_xscale("log")
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.set_yticks(range(len(names)), names)
+        ax.tick_params(axis="y", which="both", left=False, right=False)
+        ax.yaxis.minorticks_off()
+        ax.grid(axis="x")
+        ax.set_xlabel(f"Events, {channel}")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+        cms_label(ax, look, with_data=any(name in look.data for name in flow), fontsize=FONT * 1.1)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure, ax
+
+
+def table(cutflow: Cutflow, channel: str, *, look: Look | None = None) -> list[list[str]]:
+    """All yields as text: a row of headings, then one row per cut.
+
+    Each cell is the weighted yield and, in brackets, the number of events it stands on.
+    """
+    look = look or Look()
+    flow = _channel(cutflow, channel)
+    processes = look.ordered(flow)
+    rows = [["cut", *processes]]
+    for name in _cuts(flow):
+        rows.append([name, *(_cell(flow[process], name) for process in processes)])
+    return rows
+
+
+def _channel(cutflow: Cutflow, channel: str) -> dict[str, list[CutStep]]:
+    if channel not in cutflow:
+        raise InputError(f"no cutflow of channel {channel!r}; {nearest(channel, cutflow)}")
+    return cutflow[channel]
+
+
+def _cuts(flow: dict[str, list[CutStep]]) -> list[str]:
+    """Names of all steps, in the order of the process that has most of them."""
+    longest = max(flow.values(), key=len, default=[])
+    every = [step.name for steps in (longest, *flow.values()) for step in steps]
+    return list(dict.fromkeys(every))
+
+
+def _cell(steps: list[CutStep], name: str) -> str:
+    """Text for one step, empty where the process does not have it."""
+    found = [step for step in steps if step.name == name]
+    return f"{found[0].yields:,.1f} ({found[0].n_events:,})" if found else ""

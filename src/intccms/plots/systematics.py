@@ -1,0 +1,248 @@
+"""What each source of uncertainty does to a process: shapes in a grid, sizes in a ranking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from intccms.errors import InputError
+from intccms.histograms import Book, shifts
+from intccms.plots.style import Look, cms_label, cms_style, new_figure, simulated
+
+__all__ = ["grid", "summary"]
+
+FloatArray = npt.NDArray[np.float64]
+
+UP, DOWN = "#bd1f01", "#3f90da"  # told apart by those who do not see red and green, too
+COLUMNS = 5
+HALF_RANGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the ratio axes
+PANEL_INCHES = (2.5, 1.5)
+GAP_INCHES = (0.2, 0.45)
+MARGIN_INCHES = (0.85, 0.3, 0.7, 0.85)  # left, right, bottom, top
+RELIABLE = 0.2  # bins of a smaller relative statistical error decide on the range
+GRID_FONT = 13.0
+ROW_INCHES = 0.36
+SUMMARY_FONT = 16.0
+
+
+def grid(
+    book: Book,
+    channel: str,
+    observable: str,
+    process: str,
+    *,
+    look: Look | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> tuple[Figure, npt.NDArray[np.object_]]:
+    """Draw the ratio to nominal of the up and down variation of each source.
+
+    Parameters
+    ----------
+    book, channel, observable, process
+        What is drawn; the grey band is the statistical uncertainty of its nominal.
+    look
+        Label of the process, luminosity and status.
+    labels
+        Text for a source where its name will not do.
+
+    Returns
+    -------
+    figure, axes
+        One axes per source, in the order of the book. All have the same scales; what leaves the
+        panel is cut off there.
+
+    Raises
+    ------
+    InputError
+        If the process has no variations.
+    """
+    look = look or Look()
+    changes = _changes(book, channel, observable, process)
+    nominal, relative_error = _nominal(book, channel, observable, process)
+    axis = book.histogram(channel, observable).axes[0]
+    ratios = {
+        source: tuple(_ratio(shift, nominal) for shift in both) for source, both in changes.items()
+    }
+    half = _half_range(
+        [part[relative_error < RELIABLE] for both in ratios.values() for part in both]
+    )
+    with cms_style(**_small(GRID_FONT)):
+        figure, axes = _grid_panels(len(ratios))
+        for ax, (source, (down, up)) in zip(axes, ratios.items(), strict=True):
+            _band(ax, axis.edges, relative_error)
+            ax.stairs(1 + down, axis.edges, baseline=None, color=DOWN, linewidth=1.6, label="Down")
+            ax.stairs(1 + up, axis.edges, baseline=None, color=UP, linewidth=1.6, label="Up")
+            text = (labels or {}).get(source, source)
+            ax.set_title(text, fontsize=_fitting(text), pad=4, loc="left")
+            ax.set_xlim(axis.edges[0], axis.edges[-1])
+            ax.set_ylim(1 - half, 1 + half)
+        _grid_frame(figure, axes, look, axis.label or observable, look.label_of(process))
+    return figure, axes
+
+
+def summary(
+    book: Book,
+    channel: str,
+    observable: str,
+    process: str,
+    *,
+    look: Look | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> tuple[Figure, Axes]:
+    """Draw the relative effect of each source on the yield, the largest on top.
+
+    The yield is the integral of the visible bins.
+
+    Parameters
+    ----------
+    book, channel, observable, process
+        What is drawn.
+    look
+        Label of the process, luminosity and status.
+    labels
+        Text for a source where its name will not do.
+
+    Raises
+    ------
+    InputError
+        If the process has no variations.
+    """
+    look = look or Look()
+    changes = _changes(book, channel, observable, process)
+    nominal, _ = _nominal(book, channel, observable, process)
+    total = float(nominal.sum()) or math.nan
+    effects = {
+        source: (100 * float(down.sum()) / total, 100 * float(up.sum()) / total)
+        for source, (down, up) in changes.items()
+    }
+    ranked = sorted(effects, key=lambda source: (-max(map(abs, effects[source])), source))
+    with cms_style(**_small(SUMMARY_FONT)):
+        height = 2.0 + ROW_INCHES * len(ranked)
+        figure = new_figure(figsize=(9, height), layout="constrained")
+        ax = figure.add_subplot()
+        rows = np.arange(len(ranked))
+        for index, (name, color) in enumerate((("Down", DOWN), ("Up", UP))):
+            values = [effects[source][index] for source in ranked]
+            offset = 0.19 if name == "Down" else -0.19
+            ax.barh(rows + offset, values, height=0.38, color=color, label=name)
+        ax.axvline(0.0, color="black", linewidth=1)
+        ax.set_yticks(rows, [(labels or {}).get(source, source) for source in ranked])
+        ax.tick_params(axis="y", which="both", left=False, right=False)
+        ax.minorticks_off()
+        ax.set_ylim(len(ranked) - 0.4, -0.6)
+        reach = max((abs(x) for both in effects.values() for x in both), default=0.0) or 1.0
+        ax.set_xlim(-1.15 * reach, 1.15 * reach)
+        ax.set_xlabel(f"Change of the yield of {look.label_of(process)}, {channel} [%]")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0)
+        cms_label(ax, look, with_data=False, fontsize=SUMMARY_FONT * 1.1)
+    return figure, ax
+
+
+def _changes(
+    book: Book, channel: str, observable: str, process: str
+) -> dict[str, tuple[FloatArray, FloatArray]]:
+    changes = shifts(book, channel, observable, [process])
+    if not changes:
+        raise InputError(f"process {process!r} has no variations to draw")
+    return changes
+
+
+def _nominal(
+    book: Book, channel: str, observable: str, process: str
+) -> tuple[FloatArray, FloatArray]:
+    """Content and its relative statistical error, infinite where there is nothing."""
+    histogram = book.slice(channel, observable, process)
+    values = np.asarray(histogram.values(), dtype=np.float64)
+    errors = np.sqrt(np.asarray(histogram.variances(), dtype=np.float64))
+    return values, np.nan_to_num(_ratio(errors, values), nan=np.inf)
+
+
+def _ratio(change: FloatArray, nominal: FloatArray) -> FloatArray:
+    """Relative change, NaN where the nominal is not positive."""
+    return np.divide(change, nominal, out=np.full_like(change, np.nan), where=nominal > 0)
+
+
+def _half_range(ratios: Sequence[FloatArray]) -> float:
+    """Smallest range of the list that shows 98 in 100 of the bins."""
+    values = np.abs(np.concatenate(ratios))
+    values = values[np.isfinite(values)]
+    wanted = float(np.quantile(values, 0.98)) if values.size else 0.0
+    return next((half for half in HALF_RANGES if wanted <= 0.9 * half), HALF_RANGES[-1])
+
+
+def _small(size: float) -> dict[str, float]:
+    """Small settings, for panels far smaller than what the CMS style is made for."""
+    return {
+        "font_size": size,
+        "axes_linewidth": 1.2,
+        "xtick_major_size": 6,
+        "xtick_minor_size": 3,
+        "ytick_major_size": 6,
+        "ytick_minor_size": 3,
+    }
+
+
+def _fitting(text: str) -> float:
+    """Font size at which a title is no wider than its panel."""
+    return min(GRID_FONT, GRID_FONT * 24 / max(len(text), 1))
+
+
+def _grid_panels(n_panels: int) -> tuple[Figure, npt.NDArray[np.object_]]:
+    columns = min(COLUMNS, n_panels)
+    rows = math.ceil(n_panels / columns)
+    left, right, bottom, top = MARGIN_INCHES
+    panel_w, panel_h = PANEL_INCHES if n_panels > 2 else (2 * PANEL_INCHES[0], 2 * PANEL_INCHES[1])
+    width = columns * (panel_w + GAP_INCHES[0]) - GAP_INCHES[0] + left + right
+    height = rows * (panel_h + GAP_INCHES[1]) - GAP_INCHES[1] + bottom + top
+    figure = new_figure(figsize=(width, height))
+    figure.subplots_adjust(
+        left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height,
+        wspace=GAP_INCHES[0] / panel_w, hspace=GAP_INCHES[1] / panel_h,
+    )  # fmt: skip
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for ax in panels[n_panels:]:
+        ax.remove()
+    for ax in panels[max(n_panels - columns, 0) : n_panels]:
+        ax.tick_params(labelbottom=True)  # the last row may not be full
+    return figure, panels[:n_panels]
+
+
+def _band(ax: Axes, edges: FloatArray, error: FloatArray) -> None:
+    shown = np.where(np.isfinite(error), error, 0.0)
+    ax.stairs(
+        1 + shown,
+        edges,
+        baseline=1 - shown,
+        fill=True,
+        color="#d9d9d9",
+        linewidth=0,
+        label="Stat. unc.",
+    )
+    ax.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
+
+
+def _grid_frame(
+    figure: Figure, axes: npt.NDArray[np.object_], look: Look, label: str, process: str
+) -> None:
+    handles, names = axes[0].get_legend_handles_labels()
+    width, height = figure.get_size_inches()
+    left, right, _, _ = MARGIN_INCHES
+    x, y = left / width, 1 - 0.32 / height
+    status = simulated(look.status).replace(" ", r"\ ")
+    text = rf"$\mathbf{{CMS}}\ \mathit{{{status}}}$"
+    figure.text(x, y, text, ha="left", va="center", fontsize=GRID_FONT * 1.4)
+    figure.legend(
+        handles, names, loc="center right", bbox_to_anchor=(1 - right / width, y), ncols=3,
+        fontsize=GRID_FONT, borderpad=0, borderaxespad=0, columnspacing=1.2,
+    )  # fmt: skip
+    size = GRID_FONT * 1.2
+    figure.text(1 - right / width, 0.2 / height, label, ha="right", va="center", fontsize=size)
+    figure.text(
+        0.2 / width, 0.5, f"{process}: varied / nominal", rotation=90, ha="center", va="center",
+        fontsize=size,
+    )  # fmt: skip
