@@ -32,8 +32,8 @@ class DatasetManager:
 
     def __init__(self, datasets: Datasets | Config, general: General | None = None) -> None:
         if isinstance(datasets, Config):
-            datasets, general = datasets.datasets, general or datasets.general
-        self._datasets = datasets
+            general = general or datasets.general
+        self._datasets = datasets.datasets if isinstance(datasets, Config) else datasets
         self._general = general
 
     @property
