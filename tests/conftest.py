@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # also for the processes that tests start
+# XRootD's own defaults wait for minutes before they give a server up.
+os.environ.setdefault("XRD_CONNECTIONRETRY", "1")
+os.environ.setdefault("XRD_CONNECTIONWINDOW", "5")
+os.environ.setdefault("XRD_STREAMERRORWINDOW", "5")
+os.environ.setdefault("XRD_LOGLEVEL", "Error")
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIRE_ALL = os.environ.get("INTCCMS_REQUIRE_ALL", "") not in ("", "0")
@@ -68,3 +79,59 @@ def tiny_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments: dict[str, Any] = {"files_per_process": 1, "events_per_file": 2000, "seed": 1}
     write_sample(load_config(config), out, **arguments)
     return out
+
+
+@dataclass(frozen=True)
+class XRootDServer:
+    """A running server: ``/store/a.root`` of clients is ``directory / "store/a.root"``."""
+
+    directory: Path
+    redirector: str  # e.g. "root://127.0.0.1:1094/"
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on just now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until and server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"xrootd did not start: {log.read_text()[-2000:] if log.exists() else 'no log'}")
+
+
+@pytest.fixture(scope="session")
+def xrootd_server() -> Iterator[XRootDServer]:
+    """A real XRootD server (Debian: xrootd-server) that answers this machine only."""
+    _require(shutil.which("xrootd"), "no XRootD server here (Debian: xrootd-server)")
+    with tempfile.TemporaryDirectory() as folder:
+        run, port = Path(folder), free_port()
+        run.chmod(0o755)  # pytest's own folders are closed to the server's user
+        (run / "export").mkdir()
+        allowed = ("localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]")
+        lines = [
+            "all.export /store nolock",
+            f"oss.localroot {run / 'export'}",
+            f"all.adminpath {run / 'admin'}",
+            f"all.pidpath {run / 'admin'}",
+            f"xrd.port {port}",
+            *(f"xrd.allow host {host}" for host in allowed),
+        ]
+        (run / "xrootd.cfg").write_text("\n".join(lines) + "\n")
+        command = ["xrootd", "-c", str(run / "xrootd.cfg"), "-l", str(run / "log"), "-n", "test"]
+        if os.geteuid() == 0:  # it refuses to run as root
+            command += ["-R", "xrootd"]
+            subprocess.run(["chown", "-R", "xrootd:xrootd", str(run)], check=True)
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _wait_for(port, server, run / "test" / "log")
+            yield XRootDServer(run / "export", f"root://127.0.0.1:{port}/")
+        finally:
+            server.terminate()
+            server.wait(10)
