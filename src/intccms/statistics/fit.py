@@ -55,7 +55,7 @@ class FitOutcome:
     signal: str
     poi: str
     results: FitResults  # bestfit, uncertainty, labels, corr_mat, best_twice_nll, goodness_of_fit
-    pulls: dict[str, tuple[float, float]]  # systematic -> pull and constraint, in prior widths
+    pulls: dict[str, tuple[float, float]]  # constrained parameter -> pull, error; in prior widths
     prefit: tuple[Prediction, ...]
     postfit: tuple[Prediction, ...]
     notes: tuple[str, ...] = ()
@@ -132,12 +132,12 @@ def _at_bounds(model: pyhf.Model, results: FitResults) -> list[str]:
 
 
 def _pulls(model: pyhf.Model, results: FitResults) -> dict[str, tuple[float, float]]:
-    """Pull and constraint of each systematic; the statistical errors of bins are left out."""
+    """Pull and its error of each parameter with a constraint."""
     widths = model_utils.prefit_uncertainties(model)
     centres = model_utils.asimov_parameters(model)
     pulls = {}
     for index, label in enumerate(results.labels):
-        if widths[index] > 0 and not label.startswith("staterror_"):
+        if widths[index] > 0:
             pull = (results.bestfit[index] - centres[index]) / widths[index]
             pulls[label] = (float(pull), float(results.uncertainty[index] / widths[index]))
     return pulls

@@ -26,6 +26,7 @@ Array = npt.NDArray[np.float64]
 PRECISION = 1e-3  # of ln(CLs / target); a limit changes by a few times less
 SENSITIVE = (0.3, 30.0)  # sqrt(q_mu) of the Asimov set between which its slope says enough
 LARGEST = 1e9  # a limit above it: there is nothing to set a limit with
+BELOW = (0.05, 0.25, 0.5, 0.75)  # of the lowest limit: more points, to draw CLs from 1 on
 SIGMAS = (-2, -1, 0, 1, 2)
 
 
@@ -128,6 +129,8 @@ def limits(workspace: Workspace, *, confidence_level: float = 0.95) -> LimitOutc
         guesses = [sigma * _expected(n, scan.target) for n in SIGMAS]
         found = [scan.limit(1 + i, guess) for i, guess in enumerate(guesses)]
         observed = scan.limit(0, found[2])
+        for fraction in BELOW:
+            scan.cls(fraction * min(observed, *found))
     if not np.isfinite([observed, *found]).all():
         raise FitError(f"limit on {workspace.signal} is not a number")
     return _outcome(workspace, scan, observed, found)
