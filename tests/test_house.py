@@ -26,6 +26,31 @@ MAX_PACKAGE_CODE = 1500
 MAX_TOTAL_CODE = 8000
 # Functions longer than the limit, up to 60 lines, each with its reason.
 LONG_BODIES: dict[str, str] = {}
+# Settings that validate but belong to a part which is still to come. Reading one of them makes the
+# test fail until it is taken off this list.
+NOT_READ_YET = {
+    "Correction": {"propagate_to", "resort"},
+    "General": {"check_functors", "read_from_cache"},
+    "Metrics": {
+        "generate_plots",
+        "generate_reports",
+        "target_throughput_gbps",
+        "track_workers",
+        "worker_tracking_interval",
+    },
+    "Mva": {
+        "balance_strategy",
+        "batch_size",
+        "epochs",
+        "estimator",
+        "learning_rate",
+        "random_state",
+        "validation_split",
+    },
+    "Preprocess": {"branches", "ignore_missing", "mc_branches"},
+    "SkimOutput": {"format", "from_kwargs", "to_kwargs"},
+    "Skimming": {"target_part_size", "verify"},
+}
 # Import name -> distribution name, where they differ.
 DISTRIBUTIONS = {
     "XRootD": "xrootd",
@@ -168,8 +193,9 @@ def test_every_setting_is_read_somewhere() -> None:
     read: set[str] = set()
     for path in library_files():
         read |= names_read(ast.parse(path.read_text()))
-    unread = sorted({f"{model}.{name}" for model, name in settings(Config) if name not in read})
-    assert not unread
+    unread = {f"{model}.{name}" for model, name in settings(Config) if name not in read}
+    expected = {f"{model}.{name}" for model, names in NOT_READ_YET.items() for name in names}
+    assert unread == expected
 
 
 def test_reading_in_a_validator_does_not_count() -> None:
