@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.analysis.corrections import Factors
+from intccms.analysis.dependencies import CutOrigins, Origins
 from intccms.analysis.evaluation import Call, Level, masked
 from intccms.analysis.functors import Selection
-from intccms.analysis.dependencies import CutOrigins, Origins
 from intccms.analysis.objects import Objects
 from intccms.analysis.shifts import Columns, shifted_columns, tiled
 from intccms.analysis.traces import Traces
 from intccms.analysis.variations import Shift, VariationPlan
 from intccms.schema import Config, ObjectMask
 
-__all__ = ["Nominal", "Slab", "early_mask", "slabs"]
+__all__ = ["Nominal", "Recipe", "Slab", "early_mask", "slabs"]
 
 BYTES_PER_ROW = 600  # measured: peak memory of the chain for one row
 
@@ -89,26 +89,35 @@ def early_mask(
     return mask
 
 
-def slabs(
-    nominal: Nominal,
-    events: NDArray[np.int64],
-    plan: VariationPlan,
-    *,
-    traces: Traces,
-    config: Config,
-    call: Call,
-    factors: Factors,
-) -> Iterator[Slab]:
+@dataclass(frozen=True)
+class Recipe:
+    """How to make the rows of the shifts of one chunk.
+
+    Parameters
+    ----------
+    config
+        Its `general.batch_memory_mb` bounds the memory of a slab.
+    """
+
+    config: Config
+    plan: VariationPlan
+    traces: Traces
+    factors: Factors
+    call: Call
+
+
+def slabs(nominal: Nominal, events: NDArray[np.int64], recipe: Recipe) -> Iterator[Slab]:
     """Make the rows of all shifts, a bounded number at a time.
 
     Parameters
     ----------
+    nominal
+        Where each shift starts from.
     events : shape (n_events,)
         Events of the chunk that may pass in some variation.
-    config
-        Its `general.batch_memory_mb` bounds the memory of a slab.
     """
-    limit = max(int(config.general.batch_memory_mb * 1e6 / BYTES_PER_ROW), 1)
+    limit = max(int(recipe.config.general.batch_memory_mb * 1e6 / BYTES_PER_ROW), 1)
+    plan, factors = recipe.plan, recipe.factors
     for part in np.array_split(events, max(-(-len(events) // limit), 1)):
         size = max(limit // max(len(part), 1), 1)
         for start in range(0, len(plan.shifts), size):
@@ -116,7 +125,7 @@ def slabs(
             columns = [
                 shifted_columns(plan, shift, nominal.corrected, part, factors) for shift in shifts
             ]
-            yield _slab(nominal, part, shifts, columns, (traces, config, call))
+            yield _slab(nominal, part, shifts, columns, recipe)
 
 
 def _slab(
@@ -124,12 +133,12 @@ def _slab(
     events: NDArray[np.int64],
     shifts: tuple[Shift, ...],
     columns: Sequence[Columns],
-    how: tuple[Traces, Config, Call],
+    recipe: Recipe,
 ) -> Slab:
-    traces, config, call = how
+    traces, call = recipe.traces, recipe.call
     index = np.tile(events, len(shifts))
     moved = _moved_collections(nominal.corrected[-1], events, index, columns)
-    masks = config.good_object_masks
+    masks = recipe.config.good_object_masks
     objects = _remasked(nominal.stages, masks.analysis, moved, index, traces, call)
     mva = objects
     if masks.mva:

@@ -56,6 +56,7 @@ class Marked:
         return self._origins.union(*self._fields.values())
 
     def __getattr__(self, name: str) -> Any:
+        """Return a field or property, marked; a method marks what it returns."""
         if name.startswith("__"):
             raise AttributeError(name)
         value = getattr(self._array, name)
@@ -66,6 +67,7 @@ class Marked:
         return _marked(value, self._all)
 
     def __getitem__(self, where: Any) -> Any:
+        """Return a field or a slice, marked also with what the slice depends on."""
         if isinstance(where, str):
             value = self._array[where]
             return Marked(value, self._origins | self._fields.get(where, NONE))
@@ -73,15 +75,19 @@ class Marked:
         return Marked(value, self._origins | _origins_of(where), self._fields)
 
     def __len__(self) -> int:
+        """Return the number of events, which no column changes."""
         return len(self._array)
 
     def __awkward_function__(self, function: Any, _likes: Any, args: Any, kwargs: Any) -> Any:
+        """Run the function on the plain arrays and mark its answer."""
         return _marked(function(*_bare(args), **_bare(kwargs)), _origins_of((args, kwargs)))
 
     def __array_function__(self, function: Any, _types: Any, args: Any, kwargs: Any) -> Any:
+        """Run the function on the plain arrays and mark its answer."""
         return _marked(function(*_bare(args), **_bare(kwargs)), _origins_of((args, kwargs)))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Run the ufunc on the plain arrays and mark its answer."""
         value = getattr(ufunc, method)(*_bare(args), **_bare(kwargs))
         return _marked(value, _origins_of((args, kwargs)))
 
@@ -102,10 +108,11 @@ def _binary(name: str) -> Callable[..., Any]:
     return operate
 
 
-for _name in (
+OPERATORS = (
     "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow "
     "and rand or ror xor rxor lt le gt ge eq ne neg pos abs invert matmul rmatmul"
-).split():
+)
+for _name in OPERATORS.split():
     setattr(Marked, f"__{_name}__", _binary(f"__{_name}__"))
 
 

@@ -36,6 +36,7 @@ class Objects:
         self.n = n
 
     def __getitem__(self, name: str) -> ak.Array:
+        """Return a collection, or a top-level column, by name."""
         if name not in self._known:
             self._known[name] = self._fetch(name)
         return self._known[name]
@@ -89,7 +90,8 @@ class Objects:
 
 
 def _dtype(column: ak.Array) -> np.dtype[np.generic]:
-    return np.dtype(ak.to_numpy(ak.flatten(column[:0], axis=None)).dtype)
+    empty: NDArray[np.generic] = ak.to_numpy(ak.flatten(column[:0], axis=None))
+    return empty.dtype
 
 
 def from_events(events: ak.Array) -> Objects:

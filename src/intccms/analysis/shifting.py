@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.batch import Slab, early_mask, slabs
+from intccms.analysis.batch import Recipe, Slab, early_mask, slabs
 from intccms.analysis.chunk import ChunkWork, Index, NominalChunk
 from intccms.analysis.evaluation import channel_rows, select
 from intccms.analysis.functors import Selection
@@ -39,15 +39,8 @@ def fill_shifts(work: ChunkWork, nominal: NominalChunk, key: str) -> None:
     if not len(events):
         return
     call, functor = work.caller.functor, work.config.baseline_selection
-    for slab in slabs(
-        nominal.objects,
-        events,
-        work.plan,
-        traces=traces,
-        config=work.config,
-        call=call,
-        factors=work.factors,
-    ):
+    recipe = Recipe(work.config, work.plan, traces, work.factors, call)
+    for slab in slabs(nominal.objects, events, recipe):
         baseline = select(functor, "baseline_selection", slab.level.objects, call)
         rows = np.flatnonzero(baseline.mask)
         level, selections = channel_rows(slab.level.take(rows), work.config, work.channels, call)
@@ -105,7 +98,8 @@ def _in_any(selections: list[tuple[Channel, Selection]], traces: Traces) -> NDAr
         early_mask(selection, traces.channels.get(channel.name), traces.touched)
         for channel, selection in selections
     ]
-    return np.logical_or.reduce(masks)
+    in_any: NDArray[np.bool_] = np.logical_or.reduce(masks)
+    return in_any
 
 
 @dataclass(frozen=True)

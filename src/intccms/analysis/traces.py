@@ -1,4 +1,4 @@
-"""What the functions of a configuration depend on when objects are shifted, traced once a worker."""
+"""What the functions of a configuration depend on when objects are shifted; traced once."""
 
 from __future__ import annotations
 

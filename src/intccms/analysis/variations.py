@@ -52,8 +52,8 @@ class VariationPlan:
     @property
     def labels(self) -> tuple[str, ...]:
         """Labels on the variation axis; the nominal is first."""
-        varied = [variation.label for variation in (*self.weights, *self.shifts)]
-        return ("nominal", *varied)
+        weights = (variation.label for variation in self.weights)
+        return ("nominal", *weights, *(shift.label for shift in self.shifts))
 
     def touched(self, shift: Shift) -> frozenset[ObjVar]:
         """Return the columns that differ from the nominal ones in `shift`.

@@ -20,6 +20,7 @@ from intccms.schema import General
 __all__ = ["Executor", "IterativeExecutor", "open_executor"]
 
 Item = TypeVar("Item")
+Function = Callable[..., Any]
 AHEAD = 4  # tasks a worker has waiting, so that it never idles
 
 
@@ -27,7 +28,10 @@ class Executor(Protocol):
     """Runs a function on items."""
 
     name: str
-    n_workers: int
+
+    @property
+    def n_workers(self) -> int:
+        """Cores that work at the same time."""
 
     def map(
         self,
@@ -79,7 +83,8 @@ def _run_shipped(payload: bytes) -> bytes:
     if _shipped is None:
         raise RuntimeError("the worker process was started without its function")
     function, arguments = _shipped
-    return cloudpickle.dumps(function(cloudpickle.loads(payload), *arguments))
+    result: bytes = cloudpickle.dumps(function(cloudpickle.loads(payload), *arguments))
+    return result
 
 
 class FuturesExecutor:
@@ -136,7 +141,8 @@ class DaskExecutor:
     @property
     def n_workers(self) -> int:
         """Threads of all workers."""
-        return max(sum(self.client.nthreads().values()), 1)
+        threads: dict[str, int] = self.client.nthreads()
+        return max(sum(threads.values()), 1)
 
     def map(
         self,
@@ -164,7 +170,8 @@ class DaskExecutor:
                 yield running.pop(future.key), result
                 future.release()
         finally:
-            self.client.cancel([key for key in running], force=True) if running else None
+            if running:
+                self.client.cancel(list(running), force=True)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import uproot
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 from coffea.nanoevents.mapping import UprootSourceMapping
 from coffea.nanoevents.mapping.uproot import TrivialUprootOpener
+from coffea.nanoevents.util import tuple_to_key
 
 __all__ = ["ReadMeter", "open_source"]
 
@@ -90,7 +91,7 @@ class RootSource:
         schema = self._schema(mapping)
         schema.form.setdefault("parameters", {})["metadata"] = metadata
         factory = NanoEventsFactory(
-            schema, mapping, (self.uuid, path, f"{start}-{stop}"), mode="virtual"
+            schema, mapping, tuple_to_key((self.uuid, path, f"{start}-{stop}")), mode="virtual"
         )
         return factory.events()
 
