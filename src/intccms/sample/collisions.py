@@ -9,6 +9,7 @@ from functools import reduce
 
 import numpy as np
 
+from intccms.errors import InputError
 from intccms.sample.generator import generate_unweighted
 from intccms.sample.kinds import Kind
 from intccms.sample.kinematics import Array
@@ -47,7 +48,7 @@ class Expectation:
     efficiency: Efficiency
 
 
-def collide(expected: Expectation, n_events: int, rng: np.random.Generator) -> Reconstructed | None:
+def collide(expected: Expectation, n_events: int, rng: np.random.Generator) -> Reconstructed:
     """Make the events of one data file: all boosted ones that are expected, then ordinary ones.
 
     Boosted events are those that can pass the selection. Their number follows from cross section
@@ -58,9 +59,16 @@ def collide(expected: Expectation, n_events: int, rng: np.random.Generator) -> R
 
     Returns
     -------
-    Reconstructed or None
-        At most `n_events` events; None if nothing is expected at all.
+    Reconstructed
+        At most `n_events` events.
+
+    Raises
+    ------
+    InputError
+        If the configuration has no background from which data could be made.
     """
+    if not expected.components:
+        raise InputError("collision data are a mixture of backgrounds, and there is none")
     parts = _boosted(expected, n_events, rng)
     n_found = sum(len(part) for part in parts)
     if n_found > n_events:
@@ -74,8 +82,6 @@ def collide(expected: Expectation, n_events: int, rng: np.random.Generator) -> R
         found = _bulk(expected, rng)
         parts += found
         n_found += sum(len(part) for part in found)
-    if not n_found:
-        return None
     everything = reduce(Reconstructed.stacked, parts)
     return everything.taken(rng.permutation(min(n_events, n_found)))
 

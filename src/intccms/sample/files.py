@@ -22,7 +22,9 @@ FileFormat = Literal["ttree", "rntuple"]
 CLUSTER_EVENTS = 25_000
 
 
-def write_file(path: Path, table: Table, file_format: FileFormat, *, identity: str) -> int:
+def write_file(
+    path: Path, table: Table, file_format: FileFormat, *, tree_name: str, identity: str
+) -> int:
     """Write a file and return its size in bytes.
 
     The file's UUID is made from `identity`. uproot writes the time into every record, so two files
@@ -30,7 +32,7 @@ def write_file(path: Path, table: Table, file_format: FileFormat, *, identity: s
     """
     name = uuid.uuid5(uuid.NAMESPACE_URL, f"intccms-sample:{identity}")
     with uproot.recreate(path, compression=uproot.ZSTD(1), uuid_function=lambda: name) as file:
-        _write_tree(file, "Events", _branches(table), file_format)
+        _write_tree(file, tree_name, _branches(table), file_format)
         for tree, columns in {"Runs": _runs(table), "LuminosityBlocks": _sections(table)}.items():
             _write_tree(file, tree, columns, file_format)
     return path.stat().st_size

@@ -1,0 +1,13 @@
+"""Synthetic NanoAOD for the demonstration, the tests and the benchmarks.
+
+In the order of the work: `plan` (what a configuration expects), `kinds` and `generator` (`tops`,
+`bosons`), `reconstruction` (`leptons`, `jets`), `collisions` (data), `tables` (`collections`,
+`scalars`, `fields`), `files`; beside them `families` (corrections) and `lumi`.
+"""
+
+from __future__ import annotations
+
+from intccms.sample.files import FileFormat
+from intccms.sample.writing import SampleSummary, write_sample
+
+__all__ = ["FileFormat", "SampleSummary", "write_sample"]
