@@ -147,10 +147,11 @@ class ExactSums:
         """Whether both hold the same exact sums, not only the same rounded values."""
         if not isinstance(other, ExactSums):
             return NotImplemented
+        mine, theirs = _without_zeros(self.levels), _without_zeros(other.levels)
         return (
             self.size == other.size
-            and self.levels.keys() == other.levels.keys()
-            and all(np.array_equal(sums, other.levels[k]) for k, sums in self.levels.items())
+            and mine.keys() == theirs.keys()
+            and all(np.array_equal(sums, theirs[level]) for level, sums in mine.items())
         )
 
     __hash__ = None  # type: ignore[assignment]  # it holds arrays

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from intccms.plots import cutflow, systematics
 from intccms.plots.blinding import Blind, blind_of
 from intccms.plots.data_mc import data_mc
 from intccms.plots.saving import save
 from intccms.plots.style import CmsFigure, Look, cms_style
 
-__all__ = ["Blind", "CmsFigure", "Look", "blind_of", "cms_style", "data_mc", "save"]
+__all__ = [
+    "Blind",
+    "CmsFigure",
+    "Look",
+    "blind_of",
+    "cms_style",
+    "cutflow",
+    "data_mc",
+    "save",
+    "systematics",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import mplhep
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox
 
 from intccms.histograms import Book
 from intccms.plots.blinding import Blind
@@ -25,6 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#404040", "hatch": "////"}
 BLINDED: dict[str, Any] = {"facecolor": "#e8e8e8", "edgecolor": "#b0b0b0", "linewidth": 1}
 RATIO_RANGES = {0.25: 0.2, 0.5: 0.4, 1.0: 0.5}  # half height of the ratio panel: ticks from 1
+LEGEND_FONTS = (19, 17, 15, 13, 11)  # points, the first that fits
 HEADROOM = 0.05  # of the height, between the highest content and the legend
 
 
@@ -151,24 +153,29 @@ def _draw_ratio(ax: Axes, numbers: Contents) -> None:
     )  # fmt: skip
     ax.axhline(1.0, color="black", linewidth=1.2, linestyle="--")
     reach = [up - 1, 1 - down]
+    bars: list[FloatArray] = []
     ratio = np.full_like(total, np.nan)
-    if numbers.data is not None:
+    if numbers.data is not None and numbers.shows_data:
         ratio = numbers.data / total
         errors = numbers.data_errors() / total
         seen = np.isfinite(ratio)
         ax.errorbar(numbers.centers[seen], ratio[seen], errors[:, seen], zorder=5, **_points())
         reach.append(np.abs(ratio - 1)[numbers.data > 0])
-    half = _half_range(reach)
+        bars += [ratio - errors[0] - 1, ratio + errors[1] - 1]
+    half = _half_range(reach, bars)
     ax.set_ylim(1 - half, 1 + half)
     ax.set_yticks([1 - RATIO_RANGES[half], 1.0, 1 + RATIO_RANGES[half]])
     _mark_outside(ax, numbers.centers, ratio, half)
 
 
-def _half_range(reach: Iterable[FloatArray]) -> float:
-    """Smallest range that holds nine in ten of the distances from 1."""
-    distances = np.concatenate(list(reach))
-    distances = distances[np.isfinite(distances)]
-    wanted = float(np.quantile(distances, 0.9)) if distances.size else 0.0
+def _half_range(reach: Sequence[FloatArray], bars: Sequence[FloatArray]) -> float:
+    """Smallest range with nine in ten points and band edges and half of the ends of error bars."""
+    wanted = 0.0
+    for distances, share in ((reach, 0.9), (bars, 0.5)):
+        sizes = np.abs(np.concatenate([np.zeros(0), *distances]))
+        sizes = sizes[np.isfinite(sizes)]
+        if sizes.size:
+            wanted = max(wanted, float(np.quantile(sizes, share)))
     return next((half for half in RATIO_RANGES if wanted <= 0.95 * half), max(RATIO_RANGES))
 
 
@@ -196,11 +203,28 @@ def _annotate(top: Axes, bottom: Axes, title: str, numbers: Contents, look: Look
             for low, high in _runs(numbers.edges, numbers.hidden):
                 ax.axvspan(low, high, zorder=0, **BLINDED)
         entries.append(("Data blinded", Rectangle((0, 0), 1, 1, **BLINDED)))
-    top.legend(
-        [handle for _, handle in entries], [label for label, _ in entries], title=title,
-        loc="upper right", ncols=2 if len(entries) > 4 else 1, fontsize=19, title_fontsize=21,
-        alignment="left", columnspacing=1.0, handletextpad=0.5, labelspacing=0.35,
-    )  # fmt: skip
+    _draw_legend(top, entries, title)
+
+
+def _draw_legend(ax: Axes, entries: list[tuple[str, Any]], title: str) -> None:
+    """Legend in the largest font with which it fits."""
+    for size in LEGEND_FONTS:
+        ax.legend(
+            [handle for _, handle in entries], [label for label, _ in entries], title=title,
+            loc="upper right", ncols=2 if len(entries) > 4 else 1, fontsize=size,
+            title_fontsize=size * 1.1, alignment="left", columnspacing=1.0, handletextpad=0.5,
+            labelspacing=0.35,
+        )  # fmt: skip
+        box = _legend_box(ax)
+        if box.width < 0.98 and box.y0 > 0.45:
+            return
+
+
+def _legend_box(ax: Axes) -> Bbox:
+    """Place of the legend in units of its axes."""
+    legend = ax.get_legend()
+    assert legend is not None
+    return legend.get_window_extent().transformed(ax.transAxes.inverted())
 
 
 def _events_label(numbers: Contents) -> str:
@@ -225,10 +249,7 @@ def _make_room(ax: Axes, numbers: Contents, look: Look) -> None:
     if numbers.data is not None:
         heights.append(np.nan_to_num(numbers.data) + numbers.data_errors()[1] * ~numbers.hidden)
     highest = max(float(np.max(height)) for height in heights) or 1.0
-    legend = ax.get_legend()
-    assert legend is not None
-    box = legend.get_window_extent().transformed(ax.transAxes.inverted())
-    free = max(box.y0 - HEADROOM, 0.3)
+    free = max(_legend_box(ax).y0 - HEADROOM, 0.3)
     if look.log:
         positive = numbers.total[numbers.total > 0]
         low = max(float(positive.min(initial=highest)) / 3, highest * 1e-6)

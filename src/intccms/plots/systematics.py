@@ -22,6 +22,7 @@ UP, DOWN = "#bd1f01", "#3f90da"  # told apart by those who do not see red and gr
 COLUMNS = 5
 HALF_RANGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the ratio axes
 PANEL_INCHES = (2.5, 1.5)
+LEAST_INCHES = 7.5  # width of all panels, for the line above them
 GAP_INCHES = (0.2, 0.45)
 MARGIN_INCHES = (0.85, 0.3, 0.7, 0.85)  # left, right, bottom, top
 RELIABLE = 0.2  # bins of a smaller relative statistical error decide on the range
@@ -196,7 +197,8 @@ def _grid_panels(n_panels: int) -> tuple[Figure, npt.NDArray[np.object_]]:
     columns = min(COLUMNS, n_panels)
     rows = math.ceil(n_panels / columns)
     left, right, bottom, top = MARGIN_INCHES
-    panel_w, panel_h = PANEL_INCHES if n_panels > 2 else (2 * PANEL_INCHES[0], 2 * PANEL_INCHES[1])
+    panel_w = max(PANEL_INCHES[0], LEAST_INCHES / columns)
+    panel_h = PANEL_INCHES[1] if n_panels > 2 else 2 * PANEL_INCHES[1]
     width = columns * (panel_w + GAP_INCHES[0]) - GAP_INCHES[0] + left + right
     height = rows * (panel_h + GAP_INCHES[1]) - GAP_INCHES[1] + bottom + top
     figure = new_figure(figsize=(width, height))

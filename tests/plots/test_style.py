@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pytest
+
+from intccms.plots.style import PALETTE, Look, cms_label, cms_style, new_figure
+from intccms.schema import Plotting
+
+
+def test_style_holds_inside_and_ends_outside() -> None:
+    before = plt.rcParams["font.size"]
+    with cms_style(font_size=11.5):
+        assert plt.rcParams["font.size"] == 11.5
+        assert plt.rcParams["xtick.direction"] == "in"
+    assert plt.rcParams["font.size"] == before
+
+
+def test_figure_is_drawn_in_style_wherever_it_is_drawn() -> None:
+    seen = []
+    figure = new_figure()
+    ax = figure.add_subplot()
+    ax.xaxis.set_major_formatter(lambda _, __: seen.append(plt.rcParams["font.size"]) or "")
+    figure.canvas.draw()
+    assert set(seen) == {26.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("signal", True), ("ZprimeToTT", True), ("ttbar", False)]
+)
+def test_signal_is_known_by_its_name(name: str, expected: bool) -> None:
+    assert Look().is_signal(name) is expected
+    assert Look(signals=(name,)).is_signal(name)
+    assert not Look(signals=()).is_signal(name)
+
+
+def test_order_is_the_configured_one_then_the_given() -> None:
+    look = Look(plotting=Plotting(process_order=("c", "x", "a")))
+    assert look.ordered(["a", "b", "c"]) == ("c", "a", "b")
+
+
+def test_default_colours_avoid_the_configured_ones() -> None:
+    look = Look(plotting=Plotting(process_colors={"ttbar": PALETTE[0].upper()}))
+    colors = look.colors_of(["wjets", "ttbar", "qcd"])
+    assert colors == {"wjets": PALETTE[1], "ttbar": PALETTE[0].upper(), "qcd": PALETTE[2]}
+
+
+@pytest.mark.parametrize(
+    ("status", "with_data", "expected"),
+    [
+        ("Open Data", True, "Open Data"),
+        ("Open Data", False, "Simulation Open Data"),
+        ("Simulation", False, "Simulation"),
+        ("", False, "Simulation"),
+    ],
+)
+def test_label_says_simulation_where_there_are_no_data(
+    status: str, with_data: bool, expected: str
+) -> None:
+    ax = new_figure().add_subplot()
+    cms_label(ax, Look(status=status), with_data=with_data)
+    assert expected in [text.get_text() for text in ax.texts]
+
+
+def test_luminosity_is_written_only_where_it_is_known() -> None:
+    ax = new_figure().add_subplot()
+    cms_label(ax, Look(sqrt_s_tev=13.6))
+    assert "(13.6 TeV)" in [text.get_text() for text in ax.texts]
