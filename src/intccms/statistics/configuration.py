@@ -18,6 +18,7 @@ from cabinetry import configuration
 from intccms.errors import FitError, InputError, nearest
 from intccms.histograms import NOMINAL, Book, uncertainty_sources
 from intccms.schema import Config, Statistics
+from intccms.utils.output import write_text
 
 __all__ = ["POI", "build_config", "cabinetry_config", "settings", "signal_processes"]
 
@@ -82,8 +83,7 @@ def cabinetry_config(config: Config, book: Book) -> CabinetryConfig:
             log.info("cabinetry configuration read from %s", path)
             return _load(path)
     generated = _generate(config, book)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(generated, sort_keys=False))
+    write_text(path, yaml.safe_dump(generated, sort_keys=False, allow_unicode=True))
     log.info("cabinetry configuration written to %s", path)
     return generated
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from cabinetry.fit import RankingResults
 
 from intccms.histograms import Book
@@ -19,6 +16,7 @@ from intccms.statistics.configuration import settings, signal_processes
 from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
 from intccms.statistics.limits import SIGMAS, LimitOutcome, limits
 from intccms.statistics.workspace import Workspace, build_workspace
+from intccms.utils.output import write_json
 
 __all__ = ["SignalResult", "build_workspaces", "infer", "mass_of", "write"]
 
@@ -96,7 +94,6 @@ def write(results: Iterable[SignalResult], folder: Path) -> tuple[Path, ...]:
         The files.
     """
     found = tuple(results)
-    folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {
         "fit.json": {one.signal: _fit(one) for one in found},
         "limits.json": {one.signal: _limit(one.limits) | _scan(one.limits) for one in found},
@@ -105,25 +102,13 @@ def write(results: Iterable[SignalResult], folder: Path) -> tuple[Path, ...]:
         name = "workspace.json" if len(found) == 1 else f"workspace_{one.signal}.json"
         content[name] = one.workspace.spec
     for name, value in content.items():
-        text = json.dumps(_plain(value), indent=2, allow_nan=False)
-        (folder / name).write_text(text + "\n")
+        write_json(folder / name, value)
     return tuple(folder / name for name in content)
 
 
 def mass_of(config: Config, signal: str) -> float | None:
     """Mass of a signal in GeV, if the configuration gives it."""
     return settings(config).masses_gev.get(signal)
-
-
-def _plain(value: Any) -> Any:
-    """Turn arrays into lists; null for what is not a number."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value
 
 
 def _strength(outcome: FitOutcome) -> dict[str, Any]:
