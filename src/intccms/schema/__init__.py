@@ -5,7 +5,7 @@
 
 from intccms.schema.base import Functor, Model, ObjVar, Sys, WorkerEval
 from intccms.schema.config import Config
-from intccms.schema.corrections import Correction, Systematic, UncertaintySource
+from intccms.schema.corrections import Correction, UncertaintySource
 from intccms.schema.datasets import Dataset, Datasets
 from intccms.schema.general import General, Metrics
 from intccms.schema.loading import load_config
@@ -37,7 +37,6 @@ __all__ = [
     "Skimming",
     "Statistics",
     "Sys",
-    "Systematic",
     "UncertaintySource",
     "WorkerEval",
     "load_config",

@@ -1,10 +1,10 @@
 """What every part of a configuration is made of: references, markers and the base model."""
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -13,27 +13,34 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    Strict,
     model_validator,
 )
 
+from intccms.errors import nearest
+
 __all__ = [
     "Args",
+    "Bool",
     "Constant",
+    "Count",
     "Edges",
+    "Float",
     "Functor",
+    "KeyProblem",
     "Model",
     "Name",
     "Names",
     "ObjVar",
+    "Positive",
     "Refs",
     "Sys",
+    "UnknownKey",
     "WorkerEval",
     "Year",
     "as_refs",
     "duplicates",
 ]
-
-log = logging.getLogger(__name__)
 
 Constant = str | int | float | bool
 """A constant among the arguments of a correction."""
@@ -76,6 +83,18 @@ class WorkerEval:
     def resolve(self) -> Any:
         """Return the value; call this on a worker only."""
         return self.function()
+
+
+class KeyProblem(ValueError):
+    """What is wrong with one key of a part of the configuration, raised within a validator."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(text)
+        self.key = key
+
+
+class UnknownKey(KeyProblem):
+    """A key that no part of this configuration has; told before anything else."""
 
 
 def duplicates(names: Iterable[str]) -> list[str]:
@@ -178,6 +197,10 @@ def _listed(value: Any) -> tuple[float, ...]:
     raise ValueError(f"a binning is 'low,high,nbins' or a list of edges, not {value!r}")
 
 
+Bool = Annotated[bool, Strict()]
+Count = Annotated[int, Strict(), Field(gt=0)]
+Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 Args = Annotated[tuple[ObjVar | Sys | Constant, ...], PlainValidator(_as_args)]
 Edges = Annotated[tuple[float, ...], PlainValidator(_as_edges)]
 Name = Annotated[str, AfterValidator(_check_name)]
@@ -187,7 +210,11 @@ Year = Annotated[Name, BeforeValidator(_as_year)]
 
 
 def _plain(value: Any) -> Any:
-    """Turn NumPy scalars and arrays into Python numbers and lists."""
+    """Turn NumPy scalars and arrays into Python numbers and lists, paths into text."""
+    if type(value) in (list, tuple):
+        return type(value)(_plain(entry) for entry in value)
+    if isinstance(value, PurePath):
+        return str(value)
     is_numpy = type(value).__module__ == "numpy" and hasattr(value, "tolist")
     return value.tolist() if is_numpy else value
 
@@ -199,7 +226,8 @@ class Model(BaseModel):
         extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
     )
     spellings: ClassVar[Mapping[str, str]] = {}  # another spelling of a key → the field
-    ignored: ClassVar[frozenset[str]] = frozenset()  # read, without effect, with a note
+    ignored: ClassVar[frozenset[str]] = frozenset()  # read, without effect; see Config.ignored
+    refused: ClassVar[Mapping[str, str]] = {}  # a key of the past → what to write instead
     none_is_default: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
@@ -217,20 +245,28 @@ class Model(BaseModel):
     def _read(cls, raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             return raw
-        data = {key: _plain(value) for key, value in raw.items()}
-        for key in cls.ignored & data.keys():
-            del data[key]
-            log.info("%r of %r is read and ignored", key, data.get("name", cls.__name__))
-        for key in cls.none_is_default:
-            if data.get(key, ...) is None:
-                del data[key]
-        data = cls.prepare(data)
+        cls._check_keys(raw)
+        data = {
+            key: _plain(value)
+            for key, value in raw.items()
+            if key not in cls.ignored and not (value is None and key in cls.none_is_default)
+        }
         for other, field in cls.spellings.items():
             if other in data:
                 value = data.pop(other)
                 if data.setdefault(field, value) != value:
-                    raise ValueError(f"{field!r} and {other!r} are one setting with two values")
-        return data
+                    text = f"{field!r} is another spelling of it and has another value"
+                    raise KeyProblem(other, text)
+        return cls.prepare(data)
+
+    @classmethod
+    def _check_keys(cls, raw: Mapping[Any, Any]) -> None:
+        known = cls.known_keys()
+        for key in raw:
+            if key in cls.refused:
+                raise UnknownKey(key, cls.refused[key])
+            if key not in known:
+                raise UnknownKey(str(key), f"unknown key {key!r}; {nearest(str(key), known)}")
 
 
 class Functor(Model):
@@ -241,14 +277,7 @@ class Functor(Model):
     function: Callable[..., Any] = Field(
         description="Called with the arrays named in `use`, in order, then `static_kwargs`."
     )
-    use: Refs = Field(
-        default=(), description='References to event data, e.g. ("Muon", "pt"), in call order.'
-    )
+    use: Refs = Field(default=(), description='References such as ("Muon", "pt"), in call order.')
     static_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments that do not depend on the events."
     )
-
-    @classmethod
-    def of(cls, function: Callable[..., Any], *use: tuple[str, str | None]) -> Self:
-        """Make a functor from a function and the references it reads."""
-        return cls.model_validate({"function": function, "use": use})

@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from intccms.errors import nearest
 from intccms.schema import resolved
-from intccms.schema.base import Functor, Model, Year, duplicates
-from intccms.schema.corrections import Correction, Systematic
+from intccms.schema.base import Functor, KeyProblem, Model, Year, duplicates
+from intccms.schema.corrections import Correction
 from intccms.schema.datasets import Dataset, Datasets
 from intccms.schema.general import General
 from intccms.schema.physics import Channel, GhostObservable, ObjectMasks
@@ -22,11 +22,19 @@ SIGNAL_PREFIXES = ("signal", "zprime")
 
 def _by_year(value: Any) -> Any:
     if value is None or (isinstance(value, Mapping) and not value):
-        return {None: ()}
+        return _nothing()
+    if isinstance(value, Mapping) and None in value and len(value) > 1:
+        raise ValueError(
+            f"either one list or one per year, not both; known: {sorted(map(str, value))}"
+        )
     return value if isinstance(value, Mapping) else {None: value}
 
 
-ByYear = BeforeValidator(_by_year)
+def _nothing() -> dict[str | None, tuple[Correction, ...]]:
+    return {None: ()}
+
+
+ByYear = Annotated[dict[Year | None, tuple[Correction, ...]], BeforeValidator(_by_year)]
 
 
 class Config(Model):
@@ -51,12 +59,12 @@ class Config(Model):
         default=(), description="Derived columns."
     )
     channels: tuple[Channel, ...] = Field(default=(), description="Event selections.")
-    corrections: Annotated[dict[Year | None, tuple[Correction, ...]], ByYear] = Field(
-        default_factory=lambda: {None: ()},
+    corrections: ByYear = Field(
+        default_factory=_nothing,
         description="Corrections with their uncertainties: one list, or one per year.",
     )
-    systematics: Annotated[dict[Year | None, tuple[Systematic, ...]], ByYear] = Field(
-        default_factory=lambda: {None: ()},
+    systematics: ByYear = Field(
+        default_factory=_nothing,
         description="Variations without a nominal correction: one list, or one per year.",
     )
     statistics: Statistics | None = Field(default=None, description="Fit and limits.")
@@ -73,9 +81,7 @@ class Config(Model):
 
     def corrections_for(self, year: str | None) -> tuple[Correction, ...]:
         """Return what is applied in a year, in order: corrections, then systematics."""
-        corrections = _of_year(self.corrections, year)
-        systematics = _of_year(self.systematics, year)
-        return (*corrections, *(entry.as_correction() for entry in systematics))
+        return (*_of_year(self.corrections, year), *_of_year(self.systematics, year))
 
     @property
     def processes(self) -> tuple[str, ...]:
@@ -121,7 +127,9 @@ class Config(Model):
         return resolved.digest(self.dump())
 
 
-def _of_year(table: Mapping[str | None, tuple[Any, ...]], year: str | None) -> tuple[Any, ...]:
+def _of_year(
+    table: Mapping[str | None, tuple[Correction, ...]], year: str | None
+) -> tuple[Correction, ...]:
     return table[None] if None in table else table.get(year, ())
 
 
@@ -160,8 +168,8 @@ def _check_choices(config: Config) -> None:
     for classifier in config.mva:
         try:
             classifier.check_processes(processes)
-        except ValueError as error:
-            raise ValueError(f"mva.{classifier.name}: {error}") from error
+        except KeyProblem as problem:
+            raise KeyProblem(f"mva.{classifier.name}.{problem.key}", str(problem)) from None
 
 
 def _check_years(config: Config) -> None:

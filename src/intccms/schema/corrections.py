@@ -1,23 +1,17 @@
-"""What is applied to simulated events, and what is uncertain about it."""
+"""What is applied to events beside the selection, and what is uncertain about it."""
 
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from intccms.schema.base import Args, Model, Name, Names, Refs, Sys, as_refs
+from intccms.schema.base import Args, Bool, KeyProblem, Model, Name, Names, Refs, Sys, as_refs
 
-__all__ = ["Correction", "Systematic", "UncertaintySource"]
+__all__ = ["Correction", "UncertaintySource"]
 
 Function = Callable[..., Any]
-Operation = Literal["mult", "add", "subtract"]
-UpDown = tuple[str, str]
-
-
-def _check_source_name(name: str) -> str:
-    if name == "nominal":
-        raise ValueError("no uncertainty source is called 'nominal'")
-    return name
+UP_AND_DOWN = ("up_function", "down_function")
+OBJECT_ONLY = ("target", "propagate_to", "resort")
 
 
 class UncertaintySource(Model):
@@ -26,26 +20,22 @@ class UncertaintySource(Model):
     none_is_default = frozenset({"up_and_down_idx", "varies_with"})
 
     name: Name = Field(description="Name of the nuisance parameter; equal names are one.")
-    up_and_down_idx: UpDown = Field(
-        default=("up", "down"), description="What Sys() is replaced by, for up and for down."
+    up_and_down_idx: tuple[str, str] = Field(
+        default=("up", "down"), description="What stands for Sys(), for up and for down."
     )
-    up_function: Function | None = Field(
-        default=None, description="Gives the up variation instead of the evaluator."
-    )
-    down_function: Function | None = Field(
-        default=None, description="Gives the down variation instead of the evaluator."
-    )
+    up_function: Function | None = Field(default=None, description="Gives the up variation.")
+    down_function: Function | None = Field(default=None, description="Gives the down variation.")
     args: Args | None = Field(
-        default=None, description="Inputs of this source; None: those of its correction."
+        default=None, description="Own inputs; None: those of its correction."
     )
-    is_delta: StrictBool = Field(
+    is_delta: Bool = Field(
         default=False,
         description="True: applied on top of the nominal correction; False: instead of it. With "
         "an own `key`, no functions and no Sys() in the args, the value is a relative "
         "uncertainty: the factor is 1 + value for up and 1 - value for down.",
     )
     key: str | None = Field(
-        default=None, description="Own key in the correction's file; None: the correction's."
+        default=None, description="Own key in the file; None: its correction's."
     )
     transform_in: Function | None = Field(
         default=None, description="Changes the inputs first; None: as its correction does."
@@ -53,21 +43,19 @@ class UncertaintySource(Model):
     transform_out: Function | None = Field(
         default=None, description="Changes the result; None: as its correction does."
     )
-    processes: Names | None = Field(
-        default=None, description="Processes that the source concerns; None: all."
-    )
+    processes: Names | None = Field(default=None, description="Processes it concerns; None: all.")
     varies_with: Names = Field(
-        default=(),
-        description="Object sources with which this weight moves; it has no own variation then.",
+        default=(), description="Object sources with which this weight moves instead of on its own."
     )
-    symmetrise: StrictBool = Field(
-        default=False, description="Mirror the given side about the nominal if one is missing."
+    symmetrise: Bool = Field(
+        default=False, description="Mirror the given side if the other is missing."
     )
 
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        return _check_source_name(name)
+    @model_validator(mode="after")
+    def _check_name(self) -> Self:
+        if self.name == "nominal":
+            raise KeyProblem("name", "no uncertainty source is called 'nominal'")
+        return self
 
     @property
     def has_function(self) -> bool:
@@ -76,7 +64,11 @@ class UncertaintySource(Model):
 
 
 class Correction(Model):
-    """A factor on the event weight (`event`) or a change of a column (`object`)."""
+    """A factor on the event weight (`event`) or a change of a column (`object`).
+
+    Two older spellings are read as well: `use` and `up_and_down_idx` on the correction, and
+    the entries of `systematics`, which have functions for up and down and do nothing nominally.
+    """
 
     spellings = {"transform": "transform_in"}
     ignored = frozenset({"use_in_diff"})
@@ -92,179 +84,122 @@ class Correction(Model):
         default=(),
         description="Inputs of the evaluator, in order: references, one Sys(), literals.",
     )
-    op: Operation = Field(
+    op: Literal["mult", "add", "subtract"] = Field(
         default="mult", description="How the result is applied to the weight or the column."
     )
     file: str | None = Field(default=None, description="correctionlib JSON, plain or gz.")
     key: str | None = Field(default=None, description="Name of the correction in the file.")
-    use_correctionlib: StrictBool = Field(
+    use_correctionlib: Bool = Field(
         default=True, description="Evaluate `file` and `key`; False: call `nominal_function`."
     )
     nominal_function: Function | None = Field(
-        default=None, description="Gives the nominal correction from the args."
+        default=None, description="Gives the nominal correction."
     )
-    transform_in: Function | None = Field(
-        default=None, description="Changes the input arrays before the evaluation."
-    )
+    transform_in: Function | None = Field(default=None, description="Changes the inputs first.")
     transform_out: Function | None = Field(
         default=None, description="Changes the result; called with it and the original inputs."
     )
     reduce: Literal["prod", "sum"] | None = Field(
         default=None, description="Makes one number per event from one per object."
     )
-    nominal_idx: str = Field(
-        default="nominal", description="What Sys() is replaced by for the nominal correction."
-    )
-    target: Refs = Field(
-        default=(), description="Columns that an object correction changes by the same factor."
-    )
+    nominal_idx: str = Field(default="nominal", description="What stands for Sys() nominally.")
+    target: Refs = Field(default=(), description="Columns that are changed by the same factor.")
     applies_to: Literal["mc", "data", "both"] = Field(
-        default="mc", description="Events that the correction concerns."
+        default="mc", description="Events it concerns."
     )
     propagate_to: str | None = Field(
         default=None, description="Collection into which the change is carried, e.g. PuppiMET."
     )
-    resort: StrictBool = Field(
-        default=False, description="Sort the changed collection by pt again, highest first."
-    )
-    symmetrise: StrictBool = Field(
-        default=False, description="Mirror one-sided sources of this correction about the nominal."
-    )
+    resort: Bool = Field(default=False, description="Sort the changed collection by pt again.")
     uncertainty_sources: tuple[UncertaintySource, ...] = Field(
         default=(), description="What is uncertain about the correction."
     )
 
     @classmethod
     def known_keys(cls) -> tuple[str, ...]:
-        """Return every key of both spellings."""
-        return (*super().known_keys(), "use", "up_and_down_idx")
+        """Return every key of all spellings."""
+        return (*super().known_keys(), "use", "up_and_down_idx", *UP_AND_DOWN, "symmetrise")
 
     @classmethod
     def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Read the older spelling: `use`, and `up_and_down_idx` on the correction itself."""
-        data.setdefault("use_correctionlib", data.get("nominal_function") is None)
-        is_old = bool({"use", "transform"} & data.keys()) and data["use_correctionlib"]
+        """Read the older spellings into `args` and `uncertainty_sources`."""
+        source: dict[str, Any] = {key: data.pop(key, None) for key in UP_AND_DOWN}
+        symmetrise = data.pop("symmetrise", False)
+        is_variation = any(function is not None for function in source.values())
+        evaluates = data.get("nominal_function") is None and not is_variation
+        evaluates = data.setdefault("use_correctionlib", evaluates) is True
         has_indices = "up_and_down_idx" in data
         indices = data.pop("up_and_down_idx", ("up", "down"))
+        is_old = has_indices or (evaluates and "use" in data)
         if "use" in data:
-            if "args" in data:
-                raise ValueError("give the inputs as 'args' or (older spelling) 'use', not both")
-            refs = as_refs(data.pop("use"))
-            data["args"] = (*refs, Sys()) if is_old or has_indices else refs
-        if (is_old or has_indices) and indices is not None and not data.get("uncertainty_sources"):
+            _read_use(data, Sys() if is_old else None)
+        if is_variation:
+            source |= {"name": data.get("name"), "is_delta": True, "symmetrise": symmetrise}
+        elif is_old and indices is not None:
             source = {"name": data.get("name"), "up_and_down_idx": indices}
+        if source.get("name") and not data.get("uncertainty_sources"):
             data["uncertainty_sources"] = (source,)
         return data
 
     @property
     def has_nominal(self) -> bool:
         """Whether anything is applied nominally (not so for `systematics`)."""
-        return self.nominal_function is not None or (
-            self.use_correctionlib and self.key is not None
-        )
+        evaluates = self.use_correctionlib and self.key is not None
+        return evaluates or self.nominal_function is not None
 
     @model_validator(mode="after")
     def _check_evaluation(self) -> Self:
-        if self.use_correctionlib:
-            if self.nominal_function is not None:
-                raise ValueError(
-                    "'nominal_function' is called only with 'use_correctionlib': False"
-                )
-            if self.file is None:
-                raise ValueError(
-                    "a correction needs 'file' and 'key' (correctionlib) or 'nominal_function'"
-                )
-            if self.key is None and not all(
-                source.key or source.has_function for source in self.uncertainty_sources
-            ):
-                raise ValueError(f"'key' is missing: which correction of {self.file!r} is it?")
-        if not self.has_nominal and not self.uncertainty_sources:
+        sources = self.uncertainty_sources
+        if self.use_correctionlib and self.nominal_function is not None:
+            text = "it is called only with 'use_correctionlib': False"
+            raise KeyProblem("nominal_function", text)
+        if self.use_correctionlib and self.file is None:
+            raise KeyProblem(
+                "file",
+                "give 'file' and 'key' (correctionlib), a 'nominal_function', or functions for "
+                "up and down",
+            )
+        has_own = all(source.key or source.has_function for source in sources)
+        if self.use_correctionlib and self.key is None and not (sources and has_own):
+            raise KeyProblem("key", f"which correction of {self.file!r} is to be applied?")
+        if not self.has_nominal and not sources:
             raise ValueError("neither a nominal correction nor an uncertainty source is given")
-        for source in self.uncertainty_sources:
-            self._check_source(source)
         return self
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
         if self.type == "object" and not self.target:
-            raise ValueError('an object correction needs a \'target\' such as ("Jet", "pt")')
+            raise KeyProblem("target", 'an object correction needs one, e.g. ("Jet", "pt")')
         for ref in self.target:
             if ref.field is None:
-                raise ValueError(f"'target' {ref.obj!r} names no column")
-        if self.type == "event":
-            given = {
-                "target": bool(self.target),
-                "propagate_to": self.propagate_to is not None,
-                "resort": self.resort,
-            }
-            for key, is_given in given.items():
-                if is_given:
-                    raise ValueError(f"{key!r} is for object corrections only")
+                raise KeyProblem("target", f"{ref.obj!r} without a column cannot be changed")
+        for key in OBJECT_ONLY:
+            if self.type == "event" and getattr(self, key):
+                raise KeyProblem(key, "this is for object corrections only")
         return self
-
-    def _check_source(self, source: UncertaintySource) -> None:
-        where = f"uncertainty source {source.name!r}"
-        if source.key is not None and self.file is None:
-            raise ValueError(f"{where} has a 'key', but its correction has no 'file'")
-        if source.varies_with and self.type == "object":
-            raise ValueError(f"{where} of an object correction cannot have 'varies_with'")
-        args = self.args if source.args is None else source.args
-        has_sys = any(isinstance(arg, Sys) for arg in args)
-        if not (source.has_function or source.key is not None or has_sys):
-            raise ValueError(
-                f"{where} changes nothing: give functions, an own 'key' or a Sys() in the args"
-            )
-
-
-class Systematic(Model):
-    """A variation without a nominal correction, as older configurations list them."""
-
-    ignored = frozenset({"use_in_diff"})
-    none_is_default = frozenset({"op", "target", "use"})
-
-    name: Name = Field(description="Name of the nuisance parameter.")
-    type: Literal["event", "object"] = Field(
-        description="event: multiplies the event weight; object: changes a column."
-    )
-    target: Refs = Field(default=(), description="Columns that an object systematic changes.")
-    use: Refs = Field(default=(), description="References that the functions get, in order.")
-    op: Operation = Field(
-        default="mult", description="How the result is applied to the weight or the column."
-    )
-    up_function: Function | None = Field(default=None, description="Gives the up variation.")
-    down_function: Function | None = Field(default=None, description="Gives the down variation.")
-    transform: Function | None = Field(
-        default=None, description="Changes the input arrays before the functions see them."
-    )
-    symmetrise: StrictBool = Field(
-        default=False, description="Mirror the given side about the nominal if one is missing."
-    )
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.up_function is None and self.down_function is None:
-            raise ValueError("a systematic needs 'up_function', 'down_function' or both")
-        self.as_correction()
+    def _check_sources(self) -> Self:
+        for source in self.uncertainty_sources:
+            where = f"uncertainty_sources.{source.name}"
+            args = self.args if source.args is None else source.args
+            has_sys = any(isinstance(arg, Sys) for arg in args)
+            if source.key is not None and self.file is None:
+                raise KeyProblem(f"{where}.key", "the correction has no 'file' to look it up in")
+            if source.varies_with and self.type == "object":
+                text = "only a weight can move with an object source"
+                raise KeyProblem(f"{where}.varies_with", text)
+            if not (source.has_function or source.key is not None or has_sys):
+                text = "nothing varies: give functions, an own 'key' or a Sys() in the args"
+                raise KeyProblem(where, text)
         return self
 
-    def as_correction(self) -> Correction:
-        """Return the same variation as a correction that does nothing nominally."""
-        source = {
-            "name": self.name,
-            "up_function": self.up_function,
-            "down_function": self.down_function,
-            "is_delta": True,
-            "symmetrise": self.symmetrise,
-        }
-        return Correction.model_validate(
-            {
-                "name": self.name,
-                "type": self.type,
-                "target": self.target,
-                "args": self.use,
-                "op": self.op,
-                "use_correctionlib": False,
-                "transform_in": self.transform,
-                "uncertainty_sources": (source,),
-            }
-        )
+
+def _read_use(data: dict[str, Any], last: Sys | None) -> None:
+    if "args" in data:
+        raise KeyProblem("use", "'args' is another spelling of it; give one of them")
+    try:
+        refs = as_refs(data.pop("use"))
+    except ValueError as error:
+        raise KeyProblem("use", str(error)) from None
+    data["args"] = refs if last is None else (*refs, last)

@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import Functor, Model, Name, Year, duplicates
+from intccms.schema.base import (
+    Bool,
+    Count,
+    Float,
+    Functor,
+    KeyProblem,
+    Model,
+    Name,
+    Year,
+    duplicates,
+)
 
 __all__ = ["Dataset", "Datasets"]
 
@@ -28,7 +38,7 @@ class Dataset(Model):
     directories: Directories = Field(
         min_length=1, description="One directory per campaign or year."
     )
-    cross_sections: tuple[Annotated[StrictFloat, Field(allow_inf_nan=False)], ...] = Field(
+    cross_sections: tuple[Float, ...] = Field(
         description="Cross section in pb, one per directory (one number holds for all)."
     )
     years: tuple[Year | None, ...] = Field(
@@ -44,7 +54,7 @@ class Dataset(Model):
     redirector: Directories = Field(
         default=(), description="Prefixes of names that begin with /store/, tried in this order."
     )
-    is_data: StrictBool = Field(default=False, description="Collision data, not simulation.")
+    is_data: Bool = Field(default=False, description="Collision data, not simulation.")
     lumi_mask: tuple[Functor | None, ...] = Field(
         description="Selects certified run and lumi sections, one per directory (data only)."
     )
@@ -52,8 +62,10 @@ class Dataset(Model):
     @classmethod
     def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Give each directory its own cross section, year and lumi mask."""
-        if data.get("redirector") == "":
-            data["redirector"] = ()
+        redirector = data.get("redirector", ())
+        if isinstance(redirector, str | list | tuple):
+            prefixes = (redirector,) if isinstance(redirector, str) else redirector
+            data["redirector"] = tuple(prefix for prefix in prefixes if prefix != "")
         if data.get("cross_sections") is None and "name" in data:
             data["cross_sections"] = _default_cross_section(data)
         directories = data.get("directories")
@@ -73,24 +85,23 @@ class Dataset(Model):
         for key, word in PER_DIRECTORY.items():
             n_given = len(getattr(self, key))
             if n_given != n_directories:
-                raise ValueError(
-                    f"process {self.name!r} has {n_directories} directories but {n_given} {word}"
-                )
+                text = f"process {self.name!r} has {n_directories} directories but {n_given} {word}"
+                raise KeyProblem(key, text)
         return self
 
     @model_validator(mode="after")
     def _check_kind(self) -> Self:
         if not self.is_data and any(xsec <= 0 for xsec in self.cross_sections):
-            raise ValueError(f"process {self.name!r}: a cross section in pb is positive")
+            text = f"process {self.name!r} needs a positive cross section in pb"
+            raise KeyProblem("cross_sections", text)
         if not self.is_data and any(mask is not None for mask in self.lumi_mask):
-            raise ValueError(
-                f"process {self.name!r} has a lumi_mask but is simulation; "
-                "collision data needs 'is_data': True"
-            )
+            text = f"process {self.name!r} is simulation; collision data needs 'is_data': True"
+            raise KeyProblem("lumi_mask", text)
         if twice := duplicates(self.keys()):
-            raise ValueError(
-                f"process {self.name!r}: two directories are the dataset {twice[0]!r}; "
-                "give each its year in 'years', or directories with different last names"
+            raise KeyProblem(
+                "directories",
+                f"two directories of process {self.name!r} are the dataset {twice[0]!r}; "
+                "give each its year in 'years', or directories with different last names",
             )
         return self
 
@@ -111,7 +122,7 @@ def _default_cross_section(data: Mapping[str, Any]) -> float:
     name = str(data["name"])
     if data.get("is_data") is True or name.lower().startswith(("signal", "zprime")):
         return 1.0
-    raise ValueError(f"process {name!r} has no 'cross_sections'; give them in pb")
+    raise KeyProblem("cross_sections", f"process {name!r} has no cross section; give it in pb")
 
 
 class Datasets(Model):
@@ -120,16 +131,18 @@ class Datasets(Model):
     datasets: tuple[Dataset, ...] = Field(
         min_length=1, description="The physics processes, one entry each."
     )
-    max_files: Annotated[StrictInt, Field(gt=0)] | None = Field(
+    max_files: Count | None = Field(
         default=None, description="Files per dataset at most; None: all."
     )
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         if twice := duplicates(entry.name for entry in self.datasets):
-            raise ValueError(f"two entries are the process {twice[0]!r}; give it all directories")
+            text = f"two entries are the process {twice[0]!r}; give one of them all directories"
+            raise KeyProblem("datasets", text)
         if twice := duplicates(self.keys()):
-            raise ValueError(f"two directories are the dataset {twice[0]!r}; rename a process")
+            text = f"two directories are the dataset {twice[0]!r}; rename a process"
+            raise KeyProblem("datasets", text)
         return self
 
     def keys(self) -> tuple[str, ...]:

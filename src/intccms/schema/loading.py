@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from intccms.errors import ConfigError, nearest
 from intccms.schema.config import Config
 from intccms.schema.overrides import apply_overrides
-from intccms.schema.problems import explain
+from intccms.schema.problems import entry_name, explain
 
 __all__ = ["load_config"]
 
@@ -50,9 +50,27 @@ def load_config(source: Source, overrides: Sequence[str] | Mapping[str, Any] = (
         config = Config.model_validate(table)
     except ValidationError as error:
         raise ConfigError(explain(error, Config, table)) from None
-    for note in config.notes:
+    for note in (*config.notes, *_ignored_keys(table)):
         log.warning("%s", note)
     return config
+
+
+def _ignored_keys(table: Mapping[str, Any]) -> tuple[str, ...]:
+    places = [place for place, key in _keys(table) if key == "use_in_diff"]
+    if not places:
+        return ()
+    return (f"'use_in_diff' is read and ignored (first in {places[0]}, {len(places)} in all)",)
+
+
+def _keys(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every key below a value with the place where it stands."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield place, str(key)
+            yield from _keys(entry, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for index, entry in enumerate(value):
+            yield from _keys(entry, f"{place}.{entry_name(entry) or index}")
 
 
 def _raw(source: Source) -> Mapping[str, Any] | Config:

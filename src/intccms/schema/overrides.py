@@ -1,7 +1,7 @@
 """Settings of the command line and of notebooks, put into a configuration before validation."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -57,7 +57,7 @@ def apply_overrides(
     table: dict[str, Any] = _copy(raw)
     pairs = overrides.items() if isinstance(overrides, Mapping) else map(parse_override, overrides)
     for key, value in pairs:
-        _Setting(key, value).into_model(table, model, tuple(key.split(".")))
+        _Setting(model, key, value).into_model(table, model, tuple(key.split(".")))
     return table
 
 
@@ -93,10 +93,20 @@ def _table_values(annotation: Any) -> Any:
     return None
 
 
+def _settings(model: type[Model], place: str = "") -> Iterator[str]:
+    """Yield the dotted path of every setting that stands in no list."""
+    for name, field in model.model_fields.items():
+        yield f"{place}{name}"
+        inner = inner_model(field.annotation)
+        if inner is not None and inner in _alternatives(field.annotation):
+            yield from _settings(inner, f"{place}{name}.")
+
+
 class _Setting:
     """One override on its way down to its place."""
 
-    def __init__(self, key: str, value: Any) -> None:
+    def __init__(self, root: type[Model], key: str, value: Any) -> None:
+        self.root = root
         self.key = key
         self.value = value
 
@@ -158,6 +168,9 @@ class _Setting:
 
     def _unknown(self, steps: tuple[str, ...], known: Iterable[str]) -> ConfigError:
         hint = nearest(steps[0], known)
+        elsewhere = [path for path in _settings(self.root) if path.endswith(f".{steps[-1]}")]
+        if elsewhere and "did you mean" not in hint:
+            hint = f"did you mean {elsewhere[0]!r}?"
         return ConfigError(f"{self.key}: unknown key {steps[0]!r}; {hint}")
 
 

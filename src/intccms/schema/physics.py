@@ -5,9 +5,9 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import Edges, Functor, Model, Name, Names, duplicates
+from intccms.schema.base import Edges, Functor, KeyProblem, Model, Name, Names, duplicates
 
-__all__ = ["Channel", "GhostObservable", "ObjectMask", "ObjectMasks", "Observable"]
+__all__ = ["Channel", "GhostObservable", "Labelled", "ObjectMask", "ObjectMasks", "Observable"]
 
 
 class ObjectMask(Functor):
@@ -57,21 +57,26 @@ class GhostObservable(Functor):
         return self
 
 
-class Observable(Functor):
-    """A histogrammed quantity."""
+class Labelled(Functor):
+    """A quantity with a name and an axis label."""
 
-    name: Name = Field(description="Name of the observable, unique within its channel.")
-    binning: Edges = Field(
-        description='Bin edges: a list that increases, or "low,high,nbins" for equal bins.'
-    )
+    name: Name = Field(description="Name of the quantity, unique where it stands.")
     label: str = Field(default="", description="Axis label, LaTeX allowed; none: the name.")
 
     @classmethod
     def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Label the observable by its name when no label is given."""
+        """Label the quantity by its name when no label is given."""
         if data.get("label") in (None, "") and isinstance(data.get("name"), str):
             data["label"] = data["name"]
         return data
+
+
+class Observable(Labelled):
+    """A histogrammed quantity."""
+
+    binning: Edges = Field(
+        description='Bin edges: a list that increases, or "low,high,nbins" for equal bins.'
+    )
 
 
 class Channel(Model):
@@ -95,11 +100,13 @@ class Channel(Model):
     def _check_names(self) -> Self:
         names = [observable.name for observable in self.observables]
         if twice := duplicates(names):
-            raise ValueError(f"two observables of channel {self.name!r} are called {twice[0]!r}")
+            text = f"two observables of channel {self.name!r} are called {twice[0]!r}"
+            raise KeyProblem("observables", text)
         if self.fit_observable is not None and self.fit_observable not in names:
-            raise ValueError(
-                f"fit_observable {self.fit_observable!r} is not an observable of channel "
-                f"{self.name!r}; {nearest(self.fit_observable, names)}"
+            hint = nearest(self.fit_observable, names)
+            raise KeyProblem(
+                "fit_observable",
+                f"{self.fit_observable!r} is not an observable of channel {self.name!r}; {hint}",
             )
         return self
 

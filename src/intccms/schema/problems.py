@@ -6,17 +6,23 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from intccms.errors import nearest
-from intccms.schema.base import Model
+from intccms.schema.base import KeyProblem, Model, UnknownKey
 from intccms.schema.resolved import as_json, is_secret
 
 __all__ = ["entry_name", "explain", "inner_model"]
 
 OTHER_SPELLINGS = {
     "args": "use",
-    "use": "args",
     "transform_in": "transform",
     "run_skimming": "save_skimmed_output",
+}
+WORDS = {
+    "a valid tuple": "a list",
+    "a valid dictionary": "a table",
+    "a valid number": "a number",
+    "a valid integer": "a whole number",
+    "a valid boolean": "True or False",
+    "a valid string": "text",
 }
 LONGEST_VALUE = 60
 
@@ -46,35 +52,42 @@ def explain(error: ValidationError, model: type[Model], raw: Any) -> str:
     error
         What pydantic raised.
     model, raw
-        What was validated against which model; used to name list entries and nearest keys.
+        What was validated against which model; used to name list entries and what is missing.
     """
-    problems: dict[str, list[str]] = {}
+    problems: dict[str, dict[str, str]] = {}
     details = error.errors(include_url=False)
-    for detail in sorted(details, key=lambda entry: entry["type"] != "extra_forbidden"):
-        path, text = _problem(detail, model, raw)
-        problems.setdefault(path, []).append(text)
+    for detail in sorted(details, key=lambda entry: not isinstance(_cause(entry), UnknownKey)):
+        path, wanted, given = _problem(detail, model, raw)
+        problems.setdefault(path, {}).setdefault(wanted, given)
     path, texts = next(iter(problems.items()))
-    line = " or ".join(dict.fromkeys(texts))
-    line = f"{path}: {line}" if path else line
+    line = " or ".join(texts).replace(" or should be", " or")
+    parts = [f"{path}: " if path else "", line, next(iter(texts.values()))]
     n_more = len(problems) - 1
-    return line if n_more == 0 else f"{line} (and {n_more} more)"
+    return " ".join("".join(parts).split()) + (f" (and {n_more} more)" if n_more else "")
 
 
-def _problem(detail: ErrorDetails, model: type[Model], raw: Any) -> tuple[str, str]:
-    kind, loc = detail["type"], detail["loc"]
-    path = ".".join(_path(loc, raw))
-    if kind == "extra_forbidden":
-        known = _model_at(loc[:-1], model).known_keys()
-        return path, f"unknown key {str(loc[-1])!r}; {nearest(str(loc[-1]), known)}"
-    if kind == "missing":
-        holder = _model_at(loc[:-1], model)
-        field = holder.model_fields.get(str(loc[-1]))
+def _cause(detail: ErrorDetails) -> Any:
+    return detail.get("ctx", {}).get("error")
+
+
+def _problem(detail: ErrorDetails, model: type[Model], raw: Any) -> tuple[str, str, str]:
+    """Return where it is, what is wanted, and what was given instead."""
+    loc, cause = detail["loc"], _cause(detail)
+    steps = _path(loc, raw)
+    if isinstance(cause, KeyProblem):
+        return ".".join([*steps, cause.key]), str(cause), ""
+    if isinstance(cause, ValueError):
+        return ".".join(steps), str(cause), ""
+    if detail["type"] == "missing" and isinstance(loc[-1], str):
+        field = _model_at(loc[:-1], model).model_fields.get(str(loc[-1]))
         meaning = "" if field is None or field.description is None else f": {field.description}"
-        return f"{path}.{loc[-1]}".lstrip("."), f"this key is required{meaning}"
-    if kind in ("value_error", "assertion_error"):
-        return path, str(detail["ctx"]["error"])
-    message = detail["msg"].replace("Input should be", "should be").replace(" tuple", " list")
-    return path, f"{message}, not {_shown(loc, detail['input'])}"
+        return ".".join([*steps, str(loc[-1])]), f"this key is required{meaning}", ""
+    if detail["type"] in ("missing", "too_short", "too_long"):
+        return ".".join(steps), "this list has the wrong number of entries", ""
+    wanted = detail["msg"].replace("Input should be", "should be")
+    for pydantic_word, word in WORDS.items():
+        wanted = wanted.replace(pydantic_word, word)
+    return ".".join(steps), wanted, f", not {_shown(loc, detail['input'])}"
 
 
 def _shown(loc: tuple[int | str, ...], value: Any) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
+from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import Functor, Model, Names, Refs, duplicates
+from intccms.schema.base import Bool, Count, Functor, KeyProblem, Model, Names, Refs, duplicates
 
 __all__ = ["Preprocess", "SkimOutput", "Skimming"]
 
@@ -47,17 +47,15 @@ class Skimming(Model):
     static_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments that do not depend on the events."
     )
-    chunk_size: Annotated[StrictInt, Field(gt=0)] = Field(
-        default=100_000, description="Events per chunk."
-    )
+    chunk_size: Count = Field(default=100_000, description="Events per chunk.")
     tree_name: str = Field(default="Events", description="Tree of the skim that is written.")
-    max_retries: Annotated[StrictInt, Field(ge=0)] = Field(
+    max_retries: Annotated[int, Strict(), Field(ge=0)] = Field(
         default=3, description="Tries after the first, for every stage."
     )
     verify: Annotated[Literal["count", "full", "off"], BeforeValidator(_off)] = Field(
         default="count", description="What is checked after a part was written."
     )
-    target_part_size: Annotated[StrictInt, Field(gt=0)] | None = Field(
+    target_part_size: Count | None = Field(
         default=None,
         description="Kept events per part, for which chunks of a file are put together; None: no.",
     )
@@ -85,7 +83,7 @@ class Preprocess(Model):
     mc_branches: dict[str, Names] = Field(
         default_factory=dict, description="The part of `branches` that only simulation has."
     )
-    ignore_missing: StrictBool = Field(
+    ignore_missing: Bool = Field(
         default=False, description="Skip a branch that a file lacks; False: an error names it."
     )
     skimming: Skimming = Field(default_factory=Skimming, description="The skim itself.")
@@ -95,7 +93,7 @@ class Preprocess(Model):
         for key, table in (("branches", self.branches), ("mc_branches", self.mc_branches)):
             for collection, fields in table.items():
                 if twice := duplicates(fields):
-                    raise ValueError(f"{key}.{collection} names {twice[0]!r} twice")
+                    raise KeyProblem(f"{key}.{collection}", f"{twice[0]!r} is named twice")
         for collection, fields in self.mc_branches.items():
             _check_subset(collection, fields, self.branches)
         return self
@@ -106,8 +104,8 @@ def _check_subset(
 ) -> None:
     if collection not in branches:
         hint = nearest(collection, branches)
-        raise ValueError(f"mc_branches: no collection {collection!r} in branches; {hint}")
+        raise KeyProblem("mc_branches", f"no collection {collection!r} in branches; {hint}")
     for field in fields:
         if field not in branches[collection]:
             hint = nearest(field, branches[collection])
-            raise ValueError(f"mc_branches.{collection}: {field!r} is not in branches; {hint}")
+            raise KeyProblem(f"mc_branches.{collection}", f"{field!r} is not in branches; {hint}")

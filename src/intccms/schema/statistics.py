@@ -3,15 +3,29 @@
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictFloat, StrictInt, model_validator
+from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import Edges, Functor, Model, Name, Names, duplicates
+from intccms.schema.base import (
+    Count,
+    Edges,
+    Float,
+    KeyProblem,
+    Model,
+    Name,
+    Names,
+    Positive,
+    duplicates,
+)
+from intccms.schema.physics import Labelled
 
 __all__ = ["Feature", "Mva", "MvaClass", "Plotting", "Statistics"]
 
-PositiveFloat = Annotated[StrictFloat, Field(gt=0, allow_inf_nan=False)]
-PositiveInt = Annotated[StrictInt, Field(gt=0)]
+AS_ESTIMATOR = (
+    "networks are no longer written as 'framework', 'layers' and 'loss'; replace these three by "
+    "'estimator', a function that returns a scikit-learn classifier, e.g. "
+    "lambda: MLPClassifier(hidden_layer_sizes=(16, 16), activation='tanh')"
+)
 
 
 class Statistics(Model):
@@ -27,10 +41,10 @@ class Statistics(Model):
         default=None,
         description="Signal processes, each fitted alone; None: those called signal… or zprime….",
     )
-    masses_gev: dict[str, PositiveFloat] = Field(
+    masses_gev: dict[str, Positive] = Field(
         default_factory=dict, description="Mass in GeV of each signal process."
     )
-    blind: dict[str, tuple[StrictFloat, StrictFloat] | None] = Field(
+    blind: dict[str, tuple[Float, Float] | None] = Field(
         default_factory=dict,
         description="Channels whose data are hidden; a (low, high) range of the fit observable "
         "hides that range only, None the whole channel.",
@@ -49,7 +63,8 @@ class Statistics(Model):
     def _check_ranges(self) -> Self:
         for channel, limits in self.blind.items():
             if limits is not None and limits[0] >= limits[1]:
-                raise ValueError(f"blind.{channel}: {limits[0]} is not below {limits[1]}")
+                text = f"the range's end {limits[1]:g} is not above its start {limits[0]:g}"
+                raise KeyProblem(f"blind.{channel}", text)
         return self
 
 
@@ -69,24 +84,15 @@ class Plotting(Model):
     )
 
 
-class Feature(Functor):
+class Feature(Labelled):
     """One input of a classifier."""
 
-    name: Name = Field(description="Name of the feature, unique within its classifier.")
-    label: str = Field(default="", description="Axis label, LaTeX allowed; none: the name.")
     scale: Callable[..., Any] | None = Field(
         default=None, description="Scales the feature before training; None: as it is."
     )
     binning: Edges | None = Field(
         default=None, description='Bin edges of its plot, or "low,high,nbins"; None: automatic.'
     )
-
-    @classmethod
-    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Label the feature by its name when no label is given."""
-        if data.get("label") in (None, "") and isinstance(data.get("name"), str):
-            data["label"] = data["name"]
-        return data
 
 
 class MvaClass(Model):
@@ -109,6 +115,7 @@ class Mva(Model):
     """A classifier; its score is the ghost observable `mva.<name>`."""
 
     none_is_default = frozenset({"plot_classes", "balance_strategy"})
+    refused = dict.fromkeys(("framework", "layers", "loss"), AS_ESTIMATOR)
 
     name: Name = Field(description="Name of the classifier and of its score.")
     features: tuple[Feature, ...] = Field(min_length=1, description="Inputs of the classifier.")
@@ -118,17 +125,19 @@ class Mva(Model):
     balance_strategy: Literal["none", "undersample", "class_weight"] = Field(
         default="none", description="How classes of different size are balanced."
     )
-    validation_split: Annotated[StrictFloat, Field(gt=0, lt=1)] = Field(
+    validation_split: Annotated[Float, Field(gt=0, lt=1)] = Field(
         default=0.2, description="Fraction of the events kept for validation."
     )
-    random_state: StrictInt = Field(default=42, description="Seed of split and training.")
-    epochs: PositiveInt | None = Field(
+    random_state: Annotated[int, Strict()] = Field(
+        default=42, description="Seed of split and training."
+    )
+    epochs: Count | None = Field(
         default=None, description="Passes over the training events; None: the estimator's own."
     )
-    batch_size: PositiveInt | None = Field(
+    batch_size: Count | None = Field(
         default=None, description="Events per training step; None: the estimator's own."
     )
-    learning_rate: PositiveFloat | None = Field(
+    learning_rate: Positive | None = Field(
         default=None, description="Step size of the training; None: the estimator's own."
     )
     plot_classes: Names = Field(
@@ -138,35 +147,24 @@ class Mva(Model):
         description="Returns a scikit-learn classifier; called without arguments."
     )
 
-    @classmethod
-    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Answer a network description with how to write it as an estimator."""
-        if old := [key for key in ("framework", "layers") if key in data]:
-            raise ValueError(
-                f"a {old[0]!r} block is not read; write the network as a scikit-learn classifier, "
-                "e.g. 'estimator': lambda: MLPClassifier(hidden_layer_sizes=(16, 16), "
-                "activation='tanh') from sklearn.neural_network, and drop 'framework', 'layers' "
-                "and 'loss'"
-            )
-        return data
-
     @model_validator(mode="after")
     def _check_names(self) -> Self:
         if twice := duplicates(feature.name for feature in self.features):
-            raise ValueError(f"two features are called {twice[0]!r}")
+            raise KeyProblem("features", f"two of them are called {twice[0]!r}")
         names = [entry.name for entry in self.classes]
         if twice := duplicates(names):
-            raise ValueError(f"two classes are called {twice[0]!r}")
+            raise KeyProblem("classes", f"two of them are called {twice[0]!r}")
         return self
 
     def check_processes(self, processes: tuple[str, ...]) -> None:
-        """Raise `ValueError` if a class or a plot names an unknown process."""
+        """Raise `KeyProblem` if a class or a plot names an unknown process."""
         for entry in self.classes:
             for process in entry.processes:
                 if process not in processes:
                     hint = nearest(process, processes)
-                    raise ValueError(f"class {entry.name!r}: no process {process!r}; {hint}")
+                    text = f"class {entry.name!r} has no process {process!r}; {hint}"
+                    raise KeyProblem("classes", text)
         shown = {*processes, *(entry.name for entry in self.classes)}
         for name in self.plot_classes:
             if name not in shown:
-                raise ValueError(f"plot_classes: no class {name!r}; {nearest(name, shown)}")
+                raise KeyProblem("plot_classes", f"no class {name!r}; {nearest(name, shown)}")
