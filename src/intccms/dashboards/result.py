@@ -1,0 +1,85 @@
+"""The result of a run in words, as the command line prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from intccms.dashboards.tables import (
+    Table,
+    fit_table,
+    ledger_table,
+    limit_table,
+    with_error,
+    yields_table,
+)
+
+__all__ = ["describe"]
+
+
+def describe(summary: Mapping[str, Any], directory: Path) -> str:
+    """Say what came out of a run.
+
+    Parameters
+    ----------
+    summary
+        What ``run_summary.json`` holds.
+    directory
+        Where it was found; figures and executed notebooks are looked for below it.
+    """
+    blocks: list[str] = [str(table) for table in _tables(summary)]
+    blocks.append("\n".join([*_strengths(summary), *_rate(summary)]))
+    blocks.append("\n".join(_paths(directory)))
+    status = f"Status: {summary['status']}"
+    if "error" in summary:
+        status += f" ({summary['error']})"
+    return "\n\n".join([*(block for block in blocks if block), status])
+
+
+def _tables(summary: Mapping[str, Any]) -> Iterable[Table]:
+    for channel in summary["yields"]:
+        yield yields_table(summary, channel)
+    if summary["fit"]:
+        yield fit_table(summary)
+    if summary["limits"]:
+        yield limit_table(summary)
+    if summary["datasets"]:
+        yield ledger_table(summary)
+
+
+def _strengths(summary: Mapping[str, Any]) -> Iterable[str]:
+    for signal, one in summary["fit"].items():
+        strength = with_error(one["signal_strength"], one["signal_strength_error"])
+        yield f"{signal}: signal strength {strength}"
+    for signal, one in summary["limits"].items():
+        yield (
+            f"{signal}: {one['confidence_level']:.0%} CL limit on the signal strength: "
+            f"expected {one['expected']:.4g}, observed {one['observed']:.4g}"
+        )
+
+
+def _rate(summary: Mapping[str, Any]) -> Iterable[str]:
+    events = {
+        part: sum(book[part]["events"] or 0 for book in summary["datasets"].values())
+        for part in ("planned", "processed", "lost")
+    }
+    counts = " / ".join(f"{number:,}" for number in events.values())
+    yield f"events planned / processed / lost: {counts}"
+    rate = summary["throughput"]
+    yield (
+        f"rate: {rate['events_per_s'] / 1e3:,.3g} kHz, "
+        f"{rate['events_per_s_per_core'] / 1e3:,.3g} kHz per core, "
+        f"{rate['gbit_per_s']:.3g} Gbit/s; processing took {summary['timing']['wall_s']:.1f} s"
+    )
+
+
+def _paths(directory: Path) -> Iterable[str]:
+    for notebook in sorted(directory.glob("*.ipynb")):
+        yield f"notebook: {notebook}"
+    for name in ("plots", "statistics"):
+        figures = sorted((directory / name).rglob("*.png"))
+        if figures:
+            yield f"{name}: {directory / name} ({len(figures)} figures, PNG and PDF)"
+            yield from (f"  {figure}" for figure in figures)
+    yield f"summary: {directory / 'run_summary.json'}"

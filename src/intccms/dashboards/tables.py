@@ -1,0 +1,158 @@
+"""Results of a run as tables: text in a terminal, HTML in a notebook; made of ``run_summary.json``.
+
+Pure: finished numbers in, rows out.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "Table",
+    "cutflow_table",
+    "fit_table",
+    "ledger_table",
+    "limit_table",
+    "with_error",
+    "yields_table",
+]
+
+Summary = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text; the first are the headings, the first column holds names.
+
+    Examples
+    --------
+    >>> print(Table("Yields in SR", [["process", "events"], ["signal", "12.0"]]))
+    Yields in SR
+    process  events
+    signal     12.0
+    """
+
+    title: str
+    rows: Sequence[Sequence[str]]
+
+    def __str__(self) -> str:
+        """Return aligned columns."""
+        widths = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if index == 0 else cell.rjust(width)
+                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in self.rows
+        ]
+        return "\n".join([self.title, *lines])
+
+    def __repr__(self) -> str:
+        """Return the text: what a notebook shows where it cannot show HTML."""
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        head, *body = [[html.escape(cell) for cell in row] for row in self.rows]
+        left, right = "style='text-align:left'", "style='text-align:right'"
+        lines = [f"<table><caption {left}>{html.escape(self.title)}</caption>"]
+        for tag, rows in (("th", [head]), ("td", body)):
+            for name, *cells in rows:
+                others = "".join(f"<{tag} {right}>{cell}</{tag}>" for cell in cells)
+                lines.append(f"<tr><{tag} {left}>{name}</{tag}>{others}</tr>")
+        return "\n".join([*lines, "</table>"])
+
+
+def with_error(value: float | None, error: float | None, *, digits: int = 2) -> str:
+    """Write a value with its error, rounded to so many digits of the error.
+
+    Examples
+    --------
+    >>> with_error(1234.567, 12.34), with_error(0.98765, 0.0123), with_error(3.0, 0.0)
+    ('1,235 ± 12', '0.988 ± 0.012', '3 ± 0')
+    """
+    if value is None or error is None or not (math.isfinite(value) and math.isfinite(error)):
+        return "-"
+    if error <= 0:
+        return f"{value:,.6g} ± 0"
+    places = max(0, digits - 1 - math.floor(math.log10(error)))
+    return f"{value:,.{places}f} ± {error:,.{places}f}"
+
+
+def yields_table(summary: Summary, channel: str) -> Table:
+    """List the nominal yield of each process in a channel, with its statistical error."""
+    rows = [["process", "yield ± stat. error"]]
+    for process, one in summary["yields"][channel].items():
+        rows.append([process, with_error(one["value"], one["error"])])
+    return Table(f"Yields in {channel}", rows)
+
+
+def cutflow_table(summary: Summary, channel: str) -> Table:
+    """List the yields after each cut, with the number of events they stand on."""
+    flow = summary["cutflow"][channel]
+    names = dict.fromkeys(step["name"] for steps in flow.values() for step in steps)
+    rows = [["cut", *flow]]
+    for name in names:
+        cells = []
+        for steps in flow.values():
+            found = [step for step in steps if step["name"] == name]
+            cells += [f"{one['yields']:,.1f} ({one['n_events']:,})" for one in found] or ["-"]
+        rows.append([name, *cells])
+    return Table(f"Cutflow in {channel}: yield (events)", rows)
+
+
+def ledger_table(summary: Summary) -> Table:
+    """Say what was planned, processed and lost, by dataset and in total."""
+    parts = ("planned", "processed", "lost", "resumed")
+    rows = [["dataset", "files", "chunks", *(f"events {part}" for part in parts)]]
+    books = summary["datasets"]
+    for name, book in books.items():
+        of = [f"{_count(book['processed'][what])}/{_count(book['planned'][what])}"
+              for what in ("files", "chunks")]  # fmt: skip
+        rows.append([name, *of, *(_count(book[part]["events"]) for part in parts)])
+    total = [
+        f"{_total(books, 'processed', what)}/{_total(books, 'planned', what)}"
+        for what in ("files", "chunks")
+    ]
+    rows.append(["total", *total, *(_total(books, part, "events") for part in parts)])
+    return Table("Events planned / processed / lost", rows)
+
+
+def fit_table(summary: Summary) -> Table:
+    """List signal strength and goodness of fit of each signal."""
+    rows = [["signal", "mass [GeV]", "signal strength", "p-value of the fit"]]
+    for signal, one in summary["fit"].items():
+        mass = "-" if one["mass_gev"] is None else f"{one['mass_gev']:g}"
+        strength = with_error(one["signal_strength"], one["signal_strength_error"])
+        rows.append([signal, mass, strength, _number(one["goodness_of_fit_p_value"])])
+    return Table("Fit", rows)
+
+
+def limit_table(summary: Summary) -> Table:
+    """List the upper limits on the signal strength."""
+    bands = ("-2", "-1", "1", "2")
+    rows = [["signal", "expected", *(f"{float(n):+g} σ" for n in bands), "observed"]]
+    level = 0.95
+    for signal, one in summary["limits"].items():
+        level = one["confidence_level"]
+        band = [_number(one["expected_band"][n]) for n in bands]
+        observed = _number(one["observed"]) + (" (blinded)" if one["is_blinded"] else "")
+        rows.append([signal, _number(one["expected"]), *band, observed])
+    return Table(f"Upper limit on the signal strength, {level:.0%} CL", rows)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def _total(books: Mapping[str, Any], part: str, what: str) -> str:
+    values = [book[part][what] for book in books.values()]
+    known = sum(value for value in values if value is not None)
+    return f"{known:,}" + (" + ?" if None in values else "")

@@ -1,0 +1,8 @@
+"""The one place that calls the stages of a run in their order and writes ``run_summary.json``."""
+
+from __future__ import annotations
+
+from intccms.pipeline.stages import RunResult, Stages, run
+from intccms.pipeline.summary import read_summary
+
+__all__ = ["RunResult", "Stages", "read_summary", "run"]

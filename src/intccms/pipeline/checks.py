@@ -1,0 +1,112 @@
+"""What must hold before anything is written; nothing stays on disk when it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from intccms import metadata
+from intccms.analysis import runner
+from intccms.analysis.inputs import check_columns
+from intccms.analysis.processor import AnalysisProcessor
+from intccms.datasets import DatasetManager
+from intccms.errors import InputError
+from intccms.execution.executors import Executor
+from intccms.execution.observer import Observer
+from intccms.metadata import Metadata
+from intccms.schema import Config
+from intccms.utils.output import Output
+
+__all__ = ["check_supported", "checked_inputs", "kept_clean"]
+
+
+def check_supported(config: Config) -> None:
+    """Refuse the stages that this version does not have.
+
+    Raises
+    ------
+    InputError
+        With one line that names the setting.
+    """
+    general = config.general
+    asked = {
+        "general.run_skimming=True": general.run_skimming,
+        "general.use_skimmed_input=True": general.use_skimmed_input,
+        "general.run_mva_training=True": general.run_mva_training,
+        "general.analysis=skip": general.analysis == "skip",
+        f"general.facility={general.facility}": general.facility is not None,
+    }
+    for setting, is_asked in asked.items():
+        if is_asked:
+            raise InputError(f"{setting}: not yet in this version")
+
+
+def checked_inputs(
+    config: Config, output: Output, workers: Callable[[], Executor], observer: Observer
+) -> tuple[AnalysisProcessor, Metadata]:
+    """Find and count the input files; look at everything that the user named.
+
+    Parameters
+    ----------
+    config, output
+        What to look at, and where saved metadata are.
+    workers
+        Gives the executor that opens the files; not called if they need not be opened.
+    observer
+        Is told of each file.
+
+    Raises
+    ------
+    InputError
+        If something is wrong.
+    """
+    general = config.general
+    fileset = DatasetManager(config).fileset(general.processes)
+    processor = runner.make_processor(config, fileset)
+    chunk_size = runner.chunk_size(config)
+    if general.run_metadata_generation:
+        observer.begin("counting events", total=fileset.n_files, unit="files")
+        found = metadata.collect(
+            fileset, workers(), chunk_size=chunk_size, on_file=lambda _: observer.advance()
+        )
+        observer.end()
+    else:
+        found = metadata.load(output.metadata_dir, fileset, chunk_size=chunk_size)
+    check_columns(processor, found)
+    return processor, found
+
+
+@contextmanager
+def kept_clean(output: Output) -> Iterator[None]:
+    """Check that results can be written; if the block fails, leave no directory behind.
+
+    Parameters
+    ----------
+    output
+        Where the results will go.
+
+    Raises
+    ------
+    InputError
+        If a directory cannot be made or written to.
+    """
+    wanted = (
+        output.directory, output.metadata_dir, output.partials_dir, output.skimmed_dir
+    )  # fmt: skip
+    absent = {parent for path in wanted for parent in (path, *path.parents) if not _exists(parent)}
+    try:
+        output.prepare()
+        yield
+    except BaseException:
+        for path in sorted(absent, key=lambda path: len(path.parts), reverse=True):
+            with suppress(OSError):  # not made, or somebody else has put something there
+                path.rmdir()
+        raise
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True

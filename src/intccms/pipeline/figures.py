@@ -1,0 +1,148 @@
+"""Which figures a run makes, and where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from intccms.histograms import Book
+from intccms.pipeline.summary import Findings, visible_cutflow
+from intccms.plots import Look, blind_of, cutflow, data_mc, save, systematics
+from intccms.plots import statistics as inference
+from intccms.schema import Config
+from intccms.statistics import SignalResult
+from intccms.utils.output import Output
+
+__all__ = ["GROUPS", "Group", "drawn", "look_of", "planned"]
+
+Group = Literal["observables", "systematics", "cutflow", "statistics"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+
+Make = Callable[[], tuple[Any, Any]]  # gives figure and axes
+Planned = tuple[Path, Make]
+
+
+def planned(found: Findings, output: Output, groups: Iterable[Group]) -> list[Planned]:
+    """List the figures of what was found: the path without suffix, and what draws it.
+
+    Parameters
+    ----------
+    found, output
+        What there is to show, and where figures go.
+    groups
+        Some of `GROUPS`.
+    """
+    look = look_of(found)
+    makers: dict[Group, Callable[[], Iterator[Planned]]] = {
+        "observables": lambda: _observables(found, output.plots_dir, look),
+        "systematics": lambda: _systematics(found, output.plots_dir, look),
+        "cutflow": lambda: _cutflows(found, output.plots_dir, look),
+        "statistics": lambda: _statistics(found, output.statistics_dir, look),
+    }
+    return [one for group in groups for one in makers[group]()]
+
+
+def drawn(stem: Path, make: Make) -> tuple[Path, Path]:
+    """Draw one figure and save it as PNG and PDF."""
+    figure, _ = make()
+    return save(figure, stem)
+
+
+def look_of(found: Findings) -> Look:
+    """Give all figures of a run their colours, labels and luminosity."""
+    config, book = found.config, found.book
+    general = config.general
+    lumi = general.lumi
+    if isinstance(lumi, dict):
+        used = {
+            year
+            for entry in config.datasets.datasets
+            if entry.name in config.processes
+            for year in entry.years
+        }
+        lumi = sum(value for year, value in lumi.items() if year in used)
+    data = tuple(entry.name for entry in config.datasets.datasets if entry.is_data)
+    return Look(
+        plotting=config.plotting,
+        lumi_fb=lumi / 1000,
+        signals=config.signals,
+        data=data if book is None else book.data_processes,
+    )
+
+
+def _observables(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
+    book = found.book
+    if book is None:
+        return
+    for channel, observable in book.histograms:
+        draw = partial(
+            data_mc, book, channel, observable, blind=blind_of(found.config, channel, observable)
+        )
+        stem = folder / channel / observable
+        yield stem, partial(draw, look=look)
+        if observable == _fit_observable(found.config, channel):
+            yield stem.with_name(f"{observable}_log"), partial(draw, look=replace(look, log=True))
+
+
+def _systematics(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
+    """Show the signals and the largest background; the others look much the same."""
+    book = found.book
+    if book is None:
+        return
+    for channel in book.channels:
+        observable = _fit_observable(found.config, channel)
+        if observable is None:
+            continue
+        for process in _main_processes(book, channel, look):
+            what = (book, channel, observable, process)
+            stem = folder / channel / f"systematics_{process}"
+            yield stem, partial(systematics.grid, *what, look=look)
+            stem = stem.with_name(f"systematics_{process}_summary")
+            yield stem, partial(systematics.summary, *what, look=look)
+
+
+def _main_processes(book: Book, channel: str, look: Look) -> Iterator[str]:
+    sizes = {
+        process: one.value
+        for process, one in book.yields(channel).items()
+        if process in book.mc_processes and book.varied[process]
+    }
+    backgrounds = [process for process in sizes if not look.is_signal(process)]
+    yield from (process for process in sizes if look.is_signal(process))
+    if backgrounds:
+        yield max(backgrounds, key=lambda process: sizes[process])
+
+
+def _cutflows(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
+    flow = visible_cutflow(found.config, found.cutflow, look.data)
+    for channel in flow:
+        yield folder / channel / "cutflow", partial(cutflow.plot, flow, channel, look=look)
+
+
+def _statistics(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
+    for signal, result in found.results.items():
+        inside = folder if len(found.results) == 1 else folder / signal
+        for name, make in _inferred(result, look):
+            yield inside / name, make
+
+
+def _inferred(result: SignalResult, look: Look) -> Iterator[tuple[str, Make]]:
+    for prediction in (*result.fit.prefit, *result.fit.postfit):
+        name = "postfit" if prediction.is_postfit else "prefit"
+        draw = partial(inference.fitted, prediction, look=replace(look, log=True))
+        yield f"{name}_{prediction.channel}", draw
+    if result.fit.pulls:
+        yield "pulls", partial(inference.pulls, result.fit, look=look)
+    if len(result.fit.results.labels) > 1:
+        yield "correlations", partial(inference.correlations, result.fit, look=look)
+    if result.ranking.labels:
+        yield "ranking", partial(inference.impacts, result.ranking, result.fit, look=look)
+    yield "limit", partial(inference.cls_scan, result.limits, look=look)
+
+
+def _fit_observable(config: Config, channel: str) -> str | None:
+    fitted = {entry.name: entry.fit_observable for entry in config.channels}
+    return fitted.get(channel)

@@ -1,0 +1,308 @@
+"""The stages of a run: metadata → analysis → statistics → plots, and the summary in the end.
+
+Writes below ``general.output_dir``; `Stages` lets a notebook call them one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from intccms.analysis import runner
+from intccms.analysis.runner import AnalysisResult
+from intccms.errors import FitError, IncompleteError, IntccmsError
+from intccms.execution.executors import Executor, open_executor
+from intccms.execution.ledger import Ledger
+from intccms.execution.observer import Observer, Silent
+from intccms.histograms import Book, storage
+from intccms.histograms.cutflow import Cutflow
+from intccms.metadata import Metadata
+from intccms.metadata import save as save_metadata
+from intccms.pipeline import figures
+from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
+from intccms.pipeline.inference import has_fit, inferred, load_results, save_results
+from intccms.pipeline.summary import Findings, SavedRun, describe_loss, summarise
+from intccms.schema import Config
+from intccms.statistics import LimitOutcome, SignalResult, build_workspaces
+from intccms.statistics import write as write_statistics
+from intccms.utils.output import Output, write_json, write_text
+
+__all__ = ["RunResult", "Stages", "run"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All that a run gives.
+
+    Parameters
+    ----------
+    analysis
+        None where no event was read.
+    book, cutflow, ledger
+        Of this run, or those that were saved.
+    results
+        Fit, impacts and limits by signal.
+    plots
+        The files of all figures.
+    summary
+        What ``run_summary.json`` holds.
+    """
+
+    config: Config
+    analysis: AnalysisResult | None
+    book: Book | None
+    cutflow: Cutflow
+    ledger: Ledger
+    results: dict[str, SignalResult]
+    plots: tuple[Path, ...]
+    summary: dict[str, Any]
+    output: Output
+
+    @property
+    def limits(self) -> dict[str, LimitOutcome]:
+        """Upper limits on the signal strength, by signal."""
+        return {signal: result.limits for signal, result in self.results.items()}
+
+
+def run(config: Config, client: Any = None, *, observer: Observer | None = None) -> RunResult:
+    """Run all stages that the configuration asks for.
+
+    Parameters
+    ----------
+    config
+        What to do.
+    client
+        A `distributed.Client` to run on; it stays open.
+    observer
+        Is told of everything that finishes.
+
+    Raises
+    ------
+    InputError
+        If an input is wrong; nothing is written then.
+    IncompleteError
+        If more was lost than allowed; everything is written all the same.
+    IntccmsError
+        Whatever else ended the run; ``run_summary.json`` says it too.
+    """
+    with Stages(config, client, observer=observer) as stages:
+        stages.count_files()
+        stages.process()
+        with suppress(FitError):  # kept by `stages`: the figures of the histograms come first
+            stages.infer()
+        stages.draw()
+        return stages.finish()
+
+
+class Stages:
+    """One run, to be called stage by stage in the order of its methods.
+
+    Parameters
+    ----------
+    config, client, observer
+        As for `run`.
+    """
+
+    def __init__(
+        self, config: Config, client: Any = None, *, observer: Observer | None = None
+    ) -> None:
+        check_supported(config)
+        self.config = config
+        self.output = Output(config.general)
+        self.metadata: Metadata | None = None
+        self.found = Findings(config)
+        self._observer = observer or Silent()
+        self._client = client
+        self._processor: Any = None
+        self._executor: Executor | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the workers."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the workers that were started for this run."""
+        self._executor = None
+        self._open.close()
+
+    @property
+    def reads_events(self) -> bool:
+        """Whether this run looks at event files at all."""
+        general = self.config.general
+        return general.run_processor and not general.run_plots_only
+
+    def count_files(self) -> Metadata | None:
+        """Find and count the input files, and check everything that the user named.
+
+        Returns
+        -------
+        Metadata or None
+            None where the run goes on from saved histograms.
+
+        Raises
+        ------
+        InputError
+            If something is wrong; nothing has been written then.
+        """
+        if not self.reads_events:
+            return None
+        with kept_clean(self.output):
+            self._processor, self.metadata = checked_inputs(
+                self.config, self.output, self._workers, self._observer
+            )
+        self.found.begun = True
+        self.output.run_summary_json.unlink(missing_ok=True)  # that of an earlier run
+        save_metadata(self.metadata, self.output.metadata_dir)
+        write_json(self.output.config_json, self.config.dump())
+        return self.metadata
+
+    def process(self) -> None:
+        """Turn events into histograms, or load those of an earlier run; see `found`."""
+        if not self.reads_events:
+            book = storage.load(self.output.histograms_dir)
+            self.found.take_saved(SavedRun.load(self.output), book)
+            self.found.results = load_results(self.output.statistics_dir)
+            self.output.prepare()
+            self.found.begun = True
+            write_json(self.output.config_json, self.config.dump())
+            return
+        if not self.config.general.run_analysis:
+            log.warning("general.run_analysis=False: the files were counted, no event is read")
+            return
+        if self.metadata is None:
+            raise IntccmsError("count the files first")
+        with self._recorded():
+            workers = self._workers()
+            n_workers = workers.n_workers
+            analysis = runner.process(
+                self.config,
+                self.metadata,
+                workers,
+                processor=self._processor,
+                observer=self._observer,
+            )
+            self.close()
+            self.found.take(analysis, n_workers)
+            storage.save(analysis.histograms, self.output.histograms_dir)
+            _write_receipts(self.config, self.output, analysis)
+            self._write_summary(unfinished=True)
+
+    def infer(self) -> dict[str, SignalResult]:
+        """Fit each signal and find the limits on its strength.
+
+        Raises
+        ------
+        FitError
+            If that fails; the histograms stay, and `finish` raises it too.
+        """
+        if not has_fit(self.found):
+            return {}
+        assert self.found.book is not None
+        with self._recorded():
+            for workspace in build_workspaces(self.config, self.found.book):
+                self.found.results[workspace.signal] = inferred(
+                    workspace, self.config, self._observer
+                )
+            write_statistics(self.found.results.values(), self.output.statistics_dir)
+            save_results(self.found.results, self.output.statistics_dir)
+        return self.found.results
+
+    def draw(self, *groups: figures.Group) -> tuple[Path, ...]:
+        """Draw and save figures.
+
+        Parameters
+        ----------
+        *groups
+            ``observables``, ``systematics``, ``cutflow``, ``statistics``; none: all of them.
+
+        Returns
+        -------
+        tuple of Path
+            The PNG files; each has a PDF beside it.
+        """
+        todo = figures.planned(self.found, self.output, groups or figures.GROUPS)
+        if not todo:
+            return ()
+        self._observer.begin("figures", total=len(todo), unit="figures")
+        drawn: list[Path] = []
+        for stem, make in todo:
+            drawn += figures.drawn(stem, make)
+            self._observer.advance()
+        self._observer.end()
+        self.found.plots = tuple(dict.fromkeys((*self.found.plots, *drawn)))
+        return tuple(path for path in drawn if path.suffix == ".png")
+
+    def finish(self) -> RunResult:
+        """Write the summary; raise what went wrong on the way.
+
+        Raises
+        ------
+        IncompleteError
+            If more was lost than ``general.max_lost_fraction`` allows.
+        IntccmsError
+            What a stage has raised.
+        """
+        self.close()
+        found = self.found
+        summary = self._write_summary()
+        if found.failure is not None:
+            raise found.failure
+        if found.is_incomplete:
+            raise IncompleteError(
+                f"{describe_loss(found)}; the results are in {self.output.directory}"
+            )
+        return RunResult(
+            self.config, found.analysis, found.book, found.cutflow, found.ledger,
+            found.results, found.plots, summary, self.output,
+        )  # fmt: skip
+
+    def _workers(self) -> Executor:
+        """Give the executor, opened when it is first needed."""
+        if self._executor is None:
+            opened = open_executor(self.config.general, self._client)
+            self._executor = self._open.enter_context(opened)
+        return self._executor
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Keep an error of a stage for `finish`, and write the summary that says it."""
+        try:
+            yield
+        except IntccmsError as error:
+            self.found.failure = error
+            self._write_summary()
+            raise
+
+    def _write_summary(self, *, unfinished: bool = False) -> dict[str, Any]:
+        summary = summarise(self.found, unfinished=unfinished)
+        if self.found.begun:
+            write_json(self.output.run_summary_json, summary)
+        return summary
+
+
+def _write_receipts(config: Config, output: Output, analysis: AnalysisResult) -> None:
+    metrics = config.general.metrics
+    if not (metrics.enable and metrics.save_measurements):
+        return
+    measurement = metrics.measurement_name or f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
+    lines = [json.dumps(asdict(receipt)) for receipt in analysis.receipts]
+    write_text(output.receipts_jsonl(measurement), "".join(f"{line}\n" for line in lines))

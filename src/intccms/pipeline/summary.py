@@ -1,0 +1,267 @@
+"""What ``run_summary.json`` holds: made from the findings of a run, and read back."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import intccms
+from intccms.analysis.runner import AnalysisResult
+from intccms.errors import InputError, IntccmsError
+from intccms.execution.ledger import Amount, DatasetLedger, Ledger, LostChunk
+from intccms.histograms import Book
+from intccms.histograms.cutflow import Cutflow, CutStep
+from intccms.receipts import Receipt
+from intccms.schema import Config
+from intccms.statistics import SignalResult
+from intccms.utils.output import Output
+
+__all__ = ["Findings", "SavedRun", "describe_loss", "read_summary", "summarise", "visible_cutflow"]
+
+PACKAGES = (
+    "awkward", "cabinetry", "coffea", "correctionlib", "hist", "numpy", "pyhf", "uproot"
+)  # fmt: skip
+AMOUNTS = ("planned", "processed", "lost", "resumed")
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """What an earlier run has left beside its histograms."""
+
+    ledger: Ledger
+    cutflow: Cutflow
+    parts: dict[str, Any]  # of its summary: timing, throughput, peak_rss_bytes, fit, limits
+
+    @classmethod
+    def load(cls, output: Output) -> SavedRun:
+        """Read the summary of the run that wrote to `output` before.
+
+        Raises
+        ------
+        InputError
+            If it is not there or not as it was written.
+        """
+        summary = read_summary(output.directory)
+        names = ("timing", "throughput", "peak_rss_bytes", "fit", "limits")
+        try:
+            cutflow = {
+                channel: {
+                    process: [CutStep(**step) for step in steps]
+                    for process, steps in processes.items()
+                }
+                for channel, processes in summary["cutflow"].items()
+            }
+            parts = {name: summary[name] for name in names}
+            return cls(_ledger(summary), cutflow, parts)
+        except (AttributeError, KeyError, TypeError) as error:
+            path = output.run_summary_json
+            raise InputError(f"{path} is not as it was written: {error!r}") from error
+
+
+@dataclass
+class Findings:
+    """What a run has found so far."""
+
+    config: Config
+    begun: bool = False  # whether something was written
+    analysis: AnalysisResult | None = None
+    n_workers: int = 1
+    book: Book | None = None
+    cutflow: Cutflow = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    results: dict[str, SignalResult] = field(default_factory=dict)
+    plots: tuple[Path, ...] = ()
+    saved: SavedRun | None = None
+    failure: IntccmsError | None = None
+
+    def take(self, analysis: AnalysisResult, n_workers: int) -> None:
+        """Take what the analysis of events gave."""
+        self.analysis, self.n_workers = analysis, n_workers
+        self.book, self.cutflow = analysis.histograms, analysis.cutflow
+        self.ledger = analysis.ledger
+
+    def take_saved(self, saved: SavedRun, book: Book) -> None:
+        """Take what an earlier run has left."""
+        self.saved, self.book = saved, book
+        self.cutflow, self.ledger = saved.cutflow, saved.ledger
+
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether more was lost than the configuration allows."""
+        return self.ledger.lost_fraction() > self.config.general.max_lost_fraction
+
+
+def read_summary(directory: Path) -> dict[str, Any]:
+    """Read ``run_summary.json``.
+
+    Raises
+    ------
+    InputError
+        If there is none in the directory, or it is damaged.
+    """
+    path = directory / "run_summary.json"
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"no summary of a run: {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}") from error
+    return summary
+
+
+def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
+    """Return what ``run_summary.json`` is to hold.
+
+    Parameters
+    ----------
+    found
+        The findings of the run.
+    unfinished
+        Whether there are stages to come: if the run ends before them, this is what is left.
+    """
+    saved = {} if found.saved is None else found.saved.parts
+    error = "" if found.failure is None else str(found.failure)
+    status = "incomplete" if found.is_incomplete else "complete"
+    if unfinished and not error:
+        error = "the run has not come to its end"
+    if error:
+        status = "failed"
+    inferred = {signal: result.summary() for signal, result in found.results.items()}
+    fits = {signal: _with_mass(one, "fit") for signal, one in inferred.items()}
+    limits = {signal: _with_mass(one, "limits") for signal, one in inferred.items()}
+    summary: dict[str, Any] = {
+        "status": status,
+        "versions": _versions(),
+        "config_sha256": found.config.sha256,
+        "datasets": {name: _dataset(book) for name, book in found.ledger.datasets.items()},
+        "yields": _yields(found),
+        "cutflow": _cutflow(found),
+        **_measured(found, saved),
+        "lost_chunks": [asdict(lost) for lost in found.ledger.lost_chunks],
+        "fit": fits or saved.get("fit", {}),
+        "limits": limits or saved.get("limits", {}),
+    }
+    return summary | ({"error": error} if error else {})
+
+
+def describe_loss(found: Findings) -> str:
+    """Say in one line how much was lost, and where the first of it."""
+    books = found.ledger.datasets
+    lost = sum(book.lost.events or 0 for book in books.values())
+    planned = sum(book.planned.events or 0 for book in books.values())
+    unknown = sum(book.files_of_unknown_size for book in books.values())
+    parts = [f"{lost:,} of {planned:,} events"] if lost else []
+    if unknown:
+        parts.append(f"{unknown} {'file' if unknown == 1 else 'files'} that could not be opened")
+    first = found.ledger.lost_chunks[0]
+    return (
+        f"lost {' and '.join(parts)}, more than general.max_lost_fraction="
+        f"{found.config.general.max_lost_fraction:g} allows; first: dataset {first.dataset!r}, "
+        f"{first.file}: {' '.join(first.error.split())}"
+    )
+
+
+def visible_cutflow(config: Config, cutflow: Cutflow, data_processes: Iterable[str]) -> Cutflow:
+    """Return the cutflow without the data of blinded channels."""
+    hidden = set(data_processes)
+    return {
+        channel: {
+            process: steps
+            for process, steps in processes.items()
+            if process not in hidden or not _is_blind(config, channel)
+        }
+        for channel, processes in cutflow.items()
+    }
+
+
+def _is_blind(config: Config, channel: str) -> bool:
+    return config.statistics is not None and channel in config.statistics.blind
+
+
+def _yields(found: Findings) -> dict[str, dict[str, dict[str, float]]]:
+    """Return yields with statistical errors; data of a blinded channel are left out."""
+    book = found.book
+    if book is None:
+        return {}
+    return {
+        channel: {
+            process: {"value": one.value, "error": one.error}
+            for process, one in book.yields(channel).items()
+            if process not in book.data_processes or not _is_blind(found.config, channel)
+        }
+        for channel in book.channels
+    }
+
+
+def _cutflow(found: Findings) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    data = [entry.name for entry in found.config.datasets.datasets if entry.is_data]
+    return {
+        channel: {process: [asdict(step) for step in steps] for process, steps in flow.items()}
+        for channel, flow in visible_cutflow(found.config, found.cutflow, data).items()
+    }
+
+
+def _with_mass(result: Mapping[str, Any], part: str) -> dict[str, Any]:
+    return {"mass_gev": result["mass_gev"], **result[part]}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "intccms": intccms.__version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _dataset(book: DatasetLedger) -> dict[str, Any]:
+    amounts: dict[str, Any] = {name: asdict(getattr(book, name)) for name in AMOUNTS}
+    amounts["lost"]["files_of_unknown_size"] = book.files_of_unknown_size
+    return {**amounts, "sumw_source": book.sumw_source}
+
+
+def _ledger(summary: Mapping[str, Any]) -> Ledger:
+    ledger = Ledger()
+    for name, saved in summary["datasets"].items():
+        lost = dict(saved["lost"])
+        unknown = lost.pop("files_of_unknown_size")
+        amounts = {part: Amount(**saved[part]) for part in AMOUNTS if part != "lost"}
+        ledger.datasets[name] = DatasetLedger(
+            lost=Amount(**lost),
+            files_of_unknown_size=unknown,
+            sumw_source=saved["sumw_source"],
+            **amounts,
+        )
+    for one in summary["lost_chunks"]:
+        entries = None if one["entries"] is None else tuple(one["entries"])
+        ledger.lost_chunks.append(LostChunk(**{**one, "entries": entries}))
+    return ledger
+
+
+def _measured(found: Findings, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return times, rates and memory; chunks that were resumed or lost are left out of rates."""
+    names = ("timing", "throughput", "peak_rss_bytes")
+    if found.analysis is None and saved:
+        return {name: saved[name] for name in names}
+    receipts: tuple[Receipt, ...] = () if found.analysis is None else found.analysis.receipts
+    wall_s = 0.0 if found.analysis is None else found.analysis.wall_s
+    done = [receipt for receipt in receipts if receipt.status == "done"]
+    parts = ("open_s", "read_s", "process_s", "fill_s")
+    timing = {part: sum(getattr(receipt, part) for receipt in done) for part in parts}
+    n_events = sum(receipt.n_events for receipt in done)
+    bytes_read = sum(receipt.bytes_read for receipt in done)
+    per_s = 1 / wall_s if wall_s > 0 else 0.0
+    throughput = {
+        "events_per_s": n_events * per_s,
+        "events_per_s_per_core": n_events * per_s / found.n_workers,
+        "bytes_read": bytes_read,
+        "gbit_per_s": bytes_read * 8e-9 * per_s,
+    }
+    peak = max((receipt.rss_bytes for receipt in receipts), default=0)
+    return dict(zip(names, ({"wall_s": wall_s, **timing}, throughput, peak), strict=True))
