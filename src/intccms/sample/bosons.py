@@ -19,7 +19,7 @@ from intccms.sample.hard import (
 )
 from intccms.sample.kinds import Kind
 from intccms.sample.kinematics import Array
-from intccms.sample.slots import Slots
+from intccms.sample.slots import Candidate, Slots
 
 __all__ = ["from_spectrum"]
 
@@ -40,9 +40,10 @@ def from_spectrum(kind: Kind, boson_pt: Array, rng: np.random.Generator) -> Hard
     jets += merged(_splitting(boson_pt, has_bottoms, rng), 0.4)
     jets += [(*jet, np.zeros(n_events, dtype=bool)) for jet in recoil_jets(boson, 3, 30.0, rng)[1:]]
     is_w = rng.random(n_events) < kind.second_boson
-    large = [(recoil, True, {"content": np.where(is_w, W_JET, LIGHT_JET)})]
+    large: list[Candidate] = [(recoil, True, {"content": np.where(is_w, W_JET, LIGHT_JET)})]
     if kind.model == "multijet":
-        jets.append((boson, *(np.full(n_events, x) for x in (True, GLUON, False))))
+        always = np.ones(n_events, dtype=bool)
+        jets.append((boson, always, np.full(n_events, GLUON), ~always))
         large.append((boson, True, {"content": LIGHT_JET}))
     large.append((jets[1][0], has_bottoms, {"content": B_JET}))
     leptons, invisible, particles = _decay(kind, boson, rng)
@@ -106,14 +107,14 @@ def _decay(kind: Kind, boson: Array, rng: np.random.Generator) -> tuple[Slots, A
     lepton_id = rng.choice([11, 13, 15], n_events)
     one, two = kin.two_body(boson, 0.0, 0.0, rng)
     seen, pdg_id, lost = lepton_from_tau(one, lepton_id, rng)
-    leptons = [(seen, exists, {"pdg_id": pdg_id, "charge": charge})]
+    leptons: list[Candidate] = [(seen, exists, {"pdg_id": pdg_id, "charge": charge})]
     invisible = lost + (0 if is_z else two)
     if is_z:
         seen, pdg_id, lost = lepton_from_tau(two, lepton_id, rng)
         leptons.append((seen, exists, {"pdg_id": pdg_id, "charge": -charge}))
         invisible = invisible + lost
     second_id = lepton_id * charge if is_z else (lepton_id + 1) * charge
-    lines = [
+    lines: list[Candidate] = [
         (boson, exists, _line(23 if is_z else 24 * charge, -1, 22)),
         (one, exists, _line(-lepton_id * charge, 0, 1)),
         (two, exists, _line(second_id, 0, 1)),

@@ -31,7 +31,7 @@ _YEAR = re.compile(r"(201[678])")
 
 
 def systematics(file: str) -> dict[str, float]:
-    """Names of all uncertainties, without direction, and their sizes.
+    """List names of all uncertainties, without direction, and their sizes.
 
     Sources that are independent between years also exist with the year in their name where the
     file's path tells it, as in the real files.
@@ -47,7 +47,7 @@ def systematics(file: str) -> dict[str, float]:
 
 
 def shape(key: str, file: str) -> schemav2.Correction:
-    """Factors in bins of flavour, pseudorapidity, momentum and score.
+    """Make factors in bins of flavour, pseudorapidity, momentum and score.
 
     As in the real files only ``central`` knows all flavours; ``cferr…`` is for charm alone, all
     others are for light and bottom jets.
@@ -82,7 +82,7 @@ def _flavours(flavours: tuple[int, ...], shift: float) -> dict[str, Any]:
 
 
 def _bins(tilt: float, shift: float) -> dict[str, Any]:
-    """A factor linear in the score; a shift grows towards its ends and low momentum."""
+    """Make a factor linear in the score; a shift grows towards its ends and low momentum."""
     content = []
     for eta in range(len(ETA_EDGES) - 1):
         for pt in range(len(PT_EDGES) - 1):

@@ -1,4 +1,4 @@
-"""NanoAOD's collections, column by column with the types of real files, from reconstructed events."""
+"""NanoAOD's collections from reconstructed events, with the column types of real files."""
 
 from __future__ import annotations
 
@@ -70,9 +70,8 @@ def _muons(events: Reconstructed, links: matching.Links, rng: np.random.Generato
     charge, isolated, tight = flat["charge"], flat["isolated"], flat["tight"]
     chance = rng.random(out.jagged.size)
     out.add(np.int32, charge=charge, pdgId=-13 * charge, jetIdx=links.muon_jet)
-    out.add(np.int32, fsrPhotonIdx=np.full(len(charge), -1))
-    out.add(np.bool_, tightId=tight, mediumId=tight | (chance < 0.6), looseId=tight | (chance < 0.99))
-    out.add(np.bool_, mediumPromptId=tight | (chance < 0.5))
+    out.add(np.bool_, tightId=tight, mediumId=tight | (chance < 0.6))
+    out.add(np.bool_, looseId=tight | (chance < 0.99), mediumPromptId=tight | (chance < 0.5))
     level = np.where(isolated, 2 + (chance > 0.1) + (chance > 0.3), chance < 0.3)
     out.add(np.uint8, miniIsoId=level, pfIsoId=np.where(isolated, 4 + (chance > 0.2), chance < 0.2))
     out.add(np.uint8, tkIsoId=np.where(isolated, 2, chance < 0.3))
@@ -115,8 +114,9 @@ def _jets(events: Reconstructed, links: matching.Links, rng: np.random.Generator
     out.add_floats(puIdDisc=np.where(from_pileup, -0.6, 0.9))
     out.add(np.int32, jetId=flat["jet_id"], puId=np.where(from_pileup & (flat["pt"] < 50), 0, 7))
     has_muon = links.jet_muon >= 0
-    out.add(np.int32, muonIdx1=links.jet_muon, muonIdx2=np.full(len(score), -1), nMuons=has_muon)
-    out.add(np.int32, electronIdx1=np.full(len(score), -1), nElectrons=np.zeros(len(score)))
+    out.add(np.int32, muonIdx1=links.jet_muon, nMuons=has_muon)
+    nowhere = np.full(len(score), -1)
+    out.add(np.int32, electronIdx1=nowhere, electronIdx2=nowhere, nElectrons=0 * nowhere)
     return out.finished("Jet", rng)
 
 
@@ -130,7 +130,6 @@ def _fat_jets(events: Reconstructed, rng: np.random.Generator) -> Jagged:
     second = 0.04 + 0.12 * rng.random(out.jagged.size)
     out.add_floats(tau2=second, tau3=second * np.where(top > 0.5, 0.5, 0.8))
     out.add(np.int32, jetId=np.full(len(top), 6))
-    out.add(np.int32, subJetIdx1=np.full(len(top), -1), subJetIdx2=np.full(len(top), -1))
     return out.finished("FatJet", rng)
 
 

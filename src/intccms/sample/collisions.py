@@ -11,6 +11,7 @@ import numpy as np
 
 from intccms.errors import InputError
 from intccms.sample.generator import generate_unweighted
+from intccms.sample.hard import Hard
 from intccms.sample.kinds import Kind
 from intccms.sample.kinematics import Array
 from intccms.sample.lumi import OUTSIDE
@@ -100,7 +101,8 @@ def _boosted(expected: Expectation, n_events: int, rng: np.random.Generator) -> 
         remaining = count * affordable
         while remaining > 0:
             batch = min(remaining, BATCH)
-            out.append(_recorded(part.kind, batch, expected, rng, is_boosted=True))
+            hard = generate_unweighted(part.kind, batch, rng, is_boosted=True)
+            out.append(_recorded(hard, expected.efficiency, rng))
             remaining -= batch
     return out
 
@@ -112,19 +114,18 @@ def _bulk(expected: Expectation, rng: np.random.Generator) -> list[Reconstructed
     )
     if rates.sum() <= 0:
         return []
-    return [
-        _recorded(part.kind, BATCH * rate / rates.sum(), expected, rng, is_boosted=False)
-        for part, rate in zip(expected.components, rates, strict=True)
-        if BATCH * rate >= rates.sum()
+    shares = BATCH * rates / rates.sum()
+    bulk = [
+        generate_unweighted(part.kind, share, rng, is_boosted=False)
+        for part, share in zip(expected.components, shares, strict=True)
+        if share >= 1
     ]
+    return [_recorded(hard, expected.efficiency, rng) for hard in bulk]
 
 
-def _recorded(
-    kind: Kind, n_events: float, expected: Expectation, rng: np.random.Generator, *, is_boosted: bool
-) -> Reconstructed:
-    """Generate events as nature does and keep those that the muon trigger keeps."""
-    hard = generate_unweighted(kind, n_events, rng, is_boosted=is_boosted)
+def _recorded(hard: Hard, efficiency: Efficiency, rng: np.random.Generator) -> Reconstructed:
+    """Keep what the muon trigger keeps of generated events."""
     events = reconstruct(hard.taken(may_trigger(hard)), rng)
     leading = (events.muons[name][:, 0] for name in ("eta", "pt"))
-    found = rng.random(len(events)) < expected.efficiency(*leading)
+    found = rng.random(len(events)) < efficiency(*leading)
     return events.taken(events.has_trigger & found)

@@ -1,4 +1,4 @@
-"""Names, types and distributions of the branches that are only there because real files have them."""
+"""Names, types and values of branches that are only there because real files have them."""
 
 from __future__ import annotations
 
@@ -150,7 +150,6 @@ def event_fields() -> dict[str, Array]:
         "MET_covYY": uniform(200, 900),
         "SoftActivityJetHT": exponential(60),
         "fixedGridRhoFastjetCentralCalo": uniform(4, 18),
-        "HTXS_stage_0": one_of(np.int32, {0: 1}),
     }
 
 

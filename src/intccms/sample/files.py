@@ -81,9 +81,7 @@ def _sections(table: Table) -> dict[str, Any]:
     return {"run": run, "luminosityBlock": section}
 
 
-def _write_tree(
-    file: Any, name: str, columns: Mapping[str, Any], file_format: FileFormat
-) -> None:
+def _write_tree(file: Any, name: str, columns: Mapping[str, Any], file_format: FileFormat) -> None:
     """Write columns as a TTree, cluster by cluster, or as an RNTuple."""
     n_entries = len(columns["run"])
     starts = range(0, max(n_entries, 1), CLUSTER_EVENTS)
@@ -101,7 +99,7 @@ def _write_tree(
         name,
         types,
         counter_name=lambda branch: f"n{branch.split('_')[0]}",
-        initial_basket_capacity=len(starts),
+        initial_basket_capacity=len(starts) + 2,  # never full, so the tree is laid out only once
     )
     for start in starts:
         tree.extend({k: v[start : start + CLUSTER_EVENTS] for k, v in kept.items()})

@@ -53,7 +53,7 @@ class Hard:
         )
 
     def __len__(self) -> int:
-        """Number of events."""
+        """Count the events."""
         return len(self.pair_mass)
 
 
@@ -72,7 +72,13 @@ class Leg:
 
     @classmethod
     def decay(
-        cls, parent: Array, is_hadronic: Array, charge: Array, *, is_top: bool, rng: np.random.Generator
+        cls,
+        parent: Array,
+        is_hadronic: Array,
+        charge: Array,
+        *,
+        is_top: bool,
+        rng: np.random.Generator,
     ) -> Leg:
         """Let tops decay to b W, and the W to two massless fermions."""
         n_events = parent.shape[1]
@@ -114,7 +120,8 @@ def merged(
 
     Takes and gives (four-vector, exists, flavour); the fourth answer says what was joined.
     """
-    out = [(*item, np.zeros(item[0].shape[1], dtype=bool)) for item in items]
+    never = np.zeros(items[0][0].shape[1], dtype=bool)
+    out = [(p4, exists, flavour, never) for p4, exists, flavour in items]
     for i in range(len(out)):
         for j in range(i + 1, len(out)):
             one, other = out[i], out[j]
@@ -129,16 +136,15 @@ def recoil_jets(
     system: Array, n_jets: int, slope_gev: float, rng: np.random.Generator
 ) -> list[tuple[Array, Array, Array]]:
     """Radiate jets: the first balances the transverse momentum of `system`, others are soft."""
-    n_events = system.shape[1]
+    n_events: int = system.shape[1]
     jets = []
     for i in range(n_jets):
+        jet_pt = 12 + rng.exponential(slope_gev, n_events)
+        jet_phi = rng.uniform(-np.pi, np.pi, n_events)
+        exists = rng.random(n_events) < 0.55
         if i == 0:
             jet_pt, jet_phi = kin.pt(system), kin.phi(-system)
             exists = jet_pt > 12
-        else:
-            jet_pt = 12 + rng.exponential(slope_gev, n_events)
-            jet_phi = rng.uniform(-np.pi, np.pi, n_events)
-            exists = rng.random(n_events) < 0.55
         jet = kin.from_polar(jet_pt, rng.normal(0, 1.6, n_events), jet_phi, 0.08 * jet_pt)
         flavour = np.where(rng.random(n_events) < 0.4, LIGHT, GLUON)
         jets.append((jet, exists, np.where(rng.random(n_events) < 0.06, CHARM, flavour)))

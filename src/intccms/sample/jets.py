@@ -54,7 +54,8 @@ def large_jets(hard: Hard, rng: np.random.Generator) -> Slots:
     pt = found["pt"] * np.clip(rng.normal(1, 0.055, shape), 0.75, 1.25)
     mass = np.maximum(8, pt * 0.13 * rng.lognormal(0, 0.4, shape))
     for what, nominal in NOMINAL_MASS.items():
-        mass = np.where(content == what, nominal * np.clip(rng.normal(1.01, 0.08, shape), 0.6, 1.5), mass)
+        resolved = nominal * np.clip(rng.normal(1.01, 0.08, shape), 0.6, 1.5)
+        mass = np.where(content == what, resolved, mass)
     return found.with_columns(
         found.valid & (pt > 175) & (np.abs(found["eta"]) < 2.5),
         gen_pt=found["pt"],

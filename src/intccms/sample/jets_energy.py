@@ -51,7 +51,7 @@ RESPONSE = (1.002, 0.997, 1.008, 1.015)  # L2Relative in each region
 
 def family(campaign: str, asked: str, algorithm: str) -> list[schemav2.Correction]:
     """Make all levels and sources of a campaign, and `asked` if it is none of them."""
-    made = {
+    made: dict[str, Any] = {
         "L1FastJet": _offset(),
         "L2Relative": _by_region(list(RESPONSE)),
         "L3Absolute": 1.0,
@@ -78,7 +78,7 @@ def family(campaign: str, asked: str, algorithm: str) -> list[schemav2.Correctio
 
 
 def _inputs(level: str) -> list[schemav2.Variable]:
-    """Inputs of one level, in the order of the real files."""
+    """List the inputs of one level, in the order of the real files."""
     eta = variable("JetEta", "real", "pseudorapidity of the jet")
     pt = variable("JetPt", "real", "pT of the jet before the specific correction")
     rho = variable("Rho", "real", "energy density rho (as measure of PU)")
@@ -92,14 +92,13 @@ def _inputs(level: str) -> list[schemav2.Variable]:
 
 
 def _formula(expression: str, *names: str) -> dict[str, Any]:
-    """A formula of the named inputs, called x, y and z."""
+    """Write a formula of the named inputs, called x, y and z."""
     return {
         "nodetype": "formula",
         "expression": expression,
         "parser": "TFormula",
         "variables": list(names),
     }
-
 
 
 def _by_region(contents: list[Any]) -> schemav2.Binning:
@@ -116,7 +115,7 @@ def _by_region(contents: list[Any]) -> schemav2.Binning:
 
 
 def _relative(high: float, low: float, regions: tuple[int, ...]) -> schemav2.Binning:
-    """A relative uncertainty that falls with momentum, zero outside its regions."""
+    """Make a relative uncertainty that falls with momentum, zero outside its regions."""
     x = f"max({LOWEST_GEV},min(x,{HIGHEST_GEV}))"
     inside = _formula(f"{high}+{low}*exp(-{x}/60)", "JetPt")
     return _by_region([inside if region in regions else 0.0 for region in EVERYWHERE])
@@ -130,14 +129,14 @@ def _offset() -> schemav2.Formula:
 
 
 def _resolution() -> schemav2.Formula:
-    """Relative resolution of the transverse momentum."""
+    """Give the relative resolution of the transverse momentum."""
     return schemav2.Formula.model_validate(
         _formula(f"sqrt(0.002+0.55/max(x,{LOWEST_GEV})+(9+0.2*y)/max(x*x,81))", "JetPt", "Rho")
     )
 
 
 def _scale_factor(value: float) -> dict[str, Any]:
-    """Ratio of resolutions in data and simulation."""
+    """Give the ratio of resolutions in data and simulation."""
     steps = {"nom": value, "up": value + 0.03, "down": value - 0.03}
     content = [{"key": key, "value": factor} for key, factor in steps.items()]
     return {"nodetype": "category", "input": "systematic", "content": content}

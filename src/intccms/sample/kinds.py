@@ -1,4 +1,4 @@
-"""What kinds of process there are, and how a process of a configuration is recognised by its name."""
+"""What kinds of process there are, and how a process is recognised by its name."""
 
 from __future__ import annotations
 
@@ -104,9 +104,7 @@ def _of_directory(kind: Kind, directory: str) -> Kind:
         if not found:
             return kind
         mass_gev = float(found[1])
-        return replace(
-            kind, resonance_gev=mass_gev, width_gev=float(found[2] or 0.01 * mass_gev)
-        )
+        return replace(kind, resonance_gev=mass_gev, width_gev=float(found[2] or 0.01 * mass_gev))
     found = _HT.search(directory)
     if not found:
         return kind

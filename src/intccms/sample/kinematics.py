@@ -1,4 +1,4 @@
-"""Four-vectors of many events at once, shape (4, n_events) as (px, py, pz, E) in GeV, and how they decay."""
+"""Four-vectors of many events and their decays: shape (4, n_events), (px, py, pz, E) in GeV."""
 
 from __future__ import annotations
 
@@ -45,29 +45,29 @@ def from_rapidity(pt: Array, rapidity: Array, phi: Array, mass: Array | float) -
 
 def pt(p4: Array) -> Array:
     """Transverse momentum in GeV."""
-    return np.hypot(p4[0], p4[1])
+    return np.asarray(np.hypot(p4[0], p4[1]))
 
 
 def phi(p4: Array) -> Array:
     """Azimuth in (-pi, pi]."""
-    return np.arctan2(p4[1], p4[0])
+    return np.asarray(np.arctan2(p4[1], p4[0]))
 
 
 def eta(p4: Array) -> Array:
     """Pseudorapidity; a vector along the beam gets a large finite value."""
-    return np.arcsinh(p4[2] / np.maximum(pt(p4), 1e-6))
+    return np.asarray(np.arcsinh(p4[2] / np.maximum(pt(p4), 1e-6)))
 
 
 def mass(p4: Array) -> Array:
     """Invariant mass in GeV, zero where rounding makes its square negative."""
     square = p4[3] ** 2 - p4[0] ** 2 - p4[1] ** 2 - p4[2] ** 2
-    return np.sqrt(np.maximum(square, 0.0))
+    return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
 
 def delta_r(one: Array, other: Array) -> Array:
     """Distance in the plane of pseudorapidity and azimuth."""
     d_phi = np.mod(phi(one) - phi(other) + np.pi, 2 * np.pi) - np.pi
-    return np.hypot(eta(one) - eta(other), d_phi)
+    return np.asarray(np.hypot(eta(one) - eta(other), d_phi))
 
 
 def boosted(p4: Array, frame: Array) -> Array:

@@ -28,7 +28,7 @@ def muons(hard: Hard, rng: np.random.Generator) -> Slots:
     accepted = (pt > 3) & (np.abs(found["eta"]) < 2.4) & (rng.random(pt.shape) < 0.98)
     cone = np.clip(10 / np.maximum(pt, 1), 0.05, 0.2)  # of the mini-isolation
     clean = found["is_prompt"] & (found["distance"] > cone)
-    isolated = rng.random(pt.shape) < np.where(clean, 0.96, 0.03)
+    isolated = rng.random(pt.shape) < np.where(clean, 0.96, 0.10)
     tight = rng.random(pt.shape) < np.where(found["is_prompt"], 0.965, 0.6)
     return found.with_columns(
         found.valid & accepted,
@@ -41,12 +41,12 @@ def muons(hard: Hard, rng: np.random.Generator) -> Slots:
 
 def electrons(hard: Hard, rng: np.random.Generator) -> Slots:
     """Reconstruct electrons; columns charge and quality (uniform, high is good)."""
-    return _seen(hard, 11, rng, resolution=0.02, lowest_gev=5, mass_gev=ELECTRON_GEV, limit=2.5)
+    return _seen(hard, 11, rng, resolution=0.02, lowest_gev=5, mass_gev=ELECTRON_GEV)
 
 
 def taus(hard: Hard, rng: np.random.Generator) -> Slots:
     """Reconstruct hadronic tau decays; columns charge and quality."""
-    return _seen(hard, 15, rng, resolution=0.1, lowest_gev=18, mass_gev=0.9, limit=2.3)
+    return _seen(hard, 15, rng, resolution=0.1, lowest_gev=18, mass_gev=0.9)
 
 
 def isolation_distance(leptons: Slots, hard: Hard) -> Array:
@@ -91,12 +91,11 @@ def _seen(
     resolution: float,
     lowest_gev: float,
     mass_gev: float,
-    limit: float,
 ) -> Slots:
     """Reconstruct generated leptons of one sort."""
     found = hard.leptons
     pt = found["pt"] * np.clip(rng.normal(1, resolution, found.valid.shape), 0.3, 2)
-    accepted = (pt > lowest_gev) & (np.abs(found["eta"]) < limit)
+    accepted = (pt > lowest_gev) & (np.abs(found["eta"]) < 2.4)
     accepted &= (found["pdg_id"] == pdg_id) & (rng.random(pt.shape) < 0.9)
     quality = rng.random(pt.shape)
     mass = np.full(pt.shape, mass_gev)

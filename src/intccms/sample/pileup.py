@@ -35,4 +35,4 @@ def _profile(mean: float, width: float) -> Array:
     """Normalised contents of the bins."""
     centers = np.arange(N_BINS) + 0.5
     contents = np.exp(-0.5 * ((centers - mean) / width) ** 2) + 1e-9
-    return contents / contents.sum()
+    return np.asarray(contents / contents.sum())

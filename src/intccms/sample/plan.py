@@ -99,20 +99,21 @@ def _simulated(config: Config) -> list[Folder]:
 def _data(config: Config) -> list[Folder]:
     """List the directories of collision data, which share sections and expected events."""
     entries = [entry for entry in config.datasets.datasets if entry.is_data]
-    goldens = {
-        (entry.name, i): _golden(entry, i) for entry in entries for i in range(len(entry.directories))
-    }
-    n_sharing = Counter(goldens.values())
+    n_sharing = Counter(_golden(entry, i) for entry in entries for i in range(len(entry.years)))
     n_data = Counter(year for entry in entries for year in entry.years)
     seen: Counter[str | None] = Counter()
     out = []
     for entry in entries:
         for i, year in enumerate(entry.years):
-            golden = goldens[entry.name, i]
-            folder = _folder(entry, i, None, golden)
-            sharing = {"n_sharing": n_sharing[golden], "sharing_index": seen[golden]}
-            mixture = _mixture(config, year)
-            out.append(replace(folder, **sharing, n_data=n_data[year], mixture=mixture))
+            golden = _golden(entry, i)
+            folder = replace(
+                _folder(entry, i, None, golden),
+                n_sharing=n_sharing[golden],
+                sharing_index=seen[golden],
+                n_data=n_data[year],
+                mixture=_mixture(config, year),
+            )
+            out.append(folder)
             seen[golden] += 1
     return out
 

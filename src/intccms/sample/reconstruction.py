@@ -30,7 +30,7 @@ class Reconstructed:
     has_trigger: Array  # the unisolated muon triggers
 
     def __len__(self) -> int:
-        """Number of events."""
+        """Count the events."""
         return len(self.has_trigger)
 
     def taken(self, events: Array) -> Reconstructed:

@@ -23,9 +23,7 @@ MISSING = {  # worse and better estimates of the missing momentum: extra resolut
 MISSING_VARIATIONS = {"JES": 3.0, "JER": 3.0, "Unclustered": 5.0}
 
 
-def scalars(
-    events: Reconstructed, rng: np.random.Generator, *, is_data: bool
-) -> dict[str, Array]:
+def scalars(events: Reconstructed, rng: np.random.Generator, *, is_data: bool) -> dict[str, Array]:
     """Make the branches that data and simulation share."""
     n_events = len(events)
     interactions = pileup.drawn(n_events, rng, is_data=is_data)
@@ -77,7 +75,8 @@ def weight_vectors(events: Reconstructed, rng: np.random.Generator) -> dict[str,
     densities = densities.reshape(n_events, N_PDF_WEIGHTS)
     densities[:, 0] = 1
     shower = fillers.drawn({"": fillers.normal(1, 0.06)}, n_events * 4, rng)[""]
-    vectors = {"LHEScaleWeight": scale, "LHEPdfWeight": densities, "PSWeight": shower.reshape(-1, 4)}
+    shower = shower.reshape(n_events, 4)
+    vectors = {"LHEScaleWeight": scale, "LHEPdfWeight": densities, "PSWeight": shower}
     return {
         name: Jagged(np.full(n_events, values.shape[1]), {"": fillers.rounded(values, 8).ravel()})
         for name, values in vectors.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Mapping
 
 from correctionlib import schemav2
 
@@ -38,7 +39,7 @@ def variable(name: str, kind: str, description: str) -> schemav2.Variable:
 
 
 def pileup(key: str) -> schemav2.Correction:
-    """Weights of the number of interactions, with the inelastic cross section up and down."""
+    """Make weights of the number of interactions, with the inelastic cross section up and down."""
     contents = {
         name: {
             "nodetype": "binning",
@@ -62,12 +63,12 @@ def pileup(key: str) -> schemav2.Correction:
 
 
 def muons(asked: str) -> list[schemav2.Correction]:
-    """Efficiency ratios of muon identification, isolation and trigger, all below one."""
+    """Make efficiency ratios of muon identification, isolation and trigger, all below one."""
     return [_muon(key) for key in sorted({*MUON_KEYS, asked})]
 
 
 def _muon(key: str) -> schemav2.Correction:
-    """One efficiency ratio in bins of pseudorapidity (its size) and transverse momentum."""
+    """Make one efficiency ratio in bins of pseudorapidity (its size) and transverse momentum."""
     loss = 0.004 + 0.003 * (zlib.crc32(key.encode()) % 7)  # 0.4 to 2.2 %, as in real files
     bins = [
         {
@@ -110,7 +111,7 @@ def _muon(key: str) -> schemav2.Correction:
 
 
 def _muon_bin(loss: float, eta_bin: int, pt_bin: int) -> dict[str, object]:
-    """Nominal factor and uncertainties of one bin; up and down are statistics and systematics."""
+    """Give factor and uncertainties of one bin; up and down hold statistics and systematics."""
     nominal = 1 - loss * (1 + 0.35 * eta_bin) * (1 - 0.03 * pt_bin)
     stat, syst = 4e-4 * (1 + 0.6 * pt_bin), 0.004 + 0.0008 * pt_bin + 0.001 * eta_bin
     total = math.hypot(stat, syst)
@@ -124,7 +125,7 @@ def _muon_bin(loss: float, eta_bin: int, pt_bin: int) -> dict[str, object]:
     return _category("scale_factors", values)
 
 
-def _category(name: str, contents: dict[str, object] | dict[str, float]) -> dict[str, object]:
+def _category(name: str, contents: Mapping[str, object]) -> dict[str, object]:
     """Choose by the value of a string."""
     content = [{"key": key, "value": value} for key, value in contents.items()]
     return {"nodetype": "category", "input": name, "content": content}

@@ -1,4 +1,4 @@
-"""Candidates of many events in a rectangle: one row an event, one column a candidate, some empty."""
+"""Candidates of many events in a rectangle: a row an event, a column a candidate, some empty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import numpy as np
 from intccms.sample import kinematics
 from intccms.sample.kinematics import Array
 
-__all__ = ["Jagged", "Slots"]
+__all__ = ["Candidate", "Jagged", "Slots"]
+
+# four-vectors, in which events it exists, further columns
+Candidate = tuple[Array, Array | bool, Mapping[str, Array | float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Slots:
     columns: dict[str, Array]
 
     @classmethod
-    def of(cls, vectors: Sequence[tuple[Array, Array | bool, Mapping[str, Array | float]]]) -> Slots:
+    def of(cls, vectors: Sequence[Candidate]) -> Slots:
         """Make slots from (four-vectors, which exist, further columns), one per candidate."""
         n_events = vectors[0][0].shape[1]
         columns = {
@@ -46,9 +49,8 @@ class Slots:
             for name in ("pt", "eta", "phi", "mass")
         }
         for name in vectors[0][2]:
-            columns[name] = np.stack(
-                [np.broadcast_to(np.asarray(more[name]), n_events) for _, _, more in vectors], axis=1
-            )
+            values = [np.broadcast_to(np.asarray(more[name]), n_events) for _, _, more in vectors]
+            columns[name] = np.stack(values, axis=1)
         valid = np.stack([np.broadcast_to(exists, n_events) for _, exists, _ in vectors], axis=1)
         return cls(valid, columns)
 
@@ -84,7 +86,8 @@ class Slots:
     def jagged(self) -> Jagged:
         """Drop the empty candidates."""
         return Jagged(
-            self.valid.sum(axis=1), {name: column[self.valid] for name, column in self.columns.items()}
+            self.valid.sum(axis=1),
+            {name: column[self.valid] for name, column in self.columns.items()},
         )
 
     def stacked(self, other: Slots) -> Slots:

@@ -25,7 +25,7 @@ class Table:
     sections: Array  # shape (n, 2) of run and section
 
     def __len__(self) -> int:
-        """Number of events."""
+        """Count the events."""
         return len(self.scalars["event"])
 
     @property

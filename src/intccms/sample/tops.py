@@ -21,7 +21,7 @@ from intccms.sample.hard import (
 )
 from intccms.sample.kinds import Kind
 from intccms.sample.kinematics import Array
-from intccms.sample.slots import Slots
+from intccms.sample.slots import Candidate, Slots
 
 __all__ = ["from_resonance", "from_spectrum"]
 
@@ -76,9 +76,12 @@ def _decayed(
     )
     system = pair[0] + pair[1]
     radiation = recoil_jets(system, 3, 35.0, rng)
-    quarks = [(jet, ok, {"flavour": f, "merged": False}) for jet, ok, f in radiation]
-    large = [(radiation[0][0], True, {"content": LIGHT_JET})]
-    leptons, invisible = [], np.zeros((2, n_events))
+    quarks: list[Candidate] = [
+        (jet, ok, {"flavour": f, "merged": False}) for jet, ok, f in radiation
+    ]
+    large: list[Candidate] = [(radiation[0][0], True, {"content": LIGHT_JET})]
+    leptons: list[Candidate] = []
+    invisible = np.zeros((2, n_events))
     for leg in legs:
         quarks += _jets(leg, rng)
         large.append(_large_jet(leg))
@@ -106,7 +109,7 @@ def _hadronic(kind: Kind, n_events: int, rng: np.random.Generator) -> tuple[Arra
     return first, ~first if kind.n_leptonic == 1 else first
 
 
-def _jets(leg: Leg, rng: np.random.Generator) -> list[tuple[Array, Array, dict[str, Array | float]]]:
+def _jets(leg: Leg, rng: np.random.Generator) -> list[Candidate]:
     """Make the ordinary jets of one top, joining what is too close to be resolved."""
     n_events = leg.parent.shape[1]
     charm = np.where(rng.random(n_events) < 0.5, CHARM, LIGHT)
@@ -121,7 +124,7 @@ def _jets(leg: Leg, rng: np.random.Generator) -> list[tuple[Array, Array, dict[s
     return [(p4, ok, {"flavour": flavour, "merged": m}) for p4, ok, flavour, m in partons]
 
 
-def _large_jet(leg: Leg) -> tuple[Array, Array | bool, dict[str, Array | float]]:
+def _large_jet(leg: Leg) -> Candidate:
     """Make the large jet of one top: all of it, its W, or a single quark."""
     one, two = leg.daughters
     near = np.maximum(kin.delta_r(one, leg.parent), kin.delta_r(two, leg.parent))
@@ -142,7 +145,9 @@ def _large_jet(leg: Leg) -> tuple[Array, Array | bool, dict[str, Array | float]]
 def _particles(legs: tuple[Leg, Leg], resonance: Array | None) -> Slots:
     """Write the lines of GenPart: resonance, tops, then of each top W, b and the W's daughters."""
     first = 0 if resonance is None else 1
-    lines = [] if resonance is None else [(resonance, True, _line(6000047, -1, 22))]
+    lines: list[Candidate] = (
+        [] if resonance is None else [(resonance, True, _line(6000047, -1, 22))]
+    )
     for leg in legs:
         pdg_id = (6 if leg.has_bottom else 24) * leg.charge
         lines.append((leg.parent, True, _line(pdg_id, first - 1, 22)))

@@ -56,7 +56,7 @@ class _Request:
     on_file: Callable[[str, int], None] | None
 
 
-def write_sample(
+def write_sample(  # noqa: PLR0913 - all but two are named by the caller
     out: Path,
     config: Config,
     *,
@@ -108,7 +108,7 @@ def write_sample(
     written = {}
     for folder in folders:
         efficiency = _muon_efficiency(config, folder.year, sets)
-        certified = goldens.get(folder.golden) or lumi.golden(folder.dataset, seed)
+        certified = goldens.get(folder.golden or "") or lumi.golden(folder.dataset, seed)
         written[folder.dataset] = _write_folder(out, folder, certified, efficiency, request)
     return SampleSummary(
         files=sum(len(sizes) for sizes, _ in written.values()),
