@@ -14,7 +14,7 @@ from intccms.analysis.dependencies import CutOrigins, Origins
 from intccms.analysis.evaluation import Call, Level, masked
 from intccms.analysis.functors import Selection
 from intccms.analysis.objects import Objects
-from intccms.analysis.shifts import Columns, shifted_columns, tiled
+from intccms.analysis.shifts import Columns, Starts, tiled
 from intccms.analysis.traces import Traces
 from intccms.analysis.variations import Shift, VariationPlan
 from intccms.schema import Config, ObjectMask
@@ -120,11 +120,10 @@ def slabs(nominal: Nominal, events: NDArray[np.int64], recipe: Recipe) -> Iterat
     plan, factors = recipe.plan, recipe.factors
     for part in np.array_split(events, max(-(-len(events) // limit), 1)):
         size = max(limit // max(len(part), 1), 1)
+        starts = Starts(plan, nominal.corrected, part, factors)
         for start in range(0, len(plan.shifts), size):
             shifts = plan.shifts[start : start + size]
-            columns = [
-                shifted_columns(plan, shift, nominal.corrected, part, factors) for shift in shifts
-            ]
+            columns = [starts.shifted(shift) for shift in shifts]
             yield _slab(nominal, part, shifts, columns, recipe)
 
 
@@ -157,7 +156,7 @@ def _moved_collections(
     collections: dict[str, ak.Array] = {}
     for ref in refs:
         nominal = final.take(events).column(ref)
-        parts = [moved.get(ref, nominal) for moved in columns]
+        parts = [moved.get(ref) for moved in columns]
         name = ref.obj if ref.field is not None and ref.obj != "event" else ref.field or ref.obj
         values = tiled(nominal, parts)
         if name == ref.obj and ref.field is not None:

@@ -1,4 +1,4 @@
-"""The work on one chunk: pre-selection, nominal objects, nominal fill with the weight variations."""
+"""The work on one chunk: pre-selection, nominal objects and fill, with the weight variations."""
 
 from __future__ import annotations
 

@@ -84,6 +84,7 @@ class Factors:
     def __init__(self, input_path: Callable[[str], Any], caller: Caller) -> None:
         self._input_path = input_path
         self._caller = caller
+        self._last: tuple[Any, Any] = (None, None)  # up and down may share what was evaluated
 
     @property
     def drew(self) -> bool:
@@ -139,12 +140,17 @@ class Factors:
         key = (source.key if source else None) or correction.key
         if correction.file is None or key is None:
             raise FunctorError(f"correction {correction.name!r} has no file and key to evaluate")
-        evaluator = load_evaluator(str(self._input_path(correction.file)), key)
+        args = correction.args if source is None or source.args is None else source.args
+        asked = (objects, key, systematic if any(isinstance(a, Sys) for a in args) else None)
+        if asked != self._last[0]:
+            evaluator = load_evaluator(str(self._input_path(correction.file)), key)
 
-        def evaluate(*inputs: Any) -> Any:
-            return _evaluate(evaluator, inputs)
+            def evaluate(*inputs: Any) -> Any:
+                return _evaluate(evaluator, inputs)
 
-        return self._function(correction, source, objects, (evaluate, systematic))
+            answer = self._function(correction, source, objects, (evaluate, systematic))
+            self._last = (asked, answer)
+        return self._last[1]
 
     def _function(
         self,

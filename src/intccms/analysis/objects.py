@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from intccms.errors import MissingColumnError, nearest
 from intccms.schema import ObjVar
 
-__all__ = ["Objects", "event_seeds", "from_events"]
+__all__ = ["FlatObjects", "Objects", "event_seeds", "from_events"]
 
 EVENT = "event"  # ObjVar("event", "run") is the top-level column ``run``
 
@@ -33,6 +33,7 @@ class Objects:
     def __init__(self, fetch: Callable[[str], ak.Array], n: int) -> None:
         self._fetch = fetch
         self._known: dict[str, ak.Array] = {}
+        self._columns: dict[ObjVar, ak.Array] = {}
         self.n = n
 
     def __getitem__(self, name: str) -> ak.Array:
@@ -49,6 +50,11 @@ class Objects:
         MissingColumnError
             If the events have no such collection or field.
         """
+        if ref not in self._columns:
+            self._columns[ref] = self._column(ref)
+        return self._columns[ref]
+
+    def _column(self, ref: ObjVar) -> ak.Array:
         if ref.obj == EVENT:
             return self[ref.field or EVENT] if ref.field != "seed" else self._seeds()
         collection = self[ref.obj]
@@ -87,6 +93,17 @@ class Objects:
         if ref.field in ak.fields(old):
             values = ak.values_astype(values, _dtype(old[ref.field]))
         return self.replaced({ref.obj: ak.with_field(old, values, ref.field)})
+
+
+class FlatObjects(Objects):
+    """The objects of all events in a row: columns are plain arrays without event structure."""
+
+    def __init__(self, objects: Objects) -> None:
+        super().__init__(objects.__getitem__, objects.n)
+
+    def _column(self, ref: ObjVar) -> NDArray[np.generic]:
+        column = super()._column(ref)
+        return np.asarray(ak.flatten(column) if column.ndim > 1 else column)
 
 
 def _dtype(column: ak.Array) -> np.dtype[np.generic]:

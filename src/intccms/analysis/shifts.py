@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.analysis.corrections import Factors, apply
-from intccms.analysis.objects import Objects
+from intccms.analysis.objects import FlatObjects, Objects
 from intccms.analysis.variations import Shift, VariationPlan, overlaps
-from intccms.schema import Correction, ObjVar
+from intccms.schema import Correction, ObjVar, UncertaintySource
 
-__all__ = ["Columns", "correct", "shifted_columns", "tiled"]
+__all__ = ["Columns", "Starts", "correct", "tiled"]
 
-Columns = dict[ObjVar, Any]
+Columns = dict[ObjVar, NDArray[Any]]  # without the event structure, which no shift changes
 
 
 def correct(plan: VariationPlan, objects: Objects, factors: Factors) -> list[Objects]:
@@ -43,60 +43,118 @@ def _applied(correction: Correction, objects: Objects, factor: Any) -> Objects:
     return objects
 
 
-def shifted_columns(
-    plan: VariationPlan,
-    shift: Shift,
-    stages: Sequence[Objects],
-    index: NDArray[np.int64],
-    factors: Factors,
-) -> Columns:
-    """Return the columns that `shift` changes, for the events at `index`.
-
-    A function that draws random numbers is evaluated on all events of the chunk first, so that
-    it gets the numbers of the nominal.
+class Starts:
+    """Some events of a chunk at each step of the corrections, where a shift may have to start.
 
     Parameters
     ----------
+    plan
+        Corrections and shifts.
     stages
         What `correct` returned.
+    index
+        The events.
+    factors
+        Evaluates corrections.
     """
-    correction = plan.corrections[shift.correction]
-    source = correction.uncertainty_sources[shift.source]
-    objects = stages[shift.correction].take(index)
-    factors.forget_draws()
-    factor = factors.varied(correction, source, shift.direction, objects)
-    if factors.drew:
-        whole = factors.varied(correction, source, shift.direction, stages[shift.correction])
-        factor = whole if np.isscalar(whole) else whole[index]
-    objects = _applied(correction, objects, factor)
-    changed = set(correction.target)
-    for i, later in enumerate(plan.corrections[shift.correction + 1 :], shift.correction + 1):
-        if later.type != "object":
-            continue
-        refs = [arg for arg in later.args if isinstance(arg, ObjVar)]
-        if any(overlaps(ref, other) for ref in (*refs, *later.target) for other in changed):
-            kept = {ref.obj: objects[ref.obj] for ref in changed}
-            objects = stages[i].take(index).replaced(_merged(kept, stages[i], index, changed))
-            if later.has_nominal:
-                objects = _applied(later, objects, factors.nominal(later, objects))
-            changed.update(later.target)
-    return {ref: objects.column(ref) for ref in changed}
+
+    def __init__(
+        self,
+        plan: VariationPlan,
+        stages: Sequence[Objects],
+        index: NDArray[np.int64],
+        factors: Factors,
+    ) -> None:
+        self._plan, self._stages, self._index, self._factors = plan, stages, index, factors
+        self._taken: dict[int, Objects] = {}
+        self._flat: dict[tuple[int, str], FlatObjects] = {}
+
+    def at(self, stage: int) -> Objects:
+        """Return the objects before the correction number `stage`."""
+        if stage not in self._taken:
+            self._taken[stage] = self._stages[stage].take(self._index)
+        return self._taken[stage]
+
+    def shifted(self, shift: Shift) -> Columns:
+        """Return the columns that `shift` changes."""
+        correction = self._plan.corrections[shift.correction]
+        source = correction.uncertainty_sources[shift.source]
+        followers = [
+            (i, later)
+            for i, later in enumerate(self._plan.corrections)
+            if i > shift.correction and later.type == "object" and later.has_nominal
+        ]
+        if not followers and _is_elementwise(correction, source):
+            return self._elementwise(shift, correction, source)
+        return self._in_full(shift, correction, source, followers)
+
+    def _elementwise(
+        self, shift: Shift, correction: Correction, source: UncertaintySource
+    ) -> Columns:
+        """Evaluate on the plain objects: nothing needs to know which event they are in."""
+        where = (shift.correction, correction.target[0].obj)
+        if where not in self._flat:
+            self._flat[where] = FlatObjects(self.at(shift.correction))
+        objects = self._flat[where]
+        factor = self._factors.varied(correction, source, shift.direction, objects)
+        columns = {}
+        for target in correction.target:
+            old = objects.column(target)
+            columns[target] = apply(correction.op, old, factor).astype(old.dtype)
+        return columns
+
+    def _in_full(
+        self,
+        shift: Shift,
+        correction: Correction,
+        source: UncertaintySource,
+        followers: list[tuple[int, Correction]],
+    ) -> Columns:
+        """Evaluate on events, then again every later correction that reads what has changed.
+
+        A function that draws random numbers is evaluated on all events of the chunk, so that
+        it gets the numbers of the nominal.
+        """
+        objects = self.at(shift.correction)
+        self._factors.forget_draws()
+        factor = self._factors.varied(correction, source, shift.direction, objects)
+        if self._factors.drew:
+            chunk = self._stages[shift.correction]
+            whole = self._factors.varied(correction, source, shift.direction, chunk)
+            factor = whole if np.isscalar(whole) else whole[self._index]
+        objects = _applied(correction, objects, factor)
+        changed = set(correction.target)
+        for i, later in followers:
+            refs = [arg for arg in later.args if isinstance(arg, ObjVar)]
+            if any(overlaps(ref, other) for ref in (*refs, *later.target) for other in changed):
+                moved = self.at(i)
+                for ref in changed:
+                    moved = moved.with_column(ref, objects.column(ref))
+                objects = _applied(later, moved, self._factors.nominal(later, moved))
+                changed.update(later.target)
+        return {ref: _content(objects.column(ref)) for ref in changed}
 
 
-def _merged(
-    kept: dict[str, ak.Array], stage: Objects, index: NDArray[np.int64], changed: set[ObjVar]
-) -> dict[str, ak.Array]:
-    """Put the changed fields into the collections as `stage` has them."""
-    merged: dict[str, ak.Array] = {}
-    for name, collection in kept.items():
-        merged[name] = stage[name][index]
-        for ref in changed:
-            if ref.obj == name and ref.field is not None:
-                merged[name] = ak.with_field(merged[name], collection[ref.field], ref.field)
-    return merged
+def _is_elementwise(correction: Correction, source: UncertaintySource) -> bool:
+    """Say whether the factor of an object depends on that object's own columns only."""
+    functions = (
+        *(source.up_function, source.down_function, source.transform_in, source.transform_out),
+        *(correction.nominal_function, correction.transform_in, correction.transform_out),
+    )
+    args = (*correction.args, *(source.args or ()))
+    refs = [arg for arg in args if isinstance(arg, ObjVar)]
+    return (
+        not any(functions)
+        and correction.reduce is None
+        and len({ref.obj for ref in (*refs, *correction.target)}) == 1
+    )
 
 
-def tiled(nominal: ak.Array, parts: Sequence[ak.Array]) -> ak.Array:
+def _content(column: ak.Array) -> NDArray[Any]:
+    return np.asarray(ak.flatten(column) if column.ndim > 1 else column)
+
+
+def tiled(nominal: ak.Array, parts: Sequence[NDArray[Any] | None]) -> ak.Array:
     """Lay the same column of several shifts end to end, in the data type of the nominal.
 
     Parameters
@@ -104,12 +162,11 @@ def tiled(nominal: ak.Array, parts: Sequence[ak.Array]) -> ak.Array:
     nominal : shape (n_events,) or (n_events, var)
         The column without a shift.
     parts
-        One array of the same structure for each shift.
+        Its content in each shift; None where it is the nominal one.
     """
+    content = _content(nominal)
+    whole = [content if part is None else part for part in parts]
+    flat = np.concatenate(whole).astype(content.dtype, copy=False)
     if nominal.ndim == 1:
-        dtype = np.asarray(nominal).dtype
-        return ak.Array(np.concatenate([np.asarray(part) for part in parts]).astype(dtype))
-    dtype = np.asarray(ak.flatten(nominal)).dtype
-    flat = np.concatenate([np.asarray(ak.flatten(part)) for part in parts]).astype(dtype)
-    counts = np.tile(np.asarray(ak.num(nominal)), len(parts))
-    return ak.unflatten(flat, counts)
+        return ak.Array(flat)
+    return ak.unflatten(flat, np.tile(np.asarray(ak.num(nominal)), len(parts)))
