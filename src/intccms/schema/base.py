@@ -226,7 +226,7 @@ class Model(BaseModel):
         extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
     )
     spellings: ClassVar[Mapping[str, str]] = {}  # another spelling of a key → the field
-    ignored: ClassVar[frozenset[str]] = frozenset()  # read, without effect; see Config.ignored
+    ignored: ClassVar[frozenset[str]] = frozenset()  # read, without effect; `load_config` says so
     refused: ClassVar[Mapping[str, str]] = {}  # a key of the past → what to write instead
     none_is_default: ClassVar[frozenset[str]] = frozenset()
 

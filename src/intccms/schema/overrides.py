@@ -131,6 +131,8 @@ class _Setting:
         values, model = _table_values(annotation), inner_model(annotation)
         if here is None and (values is not None or model in _alternatives(annotation)):
             here = holder[at] = {}
+        if here is None and model is not None:
+            here = []
         if isinstance(here, list) and model is not None:
             self._into_list(here, model, steps)
         elif isinstance(here, dict) and values is not None:
