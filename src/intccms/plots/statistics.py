@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intccms.plots.contents import Contents
-from intccms.plots.data_mc import _annotate, _draw_distribution, _draw_ratio, _make_room, _panels
+from intccms.plots.data_mc import draw_contents
 from intccms.plots.style import PALETTE, Look, cms_label, cms_style, new_figure
 from intccms.statistics import FitOutcome, LimitOutcome, Prediction
 
@@ -55,14 +55,7 @@ def fitted(
         hidden=hidden,
     )
     title = f"{prediction.channel}, {'post-fit' if prediction.is_postfit else 'pre-fit'}"
-    with cms_style():
-        top, bottom = ax if ax is not None else _panels()
-        _draw_distribution(top, numbers, look)
-        _draw_ratio(bottom, numbers)
-        _annotate(top, bottom, title, numbers, look)
-        _make_room(top, numbers, look)
-        cms_label(top, look, with_data=numbers.shows_data)
-    return _figure(top), (top, bottom)
+    return draw_contents(numbers, title, look=look, ax=ax)
 
 
 def pulls(

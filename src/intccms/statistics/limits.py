@@ -87,7 +87,7 @@ class _Scan:
             if low < self.sensitivity < high:
                 return mu / self.sensitivity
             mu *= 10.0 if self.sensitivity <= low else 0.1
-        raise FitError(f"no sensitivity: a signal strength of {LARGEST:g} could not be excluded")
+        raise ValueError(f"no sensitivity: a signal strength of {LARGEST:g} could not be excluded")
 
     def limit(self, which: int, guess: float) -> float:
         """Signal strength at which one of the CLs values crosses the target."""
@@ -96,7 +96,7 @@ class _Scan:
         while self.distance(high, which) > 0:
             high *= 1.3
             if high > LARGEST:
-                raise FitError(f"no limit below a signal strength of {LARGEST:g}")
+                raise ValueError(f"no limit below a signal strength of {LARGEST:g}")
         low = max((mu for mu in self.points if self.distance(mu, which) > 0), default=0.0)
         high = min(mu for mu in self.points if mu > low)
         return float(brentq(self.distance, low, high, args=(which,), rtol=PRECISION, xtol=1e-12))

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pyhf
+import pytest
+
+from intccms.errors import FitError
+from intccms.histograms import Book
+from intccms.schema import Config
+from intccms.statistics import Workspace, build_workspace, limits
+from intccms.statistics.optimizer import pyhf_backend
+from tests.statistics.conftest import SIGNAL_REGION, MakeBook, MakeConfig
+
+
+@pytest.fixture
+def workspace(config: Config, book: Book) -> Workspace:
+    return build_workspace(config, book, "signal")
+
+
+def test_cls_of_pyhf_alone_are_5_percent_at_the_limits(workspace: Workspace) -> None:
+    found = limits(workspace)
+    assert found.confidence_level == 0.95
+    assert not found.is_blinded
+    model, data = workspace.model_and_data()
+    bounds = model.config.suggested_bounds()
+    bounds[model.config.poi_index] = (0.0, 20.0)
+    with pyhf_backend(pyhf.optimize.minuit_optimizer(tolerance=1e-3)):
+        for which, limit in enumerate([found.observed, *found.expected]):
+            observed, expected = pyhf.infer.hypotest(
+                limit, data, model, return_expected_set=True, par_bounds=bounds
+            )
+            cls = [float(observed), *map(float, expected)]
+            assert cls[which] == pytest.approx(0.05, rel=5e-3)
+            (point,) = np.flatnonzero(found.mu == limit)
+            own = [found.observed_cls[point], *found.expected_cls[point]]
+            assert own == pytest.approx(cls, rel=5e-3)
+
+
+def test_the_scan_runs_from_near_0_past_all_limits(workspace: Workspace) -> None:
+    found = limits(workspace)
+    assert (np.diff(found.mu) > 0).all()
+    assert found.mu[0] < 0.1 * found.observed
+    assert found.mu[-1] > max(found.observed, *found.expected)
+    assert found.expected_cls.shape == (found.mu.size, 5)
+    assert list(found.expected) == sorted(found.expected)
+
+
+def test_a_lower_confidence_level_excludes_more(workspace: Workspace) -> None:
+    assert limits(workspace, confidence_level=0.9).observed < limits(workspace).observed
+
+
+@pytest.mark.parametrize("scale", [1e-4, 2.0])
+def test_the_limit_scales_with_the_signal(
+    config: Config, make_book: MakeBook, scale: float
+) -> None:
+    def median(factor: float) -> float:
+        signal = {"nominal": [factor, 6 * factor, 3 * factor]}
+        book = make_book({**SIGNAL_REGION, "signal": signal})
+        return limits(build_workspace(config, book, "signal")).expected[2]
+
+    # The statistical error of the signal itself changes the limit a little.
+    assert median(scale) * scale == pytest.approx(median(1.0), rel=0.03)
+
+
+def test_a_blinded_limit_is_the_expected_one(make_config: MakeConfig, book: Book) -> None:
+    found = limits(build_workspace(make_config(blind=["sr", "cr"]), book, "signal"))
+    assert found.is_blinded
+    assert found.observed == pytest.approx(found.expected[2], rel=2e-3)
+
+
+def test_without_sensitivity_there_is_no_limit(config: Config, make_book: MakeBook) -> None:
+    signal = {"nominal": [1e-12, 6e-12, 3e-12]}
+    book = make_book({**SIGNAL_REGION, "signal": signal})
+    with pytest.raises(FitError, match="limit on signal failed: no sensitivity"):
+        limits(build_workspace(config, book, "signal"))
