@@ -6,7 +6,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from intccms.schema import Functor, ObjVar, Sys, WorkerEval
-from intccms.schema.base import Args, Edges, Year, as_refs, duplicates
+from intccms.schema.base import duplicates
+from intccms.schema.kinds import Args, Edges, Year, as_refs
 
 EDGES = TypeAdapter(Edges)
 

@@ -7,26 +7,23 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from intccms.errors import nearest
 from intccms.schema import resolved
-from intccms.schema.base import Functor, KeyProblem, Model, Year, duplicates
+from intccms.schema.base import Functor, KeyProblem, Model, duplicates
 from intccms.schema.corrections import Correction
-from intccms.schema.datasets import Dataset, Datasets
+from intccms.schema.datasets import Dataset, Datasets, is_signal
 from intccms.schema.general import General
+from intccms.schema.kinds import Year
 from intccms.schema.physics import Channel, GhostObservable, ObjectMasks
 from intccms.schema.skimming import Preprocess
 from intccms.schema.statistics import Mva, Plotting, Statistics
 
 __all__ = ["Config"]
 
-SIGNAL_PREFIXES = ("signal", "zprime")
-
 
 def _by_year(value: Any) -> Any:
     if value is None or (isinstance(value, Mapping) and not value):
         return _nothing()
     if isinstance(value, Mapping) and None in value and len(value) > 1:
-        raise ValueError(
-            f"either one list or one per year, not both; known: {sorted(map(str, value))}"
-        )
+        raise ValueError("either one list or one per year, not both")
     return value if isinstance(value, Mapping) else {None: value}
 
 
@@ -102,7 +99,7 @@ class Config(Model):
         named = None if self.statistics is None else self.statistics.signals
         if named is not None:
             return tuple(name for name in self.processes if name in named)
-        return tuple(p for p in self.processes if p.lower().startswith(SIGNAL_PREFIXES))
+        return tuple(p for p in self.processes if is_signal(p))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -195,17 +192,9 @@ def _check_year(where: str, table: Mapping[Any, Any], dataset: Dataset, year: st
         raise ValueError(f"{where}: no year {year!r}, which {who} has; {nearest(year, table)}")
     if not dataset.is_data:
         raise ValueError(f"{where} is given per year, but {who} has no 'years'")
-    on_data = [c.name for c in _flat(table) if isinstance(c, Correction) and c.applies_to != "mc"]
-    if on_data:
-        raise ValueError(
-            f"{where} is given per year and {on_data[0]!r} applies to data, "
-            f"but {who} has no 'years'"
-        )
-
-
-def _flat(table: Mapping[Any, Any]) -> list[Any]:
-    lists = [entry for entry in table.values() if isinstance(entry, tuple)]
-    return [correction for entries in lists for correction in entries]
+    lists = [entries for entries in table.values() if isinstance(entries, tuple)]
+    for name in [entry.name for entries in lists for entry in entries if entry.applies_to != "mc"]:
+        raise ValueError(f"{where}: {name!r} applies to data, but {who} has no 'years'")
 
 
 def _check_sources(config: Config) -> None:

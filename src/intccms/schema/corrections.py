@@ -5,7 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from intccms.schema.base import Args, Bool, KeyProblem, Model, Name, Names, Refs, Sys, as_refs
+from intccms.schema.base import KeyProblem, Model
+from intccms.schema.kinds import Args, Bool, Name, Names, Refs, Sys, as_refs
 
 __all__ = ["Correction", "UncertaintySource"]
 

@@ -9,24 +9,20 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import (
-    Bool,
-    Count,
-    Float,
-    Functor,
-    KeyProblem,
-    Model,
-    Name,
-    Year,
-    duplicates,
-)
+from intccms.schema.base import Functor, KeyProblem, Model, duplicates
+from intccms.schema.kinds import Bool, Count, Float, Name, Year
 
-__all__ = ["Dataset", "Datasets"]
+__all__ = ["Dataset", "Datasets", "is_signal"]
 
 Directories = Annotated[
     tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
 ]
 PER_DIRECTORY = {"cross_sections": "cross_sections", "years": "years", "lumi_mask": "lumi masks"}
+
+
+def is_signal(process: str) -> bool:
+    """Whether a process is a signal by its name, when no list of signals is given."""
+    return process.lower().startswith(("signal", "zprime"))
 
 
 class Dataset(Model):
@@ -39,10 +35,10 @@ class Dataset(Model):
         min_length=1, description="One directory per campaign or year."
     )
     cross_sections: tuple[Float, ...] = Field(
-        description="Cross section in pb, one per directory (one number holds for all)."
+        default=(), description="Cross section in pb, one per directory or one for all."
     )
     years: tuple[Year | None, ...] = Field(
-        description="Data-taking year, one per directory (one holds for all); None: no year."
+        default=(), description="Data-taking year, one per directory or one for all; None: no year."
     )
     file_pattern: str = Field(
         default="*.root", description="Files in a directory: *.root, or *.txt for listings."
@@ -56,7 +52,7 @@ class Dataset(Model):
     )
     is_data: Bool = Field(default=False, description="Collision data, not simulation.")
     lumi_mask: tuple[Functor | None, ...] = Field(
-        description="Selects certified run and lumi sections, one per directory (data only)."
+        default=(), description="Selects certified sections of data, one per directory or for all."
     )
 
     @classmethod
@@ -120,7 +116,7 @@ class Dataset(Model):
 def _default_cross_section(data: Mapping[str, Any]) -> float:
     """Return 1 pb for data and for a signal, whose strength is fitted; others must say."""
     name = str(data["name"])
-    if data.get("is_data") is True or name.lower().startswith(("signal", "zprime")):
+    if data.get("is_data") is True or is_signal(name):
         return 1.0
     raise KeyProblem("cross_sections", f"process {name!r} has no cross section; give it in pb")
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from intccms.errors import ConfigError, nearest
-from intccms.schema.base import Bool, Count, Float, KeyProblem, Model, Name, Names, Positive, Year
+from intccms.schema.base import KeyProblem, Model
+from intccms.schema.kinds import Bool, Count, Float, Name, Names, Positive, Year
 
 __all__ = ["General", "Metrics"]
 

@@ -5,7 +5,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import Edges, Functor, KeyProblem, Model, Name, Names, duplicates
+from intccms.schema.base import Functor, KeyProblem, Model, duplicates
+from intccms.schema.kinds import Edges, Name, Names
 
 __all__ = ["Channel", "GhostObservable", "Labelled", "ObjectMask", "ObjectMasks", "Observable"]
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from intccms.schema.base import Model, Sys, WorkerEval
+from intccms.schema.base import Model
+from intccms.schema.kinds import Sys, WorkerEval
 
 __all__ = ["as_json", "digest", "is_secret", "without_password"]
 

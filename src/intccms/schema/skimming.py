@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import Bool, Count, Functor, KeyProblem, Model, Names, Refs, duplicates
+from intccms.schema.base import Functor, KeyProblem, Model, duplicates
+from intccms.schema.kinds import Bool, Count, Names, Refs
 
 __all__ = ["Preprocess", "SkimOutput", "Skimming"]
 

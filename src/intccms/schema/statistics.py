@@ -6,17 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import (
-    Count,
-    Edges,
-    Float,
-    KeyProblem,
-    Model,
-    Name,
-    Names,
-    Positive,
-    duplicates,
-)
+from intccms.schema.base import KeyProblem, Model, duplicates
+from intccms.schema.kinds import Count, Edges, Float, Name, Names, Positive
 from intccms.schema.physics import Labelled
 
 __all__ = ["Feature", "Mva", "MvaClass", "Plotting", "Statistics"]
