@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from intccms.histograms.exact import ExactSums
 
-__all__ = ["Cutflow", "CutStep", "CutflowSums", "make_cutflow"]
+__all__ = ["CutStep", "Cutflow", "CutflowSums", "make_cutflow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,20 @@ class CutflowSums:
             tuple(counts.get(name, 0) for name in names),
             self.sumw.placed(positions, len(names)),
         )
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Plain arrays that hold everything, for storage without pickle."""
+        return {
+            "names": np.array(self.names, dtype=np.str_),
+            "counts": np.array(self.counts, dtype=np.int64),
+        } | {f"sumw_{part}": array for part, array in self.sumw.to_arrays().items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> CutflowSums:
+        """Read back what `to_arrays` gave."""
+        sumw = ExactSums.from_arrays({part: arrays[f"sumw_{part}"] for part in ("levels", "sums")})
+        names = tuple(str(name) for name in arrays["names"])
+        return cls(names, tuple(int(n) for n in arrays["counts"].tolist()), sumw)
 
 
 def make_cutflow(

@@ -1,0 +1,170 @@
+"""Nested results ↔ bytes: JSON and raw arrays under one checksum, never pickles.
+
+A file is ``MAGIC``, SHA-256 of all that follows, length of the JSON header (8 bytes), header, bytes
+of one array after the other; all numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Damaged", "decode", "encode"]
+
+MAGIC = b"intccms\x01"  # the last byte is the version of the format
+DIGEST_BYTES = 32
+START = len(MAGIC) + DIGEST_BYTES + 8
+KINDS = "biufcUS"  # dtypes whose bytes say everything
+
+Array = npt.NDArray[Any]
+
+
+class Damaged(ValueError):
+    """The bytes are not what `encode` wrote."""
+
+
+def encode(value: Any, *, key: str, codecs: Mapping[str, type]) -> bytes:
+    """Bytes from which `decode` makes the same value, bit for bit.
+
+    Parameters
+    ----------
+    value
+        Dicts, lists and tuples of None, bool, int, float, str, arrays and `codecs` objects.
+    key
+        Name that the file must have.
+    codecs
+        Classes with ``to_arrays``/``from_arrays``, or plain dataclasses, by the name to store.
+
+    Raises
+    ------
+    TypeError
+        If something in `value` has no such form.
+    """
+    writer = _Writer({kind: name for name, kind in codecs.items()})
+    tree = writer.tree(value)
+    header = json.dumps({"key": key, "tree": tree, "arrays": writer.specs}).encode()
+    body = b"".join([struct.pack("<Q", len(header)), header, *writer.blocks])
+    return MAGIC + hashlib.sha256(body).digest() + body
+
+
+def decode(data: bytes, *, key: str, codecs: Mapping[str, type]) -> Any:
+    """Value that `encode` was given.
+
+    Raises
+    ------
+    Damaged
+        If a bit is wrong or missing, or the file belongs to another key.
+    """
+    if data[: len(MAGIC)] != MAGIC:
+        raise Damaged("it does not begin as a partial result of this version")
+    digest, body = data[len(MAGIC) : len(MAGIC) + DIGEST_BYTES], data[len(MAGIC) + DIGEST_BYTES :]
+    if hashlib.sha256(body).digest() != digest:
+        raise Damaged("its checksum is wrong")
+    try:
+        (length,) = struct.unpack_from("<Q", body)
+        header = json.loads(body[8 : 8 + length])
+        if header["key"] != key:
+            raise Damaged("it belongs to another key")
+        arrays = _read_arrays(header["arrays"], memoryview(data)[START + length :])
+        return _Reader(arrays, codecs).value(header["tree"])
+    except Damaged:
+        raise
+    # a store may be public: whatever a stranger's file does on the way, it is not a result
+    except Exception as exc:  # noqa: BLE001
+        raise Damaged(f"it cannot be decoded: {type(exc).__name__}: {exc}") from exc
+
+
+def _read_arrays(specs: list[tuple[str, list[int]]], payload: memoryview) -> list[Array]:
+    arrays, offset = [], 0
+    for name, shape in specs:
+        dtype = np.dtype(str(name))
+        if dtype.kind not in KINDS or not dtype.itemsize or min(shape, default=0) < 0:
+            raise Damaged(f"it holds an array of {name!r} and shape {shape}")
+        count = int(np.prod(shape, dtype=object))
+        array = np.frombuffer(payload, dtype, count, offset) if count else np.empty(0, dtype)
+        arrays.append(array.reshape(shape).copy())
+        offset += count * dtype.itemsize
+    if offset != len(payload):
+        raise Damaged("its length is wrong")
+    return arrays
+
+
+@dataclass
+class _Writer:
+    names: Mapping[type, str]
+    specs: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    blocks: list[bytes] = field(default_factory=list)
+
+    def tree(self, value: Any) -> Any:
+        """JSON form of `value`: what JSON has no word for becomes ``{kind: content}``."""
+        kind = type(value)
+        if value is None or kind in (bool, int, str):
+            return value
+        form: dict[str, Any]
+        if kind is float:
+            form = {"float": struct.pack("<d", value).hex()}
+        elif kind in (list, tuple):
+            form = {kind.__name__: [self.tree(one) for one in value]}
+        elif kind is dict:
+            form = {"dict": [[self.tree(k), self.tree(v)] for k, v in value.items()]}
+        elif isinstance(value, np.ndarray | np.generic):
+            form = {
+                "scalar" if isinstance(value, np.generic) else "array": self._add(np.asarray(value))
+            }
+        elif kind in self.names:
+            form = {"object": [self.names[kind], self.tree(_parts(value))]}
+        else:
+            known = sorted(self.names.values())
+            raise TypeError(f"a {kind.__name__} cannot be stored; known: {known}")
+        return form
+
+    def _add(self, array: Array) -> int:
+        if array.dtype.kind not in KINDS:
+            raise TypeError(f"an array of {array.dtype} cannot be stored")
+        dtype = array.dtype.newbyteorder("<")
+        self.specs.append((dtype.str, array.shape))
+        self.blocks.append(array.astype(dtype, copy=False).tobytes())
+        return len(self.specs) - 1
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    if hasattr(value, "to_arrays"):
+        return dict(value.to_arrays())
+    if is_dataclass(value):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    raise TypeError(f"a {type(value).__name__} has no to_arrays and is no dataclass")
+
+
+@dataclass
+class _Reader:
+    arrays: list[Array]
+    codecs: Mapping[str, type]
+
+    def value(self, tree: Any) -> Any:
+        """Value whose JSON form is `tree`."""
+        if not isinstance(tree, dict):
+            return tree
+        ((kind, content),) = tree.items()
+        readers: dict[str, Callable[[Any], Any]] = {
+            "float": lambda text: struct.unpack("<d", bytes.fromhex(text))[0],
+            "list": lambda items: [self.value(one) for one in items],
+            "tuple": lambda items: tuple(self.value(one) for one in items),
+            "dict": lambda items: {self.value(k): self.value(v) for k, v in items},
+            "array": lambda index: self.arrays[index],
+            "scalar": lambda index: self.arrays[index][()],
+            "object": self._object,
+        }
+        return readers[kind](content)
+
+    def _object(self, content: tuple[str, Any]) -> Any:
+        name, parts = content
+        known: Any = self.codecs[name]
+        values = self.value(parts)
+        return known.from_arrays(values) if hasattr(known, "from_arrays") else known(**values)
