@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+
+from intccms.sample.slots import Slots
+
+SLOTS = Slots(
+    np.array([[True, True], [False, True], [False, False]]),
+    {
+        "pt": np.array([[1.0, 2.0], [9.0, 3.0], [0.0, 0.0]]),
+        "id": np.array([[1, 2], [3, 4], [5, 6]]),
+    },
+)
+
+
+def test_candidates_are_ordered_and_empty_ones_come_last() -> None:
+    ordered = SLOTS.by_pt()
+    assert ordered["id"].tolist() == [[2, 1], [4, 3], [5, 6]]
+    assert ordered.valid.tolist() == [[True, True], [True, False], [False, False]]
+
+
+def test_a_collection_holds_what_exists() -> None:
+    jagged = SLOTS.jagged()
+    assert jagged.counts.tolist() == [2, 1, 0]
+    assert jagged.size == 3
+    assert jagged.columns["id"].tolist() == [1, 2, 4]
+
+
+def test_slots_of_different_widths_are_stacked() -> None:
+    narrow = Slots(np.array([[True]]), {"pt": np.array([[7.0]]), "id": np.array([[7]])})
+    both = narrow.stacked(SLOTS)
+    assert both.valid.tolist() == [[True, False], *SLOTS.valid.tolist()]
+    assert both.jagged().columns["id"].tolist() == [7, 1, 2, 4]
+
+
+def test_joining_keeps_the_columns_that_all_have() -> None:
+    other = Slots(np.array([[True], [True], [False]]), {"pt": np.ones((3, 1))})
+    joined = SLOTS.joined(other)
+    assert list(joined.columns) == ["pt"]
+    assert joined.valid.sum(axis=1).tolist() == [3, 2, 0]
