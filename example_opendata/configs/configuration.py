@@ -10,7 +10,6 @@ from typing import Any
 from .corrections import CORRECTIONS, SYSTEMATICS
 from .cuts import (
     baseline,
-    control_selection,
     good_fatjets,
     good_jets,
     good_muons,
@@ -52,22 +51,19 @@ GOOD_OBJECT_MASKS: list[dict[str, Any]] = [
 ]
 
 
-def _mtt_chi2(binning: str) -> dict[str, Any]:
-    return {
-        "name": "mtt_chi2",
-        "binning": binning,
-        "label": r"$m(t\bar{t})$, smallest $\chi^2$ [GeV]",
-        "function": ttbar_mass,
-        "use": [("ttbar_reco", None)],
-    }
-
-
 WORKSHOP_MTT: dict[str, Any] = {
     "name": "workshop_mtt",
     "binning": "200,3000,20",
     "label": r"$m(t\bar{t})$ [GeV]",
     "function": workshop_mtt,
     "use": OBJECTS,
+}
+MTT_CHI2: dict[str, Any] = {
+    "name": "mtt_chi2",
+    "binning": "200,3000,20",
+    "label": r"$m(t\bar{t})$, smallest $\chi^2$ [GeV]",
+    "function": ttbar_mass,
+    "use": [("ttbar_reco", None)],
 }
 CHI2: dict[str, Any] = {
     "name": "chi2",
@@ -102,16 +98,8 @@ config: dict[str, Any] = {
         {
             "name": "CMS_WORKSHOP",
             "fit_observable": "workshop_mtt",
-            "observables": [WORKSHOP_MTT, _mtt_chi2("200,3000,20"), CHI2],
+            "observables": [WORKSHOP_MTT, MTT_CHI2, CHI2],
             "selection": {"function": workshop_selection, "use": CUT_COLUMNS},
-        },
-        # The good jets are b-tagged ones, so that the W boson's jets are missing from most
-        # hypotheses here: a mass below m(tt), fit for the rate of the backgrounds.
-        {
-            "name": "CONTROL_0TAG",
-            "fit_observable": "mtt_chi2",
-            "observables": [_mtt_chi2("200,2000,9"), CHI2],
-            "selection": {"function": control_selection, "use": CUT_COLUMNS},
         },
     ],
     "corrections": CORRECTIONS,

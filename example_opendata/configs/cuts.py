@@ -1,4 +1,4 @@
-"""Good objects and events: those of the CMS open-data workshop of 2024, and a control region.
+"""Good objects and events: those of the CMS open-data workshop of 2024.
 
 https://cms-opendata-workshop.github.io/workshop2024-lesson-event-selection
 """
@@ -14,7 +14,6 @@ from coffea.lumi_tools import LumiMask
 
 __all__ = [
     "baseline",
-    "control_selection",
     "good_fatjets",
     "good_jets",
     "good_muons",
@@ -81,26 +80,13 @@ def baseline(muon_pt: ak.Array, jet_id: ak.Array) -> PackedSelection:
 def workshop_selection(
     muon_pt: ak.Array, jet_id: ak.Array, fatjet_pt: ak.Array, met_pt: ak.Array
 ) -> PackedSelection:
-    """Signal region: a boosted leptonic top quark and exactly one top-tagged jet."""
-    return _selection(muon_pt, jet_id, fatjet_pt, met_pt, n_fatjets=1)
-
-
-def control_selection(
-    muon_pt: ak.Array, jet_id: ak.Array, fatjet_pt: ak.Array, met_pt: ak.Array
-) -> PackedSelection:
-    """Control region: as the signal region, but without top-tagged jet."""
-    return _selection(muon_pt, jet_id, fatjet_pt, met_pt, n_fatjets=0)
-
-
-def _selection(
-    muon_pt: ak.Array, jet_id: ak.Array, fatjet_pt: ak.Array, met_pt: ak.Array, *, n_fatjets: int
-) -> PackedSelection:
+    """Select the signal region: a boosted leptonic top quark and exactly one top-tagged jet."""
     cuts = {
         "exactly_1mu": ak.num(muon_pt, axis=1) == 1,
         "atleast_1b": ak.num(jet_id, axis=1) >= 1,  # good jets are b-tagged
         "met_cut": met_pt > 50,
         "muon_ht": ak.any(muon_pt + met_pt > 150, axis=1),
-        f"exactly_{n_fatjets}fatjet": ak.num(fatjet_pt, axis=1) == n_fatjets,
+        "exactly_1fatjet": ak.num(fatjet_pt, axis=1) == 1,
     }
     selection = PackedSelection()
     for name, passed in cuts.items():

@@ -45,14 +45,13 @@ def test_baseline_is_one_muon_and_two_jets() -> None:
     assert selection.all(selection.names[-1]).tolist() == [True, False, False, False]
 
 
-def test_channels_differ_in_the_number_of_top_tagged_jets() -> None:
+def test_the_channel_wants_exactly_one_top_tagged_jet() -> None:
     n = 8
     muon_pt = ak.Array([[101.0]] * 5 + [[90.0], [101.0, 90.0], []])
     jet_id = ak.Array([[6]] * 4 + [[]] + [[6]] * 3)
     fatjet_pt = ak.Array([[600.0], [], [600.0, 550.0], [600.0], [600.0], [600.0], [600.0], [600.0]])
     met_pt = ak.Array([60.0, 60.0, 60.0, 50.0, 60.0, 60.0, 60.0, 60.0])
     signal = cuts.workshop_selection(muon_pt, jet_id, fatjet_pt, met_pt)
-    control = cuts.control_selection(muon_pt, jet_id, fatjet_pt, met_pt)
     assert signal.names[:5] == [
         "exactly_1mu",
         "atleast_1b",
@@ -61,14 +60,12 @@ def test_channels_differ_in_the_number_of_top_tagged_jets() -> None:
         "exactly_1fatjet",
     ]
     assert signal.all(signal.names[-1]).tolist() == [True] + [False] * (n - 1)
-    assert control.all(control.names[-1]).tolist() == [False, True] + [False] * (n - 2)
 
 
 def test_selections_work_without_events() -> None:
     empty, columns = ak.Array([[1.0]])[:0], ak.Array([1.0])[:0]
-    for select in (cuts.workshop_selection, cuts.control_selection):
-        selection = select(empty, empty, empty, columns)
-        assert len(selection.all(selection.names[-1])) == 0
+    selection = cuts.workshop_selection(empty, empty, empty, columns)
+    assert len(selection.all(selection.names[-1])) == 0
     assert len(cuts.baseline(empty, empty).all("baseline")) == 0
     assert len(cuts.skim_selection(columns > 0, columns).all("skim")) == 0
 
