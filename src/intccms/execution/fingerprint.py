@@ -1,0 +1,162 @@
+"""Keys of users' functions that change when, and only when, what they compute may change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+
+from intccms.execution.forms import Form, form_of
+
+__all__ = ["Fingerprint", "fingerprint", "is_reproducible"]
+
+SEEDS = ("1", "2")  # values of PYTHONHASHSEED that order sets differently
+CHILD = """
+import sys
+import cloudpickle
+from intccms.execution.fingerprint import fingerprint
+print(fingerprint(cloudpickle.load(sys.stdin.buffer)).digest)
+"""
+CHILD_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What identifies a function, a setting or any other object across processes.
+
+    Parameters
+    ----------
+    digest
+        SHA-256 of its structure.
+    unstable
+        Names of what has no structural form and was pickled instead; see `is_reproducible`.
+    """
+
+    digest: str
+    unstable: tuple[str, ...] = ()
+
+
+def fingerprint(value: Any) -> Fingerprint:
+    """Digest of a function with all it uses, or of any object, by structure.
+
+    For a function: byte code, constants, names, defaults, closure cells and the global names that
+    it really reads, followed through the user's own modules. Installed packages count by name and
+    version. File names, line numbers, comments and docstrings do not count.
+
+    Notes
+    -----
+    What a function reaches by a string, as with ``importlib.import_module``, and files that it
+    opens are not seen; with ``globals``, ``eval`` or ``exec`` all names of its module count.
+    """
+    graph = _Graph()
+    graph.add(value, _name(value))
+    return Fingerprint(graph.digest(), tuple(sorted(graph.unstable)))
+
+
+def is_reproducible(value: Any) -> bool:
+    """Whether fresh processes with different hash seeds agree on the fingerprint of `value`.
+
+    Needed only for what `Fingerprint.unstable` names: a pickle may depend on the order of a set.
+    """
+    try:
+        data = cloudpickle.dumps(value)
+    except Exception:  # noqa: BLE001 - a foreign object may refuse in any way
+        return False
+    answers = {_digest_elsewhere(data, seed) for seed in SEEDS}
+    return len(answers) == 1 and None not in answers
+
+
+def _digest_elsewhere(data: bytes, seed: str) -> str | None:
+    path = os.pathsep.join(one or os.curdir for one in sys.path)
+    env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}
+    command = [sys.executable, "-c", CHILD]
+    try:
+        done = subprocess.run(
+            command, input=data, env=env, capture_output=True, timeout=CHILD_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode().split()[-1]
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+@dataclass
+class _Graph:
+    """All objects that are reached from the first one; they may refer to each other in circles."""
+
+    forms: list[Form] = field(default_factory=list)
+    parts: list[list[int]] = field(default_factory=list)
+    unstable: set[str] = field(default_factory=set)
+
+    def add(self, root: Any, where: str) -> None:
+        """Take `root` apart, and its parts, and theirs."""
+        numbers: dict[int, int] = {id(root): 0}
+        waiting = deque([(root, where)])
+        alive = [root]  # an id means something only while its object lives
+        while waiting:
+            value, where = waiting.popleft()
+            form = form_of(value)
+            if not form.is_structural:
+                self.unstable.add(f"{where} ({type(value).__qualname__})")
+            members = []
+            for place, part in enumerate(form.parts):
+                if id(part) not in numbers:
+                    numbers[id(part)] = len(numbers)
+                    alive.append(part)
+                    waiting.append((part, form.places[place] if form.places else where))
+                members.append(numbers[id(part)])
+            self.forms.append(form)
+            self.parts.append(members)
+
+    def digest(self) -> str:
+        """Digest of the first object, in which neither the order of a set nor of a visit shows."""
+        known = self._without_circles()
+        open_ones = [n for n in range(len(self.forms)) if n not in known]
+        colours = known | {n: _hash(b"open", self.forms[n].text) for n in open_ones}
+        n_rounds, n_classes = 0, 0
+        # Refine until objects that differ by what they lead to differ in colour: two graphs with
+        # the same rounds, colours and first colour cannot be told apart by following parts.
+        while open_ones and n_classes != (now := len({colours[n] for n in open_ones})):
+            n_rounds, n_classes = n_rounds + 1, now
+            colours = colours | {n: self._colour(n, colours) for n in open_ones}
+        classes = sorted({colours[n] for n in open_ones})
+        return _hash(str(n_rounds).encode(), colours[0], *classes).hex()
+
+    def _without_circles(self) -> dict[int, bytes]:
+        """Digests of the objects from which no circle is reached, the innermost first."""
+        users: list[list[int]] = [[] for _ in self.forms]
+        missing = [len(members) for members in self.parts]
+        for number, members in enumerate(self.parts):
+            for member in members:
+                users[member].append(number)
+        known: dict[int, bytes] = {}
+        ready = [number for number, n in enumerate(missing) if not n]
+        while ready:
+            number = ready.pop()
+            known[number] = self._colour(number, known)
+            for user in users[number]:
+                missing[user] -= 1
+                if not missing[user]:
+                    ready.append(user)
+        return known
+
+    def _colour(self, number: int, colours: dict[int, bytes]) -> bytes:
+        form = self.forms[number]
+        members = [colours[member] for member in self.parts[number]]
+        return _hash(form.text, *(members if form.is_ordered else sorted(members)))
+
+
+def _hash(text: bytes, *digests: bytes) -> bytes:
+    digest = hashlib.sha256(len(text).to_bytes(8, "little") + text)
+    for one in digests:
+        digest.update(one)
+    return digest.digest()
