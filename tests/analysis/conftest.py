@@ -137,3 +137,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_file(base / "data/0.root", data)
     write_corrections(base / "corrections.json")
     return base
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of a few hundred simulated events."""
+    return write_file(tmp_path_factory.mktemp("few") / "few.root", make_events(300, seed=3))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.analysis.functors import Selection, as_flat, selection_of
-from intccms.analysis.objects import Objects
+from intccms.analysis.objects import Objects, dtype_of
 from intccms.errors import FunctorError
 from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask
 
@@ -63,12 +63,17 @@ def masked(objects: Objects, mask: ObjectMask, good: Any) -> ak.Array:
         If the mask has not one boolean for each object.
     """
     collection = objects[mask.object]
-    try:
-        return collection[good]
-    except (ValueError, IndexError, TypeError) as exc:
+    jagged = isinstance(good, ak.Array) and good.ndim == collection.ndim == 2
+    if (
+        not jagged
+        or dtype_of(good) != np.bool_
+        or ak.any(ak.is_none(good, axis=1))
+        or not ak.array_equal(ak.num(good), ak.num(collection))
+    ):
         raise FunctorError(
-            f"the mask of {mask.object} does not fit: {ak.type(good)} for {ak.type(collection)}"
-        ) from exc
+            f"the mask of {mask.object} is not one boolean for each object, it is {ak.type(good)}"
+        )
+    return collection[good]
 
 
 def select(functor: Functor | None, key: str, objects: Objects, call: Call) -> Selection:

@@ -69,7 +69,7 @@ class Caller:
             answer = function(*inputs, **(kwargs or {}))
             self.drew = self.drew or _generator_position() != fresh
             return answer
-        except IntccmsError:
+        except (IntccmsError, MemoryError):
             raise
         except Exception as exc:
             missing = _missing_field(exc, inputs, use)
@@ -95,11 +95,13 @@ def _missing_field(exc: Exception, inputs: list[Any], use: tuple[Any, ...]) -> s
     text = str(exc)
     if not isinstance(exc, AttributeError | IndexError | KeyError) or "no field" not in text:
         return None
+    asked = ak.fields(exc.obj) if isinstance(exc, AttributeError) else None
     for ref, array in zip(use, inputs, strict=False):
-        if not isinstance(ref, ObjVar) or not isinstance(array, ak.Array):
+        known = ak.fields(array) if isinstance(array, ak.Array) else []
+        if not isinstance(ref, ObjVar) or not known or asked not in (None, known):
             continue
         for field in _quoted(text):
-            if ak.fields(array) and field not in ak.fields(array):
+            if field not in known:
                 return f"{ref.obj}.{field}"
     return None
 
@@ -162,8 +164,10 @@ def as_flat(answer: Any, n: int, key: str) -> NDArray[Any]:
         raise FunctorError(f"{key}: one value per event is needed, it returned {answer.type}")
     try:
         flat = np.asarray(ak.to_numpy(answer, allow_missing=False))
-    except ValueError as exc:
+    except (ValueError, TypeError) as exc:
         raise FunctorError(f"{key}: one value per event is needed: {_first_line(exc)}") from exc
     if flat.shape != (n,):
         raise FunctorError(f"{key}: {n} events went in, an array of shape {flat.shape} came out")
+    if flat.dtype.kind not in "biuf":
+        raise FunctorError(f"{key}: one number per event is needed, it returned {flat.dtype}")
     return flat

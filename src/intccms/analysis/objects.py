@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from intccms.errors import MissingColumnError, nearest
 from intccms.schema import ObjVar
 
-__all__ = ["FlatObjects", "Objects", "event_seeds", "from_events"]
+__all__ = ["FlatObjects", "Objects", "dtype_of", "event_seeds", "from_events"]
 
 EVENT = "event"  # ObjVar("event", "run") is the top-level column ``run``
 
@@ -91,7 +91,7 @@ class Objects:
             return self.replaced({ref.field or ref.obj: values})
         old = self[ref.obj]
         if ref.field in ak.fields(old):
-            values = ak.values_astype(values, _dtype(old[ref.field]))
+            values = ak.values_astype(values, dtype_of(old[ref.field]))
         return self.replaced({ref.obj: ak.with_field(old, values, ref.field)})
 
 
@@ -106,7 +106,8 @@ class FlatObjects(Objects):
         return np.asarray(ak.flatten(column) if column.ndim > 1 else column)
 
 
-def _dtype(column: ak.Array) -> np.dtype[np.generic]:
+def dtype_of(column: ak.Array) -> np.dtype[np.generic]:
+    """Return the data type of a flat or jagged column."""
     empty: NDArray[np.generic] = ak.to_numpy(ak.flatten(column[:0], axis=None))
     return empty.dtype
 
