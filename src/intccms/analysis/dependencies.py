@@ -25,6 +25,7 @@ __all__ = ["CutOrigins", "Marked", "mark", "trace"]
 
 Origins = frozenset[ObjVar]
 NONE: Origins = frozenset()
+STRUCTURE = frozenset({"dtype", "fields", "is_tuple", "ndim", "shape"})  # no column changes it
 
 
 class _Untraceable(BaseException):
@@ -62,9 +63,9 @@ class Marked:
         value = getattr(self._array, name)
         if name in ak.fields(self._array):
             return Marked(value, self._origins | self._fields.get(name, NONE))
-        if callable(value):
-            return _marking(value, self)
-        return _marked(value, self._all)
+        if name in STRUCTURE:
+            return value
+        return _marking(value, self) if callable(value) else _marked(value, self._all)
 
     def __getitem__(self, where: Any) -> Any:
         """Return a field or a slice, marked also with what the slice depends on."""
@@ -80,16 +81,17 @@ class Marked:
 
     def __awkward_function__(self, function: Any, _likes: Any, args: Any, kwargs: Any) -> Any:
         """Run the function on the plain arrays and mark its answer."""
-        return _marked(function(*_bare(args), **_bare(kwargs)), _origins_of((args, kwargs)))
+        if function.__name__ in STRUCTURE:
+            return function(*_bare(args), **_bare(kwargs))
+        return _called(function, args, kwargs)
 
     def __array_function__(self, function: Any, _types: Any, args: Any, kwargs: Any) -> Any:
         """Run the function on the plain arrays and mark its answer."""
-        return _marked(function(*_bare(args), **_bare(kwargs)), _origins_of((args, kwargs)))
+        return _called(function, args, kwargs)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         """Run the ufunc on the plain arrays and mark its answer."""
-        value = getattr(ufunc, method)(*_bare(args), **_bare(kwargs))
-        return _marked(value, _origins_of((args, kwargs)))
+        return _called(getattr(ufunc, method), args, kwargs)
 
     def _lost(self, *_: Any, **__: Any) -> Any:
         raise _Untraceable
@@ -134,20 +136,23 @@ def _origins_of(value: Any) -> Origins:
     return _origins_of(list(value.values())) if isinstance(value, dict) else NONE
 
 
+def _called(function: Callable[..., Any], args: Any, kwargs: Any, more: Origins = NONE) -> Any:
+    if kwargs.get("out") is not None:  # what is written there would bear no marks
+        raise _Untraceable
+    return _marked(function(*_bare(args), **_bare(kwargs)), more | _origins_of((args, kwargs)))
+
+
 def _marked(value: Any, origins: Origins) -> Any:
     if isinstance(value, tuple | list):
         return type(value)(_marked(item, origins) for item in value)
     if isinstance(value, ak.Array | ak.Record | np.ndarray | np.generic):
         return Marked(value, origins)
-    if value is None or isinstance(value, str | int | bool | type):
-        return value  # structure such as ndim or a field name, not content
     raise _Untraceable
 
 
 def _marking(method: Callable[..., Any], owner: Marked) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        value = method(*_bare(args), **_bare(kwargs))
-        return _marked(value, owner._all | _origins_of((args, kwargs)))
+        return _called(method, args, kwargs, owner._all)
 
     return call
 
@@ -194,19 +199,31 @@ class CutOrigins:
 
 
 class _Conjunction(Marked):
-    """What ``PackedSelection.all`` returned: remembers the names it is the *and* of."""
+    """What ``PackedSelection.all`` returned: remembers the cuts that it is the *and* of."""
 
-    def __init__(self, array: Any, origins: Origins, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, array: Any, origins: Origins, names: tuple[str, ...], owner: PackedSelection
+    ) -> None:
         super().__init__(array, origins)
-        self._names = names
+        self._names, self._owner = names, owner
 
 
 class _Record:
     """The cuts that were added to each PackedSelection while a function ran."""
 
-    def __init__(self) -> None:
+    def __init__(self, everything: Origins) -> None:
+        self.everything = everything
         self.cuts: dict[int, dict[str, Origins]] = {}
         self.parts: dict[int, dict[str, tuple[str, ...]]] = {}
+        self._owners: list[PackedSelection] = []  # kept alive, so that no two have the same id
+
+    def add(self, owner: PackedSelection, name: str, selection: Any) -> None:
+        """Take down a cut; one without marks may depend on everything."""
+        self._owners.append(owner)
+        origins = _origins_of(selection) if isinstance(selection, Marked) else self.everything
+        self.cuts.setdefault(id(owner), {})[name] = origins
+        if isinstance(selection, _Conjunction) and selection._owner is owner:
+            self.parts.setdefault(id(owner), {})[name] = selection._names
 
 
 _recording: ContextVar[_Record | None] = ContextVar("recording", default=None)
@@ -214,26 +231,24 @@ _lock = threading.RLock()
 
 
 @contextmanager
-def _record_cuts() -> Iterator[_Record]:
+def _record_cuts(everything: Origins) -> Iterator[_Record]:
     """Let PackedSelection take marked arrays while the block runs, in this thread only."""
-    record = _Record()
-    add, everything = PackedSelection.add, PackedSelection.all
+    record = _Record(everything)
+    add, all_of = PackedSelection.add, PackedSelection.all
 
     def add_marked(self: Any, name: str, selection: Any, *args: Any, **kwargs: Any) -> Any:
         kept = _recording.get()
         if kept is not None:
-            kept.cuts.setdefault(id(self), {})[name] = _origins_of(selection)
-            if isinstance(selection, _Conjunction):
-                kept.parts.setdefault(id(self), {})[name] = selection._names
+            kept.add(self, name, selection)
         return add(self, name, _bare(selection), *args, **kwargs)
 
     def all_marked(self: Any, *names: str) -> Any:
-        kept, value = _recording.get(), everything(self, *names)
+        kept, value = _recording.get(), all_of(self, *names)
         if kept is None:
             return value
         cuts = kept.cuts.get(id(self), {})
         chosen = names or tuple(cuts)
-        return _Conjunction(value, NONE.union(*(cuts[name] for name in chosen)), chosen)
+        return _Conjunction(value, NONE.union(*(cuts[name] for name in chosen)), chosen, self)
 
     with _lock:
         token = _recording.set(record)
@@ -241,7 +256,7 @@ def _record_cuts() -> Iterator[_Record]:
         try:
             yield record
         finally:
-            PackedSelection.add, PackedSelection.all = add, everything
+            PackedSelection.add, PackedSelection.all = add, all_of
             _recording.reset(token)
 
 
@@ -258,12 +273,10 @@ def trace(functor: Functor, inputs: Sequence[Any], everything: Origins) -> CutOr
         The answer's columns when the function cannot be followed (numba, NumPy conversions,
         branches on values).
     """
-    with _record_cuts() as record:
+    with _record_cuts(everything) as record:
         try:
             answer = functor.function(*inputs, **functor.static_kwargs)
-        except _Untraceable:
-            return CutOrigins(everything, {})
-        except Exception:  # noqa: BLE001 - the plain call reports it; here it only ends the trace
+        except (_Untraceable, Exception):  # noqa: BLE001 - the plain call tells of errors
             return CutOrigins(everything, {})
     if not isinstance(answer, PackedSelection):
         return CutOrigins(_origins_of(answer) if isinstance(answer, Marked) else everything, {})

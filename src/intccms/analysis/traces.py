@@ -29,15 +29,14 @@ class Traces:
     collections
         Shifted columns that decide what a collection holds: those of its mask or, for a ghost,
         those of its function.
-    baseline, channels, observables
-        Of the selections and of ``<channel>.<observable>``.
+    baseline, channels
+        Of the selections.
     """
 
     touched: Origins
     collections: dict[str, Origins] = field(default_factory=dict)
     baseline: CutOrigins = field(default_factory=lambda: CutOrigins(NONE, {}))
     channels: dict[str, CutOrigins] = field(default_factory=dict)
-    observables: dict[str, CutOrigins] = field(default_factory=dict)
 
     def reaches(self, refs: Iterable[ObjVar]) -> bool:
         """Say whether a shift can change any of `refs`."""
@@ -75,7 +74,7 @@ def trace_functions(
     stages: Sequence[Objects],
     level: Level,
 ) -> Traces:
-    """Run every function once on a few events.
+    """Run every mask and selection once on a few events.
 
     Parameters
     ----------
@@ -104,9 +103,6 @@ def trace_functions(
     for channel in channels:
         if channel.selection is not None:
             traces.channels[channel.name] = traces.run(channel.selection, few)
-        for observable in channel.observables:
-            key = f"{channel.name}.{observable.name}"
-            traces.observables[key] = traces.run(observable, few)
     return traces
 
 
