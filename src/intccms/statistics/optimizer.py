@@ -87,6 +87,26 @@ class LeastSquaresOptimizer:
         return (best.copy(), np.asarray(value)) if return_fitted_val else best.copy()
 
 
+def _bin_parameters(model: pyhf.Model) -> dict[int, int]:
+    """Parameters that scale one bin only, the statistical errors of simulation, and their bins.
+
+    Their derivatives are taken in one step, as no two of them touch the same bin.
+    """
+    config = model.config
+    indices, bins = np.arange(config.npars), np.arange(config.nmaindata)
+    result: dict[int, int] = {}
+    for name in (name for name, kind in config.modifiers if kind == "staterror"):
+        owners = [
+            channel["name"]
+            for channel in model.spec["channels"]
+            if any(one["name"] == name for s in channel["samples"] for one in s["modifiers"])
+        ]
+        if len(owners) == 1:
+            own = indices[config.par_slice(name)].tolist()
+            result |= zip(own, bins[config.channel_slices[owners[0]]].tolist(), strict=True)
+    return result
+
+
 class _Residuals:
     """Residuals of a model as a function of its free parameters."""
 
@@ -100,6 +120,9 @@ class _Residuals:
         slices = [config.par_slice(name) for name in config.auxdata_order]
         constrained = np.concatenate([indices[:0], *(indices[part] for part in slices)])
         widths = model_utils.prefit_uncertainties(model)[constrained]
+        self.bins = np.full(free.size, -1)
+        for index, bin_number in _bin_parameters(model).items():
+            self.bins[free == index] = bin_number
         held = widths <= 0  # bins without statistical error: their parameter is fixed at 1
         self.constrained = constrained[~held]
         self.centres, self.widths = auxiliary[~held], widths[~held]
@@ -132,10 +155,16 @@ class _Residuals:
             small, np.sqrt(expected), roots
         )
         result = np.zeros((expected.size + self.widths.size, self.free.size))
-        for column, index in enumerate(self.free):
+
+        def change(columns: npt.NDArray[Any]) -> Array:
             shifted = parameters.copy()
-            shifted[index] += STEP
-            result[: expected.size, column] = slope * (self.expected(shifted) - expected) / STEP
+            shifted[self.free[columns]] += STEP
+            return np.asarray(slope * (self.expected(shifted) - expected) / STEP)
+
+        of_one_bin = self.bins >= 0
+        for column in np.flatnonzero(~of_one_bin):
+            result[: expected.size, column] = change(np.asarray([column]))
+        result[self.bins[of_one_bin], of_one_bin] = change(of_one_bin)[self.bins[of_one_bin]]
         rows, columns = np.nonzero(self.constrained[:, None] == self.free[None, :])
         result[expected.size + rows, columns] = 1.0 / self.widths[rows]
         return result
@@ -147,6 +176,7 @@ class _Residuals:
             self.start[self.free],
             self.jacobian,
             bounds=(bounds[:, 0], bounds[:, 1]),
+            method="dogbox",  # its linear algebra is small: no crowd of BLAS threads
             x_scale="jac",
             ftol=TOLERANCE,
             xtol=TOLERANCE,
