@@ -25,7 +25,8 @@ class Import(NamedTuple):
 
     level: int  # number of leading dots
     module: str
-    names: tuple[str, ...]  # of ``from module import …``
+    names: tuple[str, ...] = ()  # of ``from module import …``
+    is_alias: bool = False  # ``import a.b as c``, which does not give ``a``
 
 
 def code_text(code: CodeType) -> bytes:
@@ -63,7 +64,9 @@ def names_used(code: CodeType) -> tuple[set[tuple[str, ...]], set[Import]]:
                 names.add((instruction.argval, *_attributes(kept[place + 1 :])))
             elif instruction.opname == "IMPORT_NAME":
                 level, wanted = (before.argval for before in kept[place - 2 : place])
-                imports.add(Import(level or 0, instruction.argval, tuple(wanted or ())))
+                is_alias = not wanted and kept[place + 1].opname == "IMPORT_FROM"
+                names_wanted = tuple(wanted or ())
+                imports.add(Import(level or 0, instruction.argval, names_wanted, is_alias))
     return names, imports
 
 

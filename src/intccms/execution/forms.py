@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copyreg
 import os
+import pickletools
 import random
 import struct
 import sys
@@ -51,7 +52,7 @@ class Form:
     is_ordered
         False for sets.
     is_structural
-        False if the text is a pickle, which may differ between processes.
+        False if the text is a pickle, which may differ between processes, or random.
     """
 
     text: bytes
@@ -62,7 +63,7 @@ class Form:
 
 
 def form_of(value: Any) -> Form:
-    """Take `value` apart; in the worst case its form is a pickle that is not structural."""
+    """Take `value` apart; what cannot be is pickled, and what hides code never has a form twice."""
     try:
         return _form(value)
     except Exception:  # noqa: BLE001 - a foreign object may refuse in any way
@@ -109,6 +110,11 @@ def _by_name(value: Any) -> Form | None:
         found = getattr(found, part, None)
     is_c_type = isinstance(value, type) and not value.__flags__ & HEAP_TYPE
     return _leaf("installed", package, module, name) if found is value or is_c_type else None
+
+
+def _is_installed(value: Any, name: str) -> bool:
+    modules = list(sys.modules.items())
+    return any(vars(one).get(name) is value and home(module) for module, one in modules)
 
 
 def _sequence(value: list[Any] | tuple[Any, ...]) -> Form:
@@ -235,10 +241,13 @@ def _reduced(value: Any) -> Form:
         warnings.simplefilter("ignore")
         reduced = reducer(value) if reducer else value.__reduce_ex__(4)
     if isinstance(reduced, str):
+        if not _is_installed(value, reduced):  # such as a ufunc around the user's function
+            raise TypeError(f"{reduced} hides code of the user")
         return _leaf("global", type(value).__module__, reduced)
     make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
     entries = None if pairs is None else [tuple(pair) for pair in pairs]
-    return Form(b"object", (make, arguments, _state(state), list(items or ()), entries))
+    members = (type(value), make, arguments, _state(state), list(items or ()), entries)
+    return Form(b"object", members)
 
 
 def _state(state: Any) -> Any:
@@ -252,8 +261,13 @@ def _state(state: Any) -> Any:
 def _pickled(value: Any) -> Form:
     try:
         data = cloudpickle.dumps(value)
+        words = {word for _, word, _ in pickletools.genops(data) if isinstance(word, str)}
     except Exception:  # noqa: BLE001 - see `form_of`
-        data = b""
+        data, words = b"", set()
+    modules = {one for word in words for one in word.split() if one in sys.modules}
+    if not data or any(home(one) is None for one in modules - {"__main__"}):
+        # the pickle only names code of the user, which may change: never the same again
+        data = os.urandom(32)
     kind = type(value)
     return Form(_text("pickle", kind.__module__, kind.__qualname__, "") + data, is_structural=False)
 

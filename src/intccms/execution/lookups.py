@@ -75,12 +75,12 @@ def _imported(known: Mapping[str, Any], wanted: Import) -> dict[str, Any]:
     except Exception:  # noqa: BLE001 - the function would fail here in its own way
         return {f"import {name}": Mark("absent")}
     if not wanted.names:
-        top = full.partition(".")[0]
+        top = full if wanted.is_alias else full.partition(".")[0]
         return {f"import {top}": sys.modules[top], f"import {full}": module}
     found: dict[str, Any] = {}
     for one in wanted.names:
         if not hasattr(module, one):
-            found |= _imported(known, Import(0, f"{full}.{one}", ()))
+            found |= _imported(known, Import(0, f"{full}.{one}", is_alias=True))
         else:
             found[f"import {full}.{one}"] = getattr(module, one)
     return found
