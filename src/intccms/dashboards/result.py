@@ -38,8 +38,8 @@ def describe(summary: Mapping[str, Any], directory: Path) -> str:
 
 
 def _tables(summary: Mapping[str, Any]) -> Iterable[Table]:
-    for channel in summary["yields"]:
-        yield yields_table(summary, channel)
+    if summary["yields"]:
+        yield yields_table(summary)
     if summary["fit"]:
         yield fit_table(summary)
     if summary["limits"]:

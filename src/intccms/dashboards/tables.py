@@ -17,6 +17,7 @@ __all__ = [
     "fit_table",
     "ledger_table",
     "limit_table",
+    "rate_table",
     "with_error",
     "yields_table",
 ]
@@ -82,12 +83,20 @@ def with_error(value: float | None, error: float | None, *, digits: int = 2) -> 
     return f"{value:,.{places}f} ± {error:,.{places}f}"
 
 
-def yields_table(summary: Summary, channel: str) -> Table:
-    """List the nominal yield of each process in a channel, with its statistical error."""
-    rows = [["process", "yield ± stat. error"]]
-    for process, one in summary["yields"][channel].items():
-        rows.append([process, with_error(one["value"], one["error"])])
-    return Table(f"Yields in {channel}", rows)
+def yields_table(summary: Summary) -> Table:
+    """List the nominal yield of each process in each channel, with its statistical error."""
+    channels = summary["yields"]
+    processes = dict.fromkeys(name for yields in channels.values() for name in yields)
+    rows = [["process", *channels]]
+    for process in processes:
+        cells = [
+            with_error(yields[process]["value"], yields[process]["error"])
+            if process in yields
+            else "blinded"
+            for yields in channels.values()
+        ]
+        rows.append([process, *cells])
+    return Table("Yields ± statistical error", rows)
 
 
 def cutflow_table(summary: Summary, channel: str) -> Table:
@@ -119,6 +128,22 @@ def ledger_table(summary: Summary) -> Table:
     ]
     rows.append(["total", *total, *(_total(books, part, "events") for part in parts)])
     return Table("Events planned / processed / lost", rows)
+
+
+def rate_table(summary: Summary) -> Table:
+    """List how much was read, and how fast."""
+    timing, rate = summary["timing"], summary["throughput"]
+    rows = [
+        ["what", "value"],
+        ["processing took", f"{timing['wall_s']:.1f} s"],
+        ["rate", f"{rate['events_per_s'] / 1e3:.3g} kHz"],
+        ["rate per core", f"{rate['events_per_s_per_core'] / 1e3:.3g} kHz"],
+        ["read", f"{rate['bytes_read'] / 1e6:,.1f} MB, {rate['gbit_per_s']:.3g} Gbit/s"],
+        ["largest memory of a process", f"{summary['peak_rss_bytes'] / 1e9:.2f} GB"],
+    ]
+    for part, label in (("read_s", "reading"), ("process_s", "functions"), ("fill_s", "filling")):
+        rows.append([f"spent on {label}, all workers", f"{timing[part]:.1f} s"])
+    return Table("Processing", rows)
 
 
 def fit_table(summary: Summary) -> Table:

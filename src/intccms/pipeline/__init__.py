@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from intccms.pipeline.stages import RunResult, Stages, run
-from intccms.pipeline.summary import read_summary
+from intccms.pipeline.summary import read_summary, summarise
 
-__all__ = ["RunResult", "Stages", "read_summary", "run"]
+__all__ = ["RunResult", "Stages", "read_summary", "run", "summarise"]

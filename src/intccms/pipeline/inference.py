@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from intccms.errors import InputError
@@ -49,17 +51,30 @@ def inferred(workspace: Workspace, config: Config, observer: Observer) -> Signal
         If a fit or a limit fails.
     """
     signal = workspace.signal
-    observer.begin(f"fit of {signal}", total=2)
-    outcome = fit(workspace)
-    observer.advance()
-    impacts = ranking(workspace, outcome)
-    observer.advance()
-    observer.end()
-    observer.begin(f"limit on {signal}", total=1)
-    found = limits(workspace)
-    observer.advance()
-    observer.end()
+    with _silenced("pyhf"):  # what it has to say of a failure is in the FitError
+        observer.begin(f"fit of {signal}", total=2)
+        outcome = fit(workspace)
+        observer.advance()
+        impacts = ranking(workspace, outcome)
+        observer.advance()
+        observer.end()
+        observer.begin(f"limit on {signal}", total=1)
+        found = limits(workspace)
+        observer.advance()
+        observer.end()
     return SignalResult(workspace, outcome, impacts, found, mass_of(config, signal))
+
+
+@contextmanager
+def _silenced(name: str) -> Iterator[None]:
+    """Keep the log of another package to ourselves."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def save_results(results: dict[str, SignalResult], folder: Path) -> None:

@@ -1,0 +1,215 @@
+"""What the cells of the notebooks call: the stages of `intccms.pipeline`, one line each.
+
+Shows tables, figures and progress below the cells; what is written, the stages write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from IPython.display import Image, display
+
+import intccms
+from intccms.dashboards import Table, make_observer
+from intccms.dashboards.result import describe
+from intccms.dashboards.tables import (
+    cutflow_table,
+    fit_table,
+    ledger_table,
+    limit_table,
+    rate_table,
+    yields_table,
+)
+from intccms.errors import InputError, nearest
+from intccms.pipeline import Stages, summarise
+from intccms.pipeline.figures import GROUPS, Group
+from intccms.schema import Config, load_config
+
+__all__ = ["Session", "Text", "display_image", "setup"]
+
+SHOWN_INCHES = 7.0
+PIXELS_PER_INCH = 96  # of a browser
+
+
+def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
+    config: Any,
+    overrides: Sequence[str] = (),
+    *,
+    base_dir: str | None = None,
+    output_dir: str | None = None,
+    facility: str | None = None,
+    n_workers: int | None = None,
+    client: Any = None,
+) -> Session:
+    """Load the configuration and begin a run of it.
+
+    Parameters
+    ----------
+    config
+        ``"module:name"``, or a dict.
+    overrides
+        ``["general.run_statistics=False", …]``.
+    base_dir, output_dir, facility, n_workers
+        The same keys of ``general``; None leaves what the configuration says. They win over
+        `overrides`.
+    client
+        A `distributed.Client` to run on; it stays open.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not validate.
+    """
+    intccms.set_logging("WARNING")
+    given = {
+        "base_dir": base_dir,
+        "output_dir": output_dir,
+        "facility": facility,
+        "n_workers": n_workers,
+    }
+    settings = [
+        f"general.{name}={json.dumps(value)}" for name, value in given.items() if value is not None
+    ]
+    return Session(load_config(config, [*overrides, *settings]), client)
+
+
+class Text:
+    """A text that a notebook shows as it is."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        """Return the text itself."""
+        return self.text
+
+
+class Session:
+    """One run in a notebook, stage by stage.
+
+    Parameters
+    ----------
+    config
+        What to run.
+    client
+        A `distributed.Client` to run on; it stays open.
+    """
+
+    def __init__(self, config: Config, client: Any = None) -> None:
+        self.config = config
+        self.stages = Stages(config, client, observer=make_observer())
+
+    def show_config(self) -> Table:
+        """Say what this run is about."""
+        config = self.config
+        general = config.general
+        sources = {
+            source.name
+            for year in config.corrections
+            for correction in config.corrections_for(year)
+            for source in correction.uncertainty_sources
+        }
+        lumi = json.dumps(general.lumi) if isinstance(general.lumi, dict) else f"{general.lumi:g}"
+        rows = [
+            ["setting", "value"],
+            ["processes", ", ".join(config.processes)],
+            ["channels", ", ".join(channel.name for channel in config.active_channels)],
+            ["signals", ", ".join(config.signals)],
+            ["luminosity", f"{lumi} / pb"],
+            ["sources of uncertainty", str(len(sources) if general.run_systematics else 0)],
+            ["executor", general.executor],
+            ["input below", str(general.input_path("."))],
+            ["output", str(self.stages.output.directory)],
+        ]
+        return Table("This run", rows)
+
+    def count_files(self) -> Table:
+        """Open all input files and check everything that the configuration names."""
+        rows = [["dataset", "files", "events", "cannot be opened"]]
+        metadata = self.stages.count_files()
+        if metadata is None:
+            return Table("No file is opened: saved histograms are used", rows)
+        for key in metadata.fileset.keys():  # noqa: SIM118 - iterating gives the datasets
+            n_files, n_failed = len(metadata.files_of(key)), len(metadata.failures_of(key))
+            rows.append([key, f"{n_files:,}", f"{metadata.n_events(key):,}", f"{n_failed:,}"])
+        return Table("Input files", rows)
+
+    def process(self) -> Table:
+        """Turn events into histograms, or load those of an earlier run."""
+        self.stages.process()
+        return rate_table(self._summary())
+
+    def ledger(self) -> Table:
+        """Say what was planned, processed and lost."""
+        return ledger_table(self._summary())
+
+    def yields(self) -> Table:
+        """Show the yield of each process in each channel."""
+        return yields_table(self._summary())
+
+    def cutflow(self, channel: str) -> Table:
+        """Show the yields of one channel cut by cut."""
+        summary = self._summary()
+        if channel not in summary["cutflow"]:
+            known = nearest(channel, summary["cutflow"])
+            raise InputError(f"no cutflow of channel {channel!r}; {known}")
+        return cutflow_table(summary, channel)
+
+    def plots(
+        self, group: Group = "observables", *, only: str = "*", with_log: bool = False
+    ) -> None:
+        """Draw a group of figures, save all of them and show some.
+
+        Parameters
+        ----------
+        group
+            ``observables``, ``systematics``, ``cutflow`` or ``statistics``.
+        only
+            Pattern of the names of the figures that are shown: ``mtt*``.
+        with_log
+            Show those with a logarithmic axis too.
+
+        Raises
+        ------
+        InputError
+            If there is no such group.
+        """
+        if group not in GROUPS:
+            raise InputError(f"no figures {group!r}; {nearest(group, GROUPS)}")
+        for path in self.stages.draw(group):
+            if fnmatch(path.stem, only) and (with_log or not path.stem.endswith("_log")):
+                display_image(path)
+
+    def fit(self) -> Table:
+        """Fit the signal strength and find the limits on it."""
+        self.stages.infer()
+        return fit_table(self._summary())
+
+    def limit(self) -> Table:
+        """Show the limits that `fit` has found."""
+        return limit_table(self._summary())
+
+    def summary(self) -> Text:
+        """Write ``run_summary.json`` and say what came out.
+
+        Raises
+        ------
+        IncompleteError
+            If more was lost than allowed.
+        """
+        result = self.stages.finish()
+        return Text(describe(result.summary, result.output.directory))
+
+    def _summary(self) -> dict[str, Any]:
+        return summarise(self.stages.found)
+
+
+def display_image(path: Path) -> None:
+    """Show a saved figure below the cell."""
+    show: Any = display
+    image: Any = Image
+    show(image(filename=str(path), width=round(SHOWN_INCHES * PIXELS_PER_INCH)))
