@@ -19,6 +19,7 @@ from intccms.analysis.objects import Objects
 from intccms.analysis.variations import Direction
 from intccms.errors import FunctorError, InputError, nearest
 from intccms.schema import Config, Correction, ObjVar, Sys, UncertaintySource
+from intccms.schema.kinds import Constant
 
 __all__ = ["Factors", "apply", "check_correction_files", "load_evaluator"]
 
@@ -42,12 +43,11 @@ def load_evaluator(path: str, key: str) -> Any:
         If the file cannot be read or has no such key; the nearest key is named.
     """
     corrections = _load_set(path)
-    if key in corrections:
-        return corrections[key]
-    if key in corrections.compound:
-        return corrections.compound[key]
-    known = [*corrections, *corrections.compound]
-    raise InputError(f"no correction {key!r} in {path}; {nearest(key, known)}")
+    for known in (corrections, corrections.compound):
+        if key in list(known):  # asked directly, it raises IndexError for a key that is not there
+            return known[key]
+    names = [*corrections, *corrections.compound]
+    raise InputError(f"no correction {key!r} in {path}; {nearest(key, names)}")
 
 
 def check_correction_files(config: Config, years: Sequence[str | None]) -> None:
@@ -60,12 +60,11 @@ def check_correction_files(config: Config, years: Sequence[str | None]) -> None:
     """
     for year in years:
         for correction in config.corrections_for(year):
-            if not correction.use_correctionlib:
-                continue
             if correction.file is None:
-                raise InputError(f"correction {correction.name!r} names no file")
+                continue
             path = str(config.general.input_path(correction.file))
-            keys = [correction.key, *(source.key for source in correction.uncertainty_sources)]
+            own = correction.key if correction.use_correctionlib else None
+            keys = [own, *(source.key for source in correction.uncertainty_sources)]
             for key in dict.fromkeys(key for key in keys if key):
                 load_evaluator(path, key)
 
@@ -124,7 +123,8 @@ class Factors:
         else:
             value = self._library(correction, source, objects, index)
             if _is_relative(correction, source):
-                value = 1.0 + value if side == "up" else 1.0 - value
+                neutral = NEUTRAL[correction.op]
+                value = neutral + value if side == "up" else neutral - value
         if not source.is_delta:
             return value
         nominal = self.nominal(correction, objects)
@@ -141,7 +141,8 @@ class Factors:
         if correction.file is None or key is None:
             raise FunctorError(f"correction {correction.name!r} has no file and key to evaluate")
         args = correction.args if source is None or source.args is None else source.args
-        asked = (objects, key, systematic if any(isinstance(a, Sys) for a in args) else None)
+        word = systematic if any(isinstance(arg, Sys) for arg in args) else None
+        asked = (objects, correction, source, key, word)
         if asked != self._last[0]:
             evaluator = load_evaluator(str(self._input_path(correction.file)), key)
 
@@ -179,6 +180,8 @@ class Factors:
             )
         if correction.reduce is None:
             return value
+        if not isinstance(value, ak.Array) or value.ndim == 1:
+            raise FunctorError(f"{name}: reduce {correction.reduce!r} needs a number per object")
         return (ak.prod if correction.reduce == "prod" else ak.sum)(value, axis=1)
 
 
@@ -207,15 +210,21 @@ def _arranged(args: tuple[Any, ...], arrays: list[Any], systematic: str) -> list
 
 def _evaluate(evaluator: Any, inputs: Sequence[Any]) -> Any:
     """Evaluate on flat or jagged arrays; the answer has the structure of the deepest input."""
-    arrays = [value for value in inputs if not isinstance(value, str | int | float)]
-    if all(_is_flat(array) for array in arrays):
-        return evaluator.evaluate(*(_plain(value) for value in inputs))
-    together = iter(ak.broadcast_arrays(*arrays))
-    aligned = [v if isinstance(v, str | int | float) else next(together) for v in inputs]
-    jagged = next(value for value in aligned if isinstance(value, ak.Array))
-    flat = [
-        _plain(ak.flatten(value)) if isinstance(value, ak.Array) else value for value in aligned
+    wanted = evaluator.inputs
+    if len(inputs) != len(wanted):
+        names = [variable.name for variable in wanted]
+        raise ValueError(f"{len(inputs)} inputs are given, the correction takes {names}")
+    given = [
+        float(value) if isinstance(value, int) and variable.type == "real" else value
+        for value, variable in zip(inputs, wanted, strict=True)
     ]
+    arrays = [value for value in given if not isinstance(value, Constant)]
+    if all(_is_flat(array) for array in arrays):
+        return evaluator.evaluate(*(_plain(value) for value in given))
+    together = iter(ak.broadcast_arrays(*arrays))
+    aligned = [v if isinstance(v, Constant) else next(together) for v in given]
+    jagged = next(value for value in aligned if isinstance(value, ak.Array))
+    flat = [_plain(ak.flatten(v) if isinstance(v, ak.Array) else v) for v in aligned]
     return ak.unflatten(evaluator.evaluate(*flat), ak.num(jagged))
 
 
@@ -225,9 +234,9 @@ def _is_flat(array: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """Return what correctionlib takes: float64 or int64 arrays, or the scalar itself."""
-    if isinstance(value, str | int | float):
+    if isinstance(value, Constant):
         return value
-    array: NDArray[Any] = np.asarray(ak.to_numpy(value))
+    array: NDArray[Any] = ak.to_numpy(value, allow_missing=False)
     return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
 
