@@ -9,16 +9,19 @@ from typing import Any
 
 from intccms.analysis.corrections import check_correction_files
 from intccms.analysis.inputs import check_columns, dataset_tasks
+from intccms.analysis.keys import dataset_digests, with_keys
 from intccms.analysis.processor import AnalysisProcessor, add_sums
 from intccms.datasets import DatasetFiles, DatasetManager, Fileset
 from intccms.errors import FunctorError, IntccmsError
-from intccms.execution.chunk import ChunkOutcome, ChunkTask, run_chunk
+from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask, run_chunk
 from intccms.execution.executors import Executor, open_executor
 from intccms.execution.ledger import Ledger, LostChunk
 from intccms.execution.observer import Observer, Silent
+from intccms.execution.partials import PartialStore
 from intccms.histograms.book import Book, make_book
-from intccms.histograms.cutflow import Cutflow, make_cutflow
+from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow
 from intccms.histograms.exact import ExactSums
+from intccms.histograms.sums import HistogramSums
 from intccms.metadata import Metadata, collect
 from intccms.receipts import Receipt
 from intccms.schema import Config
@@ -143,12 +146,13 @@ def process(
         ChunkTask(item, metadata.fileset[item.dataset].pfns(item.filename))
         for item in metadata.work_items
     ]
+    files = {one.dataset: one for one in metadata.fileset}
+    tasks = with_keys(tasks, files, dataset_digests(processor))
     n_events = sum(len(task.item) for task in tasks)
     start = time.perf_counter()
     collected = _Collected()
     observer.begin("processing", total=n_events, unit="events")
-    retries = config.preprocess.skimming.max_retries
-    for _, outcome in executor.map(run_chunk, tasks, arguments=(processor, retries)):
+    for _, outcome in executor.map(run_chunk, tasks, arguments=(processor, _policy(config))):
         collected.take(outcome)
         observer.receipt(outcome.receipt)
         _stop_on_fault(collected.faults, SAME_FAULTS)
@@ -156,6 +160,15 @@ def process(
     _stop_on_fault(collected.faults, 1)
     wall_s = time.perf_counter() - start
     return _result(config, metadata, collected, wall_s)
+
+
+def _policy(config: Config) -> ChunkPolicy:
+    codecs = {kind.__name__: kind for kind in (ExactSums, HistogramSums, CutflowSums)}
+    return ChunkPolicy(
+        config.preprocess.skimming.max_retries,
+        PartialStore(str(config.general.path("cache_dir")), codecs=codecs),
+        config.general.read_from_cache,
+    )
 
 
 def _stop_on_fault(faults: dict[str, list[ChunkOutcome]], enough: int) -> None:

@@ -16,6 +16,7 @@ import pyarrow.parquet
 import uproot
 
 from intccms.datasets.fileset import DatasetFiles, file_format
+from intccms.datasets.xrootd import bound_waiting
 
 __all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec"]
 
@@ -114,6 +115,7 @@ def _one_line(pfn: str, error: Exception) -> str:
 def _count_at(pfn: str, query: FileQuery) -> FileCount:
     if file_format(pfn) == "parquet":
         return _count_parquet(pfn, query)
+    bound_waiting(pfn)
     # As a dict: a plain name is split at a colon. No caches: trees with 1600 branches are large.
     with uproot.open({pfn: None}, object_cache=None, array_cache=None) as file:
         classes = file.classnames(cycle=False)

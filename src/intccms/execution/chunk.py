@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import resource
@@ -9,19 +10,24 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
 import awkward as ak
+from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
 from intccms.execution.failures import classify, describe
+from intccms.execution.partials import PartialStore
 from intccms.execution.reading import ReadMeter, forget, open_source
 from intccms.receipts import Receipt
 
-__all__ = ["ChunkOutcome", "ChunkTask", "Processor", "run_chunk"]
+__all__ = ["ChunkOutcome", "ChunkPolicy", "ChunkTask", "Processor", "run_chunk"]
 
+log = logging.getLogger(__name__)
+
+TIMES = ("open_s", "read_s", "process_s", "fill_s", "wall_s")
 BACKOFF_S = 0.5  # before the second try; doubled for each further one
 
 
@@ -34,10 +40,36 @@ class Processor(Protocol):
 
 @dataclass(frozen=True)
 class ChunkTask:
-    """One work item and every place where its file can be opened, best first."""
+    """One work item and every place where its file can be opened, best first.
+
+    Parameters
+    ----------
+    key
+        Of its result in the store; None if the result cannot be reused.
+    """
 
     item: WorkItem
     pfns: tuple[str, ...]
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class ChunkPolicy:
+    """How chunks are treated.
+
+    Parameters
+    ----------
+    max_retries
+        Tries after the first for failures that may pass, each at the next place of the file.
+    store
+        Where results are kept; None: nowhere.
+    reuse
+        Whether a result that is there is taken.
+    """
+
+    max_retries: int = 3
+    store: PartialStore | None = None
+    reuse: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,34 +91,83 @@ class ChunkOutcome:
     trace: str = ""
 
 
-def run_chunk(task: ChunkTask, processor: Processor, max_retries: int = 3) -> ChunkOutcome:
+def run_chunk(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
     """Process one work item; no exception leaves this function but KeyboardInterrupt.
 
-    Parameters
-    ----------
-    task
-        What to read.
-    processor
-        What to do with it.
-    max_retries
-        Tries after the first for failures that may pass, each at the next place of the file.
+    A finished chunk is stored before it is reported, so that a run that is killed at any point
+    finds it again. A chunk for which the memory does not suffice is halved.
     """
+    known = _stored(task, policy)
+    if known is not None:
+        return known
+    outcome = _tried(task, task.item, processor, policy)
+    if outcome.sums is not None and policy.store is not None and task.key is not None:
+        saved = {"sums": outcome.sums, "receipt": asdict(outcome.receipt)}
+        try:
+            policy.store.save(task.key, saved)
+        except OSError as exc:  # the result is good all the same, only not kept
+            log.warning("cannot keep the result of a chunk of %s: %s", task.item.filename, exc)
+    return outcome
+
+
+def _stored(task: ChunkTask, policy: ChunkPolicy) -> ChunkOutcome | None:
+    if policy.store is None or task.key is None or not policy.reuse:
+        return None
+    saved = policy.store.load(task.key)
+    if saved is None:
+        return None
+    # the file may have another name by now; the events are the same, its uuid says so
+    receipt = replace(Receipt(**saved["receipt"]), status="resumed", file=task.item.filename)
+    return ChunkOutcome(saved["sums"], receipt)
+
+
+def _tried(
+    task: ChunkTask, item: WorkItem, processor: Processor, policy: ChunkPolicy
+) -> ChunkOutcome:
+    """Try until it succeeds or cannot; `item` is that of the task or a part of it."""
     started, clock = time.time(), time.perf_counter()
     outcome = ChunkOutcome(None, Receipt("", "", "", 0, 0, "failed"))
-    for n_try, pfn in enumerate(_places(task.pfns, max_retries), start=1):
-        attempt = _Attempt(task.item, pfn, n_try, started, clock)
+    for n_try, pfn in enumerate(_places(task.pfns, policy.max_retries), start=1):
+        attempt = _Attempt(item, pfn, n_try, started=started, clock=clock)
         try:
-            return attempt.run(processor)
+            return attempt.run(processor, task.item.entrystart)
         except Exception as exc:  # noqa: BLE001 - sorted by class, kept in the receipt
             outcome = attempt.failed(exc)
             kind = classify(exc, attempt.stage)
-        forget(pfn, task.item.treename)
+        forget(pfn, item.treename)
+        if kind == "memory" and len(item) > 1:
+            return _halved(task, item, processor, policy)
         if kind in ("user", "memory") or (kind == "permanent" and n_try >= len(task.pfns)):
             return outcome
-        if n_try <= max_retries:
+        if n_try <= policy.max_retries:
             pause = BACKOFF_S * 2 ** (n_try - 1)
             time.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - only spreads the load
     return outcome
+
+
+def _halved(
+    task: ChunkTask, item: WorkItem, processor: Processor, policy: ChunkPolicy
+) -> ChunkOutcome:
+    middle = (item.entrystart + item.entrystop) // 2
+    left = _tried(task, replace(item, entrystop=middle), processor, policy)
+    if left.sums is None:
+        return ChunkOutcome(None, _over(left.receipt, item), left.trace)
+    right = _tried(task, replace(item, entrystart=middle), processor, policy)
+    if right.sums is None:
+        return ChunkOutcome(None, _over(right.receipt, item), right.trace)
+    summed = {
+        name: getattr(left.receipt, name) + getattr(right.receipt, name)
+        for name in ("n_events", "n_kept", "bytes_read", *TIMES)
+    }
+    sums = accumulate([left.sums, right.sums])
+    tries = max(left.receipt.tries, right.receipt.tries) + 1
+    receipt = replace(left.receipt, **summed, tries=tries, sumw=sums["sumw"].value)
+    return ChunkOutcome(sums, _over(receipt, item))
+
+
+def _over(receipt: Receipt, item: WorkItem) -> Receipt:
+    """Let the receipt of a half speak for the whole."""
+    return replace(receipt, entry_start=item.entrystart, entry_stop=item.entrystop)
 
 
 def _places(pfns: tuple[str, ...], max_retries: int) -> Iterator[str]:
@@ -97,14 +178,16 @@ def _places(pfns: tuple[str, ...], max_retries: int) -> Iterator[str]:
 class _Attempt:
     """One try to process a chunk; knows at which stage it is."""
 
-    def __init__(self, item: WorkItem, pfn: str, n_try: int, started: float, clock: float) -> None:
+    def __init__(
+        self, item: WorkItem, pfn: str, n_try: int, *, started: float, clock: float
+    ) -> None:
         self.item, self.pfn, self.n_try = item, pfn, n_try
         self.started, self.clock = started, clock
         self.stage = "open"
         self.meter = ReadMeter()
         self.open_s = 0.0
 
-    def run(self, processor: Processor) -> ChunkOutcome:
+    def run(self, processor: Processor, seed_entry: int) -> ChunkOutcome:
         item, begin = self.item, time.perf_counter()
         source = open_source(self.pfn, item.treename)
         if source.uuid and item.fileuuid and source.uuid != item.fileuuid:
@@ -119,7 +202,7 @@ class _Attempt:
             "dataset": item.dataset,
             "filename": item.filename,
             "fileuuid": item.fileuuid,
-            "entrystart": item.entrystart,
+            "entrystart": seed_entry,  # a half draws the random numbers of the whole
             "entrystop": item.entrystop,
         }
         events = source.events(item.entrystart, item.entrystop, self.meter, metadata)

@@ -20,6 +20,8 @@ from coffea.nanoevents.mapping import UprootSourceMapping
 from coffea.nanoevents.mapping.uproot import TrivialUprootOpener
 from coffea.nanoevents.util import tuple_to_key
 
+from intccms.datasets.xrootd import bound_waiting
+
 __all__ = ["ReadMeter", "open_source"]
 
 KEPT_FILES = 4  # open files a thread keeps; it takes the chunks of one file in a row
@@ -70,7 +72,8 @@ class RootSource:
     """One open ROOT file with its TTree or RNTuple."""
 
     def __init__(self, pfn: str, tree_name: str) -> None:
-        self.file = uproot.open(pfn)
+        bound_waiting(pfn)
+        self.file = uproot.open({pfn: None})  # as a dict: a plain name is split at a colon
         self.tree = self.file[tree_name]
         self.uuid = str(self.file.file.uuid)
 

@@ -1,0 +1,123 @@
+"""The key of each chunk's result: it changes when, and only when, the result may change."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from intccms.analysis.processor import AnalysisProcessor, DatasetTask
+from intccms.datasets import DatasetFiles
+from intccms.execution.chunk import ChunkTask, run_chunk
+from intccms.execution.fingerprint import fingerprint, is_reproducible
+from intccms.execution.partials import PartialStore
+from intccms.schema import Channel, Config, Correction
+
+__all__ = ["dataset_digests", "with_keys"]
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("numpy", "awkward", "coffea", "correctionlib", "uproot", "vector")
+
+
+def dataset_digests(processor: AnalysisProcessor) -> dict[str, str | None]:
+    """Digest all that decides the sums of a dataset, but for the events themselves.
+
+    Functions count by structure, correction files and golden JSONs by content. Labels, colours,
+    luminosity and cross sections do not count: they come after the sums.
+
+    Returns
+    -------
+    dict
+        By dataset; None where a function has no form that other processes agree on, so that its
+        results cannot be reused (the log names it).
+    """
+    common = _common(processor)
+    return {
+        name: _digest((*common, *_of_dataset(processor, task)), name)
+        for name, task in processor.tasks.items()
+    }
+
+
+def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
+    config = processor.config
+    code = (AnalysisProcessor.process, run_chunk)
+    return (
+        (platform.python_version(), *((name, version(name)) for name in PACKAGES)),
+        code,
+        config.preprocess.skimming.selection,
+        config.good_object_masks,
+        config.baseline_selection,
+        config.ghost_observables,
+        tuple(_channel(channel) for channel in processor.channels),
+        config.general.run_histogramming,
+    )
+
+
+def _channel(channel: Channel) -> tuple[Any, ...]:
+    observables = tuple(
+        (one.name, one.binning, one.function, one.use, one.static_kwargs)
+        for one in channel.observables
+    )
+    return (channel.name, channel.selection, observables)
+
+
+def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, ...]:
+    plan = processor.plan(task.dataset)
+    mask = task.lumi_mask
+    files = () if mask is None else tuple(_files_among(mask.static_kwargs))
+    contents = tuple(_content(path) for path in files)
+    return (
+        (task.dataset, task.is_data, task.weight_branch),
+        (mask and mask.function, mask and mask.use, contents),
+        tuple(_correction(processor.config, correction) for correction in plan.corrections),
+        plan.labels,
+    )
+
+
+def _correction(config: Config, correction: Correction) -> tuple[Any, ...]:
+    path = correction.file and config.general.input_path(correction.file)
+    content = _content(path) if path and correction.use_correctionlib else None
+    fields = {name: getattr(correction, name) for name in type(correction).model_fields}
+    return ({**fields, "file": None}, content)
+
+
+def _files_among(kwargs: dict[str, Any]) -> list[Path]:
+    return [Path(v) for v in kwargs.values() if isinstance(v, str) and Path(v).is_file()]
+
+
+def _content(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest(parts: tuple[Any, ...], dataset: str) -> str | None:
+    found = fingerprint(parts)
+    if found.unstable and not is_reproducible(parts):
+        log.warning(
+            "results of %s cannot be reused in a later run: %s", dataset, ", ".join(found.unstable)
+        )
+        return None
+    return found.digest
+
+
+def with_keys(
+    tasks: list[ChunkTask], files: dict[str, DatasetFiles], digests: dict[str, str | None]
+) -> list[ChunkTask]:
+    """Give each task the key of its result; a file counts by its uuid, wherever it is read."""
+    keyed = []
+    for task in tasks:
+        item, digest = task.item, digests[task.item.dataset]
+        key = None
+        if digest is not None and item.fileuuid:
+            parts = {
+                "analysis": digest,
+                "file": item.fileuuid,
+                "tree": files[item.dataset].tree_name,
+                "entries": [item.entrystart, item.entrystop],
+            }
+            key = PartialStore.key_of(parts)
+        keyed.append(ChunkTask(item, task.pfns, key))
+    return keyed
