@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.datasets import DatasetFiles
-from intccms.execution.chunk import ChunkTask, run_chunk
+from intccms.execution.chunk import ChunkTask
 from intccms.execution.fingerprint import fingerprint, is_reproducible
 from intccms.execution.partials import PartialStore
 from intccms.schema import Channel, Config, Correction
@@ -20,6 +21,7 @@ __all__ = ["dataset_digests", "with_keys"]
 
 log = logging.getLogger(__name__)
 
+CODE = ("analysis", "execution", "histograms")
 PACKAGES = ("numpy", "awkward", "coffea", "correctionlib", "uproot", "vector")
 
 
@@ -44,10 +46,9 @@ def dataset_digests(processor: AnalysisProcessor) -> dict[str, str | None]:
 
 def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
     config = processor.config
-    code = (AnalysisProcessor.process, run_chunk)
     return (
         (platform.python_version(), *((name, version(name)) for name in PACKAGES)),
-        code,
+        _own_code(),
         config.preprocess.skimming.selection,
         config.good_object_masks,
         config.baseline_selection,
@@ -55,6 +56,16 @@ def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
         tuple(_channel(channel) for channel in processor.channels),
         config.general.run_histogramming,
     )
+
+
+@lru_cache(maxsize=1)
+def _own_code() -> str:
+    """Digest the code that turns events into sums: another version may sum something else."""
+    digest = hashlib.sha256()
+    for package in CODE:
+        for path in sorted((Path(__file__).parents[1] / package).glob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _channel(channel: Channel) -> tuple[Any, ...]:
