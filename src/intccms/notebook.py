@@ -125,7 +125,7 @@ class Session:
             ["input below", str(general.input_path("."))],
             ["output", str(self.stages.output.directory)],
         ]
-        return Table("This run", rows)
+        return Table("This run", rows, is_text=True)
 
     def count_files(self) -> Table:
         """Open all input files and check everything that the configuration names."""

@@ -6,14 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from intccms.dashboards.tables import (
-    Table,
-    fit_table,
-    ledger_table,
-    limit_table,
-    with_error,
-    yields_table,
-)
+from intccms.dashboards.tables import Table, ledger_table, with_error, yields_table
 
 __all__ = ["describe"]
 
@@ -40,10 +33,6 @@ def describe(summary: Mapping[str, Any], directory: Path) -> str:
 def _tables(summary: Mapping[str, Any]) -> Iterable[Table]:
     if summary["yields"]:
         yield yields_table(summary)
-    if summary["fit"]:
-        yield fit_table(summary)
-    if summary["limits"]:
-        yield limit_table(summary)
     if summary["datasets"]:
         yield ledger_table(summary)
 
@@ -53,10 +42,17 @@ def _strengths(summary: Mapping[str, Any]) -> Iterable[str]:
         strength = with_error(one["signal_strength"], one["signal_strength_error"])
         yield f"{signal}: signal strength {strength}"
     for signal, one in summary["limits"].items():
+        band = one["expected_band"]
         yield (
-            f"{signal}: {one['confidence_level']:.0%} CL limit on the signal strength: "
-            f"expected {one['expected']:.4g}, observed {one['observed']:.4g}"
+            f"{signal}: {one['confidence_level']:.0%} CL upper limit on the signal strength: "
+            f"expected {_number(one['expected'])} "
+            f"(68 %: {_number(band['-1'])} to {_number(band['1'])}), "
+            f"observed {_number(one['observed'])}{' (blinded)' if one['is_blinded'] else ''}"
         )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
 
 
 def _rate(summary: Mapping[str, Any]) -> Iterable[str]:

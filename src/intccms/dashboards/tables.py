@@ -39,13 +39,14 @@ class Table:
 
     title: str
     rows: Sequence[Sequence[str]]
+    is_text: bool = False  # whether the other columns hold words, not numbers
 
     def __str__(self) -> str:
         """Return aligned columns."""
         widths = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
         lines = [
             "  ".join(
-                cell.ljust(width) if index == 0 else cell.rjust(width)
+                cell.ljust(width) if index == 0 or self.is_text else cell.rjust(width)
                 for index, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in self.rows
@@ -59,6 +60,7 @@ class Table:
     def _repr_html_(self) -> str:
         head, *body = [[html.escape(cell) for cell in row] for row in self.rows]
         left, right = "style='text-align:left'", "style='text-align:right'"
+        right = left if self.is_text else right
         lines = [f"<table><caption {left}>{html.escape(self.title)}</caption>"]
         for tag, rows in (("th", [head]), ("td", body)):
             for name, *cells in rows:
