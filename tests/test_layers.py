@@ -29,6 +29,7 @@ FLOORS = {
     "histograms": 3,
     "datasets": 2,
     "facility": 2,
+    "fingerprint": 2,
     "schema": 1,
     "receipts": 1,
     "utils": 1,

@@ -97,6 +97,9 @@ class Recipe:
     ----------
     config
         Its `general.batch_memory_mb` bounds the memory of a slab.
+    one_by_one
+        Whether a slab holds one shift of all events: a function that draws random numbers sees
+        the same ones only in an array that is built as the nominal one.
     """
 
     config: Config
@@ -104,6 +107,7 @@ class Recipe:
     traces: Traces
     factors: Factors
     call: Call
+    one_by_one: bool = False
 
 
 def slabs(nominal: Nominal, events: NDArray[np.int64], recipe: Recipe) -> Iterator[Slab]:
@@ -118,8 +122,10 @@ def slabs(nominal: Nominal, events: NDArray[np.int64], recipe: Recipe) -> Iterat
     """
     limit = max(int(recipe.config.general.batch_memory_mb * 1e6 / BYTES_PER_ROW), 1)
     plan, factors = recipe.plan, recipe.factors
-    for part in np.array_split(events, max(-(-len(events) // limit), 1)):
-        size = max(limit // max(len(part), 1), 1)
+    n_parts, size = max(-(-len(events) // limit), 1), max(limit // max(len(events), 1), 1)
+    if recipe.one_by_one:
+        n_parts, size = 1, 1
+    for part in np.array_split(events, n_parts):
         starts = Starts(plan, nominal.corrected, part, factors)
         for start in range(0, len(plan.shifts), size):
             shifts = plan.shifts[start : start + size]

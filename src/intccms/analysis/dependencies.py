@@ -19,6 +19,7 @@ import awkward as ak
 import numpy as np
 from coffea.analysis_tools import PackedSelection
 
+from intccms.analysis.variations import overlaps
 from intccms.schema import Functor, ObjVar
 
 __all__ = ["CutOrigins", "Marked", "mark", "trace"]
@@ -172,7 +173,7 @@ def mark(array: Any, ref: ObjVar, touched: Origins, collection: Origins) -> Any:
     if not isinstance(array, ak.Array | np.ndarray):
         return array
     if ref.field is not None or not ak.fields(array):
-        return Marked(array, collection | {t for t in touched if t == ref})
+        return Marked(array, collection | {t for t in touched if overlaps(t, ref)})
     fields = {t.field: frozenset({t}) for t in touched if t.obj == ref.obj and t.field}
     return Marked(array, collection, fields)
 

@@ -88,7 +88,8 @@ class Objects:
     def with_column(self, ref: ObjVar, values: ak.Array) -> Objects:
         """Return objects in which one column holds `values`, in the data type it had before."""
         if ref.obj == EVENT or ref.field is None:
-            return self.replaced({ref.field or ref.obj: values})
+            name = ref.field or ref.obj
+            return self.replaced({name: ak.values_astype(values, dtype_of(self[name]))})
         old = self[ref.obj]
         if ref.field in ak.fields(old):
             values = ak.values_astype(values, dtype_of(old[ref.field]))

@@ -34,12 +34,12 @@ def fill_shifts(work: ChunkWork, nominal: NominalChunk, key: str) -> None:
     key
         Names the processor and dataset, whose functions are traced once.
     """
-    traces = _traced(work, nominal, key)
-    events = _candidates(work, nominal, traces)
+    traces, draws = _traced(work, nominal, key), work.caller.drew
+    events = np.arange(nominal.n_events) if draws else _candidates(work, nominal, traces)
     if not len(events):
         return
     call, functor = work.caller.functor, work.config.baseline_selection
-    recipe = Recipe(work.config, work.plan, traces, work.factors, call)
+    recipe = Recipe(work.config, work.plan, traces, work.factors, call, one_by_one=draws)
     for slab in slabs(nominal.objects, events, recipe):
         baseline = select(functor, "baseline_selection", slab.level.objects, call)
         rows = np.flatnonzero(baseline.mask)
@@ -74,8 +74,6 @@ def _candidates(work: ChunkWork, nominal: NominalChunk, traces: Traces) -> Index
     has_baseline = work.config.baseline_selection is not None
     origins = traces.baseline if has_baseline else None
     possible = early_mask(nominal.baseline, origins, traces.touched)
-    if work.caller.drew:  # a function that draws numbers answers differently on fewer events
-        return np.flatnonzero(possible)
     keep = np.zeros(len(possible), dtype=np.bool_)
     keep[nominal.passed[_in_any(nominal.selections, traces)]] = True
     outside = np.flatnonzero(possible & ~nominal.baseline.mask)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import awkward as ak
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intccms.analysis.corrections import Factors, apply
 from intccms.analysis.objects import FlatObjects, Objects
-from intccms.analysis.variations import Shift, VariationPlan, overlaps
+from intccms.analysis.variations import Shift, VariationPlan, reads
 from intccms.schema import Correction, ObjVar, UncertaintySource
 
 __all__ = ["Columns", "Starts", "correct", "tiled"]
@@ -86,7 +86,12 @@ class Starts:
         ]
         if not followers and _is_elementwise(correction, source):
             return self._elementwise(shift, correction, source)
-        return self._in_full(shift, correction, source, followers)
+        self._factors.forget_draws()
+        objects = self._in_full(shift, followers, self.at)
+        if self._factors.drew:  # on all events of the chunk it gets the numbers of the nominal
+            objects = self._in_full(shift, followers, self._stages.__getitem__).take(self._index)
+        changed = self._plan.touched(shift)
+        return {ref: _content(objects.column(ref)) for ref in changed}
 
     def _elementwise(
         self, shift: Shift, correction: Correction, source: UncertaintySource
@@ -106,33 +111,24 @@ class Starts:
     def _in_full(
         self,
         shift: Shift,
-        correction: Correction,
-        source: UncertaintySource,
         followers: list[tuple[int, Correction]],
-    ) -> Columns:
-        """Evaluate on events, then again every later correction that reads what has changed.
-
-        A function that draws random numbers is evaluated on all events of the chunk, so that
-        it gets the numbers of the nominal.
-        """
-        objects = self.at(shift.correction)
-        self._factors.forget_draws()
+        at: Callable[[int], Objects],
+    ) -> Objects:
+        """Evaluate on events, then again every later correction that reads what has changed."""
+        correction = self._plan.corrections[shift.correction]
+        source = correction.uncertainty_sources[shift.source]
+        objects = at(shift.correction)
         factor = self._factors.varied(correction, source, shift.direction, objects)
-        if self._factors.drew:
-            chunk = self._stages[shift.correction]
-            whole = self._factors.varied(correction, source, shift.direction, chunk)
-            factor = whole if np.isscalar(whole) else whole[self._index]
         objects = _applied(correction, objects, factor)
         changed = set(correction.target)
         for i, later in followers:
-            refs = [arg for arg in later.args if isinstance(arg, ObjVar)]
-            if any(overlaps(ref, other) for ref in (*refs, *later.target) for other in changed):
-                moved = self.at(i)
+            if reads(later, changed):
+                moved = at(i)
                 for ref in changed:
                     moved = moved.with_column(ref, objects.column(ref))
                 objects = _applied(later, moved, self._factors.nominal(later, moved))
                 changed.update(later.target)
-        return {ref: _content(objects.column(ref)) for ref in changed}
+        return objects
 
 
 def _is_elementwise(correction: Correction, source: UncertaintySource) -> bool:

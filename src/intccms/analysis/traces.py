@@ -49,7 +49,7 @@ class Traces:
         """Return the collections that differ between shifts, once `masks` are applied."""
         names = {ref.obj for ref in self.touched}
         for mask in masks:
-            if names & {ref.obj for ref in mask.use}:
+            if self.reaches(mask.use) or names & {ref.obj for ref in mask.use}:
                 names.add(mask.object)
         return names
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from intccms.analysis.objects import EVENT
 from intccms.schema import Config, Correction, ObjVar, UncertaintySource
 
 __all__ = ["Direction", "Shift", "VariationPlan", "WeightVariation", "plan_variations"]
@@ -45,6 +47,7 @@ class WeightVariation:
 class VariationPlan:
     """Corrections and variations of one dataset, in the order in which they are applied."""
 
+    process: str
     corrections: tuple[Correction, ...]
     shifts: tuple[Shift, ...]
     weights: tuple[WeightVariation, ...]
@@ -62,7 +65,8 @@ class VariationPlan:
         """
         changed = set(self.corrections[shift.correction].target)
         for correction in self.corrections[shift.correction + 1 :]:
-            if correction.type == "object" and _reads(correction, changed):
+            applies = correction.type == "object" and correction.has_nominal
+            if applies and reads(correction, changed):
                 changed.update(correction.target)
         return frozenset(changed)
 
@@ -70,22 +74,27 @@ class VariationPlan:
         """Return the columns that at least one shift changes."""
         return frozenset().union(*(self.touched(shift) for shift in self.shifts))
 
-    def companion(self, source: UncertaintySource, shift: Shift | None) -> Direction | None:
+    def companion(self, source: UncertaintySource, shift: Shift) -> Direction | None:
         """Say in which direction a weight moves together with `shift` (``varies_with``)."""
-        if shift is None:
-            return None
         moved = self.corrections[shift.correction].uncertainty_sources[shift.source].name
-        return shift.direction if moved in source.varies_with else None
+        moves = moved in source.varies_with and _concerns(source, self.process)
+        return shift.direction if moves and shift.direction in _directions(source) else None
 
 
-def _reads(correction: Correction, changed: set[ObjVar]) -> bool:
-    refs = [arg for arg in correction.args if isinstance(arg, ObjVar)]
-    return any(overlaps(ref, other) for ref in (*refs, *correction.target) for other in changed)
+def reads(correction: Correction, columns: Iterable[ObjVar]) -> bool:
+    """Say whether a correction needs any of `columns`, be it to change it."""
+    refs = (*(arg for arg in correction.args if isinstance(arg, ObjVar)), *correction.target)
+    return any(overlaps(ref, other) for ref in refs for other in columns)
 
 
 def overlaps(ref: ObjVar, other: ObjVar) -> bool:
     """Say whether two references share a column; a whole collection has all its fields."""
-    return ref.obj == other.obj and (None in (ref.field, other.field) or ref.field == other.field)
+    one, two = _top_level(ref), _top_level(other)
+    return one.obj == two.obj and (None in (one.field, two.field) or one.field == two.field)
+
+
+def _top_level(ref: ObjVar) -> ObjVar:
+    return ObjVar(ref.field) if ref.obj == EVENT and ref.field else ref
 
 
 def plan_variations(
@@ -111,7 +120,7 @@ def plan_variations(
     wanted = config.general.run_systematics and not is_data
     for i, correction in enumerate(corrections if wanted else ()):
         for j, source in enumerate(correction.uncertainty_sources):
-            if source.varies_with or (source.processes and process not in source.processes):
+            if source.varies_with or not _concerns(source, process):
                 continue
             for direction in _directions(source):
                 label = f"{source.name}_{direction}"
@@ -119,7 +128,11 @@ def plan_variations(
                     shifts.append(Shift(label, i, j, direction))
                 else:
                     weights.append(WeightVariation(label, i, j, direction))
-    return VariationPlan(corrections, tuple(shifts), tuple(weights))
+    return VariationPlan(process, corrections, tuple(shifts), tuple(weights))
+
+
+def _concerns(source: UncertaintySource, process: str) -> bool:
+    return source.processes is None or process in source.processes
 
 
 def _directions(source: UncertaintySource) -> tuple[Direction, ...]:

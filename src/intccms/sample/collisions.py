@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 
@@ -11,13 +11,13 @@ import numpy as np
 
 from intccms.errors import InputError
 from intccms.sample.generator import generate_unweighted
-from intccms.sample.hard import Hard
 from intccms.sample.kinds import Kind
 from intccms.sample.kinematics import Array
 from intccms.sample.lumi import OUTSIDE
-from intccms.sample.reconstruction import Reconstructed, may_trigger, reconstruct
+from intccms.sample.reconstruction import looks_selected, may_trigger, reconstruct
+from intccms.sample.slots import Batch
 
-__all__ = ["Component", "Expectation", "collide"]
+__all__ = ["Expectation", "collide"]
 
 log = logging.getLogger(__name__)
 
@@ -25,31 +25,20 @@ BATCH = 40_000
 OVERSAMPLING = 60  # events generated for each data event at most
 N_BULK_BATCHES = 25  # until ordinary events fill a file
 
-Efficiency = Callable[[Array, Array], Array]
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One process of the mixture, and how often it happens in all data of a year."""
-
-    kind: Kind
-    n_expected: float
-
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a data file should hold.
+    """What all data of a year hold.
 
     `efficiency` takes pseudorapidity and transverse momentum of muons and gives the probability
     to find them, relative to simulation: the scale factors that an analysis applies to simulation.
     """
 
-    components: tuple[Component, ...]
-    share: float  # of the year's data in this file
-    efficiency: Efficiency
+    components: tuple[tuple[Kind, float], ...]  # backgrounds and how often each happens
+    efficiency: Callable[[Array, Array], Array]
 
 
-def collide(expected: Expectation, n_events: int, rng: np.random.Generator) -> Reconstructed:
+def collide(expected: Expectation, share: float, n_events: int, rng: np.random.Generator) -> Batch:
     """Make the events of one data file: all boosted ones that are expected, then ordinary ones.
 
     Boosted events are those that can pass the selection. Their number follows from cross section
@@ -58,9 +47,14 @@ def collide(expected: Expectation, n_events: int, rng: np.random.Generator) -> R
     the file is a prescaled stream, as real ones are 10^4 times too large for a demonstration.
     If even the boosted events do not fit, those that look selected are kept first.
 
+    Parameters
+    ----------
+    share
+        Part of the year's data that the file should hold.
+
     Returns
     -------
-    Reconstructed
+    Batch
         At most `n_events` events.
 
     Raises
@@ -70,62 +64,39 @@ def collide(expected: Expectation, n_events: int, rng: np.random.Generator) -> R
     """
     if not expected.components:
         raise InputError("collision data are a mixture of backgrounds, and there is none")
-    parts = _boosted(expected, n_events, rng)
-    n_found = sum(len(part) for part in parts)
-    if n_found > n_events:
-        log.info("%d data events found, %d asked for: not all fit", n_found, n_events)
-        everything = reduce(Reconstructed.stacked, parts)
-        order = np.argsort(~everything.looks_selected + 0.5 * rng.random(n_found), kind="stable")
-        return everything.taken(np.sort(order[:n_events]))
+    kinds = [kind for kind, _ in expected.components]
+    boosted = np.array([n * kind.boosted_fraction for kind, n in expected.components])
+    bulk = np.array([n * (1 - kind.boosted_fraction) for kind, n in expected.components])
+    boosted *= share / (1 - OUTSIDE)
+    affordable = min(1.0, OVERSAMPLING * n_events / max(boosted.sum(), 1))
+    found = list(_recorded(kinds, boosted * affordable, expected, rng, is_boosted=True))
     for _ in range(N_BULK_BATCHES):
-        if n_found >= n_events:
+        if sum(map(len, found)) >= n_events or not bulk.any():
             break
-        found = _bulk(expected, rng)
-        parts += found
-        n_found += sum(len(part) for part in found)
-    everything = reduce(Reconstructed.stacked, parts)
-    return everything.taken(rng.permutation(min(n_events, n_found)))
-
-
-def _boosted(expected: Expectation, n_events: int, rng: np.random.Generator) -> list[Reconstructed]:
-    """Generate the boosted events of every component."""
-    counts = [
-        part.n_expected * part.kind.boosted_fraction * expected.share / (1 - OUTSIDE)
-        for part in expected.components
-    ]
-    affordable = min(1.0, OVERSAMPLING * n_events / max(sum(counts), 1))
+        found += _recorded(kinds, BATCH * bulk / bulk.sum(), expected, rng, is_boosted=False)
+    events = reduce(Batch.stacked, found)
+    if len(events) < n_events:
+        return events
     if affordable < 1:
         log.info("data files hold %.2g of the expected data, for want of room", affordable)
-    out = []
-    for part, count in zip(expected.components, counts, strict=True):
-        remaining = count * affordable
-        while remaining > 0:
-            batch = min(remaining, BATCH)
-            hard = generate_unweighted(part.kind, batch, rng, is_boosted=True)
-            out.append(_recorded(hard, expected.efficiency, rng))
-            remaining -= batch
-    return out
+    rank = ~looks_selected(events) + 0.5 * rng.random(len(events))
+    return events.taken(rng.permutation(np.argsort(rank)[:n_events]))
 
 
-def _bulk(expected: Expectation, rng: np.random.Generator) -> list[Reconstructed]:
-    """Generate one batch of ordinary events, each component with its share of the rate."""
-    rates = np.array(
-        [part.n_expected * (1 - part.kind.boosted_fraction) for part in expected.components]
-    )
-    if rates.sum() <= 0:
-        return []
-    shares = BATCH * rates / rates.sum()
-    bulk = [
-        generate_unweighted(part.kind, share, rng, is_boosted=False)
-        for part, share in zip(expected.components, shares, strict=True)
-        if share >= 1
-    ]
-    return [_recorded(hard, expected.efficiency, rng) for hard in bulk]
-
-
-def _recorded(hard: Hard, efficiency: Efficiency, rng: np.random.Generator) -> Reconstructed:
-    """Keep what the muon trigger keeps of generated events."""
-    events = reconstruct(hard.taken(may_trigger(hard)), rng)
-    leading = (events.muons[name][:, 0] for name in ("eta", "pt"))
-    found = rng.random(len(events)) < efficiency(*leading)
-    return events.taken(events.has_trigger & found)
+def _recorded(
+    kinds: list[Kind],
+    counts: Array,
+    expected: Expectation,
+    rng: np.random.Generator,
+    *,
+    is_boosted: bool,
+) -> Iterator[Batch]:
+    """Generate events as nature does and keep those that the muon trigger keeps."""
+    for kind, count in zip(kinds, counts, strict=True):
+        for start in np.arange(0, count, BATCH):
+            n_events = min(count - start, BATCH)
+            generated = generate_unweighted(kind, n_events, rng, is_boosted=is_boosted)
+            events = reconstruct(generated.taken(may_trigger(generated)), rng)
+            leading = (events["muons"][name][:, 0] for name in ("eta", "pt"))
+            is_found = rng.random(len(events)) < expected.efficiency(*leading)
+            yield events.taken(events.values["has_trigger"] & is_found)

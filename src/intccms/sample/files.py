@@ -22,19 +22,21 @@ FileFormat = Literal["ttree", "rntuple"]
 CLUSTER_EVENTS = 25_000
 
 
-def write_file(
-    path: Path, table: Table, file_format: FileFormat, *, tree_name: str, identity: str
-) -> int:
+def write_file(path: Path, table: Table, file_format: FileFormat, identity: tuple[str, str]) -> int:
     """Write a file and return its size in bytes.
 
-    The file's UUID is made from `identity`. uproot writes the time into every record, so two files
-    of the same content differ in those words and nowhere else.
+    `identity` is the name of the tree of events, and what the file's UUID is made from. uproot
+    writes the time into every record, so two files of the same content differ in those words and
+    nowhere else.
     """
-    name = uuid.uuid5(uuid.NAMESPACE_URL, f"intccms-sample:{identity}")
+    tree_name, origin = identity
+    name = uuid.uuid5(uuid.NAMESPACE_URL, f"intccms-sample:{origin}")
+    run, section = table.sections.astype(np.uint32).T
     with uproot.recreate(path, compression=uproot.ZSTD(1), uuid_function=lambda: name) as file:
         _write_tree(file, tree_name, _branches(table), file_format)
-        for tree, columns in {"Runs": _runs(table), "LuminosityBlocks": _sections(table)}.items():
-            _write_tree(file, tree, columns, file_format)
+        _write_tree(file, "Runs", _runs(table), file_format)
+        blocks = {"run": run, "luminosityBlock": section}
+        _write_tree(file, "LuminosityBlocks", blocks, file_format)
     return path.stat().st_size
 
 
@@ -61,24 +63,9 @@ def _runs(table: Table) -> dict[str, Any]:
     if "genWeight" not in table.scalars:
         return {"run": runs}
     weight = table.scalars["genWeight"].astype(np.float64)
-    out: dict[str, Any] = {
-        "run": runs,
-        "genEventCount": np.array([len(weight)], dtype=np.int64),
-        "genEventSumw": np.array([weight.sum()]),
-        "genEventSumw2": np.array([(weight**2).sum()]),
-    }
-    for name, short in {"LHEScaleWeight": "LHEScaleSumw", "LHEPdfWeight": "LHEPdfSumw"}.items():
-        vector = table.collections[name].columns[""].reshape(len(weight), -1).astype(np.float64)
-        sums = (vector * weight[:, np.newaxis]).sum(axis=0) / weight.sum()
-        out[f"n{short}"] = np.array([len(sums)], dtype=np.uint32)
-        out[short] = _list(Jagged(np.array([len(sums)]), {}), sums)
-    return out
-
-
-def _sections(table: Table) -> dict[str, Any]:
-    """Make the columns of ``LuminosityBlocks``."""
-    run, section = table.sections.astype(np.uint32).T
-    return {"run": run, "luminosityBlock": section}
+    sums = {"genEventSumw": weight.sum(), "genEventSumw2": (weight**2).sum()}
+    count = {"run": runs, "genEventCount": np.array([len(weight)], dtype=np.int64)}
+    return count | {name: np.array([value]) for name, value in sums.items()}
 
 
 def _write_tree(file: Any, name: str, columns: Mapping[str, Any], file_format: FileFormat) -> None:

@@ -3,48 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from intccms.sample.kinematics import Array
+from intccms.sample.settings import settings
 
-__all__ = ["drawn", "exponential", "normal", "one_of", "rounded", "uniform"]
+__all__ = ["drawn", "fields", "levels", "rounded"]
 
 N_LEVELS = 32  # values a filler can take: five bits an object compress well
-_STEPS = (np.arange(N_LEVELS) + 0.5) / N_LEVELS
 
 
-def normal(mean: float, width: float) -> Array:
-    """Levels of a normal distribution."""
-    gauss = NormalDist(mean, width)
-    return np.array([gauss.inv_cdf(float(step)) for step in _STEPS], dtype=np.float32)
+def levels(distribution: str, *parameters: Any) -> Array:
+    """Make the values of a distribution, each equally likely.
+
+    ``normal`` (mean, width), ``exponential`` (mean), ``uniform`` (low, high), or the name of an
+    integer type with the share of each of its values.
+    """
+    steps = (np.arange(N_LEVELS) + 0.5) / N_LEVELS
+    if distribution == "normal":
+        gauss = NormalDist(*parameters)
+        return np.array([gauss.inv_cdf(float(step)) for step in steps], dtype=np.float32)
+    if distribution == "exponential":
+        return np.asarray(-parameters[0] * np.log(1 - steps), dtype=np.float32)
+    if distribution == "uniform":
+        low, high = parameters
+        return np.asarray(low + (high - low) * steps, dtype=np.float32)
+    edges = np.cumsum(list(parameters[0].values()))
+    index = np.searchsorted(edges / edges[-1], steps, side="right")
+    return np.array(list(parameters[0]), dtype=distribution)[index]
 
 
-def exponential(mean: float) -> Array:
-    """Levels of a falling exponential from zero."""
-    return (-mean * np.log(1 - _STEPS)).astype(np.float32)
+@cache
+def fields(collection: str) -> dict[str, Array]:
+    """Return the fillers of a collection, of ``event`` or of ``simulated`` events."""
+    return {name: levels(*how) for name, how in settings()["fields"].get(collection, {}).items()}
 
 
-def uniform(low: float, high: float) -> Array:
-    """Levels of a flat distribution."""
-    return (low + (high - low) * _STEPS).astype(np.float32)
-
-
-def one_of(dtype: Any, shares: Mapping[int, float]) -> Array:
-    """Levels of a choice between integers (or booleans), given value to share."""
-    edges = np.cumsum(list(shares.values()))
-    index = np.searchsorted(edges / edges[-1], _STEPS, side="right")
-    return np.array(list(shares), dtype=dtype)[index]
-
-
-def drawn(levels: Mapping[str, Array], size: int, rng: np.random.Generator) -> dict[str, Array]:
+def drawn(fillers: Mapping[str, Array], size: int, rng: np.random.Generator) -> dict[str, Array]:
     """Draw `size` values of each of several fillers."""
     out = {}
-    for name, table in levels.items():
-        index = np.frombuffer(rng.bytes(size), dtype=np.uint8) & (N_LEVELS - 1)
-        out[name] = table[index]
+    for name, values in fillers.items():
+        index = np.frombuffer(rng.bytes(size), dtype=np.uint8) % N_LEVELS
+        out[name] = values[index]
     return out
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from intccms.sample import bosons, tops
-from intccms.sample.hard import Hard
 from intccms.sample.kinds import Kind
 from intccms.sample.kinematics import Array
+from intccms.sample.slots import Batch
 
 __all__ = ["generate", "generate_unweighted"]
 
-BULK_SLOPE_GEV = {"pair": 62.0, "single_top": 45.0, "boson": 28.0, "multijet": 35.0}
 BULK_LIMIT = 0.85  # of the threshold: nothing from below it may be reconstructed above the cuts
 
 
-def generate(kind: Kind, n_events: int, rng: np.random.Generator) -> tuple[Hard, Array]:
+def generate(kind: Kind, n_events: int, rng: np.random.Generator) -> tuple[Batch, Array]:
     """Generate events of one kind.
 
     Returns
@@ -29,22 +28,19 @@ def generate(kind: Kind, n_events: int, rng: np.random.Generator) -> tuple[Hard,
     if kind.model == "resonance":
         return tops.from_resonance(kind, n_events, rng), weight
     is_boosted = rng.permutation(n_events) < round(kind.sampled_fraction * n_events)
-    sampled = is_boosted.mean() if n_events else 0.0
-    scale, shape = np.ones(n_events), np.ones(n_events)
-    spectrum = _bulk(kind, n_events, rng)
-    boosted_pt, boosted_weight = _boosted(kind, n_events, rng)
-    if 0 < sampled < 1:
-        natural = kind.boosted_fraction
-        scale = np.where(is_boosted, natural / sampled, (1 - natural) / (1 - sampled))
-    if sampled > 0:
-        shape = np.where(is_boosted, boosted_weight, 1.0)
-    spectrum = np.where(is_boosted, boosted_pt, spectrum)
-    return _of_spectrum(kind, spectrum, rng), weight * scale * shape
+    above = rng.exponential(kind.sampled_gev, n_events)
+    ratio = kind.sampled_gev / kind.spectrum_gev
+    shape = ratio * np.exp(above * (1 - ratio) / kind.sampled_gev)
+    natural, sampled = kind.boosted_fraction, is_boosted.mean()
+    rest = (1 - natural) / max(1 - sampled, 1e-9)
+    weight *= np.where(is_boosted, shape * natural / max(sampled, 1e-9), rest)
+    spectrum = np.where(is_boosted, kind.threshold_gev + above, _bulk(kind, n_events, rng))
+    return _of_spectrum(kind, spectrum, rng), weight
 
 
 def generate_unweighted(
     kind: Kind, n_events: float, rng: np.random.Generator, *, is_boosted: bool
-) -> Hard:
+) -> Batch:
     """Generate about `n_events` events of the boosted part (or of the rest) as nature would.
 
     The number fluctuates as counts do.
@@ -58,22 +54,15 @@ def generate_unweighted(
     return _of_spectrum(kind, spectrum, rng)
 
 
-def _of_spectrum(kind: Kind, spectrum: Array, rng: np.random.Generator) -> Hard:
+def _of_spectrum(kind: Kind, spectrum: Array, rng: np.random.Generator) -> Batch:
     """Choose the model that turns transverse momenta into events."""
     if kind.model in ("pair", "single_top"):
         return tops.from_spectrum(kind, spectrum, rng)
     return bosons.from_spectrum(kind, spectrum, rng)
 
 
-def _boosted(kind: Kind, n_events: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draw from the harder spectrum; the weights restore the natural one."""
-    above = rng.exponential(kind.sampled_gev, n_events)
-    ratio = kind.sampled_gev / kind.spectrum_gev
-    return kind.threshold_gev + above, ratio * np.exp(above * (1 - ratio) / kind.sampled_gev)
-
-
 def _bulk(kind: Kind, n_events: int, rng: np.random.Generator) -> Array:
     """Draw transverse momenta of ordinary events, all below the threshold."""
     limit = BULK_LIMIT * kind.threshold_gev
-    spectrum = rng.gamma(2.0, BULK_SLOPE_GEV[kind.model], n_events)
+    spectrum = rng.gamma(2.0, kind.bulk_gev, n_events)
     return np.where(spectrum < limit, spectrum, rng.uniform(0.2 * limit, limit, n_events))

@@ -1,111 +1,29 @@
-"""The generated part of an event before any detector: quarks, leptons, large jets, neutrinos."""
+"""What generators share: flavours, tau decays, merging of close partons, radiated jets."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from intccms.sample import kinematics as kin
 from intccms.sample.kinematics import Array
-from intccms.sample.slots import Slots
 
-__all__ = ["Hard", "Leg", "lepton_from_tau", "merged", "recoil_jets"]
+__all__ = ["lepton_from_tau", "line", "merged", "recoil_jets"]
 
 BOTTOM, CHARM, LIGHT, GLUON = 5, 4, 1, 21
 TOP_JET, W_JET, B_JET, LIGHT_JET = 3, 2, 1, 0  # what a large jet holds
 
 
-@dataclass(frozen=True, slots=True)
-class Hard:
-    """What was generated in each event; pt, masses and energies in GeV."""
-
-    quarks: Slots  # columns flavour, merged
-    leptons: Slots  # visible ones; column pdg_id (without sign), charge
-    large: Slots  # candidates for large-radius jets; column content
-    particles: Slots  # lines of GenPart; columns pdgId, mother, status
-    invisible: Array  # shape (2, n_events)
-    pair_mass: Array  # of the two tops, the boson or the two leading jets
-    boson_pt: Array
-
-    def taken(self, events: Array) -> Hard:
-        """Keep the events that a mask or an index array names."""
-        return Hard(
-            self.quarks.taken(events),
-            self.leptons.taken(events),
-            self.large.taken(events),
-            self.particles.taken(events),
-            self.invisible[:, events],
-            self.pair_mass[events],
-            self.boson_pt[events],
-        )
-
-    def stacked(self, other: Hard) -> Hard:
-        """Put other events behind these."""
-        return Hard(
-            self.quarks.stacked(other.quarks),
-            self.leptons.stacked(other.leptons),
-            self.large.stacked(other.large),
-            self.particles.stacked(other.particles),
-            np.concatenate([self.invisible, other.invisible], axis=1),
-            np.concatenate([self.pair_mass, other.pair_mass]),
-            np.concatenate([self.boson_pt, other.boson_pt]),
-        )
-
-    def __len__(self) -> int:
-        """Count the events."""
-        return len(self.pair_mass)
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """One top quark (or W boson) with its decay."""
-
-    parent: Array
-    boson: Array
-    bottom: Array
-    has_bottom: bool
-    daughters: tuple[Array, Array]
-    is_hadronic: Array
-    lepton_id: Array  # 11, 13 or 15
-    charge: Array  # of the lepton, the sign of the parent
-
-    @classmethod
-    def decay(
-        cls,
-        parent: Array,
-        is_hadronic: Array,
-        charge: Array,
-        *,
-        is_top: bool,
-        rng: np.random.Generator,
-    ) -> Leg:
-        """Let tops decay to b W, and the W to two massless fermions."""
-        n_events = parent.shape[1]
-        if is_top:
-            boson_mass = np.clip(80.4 + 1.05 * rng.standard_cauchy(n_events), 60, 105)
-            bottom, boson = kin.two_body(parent, 4.7, boson_mass, rng)
-        else:
-            bottom, boson = np.zeros_like(parent), parent
-        return cls(
-            parent,
-            boson,
-            bottom,
-            is_top,
-            kin.two_body(boson, 0.0, 0.0, rng),
-            is_hadronic,
-            rng.choice([11, 13, 15], n_events),
-            charge,
-        )
+def line(pdg_id: Array | int, mother: int, status: int) -> dict[str, Array | float]:
+    """Make the columns of one line of GenPart."""
+    return {"pdgId": pdg_id, "genPartIdxMother": mother, "status": status}
 
 
 def lepton_from_tau(
     lepton: Array, lepton_id: Array, rng: np.random.Generator
 ) -> tuple[Array, Array, Array]:
     """Let tau leptons decay: what is seen, what it is (15 = hadrons), and what escapes."""
-    n_events = lepton.shape[1]
-    decay = rng.random(n_events)
-    is_tau = lepton_id == 15
+    n_events: int = lepton.shape[1]
+    decay, is_tau = rng.random(n_events), lepton_id == 15
     to_muon, to_electron = is_tau & (decay < 0.174), is_tau & (decay > 0.822)
     seen = np.where(to_muon | to_electron, rng.beta(1.2, 2.4, n_events), rng.beta(3, 2, n_events))
     seen = np.where(is_tau, np.clip(seen, 0.02, 1), 1.0)

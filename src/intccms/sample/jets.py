@@ -1,90 +1,89 @@
-"""Reconstructed jets of both radii, with flavour taggers, and what the detector adds."""
+"""Reconstructed jets of both radii with their taggers."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from intccms.sample.hard import B_JET, BOTTOM, CHARM, TOP_JET, W_JET, Hard
+from intccms.sample.hard import B_JET, BOTTOM, CHARM, LIGHT, TOP_JET, W_JET
 from intccms.sample.kinematics import Array
-from intccms.sample.slots import Slots
+from intccms.sample.slots import Batch, Slots
 
 __all__ = ["large_jets", "ordinary_jets"]
 
-NOMINAL_MASS = {TOP_JET: 172.5, W_JET: 81.0}
-TOP_TAG = {TOP_JET: 0.78, W_JET: 0.22, B_JET: 0.05}  # probability of a score above 0.5
-W_TAG = {TOP_JET: 0.45, W_JET: 0.75, B_JET: 0.06}
-LIGHT_TAG = 0.05
+CONTENTS = (TOP_JET, W_JET, B_JET)
+TOP_TAG = (0.78, 0.22, 0.05)  # probability of a score above 0.5 for each content
+W_TAG = (0.45, 0.75, 0.06)
+LIGHT_TAG = 0.05  # and for all else
 
 
-def ordinary_jets(hard: Hard, rng: np.random.Generator) -> Slots:
+def ordinary_jets(events: Batch, rng: np.random.Generator) -> Slots:
     """Reconstruct AK4 jets from quarks, leptons and pile-up, ordered by transverse momentum.
 
     Columns besides the kinematics: flavour, gen_pt (0 for pile-up), jet_id, deep_b.
     """
-    quarks = hard.quarks.with_columns(is_lepton=np.zeros(hard.quarks.valid.shape, dtype=bool))
-    leptons = hard.leptons
-    shape = leptons.valid.shape
+    quarks, leptons = events["quarks"], events["leptons"]
+    n_events, n_leptons = leptons.valid.shape
     as_jets = leptons.with_columns(
         leptons.valid & (leptons["pt"] > 12),
-        flavour=np.ones(shape, dtype=int),
-        merged=np.zeros(shape, dtype=bool),
-        is_lepton=np.ones(shape, dtype=bool),
+        flavour=np.ones((n_events, n_leptons), dtype=int),
+        merged=np.zeros((n_events, n_leptons), dtype=bool),
     )
     found = quarks.joined(as_jets)
-    found = found.with_columns(gen_pt=found["pt"]).joined(_pileup(len(hard), rng))
+    found = found.with_columns(gen_pt=found["pt"]).joined(_pileup(n_events, rng))
+    n_quarks = quarks.valid.shape[1]
+    is_lepton = np.zeros(found.valid.shape, dtype=bool)
+    is_lepton[:, n_quarks : n_quarks + n_leptons] = True
     true_pt = np.maximum(found["pt"], 1)
     resolution = np.sqrt(0.045**2 + 0.55 / true_pt + (3.5 / true_pt) ** 2)
-    pt = true_pt * np.clip(rng.normal(1, np.where(found["is_lepton"], 0.03, resolution)), 0.15, 2.5)
-    scale = np.clip(0.14 * rng.lognormal(0, 0.3, pt.shape), 0.03, 0.35)
-    valid = found.valid & (pt > 15) & (np.abs(found["eta"]) < 4.7)
+    response = rng.normal(1, np.where(is_lepton, 0.03, resolution))
+    pt = true_pt * np.clip(response, 0.15, 2.5)
+    alone = pt * np.clip(0.14 * rng.lognormal(0, 0.3, pt.shape), 0.03, 0.35)
+    chance = rng.random(pt.shape)
     return found.with_columns(
-        valid,
+        found.valid & (pt > 15) & (np.abs(found["eta"]) < 4.7),
         pt=pt,
-        mass=np.maximum(found["mass"] * pt / true_pt * np.where(found["merged"], 1, 0), scale * pt),
+        mass=np.maximum(found["mass"] * found["merged"] * pt / true_pt, alone),
         deep_b=_btag(found, pt, rng),
-        jet_id=_jet_id(found, rng),
+        # 6 is tight with lepton veto, 2 tight only
+        jet_id=np.select([is_lepton, chance < 0.985, chance < 0.995], [2, 6, 2], 0),
     ).by_pt()
 
 
-def large_jets(hard: Hard, rng: np.random.Generator) -> Slots:
+def large_jets(events: Batch, rng: np.random.Generator) -> Slots:
     """Reconstruct AK8 jets; columns content, gen_pt, softdrop, top_score, w_score."""
-    found = hard.large
-    content = found["content"]
-    shape = found.valid.shape
+    found = events["large"]
+    content, shape = found["content"], found.valid.shape
     pt = found["pt"] * np.clip(rng.normal(1, 0.055, shape), 0.75, 1.25)
-    mass = np.maximum(8, pt * 0.13 * rng.lognormal(0, 0.4, shape))
-    for what, nominal in NOMINAL_MASS.items():
-        resolved = nominal * np.clip(rng.normal(1.01, 0.08, shape), 0.6, 1.5)
-        mass = np.where(content == what, resolved, mass)
+    resolved = np.clip(rng.normal(1.01, 0.08, shape), 0.6, 1.5)
+    alone = np.maximum(8, pt * 0.13 * rng.lognormal(0, 0.4, shape))
+    which = [content == value for value in CONTENTS]
+    mass = np.select(which[:2], [172.5 * resolved, 81.0 * resolved], alone)
     return found.with_columns(
         found.valid & (pt > 175) & (np.abs(found["eta"]) < 2.5),
         gen_pt=found["pt"],
+        flavour=np.where(content % 2, BOTTOM, LIGHT),
         pt=pt,
         mass=mass,
         softdrop=mass * np.clip(rng.normal(0.95, 0.04, shape), 0.5, 1.1),
-        top_score=_score(_probability(content, TOP_TAG), rng),
-        w_score=_score(_probability(content, W_TAG), rng),
+        top_score=_score(np.select(which, TOP_TAG, LIGHT_TAG), rng),
+        w_score=_score(np.select(which, W_TAG, LIGHT_TAG), rng),
     ).by_pt()
 
 
 def _pileup(n_events: int, rng: np.random.Generator) -> Slots:
     """Make soft jets that have nothing to do with the event."""
     shape = (n_events, 3)
-    number = rng.poisson(1.1, n_events)
     pt = 14 + rng.exponential(7, shape)
-    return Slots(
-        np.arange(3) < number[:, np.newaxis],
-        {
-            "pt": pt,
-            "eta": rng.uniform(-4.7, 4.7, shape),
-            "phi": rng.uniform(-np.pi, np.pi, shape),
-            "mass": 0.1 * pt,
-            "flavour": np.zeros(shape, dtype=int),
-            "merged": np.zeros(shape, dtype=bool),
-            "is_lepton": np.zeros(shape, dtype=bool),
-            "gen_pt": np.zeros(shape),
-        },
-    )
+    columns = {
+        "pt": pt,
+        "eta": rng.uniform(-4.7, 4.7, shape),
+        "phi": rng.uniform(-np.pi, np.pi, shape),
+        "mass": 0.1 * pt,
+        "flavour": np.zeros(shape, dtype=int),
+        "merged": np.zeros(shape, dtype=bool),
+        "gen_pt": np.zeros(shape),
+    }
+    return Slots(np.arange(3) < rng.poisson(1.1, (n_events, 1)), columns)
 
 
 def _btag(found: Slots, pt: Array, rng: np.random.Generator) -> Array:
@@ -92,23 +91,7 @@ def _btag(found: Slots, pt: Array, rng: np.random.Generator) -> Array:
     bottom = np.clip(0.84 - 1.6e-4 * pt, 0.5, 0.84) * np.where(found["merged"], 0.8, 1.0)
     flavour = found["flavour"]
     passes = np.select([flavour == BOTTOM, flavour == CHARM], [bottom, 0.2], 0.02)
-    score = _score(passes, rng)
-    return np.where(np.abs(found["eta"]) < 2.5, score, -1.0)
-
-
-def _jet_id(found: Slots, rng: np.random.Generator) -> Array:
-    """Draw NanoAOD's jetId: 6 tight with lepton veto, 2 tight only, 0 neither."""
-    chance = rng.random(found.valid.shape)
-    quality = np.select([chance < 0.985, chance < 0.995], [6, 2], 0)
-    return np.where(found["is_lepton"], 2, quality)
-
-
-def _probability(content: Array, table: dict[int, float]) -> Array:
-    """Look up the probability to be tagged for each content."""
-    out = np.full(content.shape, LIGHT_TAG)
-    for what, value in table.items():
-        out = np.where(content == what, value, out)
-    return out
+    return np.where(np.abs(found["eta"]) < 2.5, _score(passes, rng), -1.0)
 
 
 def _score(passes: Array, rng: np.random.Generator) -> Array:

@@ -18,6 +18,7 @@ __all__ = [
     "phi",
     "pt",
     "two_body",
+    "wrapped",
 ]
 
 Array = NDArray[Any]
@@ -33,14 +34,8 @@ def from_polar(pt: Array, eta: Array, phi: Array, mass: Array | float) -> Array:
 def from_rapidity(pt: Array, rapidity: Array, phi: Array, mass: Array | float) -> Array:
     """Make four-vectors from transverse momentum, rapidity, azimuth and mass."""
     transverse = np.sqrt(pt**2 + np.square(mass))
-    return np.stack(
-        [
-            pt * np.cos(phi),
-            pt * np.sin(phi),
-            transverse * np.sinh(rapidity),
-            transverse * np.cosh(rapidity),
-        ]
-    )
+    pz, energy = transverse * np.sinh(rapidity), transverse * np.cosh(rapidity)
+    return np.stack([pt * np.cos(phi), pt * np.sin(phi), pz, energy])
 
 
 def pt(p4: Array) -> Array:
@@ -66,8 +61,12 @@ def mass(p4: Array) -> Array:
 
 def delta_r(one: Array, other: Array) -> Array:
     """Distance in the plane of pseudorapidity and azimuth."""
-    d_phi = np.mod(phi(one) - phi(other) + np.pi, 2 * np.pi) - np.pi
-    return np.asarray(np.hypot(eta(one) - eta(other), d_phi))
+    return np.asarray(np.hypot(eta(one) - eta(other), wrapped(phi(one) - phi(other))))
+
+
+def wrapped(angle: Array) -> Array:
+    """Bring differences of azimuths to [-pi, pi)."""
+    return np.asarray(np.mod(angle + np.pi, 2 * np.pi) - np.pi)
 
 
 def boosted(p4: Array, frame: Array) -> Array:
@@ -96,8 +95,6 @@ def two_body(
     sin_theta = np.sqrt(1 - cos_theta**2)
     azimuth = rng.uniform(-np.pi, np.pi, n_events)
     direction = np.stack([sin_theta * np.cos(azimuth), sin_theta * np.sin(azimuth), cos_theta])
-    one = np.concatenate(
-        [momentum * direction, np.sqrt(momentum**2 + np.square(mass_one))[np.newaxis]]
-    )
-    first = boosted(one, parent)
+    energy = np.sqrt(momentum**2 + np.square(mass_one))
+    first = boosted(np.concatenate([momentum * direction, energy[np.newaxis]]), parent)
     return first, parent - first

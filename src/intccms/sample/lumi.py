@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import PurePath
 
 import numpy as np
 
 from intccms.sample.kinematics import Array
 
-__all__ = ["OUTSIDE", "Certified", "Sections", "golden"]
+__all__ = ["OUTSIDE", "Sections", "drawn", "golden"]
 
 OUTSIDE = 0.05  # share of the data events that is not certified
 N_RUNS = 60
@@ -21,63 +20,21 @@ _RUNS = re.compile(r"_(\d{6})-(\d{6})_")
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """Sections of one file; shape (n, 2) of run and section, in order."""
+    """Luminosity sections; both arrays hold run and section in order, shape (n, 2)."""
 
+    ranges: dict[str, list[list[int]]]  # the certified ones, as the JSON file has them
     certified: Array
     other: Array
 
-    def drawn(self, n_events: int, rng: np.random.Generator) -> Array:
-        """Draw each event's section, in the order in which they were taken, shape (n_events, 2)."""
-        outside = rng.random(n_events) < OUTSIDE
-        chosen = self.certified[rng.integers(0, len(self.certified), n_events)]
-        others = self.other[rng.integers(0, len(self.other), n_events)]
-        sections = np.where(outside[:, np.newaxis], others, chosen)
-        return sections[np.lexsort((sections[:, 1], sections[:, 0]))]
-
-    @property
-    def all(self) -> Array:
-        """Every section of the file, also those in which no event was kept."""
-        both = np.concatenate([self.certified, self.other])
-        return both[np.lexsort((both[:, 1], both[:, 0]))]
-
-
-@dataclass(frozen=True)
-class Certified:
-    """A golden JSON: certified ranges of sections by run, and how many sections a run has."""
-
-    ranges: dict[int, list[list[int]]]
-    n_sections: dict[int, int]
-
-    def as_json(self) -> dict[str, list[list[int]]]:
-        """Return the content of the JSON file."""
-        return {str(run): ranges for run, ranges in self.ranges.items() if ranges}
-
-    @cached_property
-    def _lists(self) -> tuple[Array, Array]:
-        """Certified and other sections in order, each of shape (n, 2)."""
-        every = np.concatenate(
-            [
-                np.stack([np.full(n, run), np.arange(1, n + 1)], axis=1)
-                for run, n in self.n_sections.items()
-            ]
-        )
-        is_good = np.zeros(len(every), dtype=bool)
-        for run, ranges in self.ranges.items():
-            for low, high in ranges:
-                is_good |= (every[:, 0] == run) & (every[:, 1] >= low) & (every[:, 1] <= high)
-        return every[is_good], every[~is_good]
-
     def of_file(self, index: int, n_files: int) -> Sections:
         """Give one of `n_files` files its own sections; no section is in two files."""
-        certified, other = self._lists
-        if n_files > len(other):
-            raise ValueError(f"{n_files} data files are too many: {len(other)} sections to share")
-        return Sections(
-            np.array_split(certified, n_files)[index], np.array_split(other, n_files)[index]
-        )
+        if n_files > len(self.other):
+            raise ValueError(f"{n_files} data files are too many: {len(self.other)} sections")
+        parts = (np.array_split(rows, n_files)[index] for rows in (self.certified, self.other))
+        return Sections(self.ranges, *parts)
 
 
-def golden(path: str, seed: int) -> Certified:
+def golden(path: str, seed: int) -> Sections:
     """Make up the runs and ranges of one golden JSON.
 
     The runs lie in the range that the file's name gives (``Cert_271036-284044_…``), at its end
@@ -88,13 +45,26 @@ def golden(path: str, seed: int) -> Certified:
     first, last = (int(found[1]), int(found[2])) if found else (FIRST_RUN, LAST_RUN)
     first = max(first, FIRST_RUN) if last == LAST_RUN else first
     rng = np.random.default_rng([seed, first, last])
-    runs = np.sort(rng.choice(np.arange(first, last + 1), N_RUNS, replace=False))
-    ranges: dict[int, list[list[int]]] = {}
-    n_sections: dict[int, int] = {}
-    for i, run in enumerate(runs.tolist()):
-        n_sections[run] = int(rng.integers(40, 400))
-        start, stop = int(rng.integers(2, 10)), n_sections[run] - int(rng.integers(1, 8))
+    ranges, certified, other = {}, [], []
+    for i, run in enumerate(np.sort(rng.choice(np.arange(first, last + 1), N_RUNS, replace=False))):
+        section = np.arange(1, rng.integers(40, 400))
+        start, stop = int(rng.integers(2, 10)), len(section) - int(rng.integers(1, 8))
         gap = int(rng.integers(start + 5, stop - 5))
-        whole = [[start, stop]] if i % 3 else [[start, gap], [gap + 4, stop]]
-        ranges[run] = [] if i % 8 == 7 else whole
-    return Certified(ranges, n_sections)
+        known = [[start, gap], [gap + 4, stop]] if i % 3 == 0 else [[start, stop]]
+        known = [] if i % 8 == 7 else known
+        is_good = np.zeros(len(section), dtype=bool)
+        for low, high in known:
+            is_good |= (section >= low) & (section <= high)
+            ranges[str(run)] = known
+        rows = np.stack([np.full(len(section), run), section], axis=1)
+        certified.append(rows[is_good])
+        other.append(rows[~is_good])
+    return Sections(ranges, np.concatenate(certified), np.concatenate(other))
+
+
+def drawn(sections: Sections, n_events: int, rng: np.random.Generator) -> Array:
+    """Draw each event's run and section, in the order in which they were taken."""
+    rows = sections.certified[rng.integers(0, len(sections.certified), n_events)]
+    others = sections.other[rng.integers(0, len(sections.other), n_events)]
+    rows = np.where(rng.random((n_events, 1)) < OUTSIDE, others, rows)
+    return rows[np.lexsort(rows.T[::-1])]

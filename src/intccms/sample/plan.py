@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import numpy as np
+from correctionlib import schemav2
+
 from intccms.errors import InputError
-from intccms.sample.collisions import Component
+from intccms.sample import lumi
+from intccms.sample.collisions import Expectation
+from intccms.sample.corrections import correction_set
 from intccms.sample.kinds import Kind, kind_of
+from intccms.sample.kinematics import Array
 from intccms.schema import Config
 from intccms.schema.datasets import Dataset
 
-__all__ = ["Folder", "correction_keys", "folders", "golden_files", "inside"]
+__all__ = ["Folder", "Plan", "plan"]
 
 SECTION_FILES = (".json", ".txt")  # what a luminosity mask may be told to read
 
@@ -22,26 +30,44 @@ class Folder:
     """One directory of the configuration, which is one dataset, and how to fill it."""
 
     dataset: str
-    year: str | None
     path: str
     tree_name: str
     has_listing: bool
-    kind: Kind | None  # None: collision data
-    golden: str | None  # path of the certified sections
-    n_sharing: int = 1  # data directories with the same certified sections, and
-    sharing_index: int = 0  # which of them this is
-    n_data: int = 1  # data directories of this year
-    mixture: tuple[Component, ...] = ()  # of collision data
+    kind: Kind | None  # None: collision data, for which there is
+    golden: str  # the file of certified sections (or the dataset's name)
+    sharing: tuple[int, int]  # place among data directories with the same sections, their number
+    n_of_year: int  # data directories of this year, and
+    expected: Expectation
 
 
-def inside(path: str) -> str:
-    """Return a path of the configuration if it can be written below the sample's folder.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything to be written."""
+
+    folders: tuple[Folder, ...]
+    corrections: dict[str, schemav2.CorrectionSet]
+    golden_jsons: dict[str, lumi.Sections]  # also those that no file holds, by dataset
+
+
+def plan(config: Config, seed: int) -> Plan:
+    """List what a configuration reads.
 
     Raises
     ------
     InputError
-        If it is absolute, a URL, or leads out of the folder.
+        If a path is not below the working directory, or it cannot be told what to write there.
     """
+    sets = {file: correction_set(file, keys) for file, keys in _correction_keys(config).items()}
+    folders = tuple(_folders(config, sets))
+    paths = Counter(folder.path.rstrip("/") for folder in folders)
+    if twice := [path for path, count in paths.items() if count > 1]:
+        raise InputError(f"two datasets share the directory {twice[0]!r}: each needs its own")
+    goldens = {folder.golden: lumi.golden(folder.golden, seed) for folder in folders}
+    return Plan(folders, sets, goldens)
+
+
+def _inside(path: str) -> str:
+    """Return a path of the configuration if it can be written below the sample's folder."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or "://" in path or ".." in pure.parts:
         raise InputError(
@@ -50,104 +76,83 @@ def inside(path: str) -> str:
     return path
 
 
-def folders(config: Config) -> tuple[Folder, ...]:
-    """List the directories of all datasets, each with what it should hold."""
-    out = _simulated(config) + _data(config)
-    paths = Counter(folder.path.rstrip("/") for folder in out)
-    if twice := [path for path, count in paths.items() if count > 1]:
-        raise InputError(f"two datasets share the directory {twice[0]!r}: each needs its own")
-    return tuple(out)
-
-
-def golden_files(config: Config) -> tuple[str, ...]:
-    """Paths of the certified sections that luminosity masks read."""
-    return tuple(dict.fromkeys(f.golden for f in folders(config) if f.golden is not None))
-
-
-def correction_keys(config: Config) -> dict[str, set[str]]:
-    """Keys that the configuration asks of each correction file.
-
-    Raises
-    ------
-    InputError
-        If a file is named but no key, so that nobody can say what it holds.
-    """
+def _correction_keys(config: Config) -> dict[str, set[str]]:
+    """Collect the keys that the configuration asks of each correction file."""
     out: dict[str, set[str]] = {}
-    for corrections in config.corrections.values():
-        for correction in corrections:
-            if correction.file is None:
-                continue
-            sources = correction.uncertainty_sources
-            keys = {key for key in (correction.key, *(s.key for s in sources)) if key is not None}
-            out.setdefault(inside(correction.file), set()).update(keys)
-    for file, keys in out.items():
-        if not keys:
+    for correction in (entry for entries in config.corrections.values() for entry in entries):
+        if correction.file is not None:
+            keys = (correction.key, *(source.key for source in correction.uncertainty_sources))
+            known = out.setdefault(_inside(correction.file), set())
+            known.update(key for key in keys if key is not None)
+    for file, known in out.items():
+        if not known:
             raise InputError(f"{file}: the configuration names no key in it, so it cannot be made")
     return out
 
 
-def _simulated(config: Config) -> list[Folder]:
-    """List the directories of simulation."""
-    return [
-        _folder(entry, i, kind_of(entry.name, directory), None)
-        for entry in config.datasets.datasets
-        if not entry.is_data
-        for i, directory in enumerate(entry.directories)
-    ]
-
-
-def _data(config: Config) -> list[Folder]:
-    """List the directories of collision data, which share sections and expected events."""
-    entries = [entry for entry in config.datasets.datasets if entry.is_data]
-    n_sharing = Counter(_golden(entry, i) for entry in entries for i in range(len(entry.years)))
-    n_data = Counter(year for entry in entries for year in entry.years)
-    seen: Counter[str | None] = Counter()
+def _folders(config: Config, sets: dict[str, schemav2.CorrectionSet]) -> list[Folder]:
+    """List the directories of all datasets; those of data share sections and expected events."""
+    listed = [(entry, i) for entry in config.datasets.datasets for i in range(len(entry.years))]
+    goldens = [_golden(entry, i) for entry, i in listed]
+    n_of_year = Counter(entry.years[i] for entry, i in listed if entry.is_data)
+    n_sharing, seen = Counter(goldens), Counter[str]()
     out = []
-    for entry in entries:
-        for i, year in enumerate(entry.years):
-            golden = _golden(entry, i)
-            folder = replace(
-                _folder(entry, i, None, golden),
-                n_sharing=n_sharing[golden],
-                sharing_index=seen[golden],
-                n_data=n_data[year],
-                mixture=_mixture(config, year),
+    for (entry, i), golden in zip(listed, goldens, strict=True):
+        directory, year = _inside(entry.directories[i]), entry.years[i]
+        out.append(
+            Folder(
+                dataset=entry.keys()[i],
+                path=directory,
+                tree_name=entry.tree_name,
+                has_listing=not entry.file_pattern.endswith(".root"),
+                kind=None if entry.is_data else kind_of(entry.name, directory),
+                golden=golden,
+                sharing=(seen[golden], n_sharing[golden]),
+                n_of_year=n_of_year[year],
+                expected=_expected(config, year, sets),
             )
-            out.append(folder)
-            seen[golden] += 1
+        )
+        seen[golden] += 1
     return out
 
 
-def _folder(entry: Dataset, index: int, kind: Kind | None, golden: str | None) -> Folder:
-    """Describe one directory of a process."""
-    return Folder(
-        dataset=entry.keys()[index],
-        year=entry.years[index],
-        path=inside(entry.directories[index]),
-        tree_name=entry.tree_name,
-        has_listing=not entry.file_pattern.endswith(".root"),
-        kind=kind,
-        golden=golden,
-    )
-
-
-def _golden(entry: Dataset, index: int) -> str | None:
+def _golden(entry: Dataset, index: int) -> str:
     """Find the file of certified sections among a luminosity mask's keyword arguments."""
     mask = entry.lumi_mask[index]
     values = [] if mask is None else mask.static_kwargs.values()
     files = [value for value in values if isinstance(value, str) and value.endswith(SECTION_FILES)]
-    return inside(files[0]) if files else None
+    return _inside(files[0]) if files else entry.keys()[index]
 
 
-def _mixture(config: Config, year: str | None) -> tuple[Component, ...]:
-    """List the backgrounds of a year and how many events of each are expected."""
+def _expected(
+    config: Config, year: str | None, sets: dict[str, schemav2.CorrectionSet]
+) -> Expectation:
+    """List the backgrounds of a year, how many events of each are expected, and what is found."""
     lumi_ipb = config.general.lumi_for(year)
-    return tuple(
-        Component(kind, xsec_pb * lumi_ipb)
+    backgrounds = [
+        (kind_of(entry.name, directory), entry.cross_sections[i] * lumi_ipb)
         for entry in config.datasets.datasets
-        if not entry.is_data
-        for directory, xsec_pb, of in zip(
-            entry.directories, entry.cross_sections, entry.years, strict=True
-        )
-        if of == year and (kind := kind_of(entry.name, directory)).model != "resonance"
-    )
+        for i, directory in enumerate(entry.directories)
+        if not entry.is_data and entry.years[i] == year
+    ]
+    components = tuple((kind, n) for kind, n in backgrounds if kind.model != "resonance")
+    return Expectation(components, _muon_efficiency(config, year, sets))
+
+
+def _muon_efficiency(
+    config: Config, year: str | None, sets: dict[str, schemav2.CorrectionSet]
+) -> Callable[[Array, Array], Array]:
+    """Multiply the muon scale factors that the configuration applies to simulation."""
+    factors = [
+        made.to_evaluator()
+        for asked in config.corrections_for(year)
+        if asked.file is not None and (asked.key or "").startswith("NUM_")
+        for made in sets[asked.file].corrections
+        if made.name == asked.key
+    ]
+
+    def efficiency(eta: Array, pt: Array) -> Array:
+        found = (factor.evaluate(np.abs(eta), pt, "nominal") for factor in factors)
+        return np.asarray(math.prod(found, start=np.ones(len(pt))))
+
+    return efficiency

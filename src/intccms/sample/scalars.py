@@ -1,43 +1,33 @@
-"""Branches with one value an event: missing momentum, vertices, filters, triggers, weights."""
+"""Branches with one value an event: missing momentum, vertices, triggers, weights."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from intccms.sample import fields, fillers, pileup
+from intccms.sample import fillers, pileup
 from intccms.sample.kinematics import Array
-from intccms.sample.reconstruction import Reconstructed
-from intccms.sample.slots import Jagged
+from intccms.sample.settings import settings
+from intccms.sample.slots import Batch, Jagged
 
 __all__ = ["scalars", "simulated", "weight_vectors"]
 
-SCALE_WEIGHTS = (1.35, 1.2, 1.1, 1.18, 1.0, 0.88, 0.92, 0.84, 0.76)
 N_PDF_WEIGHTS = 33
-MISSING = {  # worse and better estimates of the missing momentum: extra resolution in GeV
-    "MET": 8.0,
-    "RawMET": 12.0,
-    "RawPuppiMET": 6.0,
-    "ChsMET": 10.0,
-    "TkMET": 25.0,
-}
-MISSING_VARIATIONS = {"JES": 3.0, "JER": 3.0, "Unclustered": 5.0}
 
 
-def scalars(events: Reconstructed, rng: np.random.Generator, *, is_data: bool) -> dict[str, Array]:
-    """Make the branches that data and simulation share."""
+def scalars(events: Batch, rng: np.random.Generator, *, is_data: bool) -> dict[str, Array]:
+    """Make the branches that data and simulation share, and pile-up for simulation."""
     n_events = len(events)
     interactions = pileup.drawn(n_events, rng, is_data=is_data)
     vertices = np.maximum(1, rng.normal(0.72 * interactions, 2.5)).astype(np.int32)
     rho = np.maximum(0.5, 0.62 * interactions + rng.normal(2, 2.2, n_events))
     out = {
-        "PV_npvs": vertices + 1,
+        "PV_npvs": vertices + np.int32(1),
         "PV_npvsGood": vertices,
         "fixedGridRhoFastjetAll": fillers.rounded(rho),
         "fixedGridRhoFastjetCentral": fillers.rounded(0.95 * rho),
         **_missing(events, rng),
-        **_triggers(events, rng),
-        **_filters(n_events, rng),
-        **fillers.drawn(fields.event_fields(), n_events, rng),
+        **_muon_triggers(events, rng),
+        **fillers.drawn(fillers.fields("event"), n_events, rng),
     }
     if not is_data:
         out["Pileup_nTrueInt"] = fillers.rounded(interactions, 15)
@@ -45,96 +35,75 @@ def scalars(events: Reconstructed, rng: np.random.Generator, *, is_data: bool) -
     return out
 
 
-def simulated(
-    events: Reconstructed, gen_weight: Array, rng: np.random.Generator
-) -> dict[str, Array]:
+def simulated(events: Batch, gen_weight: Array, rng: np.random.Generator) -> dict[str, Array]:
     """Make the branches that only simulation has, the generator's weight among them."""
-    quarks, hard = events.hard.quarks, events.hard
-    activity = (quarks["pt"] * quarks.valid).sum(axis=1)
-    missing_pt, missing_phi = _polar(hard.invisible)
+    activity = (events["quarks"]["pt"] * events["quarks"].valid).sum(axis=1)
     weight = gen_weight.astype(np.float32)
     return {
-        "genWeight": weight,
-        "Generator_weight": weight,
-        "LHEWeight_originalXWGTUP": weight,
-        "GenMET_pt": missing_pt,
-        "GenMET_phi": missing_phi,
-        "LHE_HT": fillers.rounded(activity),
-        "LHE_HTIncoming": fillers.rounded(activity),
-        "LHE_Vpt": fillers.rounded(hard.boson_pt),
-        **fillers.drawn(fields.simulated_fields(), len(events), rng),
+        **dict.fromkeys(("genWeight", "Generator_weight", "LHEWeight_originalXWGTUP"), weight),
+        **_polar("GenMET", events.values["invisible"]),
+        **dict.fromkeys(("LHE_HT", "LHE_HTIncoming"), fillers.rounded(activity)),
+        "LHE_Vpt": fillers.rounded(events.values["boson_pt"]),
+        **fillers.drawn(fillers.fields("simulated"), len(events), rng),
     }
 
 
-def weight_vectors(events: Reconstructed, rng: np.random.Generator) -> dict[str, Jagged]:
+def weight_vectors(events: Batch, rng: np.random.Generator) -> dict[str, Jagged]:
     """Make the relative weights of scale, shower and parton-density variations."""
     n_events = len(events)
-    strength = 0.7 + 0.15 * np.log(np.maximum(events.hard.pair_mass, 100) / 400)
-    scale = np.power(np.array(SCALE_WEIGHTS), strength[:, np.newaxis])
-    densities = fillers.drawn({"": fillers.normal(1, 0.02)}, n_events * N_PDF_WEIGHTS, rng)[""]
-    densities = densities.reshape(n_events, N_PDF_WEIGHTS)
-    densities[:, 0] = 1
-    shower = fillers.drawn({"": fillers.normal(1, 0.06)}, n_events * 4, rng)[""]
-    shower = shower.reshape(n_events, 4)
-    vectors = {"LHEScaleWeight": scale, "LHEPdfWeight": densities, "PSWeight": shower}
+    strength = 0.7 + 0.15 * np.log(np.maximum(events.values["pair_mass"], 100) / 400)
+    vectors = {
+        "LHEScaleWeight": np.power(settings()["scale_weights"], strength[:, np.newaxis]),
+        "LHEPdfWeight": _varied(n_events, N_PDF_WEIGHTS, 0.02, rng),
+        "PSWeight": _varied(n_events, 4, 0.06, rng),
+    }
     return {
         name: Jagged(np.full(n_events, values.shape[1]), {"": fillers.rounded(values, 8).ravel()})
         for name, values in vectors.items()
     }
 
 
-def _polar(vector: Array) -> tuple[Array, Array]:
-    """Size and azimuth of transverse vectors, as NanoAOD stores them."""
-    return (
-        fillers.rounded(np.hypot(*vector)),
-        fillers.rounded(np.arctan2(vector[1], vector[0])),
-    )
+def _varied(n_events: int, n_weights: int, width: float, rng: np.random.Generator) -> Array:
+    """Draw weights about one."""
+    drawn = fillers.drawn({"": fillers.levels("normal", 1, width)}, n_events * n_weights, rng)
+    return drawn[""].reshape(n_events, n_weights)
 
 
-def _missing(events: Reconstructed, rng: np.random.Generator) -> dict[str, Array]:
+def _polar(name: str, vector: Array, suffix: str = "") -> dict[str, Array]:
+    """Give size and azimuth of transverse vectors, shape (n_events, 2), as NanoAOD stores them."""
+    pt, phi = np.hypot(*vector.T), np.arctan2(vector[:, 1], vector[:, 0])
+    return {f"{name}_pt{suffix}": fillers.rounded(pt), f"{name}_phi{suffix}": fillers.rounded(phi)}
+
+
+def _missing(events: Batch, rng: np.random.Generator) -> dict[str, Array]:
     """Make PuppiMET, its variations, and the other estimates."""
-    n_events = len(events)
-    total = (events.jets["pt"] * events.jets.valid).sum(axis=1) + rng.normal(900, 150, n_events)
-    out = {}
-    out["PuppiMET_pt"], out["PuppiMET_phi"] = _polar(events.missing)
-    for name, size in MISSING_VARIATIONS.items():
-        shift = size * rng.normal(0, 1, (2, n_events))
-        for direction, sign in (("Up", 1), ("Down", -1)):
-            pt, phi = _polar(events.missing + sign * shift)
-            out[f"PuppiMET_pt{name}{direction}"] = pt
-            out[f"PuppiMET_phi{name}{direction}"] = phi
-    for name, worse in MISSING.items():
-        vector = events.missing + worse * rng.normal(0, 1, (2, n_events))
-        out[f"{name}_pt"], out[f"{name}_phi"] = _polar(vector)
-        out[f"{name}_sumEt"] = fillers.rounded(np.maximum(50, 1.4 * total), 8)
-    out["PuppiMET_sumEt"] = fillers.rounded(np.maximum(50, total), 8)
+    jets, vector = events["jets"], events.values["missing"]
+    total = (jets["pt"] * jets.valid).sum(axis=1) + rng.normal(900, 150, len(events))
+    total = fillers.rounded(np.maximum(50, total), 8)
+    out = _polar("PuppiMET", vector) | {"PuppiMET_sumEt": total}
+    for name, size in settings()["missing_variations"].items():
+        shift = size * rng.normal(0, 1, vector.shape)
+        out |= _polar("PuppiMET", vector + shift, f"{name}Up")
+        out |= _polar("PuppiMET", vector - shift, f"{name}Down")
+    for name, worse in settings()["missing"].items():
+        out |= _polar(name, vector + worse * rng.normal(0, 1, vector.shape))
+        out[f"{name}_sumEt"] = total
     return out
 
 
-def _triggers(events: Reconstructed, rng: np.random.Generator) -> dict[str, Array]:
-    """Make trigger bits: the muon paths follow the muons, the others fire at random."""
-    n_events = len(events)
-    muons = events.muons
-    chance = rng.random((4, n_events))
-    fired = events.has_trigger
-    isolated = muons.valid & muons["isolated"] & (muons["pt"] > 26)
-    single = isolated.any(axis=1)
-    out = {
+def _muon_triggers(events: Batch, rng: np.random.Generator) -> dict[str, Array]:
+    """Make the bits of the muon paths; all others fire at random."""
+    muons, fired = events["muons"], events.values["has_trigger"]
+    isolated = muons.valid & muons["isolated"]
+    single = (isolated & (muons["pt"] > 26)).any(axis=1)
+    hard = fired & (muons["pt"] > 105).any(axis=1)
+    chance = rng.random((4, len(events)))
+    return {
         "HLT_Mu50": fired & (chance[0] < 0.985),
         "HLT_TkMu50": fired & (chance[1] < 0.985),
         "HLT_IsoMu24": single & (chance[2] < 0.92),
         "HLT_IsoTkMu24": single & (chance[3] < 0.92),
         "HLT_IsoMu27": (isolated & (muons["pt"] > 29)).any(axis=1) & (chance[2] < 0.92),
-        "HLT_OldMu100": fired & (muons["pt"] > 105).any(axis=1),
-        "HLT_TkMu100": fired & (muons["pt"] > 105).any(axis=1),
+        "HLT_OldMu100": hard,
+        "HLT_TkMu100": hard,
     }
-    for name, rate in fields.trigger_rates().items():
-        out[f"HLT_{name}"] = rng.random(n_events, dtype=np.float32) < rate
-    return out
-
-
-def _filters(n_events: int, rng: np.random.Generator) -> dict[str, Array]:
-    """Make the bits of the missing-momentum filters; nearly all events pass."""
-    out = {f"Flag_{name}": rng.random(n_events, dtype=np.float32) > 5e-4 for name in fields.FLAGS}
-    out["Flag_METFilters"] = np.logical_and.reduce(list(out.values()))
-    return out

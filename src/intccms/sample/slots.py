@@ -1,16 +1,16 @@
-"""Candidates of many events in a rectangle: a row an event, a column a candidate, some empty."""
+"""Batches of events: candidates in rectangles, one row an event, one column a candidate."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from intccms.sample import kinematics
 from intccms.sample.kinematics import Array
 
-__all__ = ["Candidate", "Jagged", "Slots"]
+__all__ = ["Batch", "Candidate", "Jagged", "Slots"]
 
 # four-vectors, in which events it exists, further columns
 Candidate = tuple[Array, Array | bool, Mapping[str, Array | float]]
@@ -23,15 +23,6 @@ class Jagged:
     counts: Array
     columns: dict[str, Array]
 
-    @property
-    def size(self) -> int:
-        """Number of objects in all events together."""
-        return int(self.counts.sum())
-
-    def per_object(self, event_values: Array) -> Array:
-        """Repeat one value per event for each of the event's objects."""
-        return np.repeat(event_values, self.counts)
-
 
 @dataclass(frozen=True, slots=True)
 class Slots:
@@ -41,18 +32,18 @@ class Slots:
     columns: dict[str, Array]
 
     @classmethod
-    def of(cls, vectors: Sequence[Candidate]) -> Slots:
-        """Make slots from (four-vectors, which exist, further columns), one per candidate."""
-        n_events = vectors[0][0].shape[1]
+    def of(cls, candidates: Sequence[Candidate]) -> Slots:
+        """Put candidates side by side."""
+        n_events = candidates[0][0].shape[1]
         columns = {
-            name: np.stack([getattr(kinematics, name)(p4) for p4, _, _ in vectors], axis=1)
+            name: np.stack([getattr(kinematics, name)(p4) for p4, _, _ in candidates], axis=1)
             for name in ("pt", "eta", "phi", "mass")
         }
-        for name in vectors[0][2]:
-            values = [np.broadcast_to(np.asarray(more[name]), n_events) for _, _, more in vectors]
+        for name in candidates[0][2]:
+            values = [np.broadcast_to(np.asarray(more[name]), n_events) for *_, more in candidates]
             columns[name] = np.stack(values, axis=1)
-        valid = np.stack([np.broadcast_to(exists, n_events) for _, exists, _ in vectors], axis=1)
-        return cls(valid, columns)
+        exists = [np.broadcast_to(exists, n_events) for _, exists, _ in candidates]
+        return cls(np.stack(exists, axis=1), columns)
 
     def __getitem__(self, name: str) -> Array:
         """Return one column, shape (n_events, n_candidates)."""
@@ -62,33 +53,20 @@ class Slots:
         """Return slots with columns added or replaced, and another mask if given."""
         return Slots(self.valid if valid is None else valid, {**self.columns, **columns})
 
-    def joined(self, *others: Slots) -> Slots:
-        """Put candidates of other slots behind these; columns that all of them have stay."""
-        everything = (self, *others)
-        names = [n for n in self.columns if all(n in other.columns for other in others)]
+    def joined(self, other: Slots) -> Slots:
+        """Put candidates of other slots beside these; columns that both have stay."""
         return Slots(
-            np.concatenate([s.valid for s in everything], axis=1),
-            {n: np.concatenate([s.columns[n] for s in everything], axis=1) for n in names},
+            np.concatenate([self.valid, other.valid], axis=1),
+            {
+                name: np.concatenate([column, other.columns[name]], axis=1)
+                for name, column in self.columns.items()
+                if name in other.columns
+            },
         )
 
     def taken(self, events: Array) -> Slots:
         """Keep the events that a mask or an index array names."""
         return Slots(self.valid[events], {n: c[events] for n, c in self.columns.items()})
-
-    def by_pt(self) -> Slots:
-        """Order each event's candidates by falling transverse momentum, empty ones last."""
-        order = np.argsort(np.where(self.valid, -self["pt"], np.inf), axis=1, kind="stable")
-        return Slots(
-            np.take_along_axis(self.valid, order, axis=1),
-            {n: np.take_along_axis(c, order, axis=1) for n, c in self.columns.items()},
-        )
-
-    def jagged(self) -> Jagged:
-        """Drop the empty candidates."""
-        return Jagged(
-            self.valid.sum(axis=1),
-            {name: column[self.valid] for name, column in self.columns.items()},
-        )
 
     def stacked(self, other: Slots) -> Slots:
         """Put the events of other slots, perhaps of another width, behind these."""
@@ -98,7 +76,65 @@ class Slots:
             padded = [np.pad(a, ((0, 0), (0, width - a.shape[1]))) for a in (one, two)]
             return np.concatenate(padded)
 
-        return Slots(
-            both(self.valid, other.valid),
-            {name: both(column, other.columns[name]) for name, column in self.columns.items()},
+        columns = {name: both(column, other[name]) for name, column in self.columns.items()}
+        return Slots(both(self.valid, other.valid), columns)
+
+    def by_pt(self) -> Slots:
+        """Order each event's candidates by falling transverse momentum, empty ones last."""
+        order = np.argsort(np.where(self.valid, -self["pt"], np.inf), axis=1, kind="stable")
+        columns = {n: np.take_along_axis(c, order, axis=1) for n, c in self.columns.items()}
+        return Slots(np.take_along_axis(self.valid, order, axis=1), columns)
+
+    def nearest(self, targets: Slots) -> tuple[Array, Array]:
+        """Find the nearest target of each candidate: its distance (or inf), and its column."""
+        best = np.full(self.valid.shape, np.inf)
+        index = np.full(self.valid.shape, -1)
+        for i in range(targets.valid.shape[1]):
+            d_eta = self["eta"] - targets["eta"][:, i, np.newaxis]
+            d_phi = kinematics.wrapped(self["phi"] - targets["phi"][:, i, np.newaxis])
+            distance = np.where(targets.valid[:, i, np.newaxis], np.hypot(d_eta, d_phi), np.inf)
+            closer = distance < best
+            best, index = np.where(closer, distance, best), np.where(closer, i, index)
+        return best, index
+
+    def jagged(self) -> Jagged:
+        """Drop the empty candidates."""
+        columns = {name: column[self.valid] for name, column in self.columns.items()}
+        return Jagged(self.valid.sum(axis=1), columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events: candidates by name, and values by name whose first axis is the event.
+
+    Generated events have the slots ``quarks`` (columns flavour, merged), ``leptons`` (pdg_id,
+    charge), ``large`` (content; candidates for large jets) and ``particles`` (lines of GenPart),
+    and the values ``invisible`` (x and y), ``pair_mass`` and ``boson_pt``. Reconstruction adds
+    ``muons``, ``electrons``, ``taus``, ``jets`` and ``large_jets``, ``missing`` (x and y) and
+    ``has_trigger``. Everything is in GeV.
+    """
+
+    slots: dict[str, Slots]
+    values: dict[str, Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Count the events."""
+        return len(self.values["pair_mass"])
+
+    def __getitem__(self, name: str) -> Slots:
+        """Return candidates."""
+        return self.slots[name]
+
+    def taken(self, events: Array) -> Batch:
+        """Keep the events that a mask or an index array names, in that order."""
+        return Batch(
+            {name: slots.taken(events) for name, slots in self.slots.items()},
+            {name: values[events] for name, values in self.values.items()},
+        )
+
+    def stacked(self, other: Batch) -> Batch:
+        """Put other events behind these."""
+        return Batch(
+            {name: slots.stacked(other[name]) for name, slots in self.slots.items()},
+            {n: np.concatenate([v, other.values[n]]) for n, v in self.values.items()},
         )

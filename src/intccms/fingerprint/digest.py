@@ -12,7 +12,7 @@ from typing import Any
 
 import cloudpickle
 
-from intccms.execution.forms import Form, form_of
+from intccms.fingerprint.forms import Form, form_of
 
 __all__ = ["Fingerprint", "fingerprint", "is_reproducible"]
 
@@ -20,7 +20,7 @@ SEEDS = ("1", "2")  # values of PYTHONHASHSEED that order sets differently
 CHILD = """
 import sys
 import cloudpickle
-from intccms.execution.fingerprint import fingerprint
+from intccms.fingerprint import fingerprint
 print(fingerprint(cloudpickle.load(sys.stdin.buffer)).digest)
 """
 CHILD_S = 300.0

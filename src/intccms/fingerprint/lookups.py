@@ -11,8 +11,8 @@ from importlib.util import resolve_name
 from types import FunctionType, ModuleType
 from typing import Any
 
-from intccms.execution.bytecode import Import, names_used
-from intccms.execution.homes import home
+from intccms.fingerprint.bytecode import Import, names_used
+from intccms.fingerprint.homes import home
 
 __all__ = ["Mark", "Named", "globals_used", "without_notes"]
 

@@ -23,9 +23,9 @@ import cloudpickle
 import numpy as np
 from pydantic import BaseModel
 
-from intccms.execution.bytecode import code_text, constants_of
-from intccms.execution.homes import home
-from intccms.execution.lookups import Mark, Named, globals_used, without_notes
+from intccms.fingerprint.bytecode import code_text, constants_of
+from intccms.fingerprint.homes import home
+from intccms.fingerprint.lookups import Mark, Named, globals_used, without_notes
 
 __all__ = ["Form", "form_of"]
 
