@@ -77,7 +77,7 @@ def tiny_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     out = tmp_path_factory.mktemp("tiny_sample")
     arguments: dict[str, Any] = {"files_per_process": 1, "events_per_file": 2000, "seed": 1}
-    write_sample(load_config(config), out, **arguments)
+    write_sample(out, load_config(config), **arguments)
     return out
 
 
