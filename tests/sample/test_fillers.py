@@ -7,14 +7,14 @@ from intccms.sample import fillers
 
 
 def test_levels_have_the_asked_moments() -> None:
-    assert fillers.normal(2, 0.5).mean() == pytest.approx(2, abs=0.01)
-    assert fillers.normal(2, 0.5).std() == pytest.approx(0.5, abs=0.03)
-    assert fillers.exponential(3).mean() == pytest.approx(3, rel=0.1)
-    assert (fillers.uniform(0, 1) < 0.5).mean() == 0.5
+    assert fillers.levels("normal", 2, 0.5).mean() == pytest.approx(2, abs=0.01)
+    assert fillers.levels("normal", 2, 0.5).std() == pytest.approx(0.5, abs=0.03)
+    assert fillers.levels("exponential", 3).mean() == pytest.approx(3, rel=0.1)
+    assert (fillers.levels("uniform", 0, 1) < 0.5).mean() == 0.5
 
 
 def test_choices_have_the_asked_shares_and_type() -> None:
-    levels = fillers.one_of(np.uint8, {1: 0.75, 7: 0.25})
+    levels = fillers.levels("uint8", {1: 0.75, 7: 0.25})
     assert levels.dtype == np.uint8
     assert (levels == 7).mean() == 0.25
 

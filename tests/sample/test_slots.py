@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intccms.sample.slots import Slots
+from intccms.sample.slots import Batch, Slots
 
 SLOTS = Slots(
     np.array([[True, True], [False, True], [False, False]]),
@@ -22,7 +22,6 @@ def test_candidates_are_ordered_and_empty_ones_come_last() -> None:
 def test_a_collection_holds_what_exists() -> None:
     jagged = SLOTS.jagged()
     assert jagged.counts.tolist() == [2, 1, 0]
-    assert jagged.size == 3
     assert jagged.columns["id"].tolist() == [1, 2, 4]
 
 
@@ -31,6 +30,26 @@ def test_slots_of_different_widths_are_stacked() -> None:
     both = narrow.stacked(SLOTS)
     assert both.valid.tolist() == [[True, False], *SLOTS.valid.tolist()]
     assert both.jagged().columns["id"].tolist() == [7, 1, 2, 4]
+
+
+def test_a_batch_takes_and_stacks_all_that_it_holds() -> None:
+    batch = Batch({"jets": SLOTS}, {"pair_mass": np.array([1.0, 2.0, 3.0])})
+    last, first = batch.taken(np.array([2])), batch.taken(np.array([True, False, False]))
+    both = last.stacked(first)
+    assert len(both) == 2
+    assert both.values["pair_mass"].tolist() == [3.0, 1.0]
+    assert both["jets"]["id"].tolist() == [[5, 6], [1, 2]]
+
+
+def test_the_nearest_target_is_found_around_the_back() -> None:
+    one = Slots(np.array([[True]]), {"eta": np.zeros((1, 1)), "phi": np.full((1, 1), 3.1)})
+    targets = Slots(
+        np.array([[True, True, False]]),
+        {"eta": np.zeros((1, 3)), "phi": np.array([[2.0, -3.1, 3.1]])},
+    )
+    distance, index = one.nearest(targets)
+    assert index.tolist() == [[1]]
+    np.testing.assert_allclose(distance, 2 * np.pi - 6.2)
 
 
 def test_joining_keeps_the_columns_that_all_have() -> None:

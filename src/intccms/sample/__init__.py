@@ -2,7 +2,8 @@
 
 In the order of the work: `plan` (what a configuration expects), `kinds` and `generator` (`tops`,
 `bosons`), `reconstruction` (`leptons`, `jets`), `collisions` (data), `tables` (`collections`,
-`scalars`, `fields`), `files`; beside them `families` (corrections) and `lumi`.
+`scalars`), `files`; beside them `corrections`, `lumi`, and ``sample.yaml`` with all that is only
+a table.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from functools import reduce
 
 import numpy as np
 
-from intccms.errors import InputError
 from intccms.sample.generator import generate_unweighted
 from intccms.sample.kinds import Kind
 from intccms.sample.kinematics import Array
@@ -56,14 +55,7 @@ def collide(expected: Expectation, share: float, n_events: int, rng: np.random.G
     -------
     Batch
         At most `n_events` events.
-
-    Raises
-    ------
-    InputError
-        If the configuration has no background from which data could be made.
     """
-    if not expected.components:
-        raise InputError("collision data are a mixture of backgrounds, and there is none")
     kinds = [kind for kind, _ in expected.components]
     boosted = np.array([n * kind.boosted_fraction for kind, n in expected.components])
     bulk = np.array([n * (1 - kind.boosted_fraction) for kind, n in expected.components])

@@ -70,23 +70,20 @@ def _runs(table: Table) -> dict[str, Any]:
 
 def _write_tree(file: Any, name: str, columns: Mapping[str, Any], file_format: FileFormat) -> None:
     """Write columns as a TTree, cluster by cluster, or as an RNTuple."""
-    n_entries = len(columns["run"])
-    starts = range(0, max(n_entries, 1), CLUSTER_EVENTS)
-    if file_format == "rntuple":
-        ntuple = file.mkrntuple(name, {k: v[:CLUSTER_EVENTS] for k, v in columns.items()})
-        for start in starts[1:]:
-            ntuple.extend({k: v[start : start + CLUSTER_EVENTS] for k, v in columns.items()})
-        return
-    # counters come from the lists themselves: uproot writes them as int32 whatever is asked
+    # the counters of a TTree come from its lists: uproot writes them as int32 whatever is asked
     lists = {key for key, value in columns.items() if isinstance(value, ak.Array)}
-    counters = {f"n{key.split('_')[0]}" for key in lists}
-    kept = {key: value for key, value in columns.items() if key not in counters}
-    types = {k: v.type.content if k in lists else v.dtype for k, v in kept.items()}
-    tree = file.mktree(
-        name,
-        types,
-        counter_name=lambda branch: f"n{branch.split('_')[0]}",
-        initial_basket_capacity=len(starts) + 2,  # never full, so the tree is laid out only once
-    )
-    for start in starts:
-        tree.extend({k: v[start : start + CLUSTER_EVENTS] for k, v in kept.items()})
+    made = set() if file_format == "rntuple" else {f"n{key.split('_')[0]}" for key in lists}
+    kept = {key: value for key, value in columns.items() if key not in made}
+    starts = range(0, max(len(columns["run"]), 1), CLUSTER_EVENTS)
+    clusters = [{k: v[i : i + CLUSTER_EVENTS] for k, v in kept.items()} for i in starts]
+    if file_format == "rntuple":
+        tree = file.mkrntuple(name, clusters.pop(0))
+    else:
+        tree = file.mktree(
+            name,
+            {k: v.type.content if k in lists else v.dtype for k, v in kept.items()},
+            counter_name=lambda branch: f"n{branch.split('_')[0]}",
+            initial_basket_capacity=len(starts) + 2,  # never full: the tree is laid out only once
+        )
+    for cluster in clusters:
+        tree.extend(cluster)

@@ -46,19 +46,14 @@ def generate_unweighted(
     The number fluctuates as counts do.
     """
     wanted = int(rng.poisson(n_events))
-    if kind.model == "resonance":
-        return tops.from_resonance(kind, wanted, rng)
-    if not is_boosted:
-        return _of_spectrum(kind, _bulk(kind, wanted, rng), rng)
-    spectrum = kind.threshold_gev + rng.exponential(kind.spectrum_gev, wanted)
-    return _of_spectrum(kind, spectrum, rng)
+    boosted = kind.threshold_gev + rng.exponential(kind.spectrum_gev, wanted)
+    return _of_spectrum(kind, boosted if is_boosted else _bulk(kind, wanted, rng), rng)
 
 
 def _of_spectrum(kind: Kind, spectrum: Array, rng: np.random.Generator) -> Batch:
     """Choose the model that turns transverse momenta into events."""
-    if kind.model in ("pair", "single_top"):
-        return tops.from_spectrum(kind, spectrum, rng)
-    return bosons.from_spectrum(kind, spectrum, rng)
+    is_top = kind.model in ("pair", "single_top")
+    return (tops.from_spectrum if is_top else bosons.from_spectrum)(kind, spectrum, rng)
 
 
 def _bulk(kind: Kind, n_events: int, rng: np.random.Generator) -> Array:

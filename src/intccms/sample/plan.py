@@ -62,6 +62,8 @@ def plan(config: Config, seed: int) -> Plan:
     paths = Counter(folder.path.rstrip("/") for folder in folders)
     if twice := [path for path, count in paths.items() if count > 1]:
         raise InputError(f"two datasets share the directory {twice[0]!r}: each needs its own")
+    if any(folder.kind is None and not folder.expected.components for folder in folders):
+        raise InputError("collision data are a mixture of backgrounds, and there is none")
     goldens = {folder.golden: lumi.golden(folder.golden, seed) for folder in folders}
     return Plan(folders, sets, goldens)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from intccms.schema import Config
 
 __all__ = ["SampleSummary", "write_sample"]
 
-log = logging.getLogger(__name__)
-
 SECTION_EVENTS = 500  # simulated events in a luminosity section
 
 
@@ -37,7 +34,6 @@ class SampleSummary:
     events: int
     size_bytes: int
     events_by_dataset: dict[str, int]
-    corrections: tuple[str, ...]
     golden_jsons: tuple[str, ...]
 
 
@@ -102,14 +98,12 @@ def write_sample(  # noqa: PLR0913 - all but two are named by the caller
             identity = (folder.tree_name, f"{seed}/{folder.dataset}/{i}")
             size_bytes += write_file(directory / name, events, file_format, identity)
             n_events[folder.dataset] += len(events)
-            log.info("%s: %d events", directory / name, len(events))
             if on_file is not None:
                 on_file(str(directory / name), len(events))
         if folder.has_listing:
             (directory / "0.txt").write_text("".join(f"{name}\n" for name in names))
     n_files = files_per_process * len(made.folders)
-    paths = (tuple(made.corrections), tuple(goldens))
-    return SampleSummary(n_files, sum(n_events.values()), size_bytes, n_events, *paths)
+    return SampleSummary(n_files, sum(n_events.values()), size_bytes, n_events, tuple(goldens))
 
 
 def _file(

@@ -9,10 +9,11 @@ import pytest
 
 from intccms.errors import InputError
 from intccms.sample import pileup
-from intccms.sample.families import correction_set
-from intccms.sample.jets_energy import SOURCES
+from intccms.sample.corrections import correction_set
+from intccms.sample.settings import settings
 
 CAMPAIGN = "Summer19UL16_V7_MC"
+SOURCES = list(settings()["jet_sources"])
 
 
 def evaluators(file: str, *keys: str) -> correctionlib.CorrectionSet:
