@@ -63,6 +63,8 @@ def masked(objects: Objects, mask: ObjectMask, good: Any) -> ak.Array:
         If the mask has not one boolean for each object.
     """
     collection = objects[mask.object]
+    if isinstance(good, ak.Array):  # such as a comparison with `ak.max`, where no object is
+        good = ak.fill_none(good, [], axis=0)
     jagged = isinstance(good, ak.Array) and good.ndim == collection.ndim == 2
     if (
         not jagged
@@ -83,17 +85,24 @@ def select(functor: Functor | None, key: str, objects: Objects, call: Call) -> S
     return selection_of(call(functor, key, objects), objects.n, key)
 
 
-def with_ghosts(level: Level, ghosts: Sequence[GhostObservable], call: Call) -> Level:
-    """Attach the derived columns, each seeing those before it."""
+def with_ghosts(level: Level, config: Config, call: Call) -> Level:
+    """Attach the derived columns, each seeing those before it.
+
+    Where the mva masks make another collection, a column of the analysis objects is not for it.
+    """
     objects, mva = level.objects, level.mva
-    for i, ghost in enumerate(ghosts):
+    masks = config.good_object_masks
+    own = {mask.object for mask in (*masks.analysis, *masks.mva)} if masks.mva else set()
+    for i, ghost in enumerate(config.ghost_observables):
         key = f"ghost_observables[{i}]"
         for_mva = set(ghost.collections) == {MVA}
         answer = call(ghost, key, mva if for_mva else objects)
-        columns = _named(answer, ghost, key)
-        for collection, fields in columns.items():
-            new = _attached(objects, collection, fields, key)
-            objects, mva = objects.replaced({collection: new}), mva.replaced({collection: new})
+        columns = {
+            collection: _attached(objects, collection, fields, key)
+            for collection, fields in _named(answer, ghost, key).items()
+        }
+        objects = objects.replaced(columns)
+        mva = mva.replaced({name: new for name, new in columns.items() if name not in own})
     return Level(objects, mva)
 
 
@@ -127,7 +136,7 @@ def channel_rows(
     level: Level, config: Config, channels: Sequence[Channel], call: Call
 ) -> tuple[Level, list[tuple[Channel, Selection]]]:
     """Add the ghosts and evaluate the selection of every channel on events past the baseline."""
-    level = with_ghosts(level, config.ghost_observables, call)
+    level = with_ghosts(level, config, call)
     return level, [
         (channel, select(channel.selection, f"channels.{channel.name}", level.objects, call))
         for channel in channels

@@ -113,10 +113,12 @@ class _Source:
         """Weight and fill the rows that a channel keeps."""
         events, shift_of = self.slab.event_of(rows), self.slab.shift_of(rows)
         unique, expand = np.unique(events, return_inverse=True)
-        once = self.nominal.objects.stages[-1].take(unique)
+        once = self.nominal.objects.stages[-1].take(unique)  # these have no ghosts
+        ghosts = {c for ghost in self.work.config.ghost_observables for c in ghost.collections}
 
         def objects_for(correction: Correction) -> tuple[Objects, Index]:
-            if self.traces.reaches(reads(correction)):
+            refs = reads(correction)
+            if self.traces.reaches(refs) or any(ref.obj in ghosts for ref in refs):
                 return objects, np.arange(len(rows))
             return once, expand
 
