@@ -19,7 +19,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # also for the processes that tests 
 # XRootD's own defaults wait for minutes before they give a server up.
 os.environ.setdefault("XRD_CONNECTIONRETRY", "1")
 os.environ.setdefault("XRD_CONNECTIONWINDOW", "5")
-os.environ.setdefault("XRD_STREAMERRORWINDOW", "5")
+os.environ.setdefault("XRD_STREAMERRORWINDOW", "0")
 os.environ.setdefault("XRD_LOGLEVEL", "Error")
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import uproot
 
 from intccms.datasets.fileset import DatasetFiles, file_format
-from intccms.datasets.xrootd import bound_waiting
+from intccms.datasets.xrootd import bound_waiting, drop_handle
 
 __all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec"]
 
@@ -88,6 +88,7 @@ def count(query: FileQuery) -> FileCount | FileFailure:
             return _count_at(pfn, query)
         except Exception as error:  # noqa: BLE001  a file can fail in any way; none may be lost
             reasons[pfn] = error
+            drop_handle(pfn)
     last = next(reversed(reasons.values()))
     return FileFailure(
         dataset=query.dataset,

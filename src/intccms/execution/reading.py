@@ -20,7 +20,7 @@ from coffea.nanoevents.mapping import UprootSourceMapping
 from coffea.nanoevents.mapping.uproot import TrivialUprootOpener
 from coffea.nanoevents.util import tuple_to_key
 
-from intccms.datasets.xrootd import bound_waiting
+from intccms.datasets.xrootd import bound_waiting, drop_handle
 
 __all__ = ["ReadMeter", "open_source"]
 
@@ -178,6 +178,7 @@ def forget(pfn: str, tree_name: str) -> None:
     source = _cache.sources.pop((pfn, tree_name), None)
     if source is not None:
         source.close()
+    drop_handle(pfn)
 
 
 def register_behaviors() -> None:

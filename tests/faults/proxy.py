@@ -1,0 +1,175 @@
+"""A plain TCP proxy that stalls, cuts and truncates on command."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = ["Proxy"]
+
+BLOCK = 1 << 16
+
+
+@dataclass(eq=False)
+class _Link:
+    """One connection of a client, and its way on to the server."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter | None = None
+    n_bytes: int = 0  # from the server to the client
+
+    def abort(self) -> None:
+        for writer in (self.client, self.server):
+            if writer is not None:
+                writer.transport.abort()
+
+
+@dataclass
+class Proxy:
+    """Listens on a port of this machine and hands everything on to another one.
+
+    It runs in a thread of its own. What it was told to do lasts until it is told otherwise, but
+    for `cut` and `truncate`, which happen once.
+
+    Parameters
+    ----------
+    target
+        Port of the server behind.
+    """
+
+    target: int
+    port: int = 0
+    n_connections: int = 0
+    n_bytes: int = 0  # from the server to clients
+    _flow: threading.Event = field(default_factory=threading.Event)
+    _refuse: int = 0
+    _cut_after: int | None = None
+    _links: set[_Link] = field(default_factory=set)
+
+    def __enter__(self) -> Self:
+        self._flow.set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = self._do(asyncio.start_server(self._serve, "127.0.0.1", self.port))
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._do(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def redirector(self) -> str:
+        """What to put before the names of files, if the server speaks XRootD."""
+        return f"root://127.0.0.1:{self.port}/"
+
+    def stall(self) -> None:
+        """Pass no byte on, in neither direction, and keep all connections."""
+        self._flow.clear()
+
+    def flow(self) -> None:
+        """End a stall."""
+        self._flow.set()
+
+    def cut(self, *, refuse: int = 0) -> int:
+        """Reset all connections, and the next ones as soon as they are made.
+
+        Returns
+        -------
+        int
+            How many were alive.
+        """
+        return self._do(self._cut(refuse))
+
+    def truncate(self, n_bytes: int) -> None:
+        """Let the server send `n_bytes` more on one connection, then reset that."""
+        self._cut_after = n_bytes
+
+    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    async def _cut(self, refuse: int) -> int:
+        alive, self._refuse = list(self._links), refuse
+        for link in alive:
+            link.abort()
+        return len(alive)
+
+    async def _close(self) -> None:
+        self._server.close()
+        await self._cut(0)
+        self._flow.set()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=5)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.n_connections += 1
+        link = _Link(writer)
+        if self._refuse:
+            self._refuse -= 1
+            link.abort()
+            return
+        self._links.add(link)
+        try:
+            far_reader, link.server = await asyncio.open_connection("127.0.0.1", self.target)
+            ways = (self._pass(reader, link.server), self._pass(far_reader, writer, link))
+            await asyncio.gather(*ways)
+        except OSError:  # the server is away: so is the proxy
+            pass
+        finally:
+            link.abort()
+            self._links.discard(link)
+
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        link: _Link | None = None,
+    ) -> None:
+        with suppress(OSError):
+            while data := await reader.read(BLOCK):
+                while not self._flow.is_set():
+                    await asyncio.sleep(0.02)
+                if link is not None:
+                    data = self._counted(data, link)
+                writer.write(data)
+                await writer.drain()
+                if link is not None and self._is_over(link):
+                    break
+        writer.close()
+
+    def _counted(self, data: bytes, link: _Link) -> bytes:
+        if self._cut_after is not None:
+            data = data[: self._cut_after]
+            self._cut_after -= len(data)
+        link.n_bytes += len(data)
+        self.n_bytes += len(data)
+        return data
+
+    def _is_over(self, link: _Link) -> bool:
+        if self._cut_after is None or self._cut_after > 0:
+            return False
+        self._cut_after = None
+        link.abort()
+        return True
+
+
+def free_port() -> int:
+    """Find a TCP port that nobody listens on just now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
