@@ -69,11 +69,17 @@ def _check_golden_json(path: Path) -> None:
     good = isinstance(runs, Mapping) and all(
         str(run).isdigit()
         and isinstance(ranges, list)
-        and all(isinstance(pair, list) and len(pair) == 2 for pair in ranges)
+        and all(_is_range(pair) for pair in ranges)
         for run, ranges in runs.items()
     )
     if not good:
         raise InputError(f"{path} is not a golden JSON: it must map runs to [first, last] pairs")
+
+
+def _is_range(pair: Any) -> bool:
+    return (
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, int) for end in pair)
+    )
 
 
 def check_columns(processor: AnalysisProcessor, metadata: Metadata) -> None:

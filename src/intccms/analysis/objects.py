@@ -121,7 +121,11 @@ def from_events(events: ak.Array) -> Objects:
             raise MissingColumnError(
                 f"no collection or column {name!r} in the file; {nearest(name, events.fields)}"
             )
-        return events[name]
+        try:
+            return events[name]
+        except ValueError as exc:  # what its behaviour needs is not all there
+            first = str(exc).splitlines()[0]
+            raise MissingColumnError(f"the file lacks columns of {name!r}: {first}") from exc
 
     return Objects(fetch, len(events))
 

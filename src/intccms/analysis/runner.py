@@ -189,6 +189,9 @@ def _result(
     order = {_position(item): i for i, item in enumerate(metadata.work_items)}
     receipts = sorted(collected.receipts, key=lambda r: order[r.dataset, r.file, r.entry_start])
     ledger = Ledger.closed(metadata.fileset.keys(), receipts, never_opened)
+    for count in metadata.files:
+        if not count.n_events:
+            ledger.add_empty(count.dataset)
     scale: dict[str, float] = {}
     for files in metadata.fileset:
         if files.dataset in collected.sums:
@@ -256,6 +259,8 @@ def _scale(
         book.sumw_source = "runs"
     total = fsum([exact.value, *from_runs])
     book.processed.sumw = total
+    if not book.lost.files:
+        book.planned.sumw = total
     if files.is_data:
         return 1.0
     if total <= 0:

@@ -88,7 +88,8 @@ class Ledger:
         for receipt in receipts:
             book = ledger.datasets[receipt.dataset]
             ledger.retries += receipt.tries - 1
-            _book(book.planned, receipt.n_planned, receipt.sumw)
+            known = None if receipt.status == "failed" else receipt.sumw
+            _book(book.planned, receipt.n_planned, known)
             if receipt.status == "failed":
                 _book(book.lost, receipt.n_planned, None)
                 lost_files.setdefault(receipt.dataset, set()).add(receipt.file)
@@ -107,6 +108,12 @@ class Ledger:
             book.lost.files, book.processed.files = len(lost), len(done - lost)
         ledger._add_unopened(never_opened)
         return ledger
+
+    def add_empty(self, dataset: str) -> None:
+        """Count a file without events, which makes no chunk."""
+        book = self.datasets[dataset]
+        book.planned.files += 1
+        book.processed.files += 1
 
     def _add_unopened(self, never_opened: Sequence[LostChunk]) -> None:
         for lost in never_opened:
