@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import awkward as ak
@@ -11,6 +13,8 @@ from coffea.analysis_tools import PackedSelection
 from intccms.schema.base import ObjVar, Sys
 
 N_JES = 27
+OUT = TemporaryDirectory()
+NUMBERS = count()
 
 
 def good_muons(muons: ak.Array) -> ak.Array:
@@ -63,7 +67,12 @@ def make_config(**general: Any) -> dict[str, Any]:
     """Return the configuration; keyword arguments go to ``general``."""
     jes = [{"name": f"jes{i}", "key": f"jes{i}", "is_delta": True} for i in range(N_JES)]
     return {
-        "general": {"lumi": 1000.0, "weight_branch": "genWeight", **general},
+        "general": {
+            "lumi": 1000.0,
+            "weight_branch": "genWeight",
+            "output_dir": f"{OUT.name}/{next(NUMBERS)}",  # so that no run finds another's results
+            **general,
+        },
         "preprocess": {
             "skimming": {
                 "function": skim,

@@ -96,6 +96,7 @@ class ChunkWork:
             "sumw": self._sumw,
             "histograms": self._histograms,
             "cutflow": self._cutflow,
+            "n_draws": self.caller.n_draws,
             "fill_s": self._fill_s,
         }
 

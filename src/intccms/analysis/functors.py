@@ -33,6 +33,7 @@ class Caller:
 
     seed: int
     drew: bool = False  # whether a function has drawn from numpy's global generator
+    n_draws: int = 0  # calls that did, and are never forgotten
 
     @classmethod
     def of_chunk(cls, dataset: str, uuid: str, entry_start: int) -> Caller:
@@ -67,7 +68,9 @@ class Caller:
         fresh = _generator_position()
         try:
             answer = function(*inputs, **(kwargs or {}))
-            self.drew = self.drew or _generator_position() != fresh
+            if _generator_position() != fresh:
+                self.drew = True
+                self.n_draws += 1
             return answer
         except (IntccmsError, MemoryError):
             raise

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
+from intccms.analysis.variations import overlaps
 from intccms.datasets import DatasetFiles
 from intccms.errors import InputError, IntccmsError, MissingColumnError
 from intccms.execution.reading import ReadMeter, open_source
 from intccms.metadata import Metadata
 from intccms.schema import Config, Functor
 
-__all__ = ["check_columns", "dataset_tasks"]
+__all__ = ["check_columns", "dataset_tasks", "truncations"]
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,24 @@ def check_columns(processor: AnalysisProcessor, metadata: Metadata) -> None:
                 break
         if missing is not None:
             raise MissingColumnError(f"dataset {files.dataset!r}: {missing}") from missing
+
+
+def truncations(processor: AnalysisProcessor) -> list[str]:
+    """Say which object variations the skim cuts off, because it reads what they move."""
+    skim = processor.config.preprocess.skimming.selection
+    refs = () if skim is None else skim.use
+    notes: dict[str, None] = {}
+    for dataset in processor.tasks:
+        plan = processor.plan(dataset)
+        for shift in plan.shifts:
+            moved = plan.touched(shift)
+            if any(overlaps(ref, other) for ref in refs for other in moved):
+                source = plan.corrections[shift.correction].uncertainty_sources[shift.source]
+                notes[
+                    f"the skim reads what {source.name!r} moves: events that only a variation "
+                    "would let pass are missing from its templates"
+                ] = None
+    return list(notes)
 
 
 def _missing_in(

@@ -70,7 +70,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
             ``n_events``, ``n_kept`` (events that at least one channel keeps), ``sumw``
             (generator weights of all events, before any cut), ``histograms`` by (channel,
             observable) and ``cutflow`` by channel: sums that are not normalised, to be added
-            with ``+``; ``fill_s``, the seconds spent on filling.
+            with ``+``; ``fill_s``, the seconds spent on filling; ``n_draws``, the calls that drew
+            random numbers.
         """
         task = self.tasks[events.metadata["dataset"]]
         uuid = str(events.metadata.get("fileuuid", ""))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
 
 from intccms.analysis.corrections import check_correction_files
-from intccms.analysis.inputs import check_columns, dataset_tasks
+from intccms.analysis.inputs import check_columns, dataset_tasks, truncations
 from intccms.analysis.keys import dataset_digests, with_keys
 from intccms.analysis.processor import AnalysisProcessor, add_sums
 from intccms.datasets import DatasetFiles, DatasetManager, Fileset
@@ -27,6 +28,8 @@ from intccms.receipts import Receipt
 from intccms.schema import Config
 
 __all__ = ["AnalysisResult", "make_processor", "process", "run"]
+
+log = logging.getLogger(__name__)
 
 SAME_FAULTS = 3  # a user function that fails like this often will not get better
 RUNS_TOLERANCE = 1e-4  # relative difference of Runs and Events sums in an unfiltered file
@@ -158,8 +161,20 @@ def process(
         _stop_on_fault(collected.faults, SAME_FAULTS)
     observer.end()
     _stop_on_fault(collected.faults, 1)
+    for note in (*truncations(processor), *_random_note(collected)):
+        log.warning("%s", note)
     wall_s = time.perf_counter() - start
     return _result(config, metadata, collected, wall_s)
+
+
+def _random_note(collected: _Collected) -> list[str]:
+    drawing = [name for name, sums in collected.sums.items() if sums["n_draws"]]
+    if not drawing:
+        return []
+    return [
+        f"functions draw random numbers in {', '.join(drawing)}: the result is reproducible for "
+        "these chunks only, another chunk_size gives other numbers"
+    ]
 
 
 def _policy(config: Config) -> ChunkPolicy:
