@@ -68,9 +68,7 @@ def _check_golden_json(path: Path) -> None:
     except ValueError as exc:
         raise InputError(f"the golden JSON {path} is not JSON: {exc}") from exc
     good = isinstance(runs, Mapping) and all(
-        str(run).isdigit()
-        and isinstance(ranges, list)
-        and all(_is_range(pair) for pair in ranges)
+        str(run).isdigit() and isinstance(ranges, list) and all(_is_range(pair) for pair in ranges)
         for run, ranges in runs.items()
     )
     if not good:
@@ -78,9 +76,7 @@ def _check_golden_json(path: Path) -> None:
 
 
 def _is_range(pair: Any) -> bool:
-    return (
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, int) for end in pair)
-    )
+    return isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, int) for end in pair)
 
 
 def check_columns(processor: AnalysisProcessor, metadata: Metadata) -> None:
