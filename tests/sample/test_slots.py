@@ -27,7 +27,7 @@ def test_a_collection_holds_what_exists() -> None:
 
 def test_slots_of_different_widths_are_stacked() -> None:
     narrow = Slots(np.array([[True]]), {"pt": np.array([[7.0]]), "id": np.array([[7]])})
-    both = narrow.stacked(SLOTS)
+    both = Slots.stacked([narrow, SLOTS])
     assert both.valid.tolist() == [[True, False], *SLOTS.valid.tolist()]
     assert both.jagged().columns["id"].tolist() == [7, 1, 2, 4]
 
@@ -35,7 +35,7 @@ def test_slots_of_different_widths_are_stacked() -> None:
 def test_a_batch_takes_and_stacks_all_that_it_holds() -> None:
     batch = Batch({"jets": SLOTS}, {"pair_mass": np.array([1.0, 2.0, 3.0])})
     last, first = batch.taken(np.array([2])), batch.taken(np.array([True, False, False]))
-    both = last.stacked(first)
+    both = Batch.stacked([last, first])
     assert len(both) == 2
     assert both.values["pair_mass"].tolist() == [3.0, 1.0]
     assert both["jets"]["id"].tolist() == [[5, 6], [1, 2]]

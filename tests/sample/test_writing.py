@@ -258,6 +258,43 @@ def test_what_cannot_be_made_is_refused_before_anything_is_written(
     assert not out.exists()
 
 
+def test_years_and_eras_have_their_own_data(tmp_path: Path) -> None:
+    table = small_config(
+        directories=("2016/WJetsToLNu_HT-100To200", "2017/WJetsToLNu_HT-600To800"),
+        cross_sections=(1353.0, 12.1),
+        years=("2016", "2017"),
+    )
+    mask = {"function": len, "use": [], "static_kwargs": {"lumifile": "golden/2016.json"}}
+    data = {
+        "name": "data",
+        "directories": ("2016/SingleMuonRunB", "2016/SingleMuonRunC", "2017/SingleMuonRunB"),
+        "cross_sections": 1.0,
+        "years": ("2016", "2016", "2017"),
+        "is_data": True,
+        "lumi_mask": (mask, mask, None),
+    }
+    table["datasets"]["datasets"].append(data)
+    summary = write_sample(tmp_path, load_config(table), files_per_process=1, events_per_file=50)
+    assert summary.golden_jsons == ("golden/2016.json",)
+    assert set(summary.events_by_dataset) == {
+        "wjets_2016",
+        "wjets_2017",
+        "data_2016_SingleMuonRunB",
+        "data_2016_SingleMuonRunC",
+        "data_2017",
+    }
+    golden = LumiMask(str(tmp_path / "golden/2016.json"))
+    seen = []
+    for era in "BC":
+        (path,) = (tmp_path / f"2016/SingleMuonRun{era}").glob("*.root")
+        blocks = uproot.open(path)["LuminosityBlocks"].arrays(library="np")
+        good = golden(blocks["run"], blocks["luminosityBlock"])
+        assert good.any()
+        assert not good.all()
+        seen.append(set(zip(blocks["run"], blocks["luminosityBlock"], strict=True)))
+    assert not seen[0] & seen[1]
+
+
 def test_correction_files_without_keys_are_refused(tmp_path: Path) -> None:
     table = small_config() | {
         "corrections": [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
@@ -66,7 +65,7 @@ def collide(expected: Expectation, share: float, n_events: int, rng: np.random.G
         if sum(map(len, found)) >= n_events or not bulk.any():
             break
         found += _recorded(kinds, BATCH * bulk / bulk.sum(), expected, rng, is_boosted=False)
-    events = reduce(Batch.stacked, found)
+    events = Batch.stacked(found)
     if len(events) < n_events:
         return events
     if affordable < 1:

@@ -30,7 +30,7 @@ def muons(events: Batch, rng: np.random.Generator) -> Slots:
         found.valid & accepted,
         pt=np.maximum(pt, 0.1),
         mass=np.full(pt.shape, 0.10566),
-        isolated=rng.random(pt.shape) < np.where(clean, 0.96, 0.10),
+        isolated=rng.random(pt.shape) < np.where(clean, 0.96, 0.05),
         tight=rng.random(pt.shape) < np.where(found["is_prompt"], 0.965, 0.6),
     ).by_pt()
 

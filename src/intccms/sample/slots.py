@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,16 +68,16 @@ class Slots:
         """Keep the events that a mask or an index array names."""
         return Slots(self.valid[events], {n: c[events] for n, c in self.columns.items()})
 
-    def stacked(self, other: Slots) -> Slots:
-        """Put the events of other slots, perhaps of another width, behind these."""
-        width = max(self.valid.shape[1], other.valid.shape[1])
+    @classmethod
+    def stacked(cls, parts: Sequence[Slots]) -> Slots:
+        """Put the events of slots, perhaps of different widths, behind each other."""
+        width = max(part.valid.shape[1] for part in parts)
 
-        def both(one: Array, two: Array) -> Array:
-            padded = [np.pad(a, ((0, 0), (0, width - a.shape[1]))) for a in (one, two)]
-            return np.concatenate(padded)
+        def all_of(arrays: Iterable[Array]) -> Array:
+            return np.concatenate([np.pad(a, ((0, 0), (0, width - a.shape[1]))) for a in arrays])
 
-        columns = {name: both(column, other[name]) for name, column in self.columns.items()}
-        return Slots(both(self.valid, other.valid), columns)
+        columns = {name: all_of(part[name] for part in parts) for name in parts[0].columns}
+        return cls(all_of(part.valid for part in parts), columns)
 
     def by_pt(self) -> Slots:
         """Order each event's candidates by falling transverse momentum, empty ones last."""
@@ -90,12 +90,12 @@ class Slots:
         best = np.full(self.valid.shape, np.inf)
         index = np.full(self.valid.shape, -1)
         for i in range(targets.valid.shape[1]):
-            d_eta = self["eta"] - targets["eta"][:, i, np.newaxis]
-            d_phi = kinematics.wrapped(self["phi"] - targets["phi"][:, i, np.newaxis])
-            distance = np.where(targets.valid[:, i, np.newaxis], np.hypot(d_eta, d_phi), np.inf)
-            closer = distance < best
-            best, index = np.where(closer, distance, best), np.where(closer, i, index)
-        return best, index
+            d_phi = np.abs(self["phi"] - targets["phi"][:, i, np.newaxis])
+            d_phi = np.minimum(d_phi, 2 * np.pi - d_phi)
+            square = (self["eta"] - targets["eta"][:, i, np.newaxis]) ** 2 + d_phi**2
+            closer = targets.valid[:, i, np.newaxis] & (square < best)
+            best, index = np.where(closer, square, best), np.where(closer, i, index)
+        return np.sqrt(best), index
 
     def jagged(self) -> Jagged:
         """Drop the empty candidates."""
@@ -132,9 +132,11 @@ class Batch:
             {name: values[events] for name, values in self.values.items()},
         )
 
-    def stacked(self, other: Batch) -> Batch:
-        """Put other events behind these."""
-        return Batch(
-            {name: slots.stacked(other[name]) for name, slots in self.slots.items()},
-            {n: np.concatenate([v, other.values[n]]) for n, v in self.values.items()},
+    @classmethod
+    def stacked(cls, parts: Sequence[Batch]) -> Batch:
+        """Put events behind each other."""
+        first = parts[0]
+        return cls(
+            {name: Slots.stacked([part[name] for part in parts]) for name in first.slots},
+            {n: np.concatenate([part.values[n] for part in parts]) for n in first.values},
         )
