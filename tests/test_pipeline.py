@@ -228,7 +228,6 @@ def test_saved_metadata_can_be_used_again(
         ("general.run_skimming=True", "not yet in this version"),
         ("general.use_skimmed_input=True", "not yet in this version"),
         ("general.run_mva_training=True", "not yet in this version"),
-        ("general.analysis=skip", "not yet in this version"),
         ("general.facility=somewhere", "not yet in this version"),
     ],
 )
@@ -251,10 +250,11 @@ def test_a_directory_that_was_there_stays(tiny_sample: Path, tmp_path: Path) -> 
     assert list(kept.parent.iterdir()) == [kept]
 
 
+@pytest.mark.parametrize("setting", ["general.run_analysis=False", "general.analysis=skip"])
 def test_files_are_counted_and_nothing_else_if_no_analysis_is_asked_for(
-    tiny_sample: Path, tmp_path: Path
+    tiny_sample: Path, tmp_path: Path, setting: str
 ) -> None:
-    config = configured(tiny_sample, tmp_path / "out", *FEW, "general.run_analysis=False")
+    config = configured(tiny_sample, tmp_path / "out", *FEW, setting)
     result = pipeline.run(config)
     assert result.output.metadata_dir.is_dir()
     assert not result.output.histograms_dir.exists()

@@ -34,7 +34,6 @@ def check_supported(config: Config) -> None:
         "general.run_skimming=True": general.run_skimming,
         "general.use_skimmed_input=True": general.use_skimmed_input,
         "general.run_mva_training=True": general.run_mva_training,
-        "general.analysis=skip": general.analysis == "skip",
         f"general.facility={general.facility}": general.facility is not None,
     }
     for setting, is_asked in asked.items():

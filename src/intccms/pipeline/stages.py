@@ -185,8 +185,9 @@ class Stages:
             self.found.begun = True
             write_json(self.output.config_json, self.config.dump())
             return
-        if not self.config.general.run_analysis:
-            log.warning("general.run_analysis=False: the files were counted, no event is read")
+        general = self.config.general
+        if not general.run_analysis or general.analysis == "skip":
+            log.warning("no analysis is asked for: the files were counted, no event is read")
             return
         if self.metadata is None:
             raise IntccmsError("count the files first")
