@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "ClusterLostError",
     "ConfigError",
     "FitError",
     "FunctorError",
@@ -13,6 +14,7 @@ __all__ = [
     "InputError",
     "IntccmsError",
     "MissingColumnError",
+    "WorkerLostError",
     "nearest",
 ]
 
@@ -43,6 +45,14 @@ class FunctorError(IntccmsError):
 
 class FitError(IntccmsError):
     """A fit or a limit could not be computed; the histograms are kept."""
+
+
+class WorkerLostError(IntccmsError):
+    """The workers that ran an item died or hung, each time; it may be too much for them."""
+
+
+class ClusterLostError(WorkerLostError):
+    """The connection to the cluster is gone for good; it says nothing about the item."""
 
 
 class IncompleteError(IntccmsError):

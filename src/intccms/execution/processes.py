@@ -1,0 +1,221 @@
+"""The futures executor: processes of this machine, each replaced when it dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from typing import Any, TypeVar
+
+import cloudpickle
+
+from intccms.errors import WorkerLostError
+from intccms.execution.totals import Totals
+
+__all__ = ["FuturesExecutor"]
+
+Item = TypeVar("Item")
+
+DEATHS = 3  # an item whose process died so often is given up
+PATIENCE_S = 600.0  # an item that runs longer hangs
+TICK_S = 1.0  # between looks for items that hang
+
+
+class FuturesExecutor:
+    """Runs in `n_workers` processes of this machine.
+
+    Parameters
+    ----------
+    n_workers
+        How many at most.
+    patience_s
+        An item that runs longer is taken to hang: its process is killed.
+    """
+
+    name = "futures"
+
+    def __init__(self, n_workers: int, *, patience_s: float = PATIENCE_S) -> None:
+        self.n_workers = n_workers
+        self.patience_s = patience_s
+
+    def map(
+        self,
+        function: Callable[..., Any],
+        items: Iterable[Item],
+        *,
+        arguments: tuple[Any, ...] = (),
+        totals: Totals | None = None,
+        careful: bool = False,
+    ) -> Iterator[tuple[Item, Any]]:
+        """See `Executor.map`."""
+        payload = cloudpickle.dumps((function, arguments))
+        todo = _Queue(items)
+        slots: list[_Slot] = []
+        try:
+            while True:
+                self._fill(slots, todo, payload)
+                busy = {slot.future: slot for slot in slots if slot.future is not None}
+                if not busy:
+                    return
+                done, _ = wait(busy, timeout=TICK_S, return_when=FIRST_COMPLETED)
+                for future in done:
+                    job, answer = busy[future].answer()
+                    if isinstance(answer, BrokenExecutor):
+                        job.n_deaths += 1
+                        if job.n_deaths < DEATHS:
+                            todo.again.append(job)
+                            continue
+                        answer = _given_up(job)
+                    elif totals is not None:
+                        answer, sums = answer
+                        if sums is not None:
+                            totals.take(totals.group_of(job.item), sums)
+                    yield job.item, answer
+                for slot in slots:
+                    slot.end_if_older(self.patience_s)
+        finally:
+            for slot in slots:
+                slot.close()
+
+    def _fill(self, slots: list[_Slot], todo: _Queue, payload: bytes) -> None:
+        """Give every idle process an item, and start processes while there are items for them."""
+        for slot in slots:
+            if slot.future is None and (job := todo.next()) is not None:
+                slot.run(job)
+        while len(slots) < self.n_workers and (job := todo.next()) is not None:
+            slots.append(_Slot(payload))
+            slots[-1].run(job)
+
+
+def _given_up(job: _Job) -> WorkerLostError:
+    why = "it hung" if job.hung else "killed, or out of memory"
+    return WorkerLostError(f"the process that ran it ended {job.n_deaths} times ({why})")
+
+
+@dataclass(eq=False)
+class _Job:
+    item: Any
+    n_deaths: int = 0
+    hung: bool = False
+
+
+class _Queue:
+    """What is still to be run: first what lost its process, then the next item."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.again: deque[_Job] = deque()
+        self._items = iter(items)
+
+    def next(self) -> _Job | None:
+        if self.again:
+            return self.again.popleft()
+        for item in self._items:
+            return _Job(item)
+        return None
+
+
+class _Slot:
+    """One process, in a pool of its own: when it dies, it is known what it was running."""
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        self.future: Future[bytes] | None = None
+        self.job = _Job(None)
+        self.since = 0.0
+        self._start()
+
+    def _start(self) -> None:
+        self.pool = ProcessPoolExecutor(
+            1, get_context("spawn"), initializer=_receive, initargs=(self.payload,)
+        )
+        self.pid = self.pool.submit(os.getpid)
+
+    def run(self, job: _Job) -> None:
+        """Begin with an item; a process that died while it was idle is replaced."""
+        data = cloudpickle.dumps(job.item)
+        try:
+            self.future = self.pool.submit(_run_shipped, data)
+        except BrokenExecutor:
+            self.pool.shutdown()
+            self._start()
+            self.future = self.pool.submit(_run_shipped, data)
+        self.job, self.since = job, time.monotonic()
+
+    def answer(self) -> tuple[_Job, Any]:
+        """Return the finished item with its result, or with the error that says its process died.
+
+        Raises
+        ------
+        Exception
+            What the function raised.
+        """
+        assert self.future is not None
+        future, self.future = self.future, None
+        try:
+            return self.job, cloudpickle.loads(future.result())
+        except BrokenExecutor as exc:
+            self.pool.shutdown()
+            self._start()
+            return self.job, exc
+
+    def end_if_older(self, patience_s: float) -> None:
+        """Kill the process if its item hangs."""
+        if self.future is not None and time.monotonic() - self.since > patience_s:
+            self.job.hung = True
+            self._kill()
+
+    def _kill(self) -> None:
+        with suppress(BrokenExecutor, ProcessLookupError):
+            os.kill(self.pid.result(), signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process, whatever it does: results are stored all at once or not at all."""
+        if self.future is not None:
+            self._kill()
+        self.pool.shutdown(cancel_futures=True)
+
+
+_shipped: Callable[[Any], Any] | None = None  # in a worker process: what it runs on items
+
+
+def _receive(payload: bytes) -> None:
+    """Prepare a worker process; what fails here is raised by its first item, where it is seen."""
+    global _shipped  # noqa: PLW0603 - the only state a worker process can keep
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        function, arguments = cloudpickle.loads(payload)
+    except Exception as exc:  # noqa: BLE001 - see above
+        _shipped = _Raise(exc)
+    else:
+        _shipped = lambda item: function(item, *arguments)  # noqa: E731
+
+
+class _Raise:
+    def __init__(self, exc: Exception) -> None:
+        self.exc = exc
+
+    def __call__(self, _: Any) -> Any:
+        raise self.exc
+
+
+def _end_with_parent() -> None:
+    """End this process with its parent: a pool's process would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _run_shipped(payload: bytes) -> bytes:
+    if _shipped is None:
+        raise RuntimeError("the worker process was started without its function")
+    result: bytes = cloudpickle.dumps(_shipped(cloudpickle.loads(payload)))
+    return result
