@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
+import struct
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,6 +16,9 @@ from typing import Any, Self
 __all__ = ["Proxy"]
 
 BLOCK = 1 << 16
+# Of the XRootD protocol: https://xrootd.slac.stanford.edu/doc/dev56/XRdv520.htm
+HANDSHAKE, HEADER = 20, 24  # bytes: what opens a connection, what each request begins with
+OPEN, ERROR, IO_ERROR = 3010, 4003, 3007
 
 
 @dataclass(eq=False)
@@ -22,7 +27,6 @@ class _Link:
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter | None = None
-    n_bytes: int = 0  # from the server to the client
 
     def abort(self) -> None:
         for writer in (self.client, self.server):
@@ -46,10 +50,12 @@ class Proxy:
     target: int
     port: int = 0
     n_connections: int = 0
-    n_bytes: int = 0  # from the server to clients
     _flow: threading.Event = field(default_factory=threading.Event)
     _refuse: int = 0
+    n_failed_opens: int = 0
     _cut_after: int | None = None
+    _fail: float = 0.0
+    _random: random.Random = field(default_factory=random.Random)
     _links: set[_Link] = field(default_factory=set)
 
     def __enter__(self) -> Self:
@@ -99,6 +105,11 @@ class Proxy:
         """Let the server send `n_bytes` more on one connection, then reset that."""
         self._cut_after = n_bytes
 
+    def fail_opens(self, fraction: float, seed: int = 0) -> None:
+        """Answer a part of the requests to open a file with an error, as a busy server does."""
+        self._random.seed(seed)
+        self._fail = fraction
+
     def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
@@ -126,7 +137,7 @@ class Proxy:
         self._links.add(link)
         try:
             far_reader, link.server = await asyncio.open_connection("127.0.0.1", self.target)
-            ways = (self._pass(reader, link.server), self._pass(far_reader, writer, link))
+            ways = (self._ask(reader, link), self._answer(far_reader, link))
             await asyncio.gather(*ways)
         except OSError:  # the server is away: so is the proxy
             pass
@@ -134,38 +145,71 @@ class Proxy:
             link.abort()
             self._links.discard(link)
 
-    async def _pass(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        link: _Link | None = None,
-    ) -> None:
+    async def _ask(self, reader: asyncio.StreamReader, link: _Link) -> None:
+        """Pass on what the client says."""
+        assert link.server is not None
+        requests = _Requests()
         with suppress(OSError):
             while data := await reader.read(BLOCK):
-                while not self._flow.is_set():
-                    await asyncio.sleep(0.02)
-                if link is not None:
-                    data = self._counted(data, link)
-                writer.write(data)
-                await writer.drain()
-                if link is not None and self._is_over(link):
-                    break
-        writer.close()
+                await self._wait()
+                for stream, request in requests.whole(data):
+                    if stream and self._random.random() < self._fail:
+                        self.n_failed_opens += 1
+                        link.client.write(_refusal(stream))
+                    else:
+                        link.server.write(request)
+                await link.server.drain()
+        link.server.close()
 
-    def _counted(self, data: bytes, link: _Link) -> bytes:
+    async def _answer(self, reader: asyncio.StreamReader, link: _Link) -> None:
+        """Pass on what the server says."""
+        with suppress(OSError):
+            while data := await reader.read(BLOCK):
+                await self._wait()
+                link.client.write(self._counted(data))
+                await link.client.drain()
+                if self._cut_after == 0:
+                    self._cut_after = None
+                    link.abort()
+        link.client.close()
+
+    async def _wait(self) -> None:
+        while not self._flow.is_set():
+            await asyncio.sleep(0.02)
+
+    def _counted(self, data: bytes) -> bytes:
         if self._cut_after is not None:
             data = data[: self._cut_after]
             self._cut_after -= len(data)
-        link.n_bytes += len(data)
-        self.n_bytes += len(data)
         return data
 
-    def _is_over(self, link: _Link) -> bool:
-        if self._cut_after is None or self._cut_after > 0:
-            return False
-        self._cut_after = None
-        link.abort()
-        return True
+
+class _Requests:
+    """Cuts what an XRootD client says into its requests."""
+
+    def __init__(self) -> None:
+        self._rest, self._is_open = b"", False
+
+    def whole(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield each request that is complete, with its number if it asks to open a file."""
+        self._rest += data
+        while (n := self._n_bytes()) <= len(self._rest):
+            request, self._rest = self._rest[:n], self._rest[n:]
+            is_open = self._is_open and struct.unpack(">H", request[2:4])[0] == OPEN
+            self._is_open = True
+            yield request[:2] if is_open else b"", request
+
+    def _n_bytes(self) -> int:
+        if not self._is_open:
+            return HANDSHAKE
+        if len(self._rest) < HEADER:
+            return HEADER
+        return HEADER + int(struct.unpack(">i", self._rest[20:24])[0])
+
+
+def _refusal(stream: bytes) -> bytes:
+    text = struct.pack(">i", IO_ERROR) + b"busy, try again\0"
+    return stream + struct.pack(">Hi", ERROR, len(text)) + text
 
 
 def free_port() -> int:

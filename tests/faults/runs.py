@@ -1,0 +1,90 @@
+"""Runs of the small analysis, here and in processes of their own, and what they gave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from intccms.analysis import runner
+from intccms.analysis.runner import AnalysisResult
+from intccms.execution.observer import Silent
+from intccms.receipts import Receipt
+from intccms.schema import load_config
+
+__all__ = ["OnReceipt", "analysed", "bits", "outcome_of", "started", "statuses"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class OnReceipt(Silent):
+    """Calls a function with the number of chunks that are done, as they are."""
+
+    def __init__(self, call: Callable[[int], None]) -> None:
+        self.call, self.n = call, 0
+
+    def receipt(self, receipt: Receipt) -> None:
+        self.n += 1
+        self.call(self.n)
+
+
+def analysed(
+    configuration: Any, client: Any = None, *, on_receipt: Callable[[int], None] | None = None
+) -> AnalysisResult:
+    """Run an analysis in this process."""
+    observer = OnReceipt(on_receipt) if on_receipt else None
+    return runner.run(load_config(configuration), client, observer=observer)
+
+
+def bits(result: AnalysisResult) -> str:
+    """Digest of every bit of the histograms and of the cutflow."""
+    digest = hashlib.sha256()
+    for key, histogram in sorted(result.histograms.histograms.items()):
+        labels = [list(axis) for axis in histogram.axes[1:]]
+        digest.update(repr((key, labels)).encode())
+        digest.update(histogram.view(flow=True).tobytes())
+    digest.update(repr(result.cutflow).encode())
+    return digest.hexdigest()
+
+
+def statuses(result: AnalysisResult) -> dict[str, int]:
+    """Count chunks by status."""
+    return dict(Counter(receipt.status for receipt in result.receipts))
+
+
+def outcome_of(result: AnalysisResult) -> dict[str, Any]:
+    """What another process has to know of a result, ready for JSON."""
+    return {"bits": bits(result), "statuses": statuses(result), "ledger": result.ledger.to_dict()}
+
+
+def started(arguments: list[str], log: Path, **env: str) -> subprocess.Popen[bytes]:
+    """Start Python as the leader of its own group of processes, so that all can be killed."""
+    paths = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": paths, **env},
+        )
+
+
+def main() -> None:
+    """Run with the settings in the JSON of the first argument; write the outcome to the second."""
+    settings, out = json.loads(sys.argv[1]), Path(sys.argv[2])
+    from tests.faults.analysis import make_config
+
+    result = analysed(make_config(**settings))
+    out.with_suffix(".tmp").write_text(json.dumps(outcome_of(result)))
+    out.with_suffix(".tmp").replace(out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Files behind real XRootD servers that go away, come back, or no longer answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intccms.analysis.runner import AnalysisResult
+from intccms.datasets.xrootd import WAITING
+from intccms.execution.executors import open_executor
+from intccms.execution.reading import open_source
+from intccms.schema import load_config
+from tests.faults.analysis import N_EVENTS, make_config
+from tests.faults.conftest import N_FILES
+from tests.faults.proxy import Proxy
+from tests.faults.runs import analysed, bits, started
+from tests.faults.servers import XRootDServer
+
+# As short as the client allows: the tests wait for them.
+SHORT = {"XRD_REQUESTTIMEOUT": "3", "XRD_STREAMTIMEOUT": "3", "XRD_TIMEOUTRESOLUTION": "1"}
+
+
+def configured(base: Path, out: Path, redirector: list[str], **more: Any) -> dict[str, Any]:
+    return make_config(redirector, base_dir=str(base), output_dir=str(out), **more)
+
+
+def test_a_server_that_is_restarted_in_the_middle_costs_no_event(
+    remote: Path, server: XRootDServer, expected: AnalysisResult, tmp_path: Path
+) -> None:
+    restart = threading.Timer(1.0, server.start)
+
+    def stop(n_done: int) -> None:
+        if n_done == 5:
+            server.stop()
+            restart.start()
+
+    config = configured(remote, tmp_path, [server.redirector])
+    result = analysed(config, on_receipt=stop)
+    restart.join()
+    assert result.ledger.is_complete
+    assert result.ledger.retries >= 1
+    assert bits(result) == bits(expected)
+
+
+def test_the_second_redirector_takes_over_when_the_first_dies(
+    remote: Path,
+    make_server: Callable[[], XRootDServer],
+    expected: AnalysisResult,
+    tmp_path: Path,
+) -> None:
+    first, second = make_server(), make_server()
+
+    def stop(n_done: int) -> None:
+        if n_done == 30:
+            first.stop()
+
+    config = configured(remote, tmp_path, [first.redirector, second.redirector], max_retries=1)
+    result = analysed(config, on_receipt=stop)
+    assert result.ledger.is_complete
+    assert bits(result) == bits(expected)
+    used = [receipt.redirector for receipt in result.receipts]
+    assert set(used[:30]) == {first.redirector.rstrip("/")}
+    assert used[-1] == second.redirector.rstrip("/")
+
+
+@pytest.mark.parametrize("seconds", [5.0, 60.0], ids=["a while", "for good"])
+def test_a_server_that_stalls_is_waited_for_in_bounded_time(
+    remote: Path, proxy: Proxy, expected: AnalysisResult, tmp_path: Path, seconds: float
+) -> None:
+    marks, out = tmp_path / "marks", tmp_path / "out.json"
+    settings = {
+        "redirector": [proxy.redirector],
+        "base_dir": str(remote),
+        "output_dir": str(tmp_path / "output"),
+        "max_retries": 3 if seconds < 10 else 0,
+        "chunk_size": N_EVENTS,
+    }
+    arguments = ["-m", "tests.faults.runs", json.dumps(settings), str(out)]
+    run = started(arguments, tmp_path / "log", MARKS=str(marks), PAUSE_S="0.3", **SHORT)
+    try:
+        wait_for(lambda: marks.exists() and len(marks.read_text().splitlines()) >= 2)
+        proxy.stall()
+        begin = time.monotonic()
+        if seconds < 10:
+            time.sleep(seconds)
+            proxy.flow()
+        assert run.wait(60) == 0, (tmp_path / "log").read_text()
+        took_s = time.monotonic() - begin
+    finally:
+        run.kill()
+        run.wait()
+    outcome = json.loads(out.read_text())
+    book = outcome["ledger"]["datasets"]["ttbar"]
+    if seconds < 10:
+        assert outcome["bits"] == bits(expected)
+        assert outcome["ledger"]["retries"] >= 1
+        assert book["lost"]["files"] == 0
+    else:
+        n_lost = book["lost"]["files"]
+        assert 0 < n_lost < N_FILES
+        assert book["processed"]["events"] == (N_FILES - n_lost) * N_EVENTS
+        assert took_s < 10 * n_lost
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+def waiting(pfn: str) -> dict[str, int]:
+    """What the client library goes by in this process, when a file is open."""
+    open_source(pfn, "Events")
+    from XRootD.client import EnvGetInt  # the library reads its settings when it is loaded
+
+    return {name: EnvGetInt(name.removeprefix("XRD_")) for name in WAITING}
+
+
+@pytest.mark.parametrize("executor", ["futures", "dask"])
+def test_workers_wait_no_longer_than_we_say(
+    server: XRootDServer, monkeypatch: pytest.MonkeyPatch, executor: str
+) -> None:
+    for name in WAITING:
+        monkeypatch.delenv(name, raising=False)
+    general = load_config(make_config(executor=executor, n_workers=1)).general
+    with open_executor(general) as workers:
+        pfn = f"{server.redirector}/store/0.root"
+        answers = [answer for _, answer in workers.map(waiting, [pfn])]
+    assert answers == [{name: int(value) for name, value in WAITING.items()}]
