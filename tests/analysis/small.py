@@ -8,6 +8,7 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
+import pyarrow.parquet
 import uproot
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
@@ -67,7 +68,9 @@ def processor(configuration: dict[str, Any], **task: Any) -> AnalysisProcessor:
 
 def chunk(path: Path, start: int = 0, stop: int | None = None, tree: str = "Events") -> Any:
     source = open_source(str(path), tree)
-    if stop is None:
+    if stop is None and path.suffix == ".parquet":
+        stop = pyarrow.parquet.read_metadata(path).num_rows
+    elif stop is None:
         with uproot.open({str(path): tree}) as events:
             stop = int(events.num_entries)
     metadata = {"dataset": "mc", "fileuuid": source.uuid, "entrystart": start}

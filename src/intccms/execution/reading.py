@@ -10,7 +10,6 @@ import time
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import awkward as ak
@@ -20,6 +19,7 @@ from coffea.nanoevents.mapping import UprootSourceMapping
 from coffea.nanoevents.mapping.uproot import TrivialUprootOpener
 from coffea.nanoevents.util import tuple_to_key
 
+from intccms.datasets import file_format
 from intccms.datasets.xrootd import bound_waiting, drop_handle
 
 __all__ = ["ReadMeter", "open_source"]
@@ -68,6 +68,12 @@ class _Cache(threading.local):
 _cache = _Cache()
 
 
+class _Schema(NanoAODSchema):  # type: ignore[misc]
+    """NanoAOD that may lack event numbers: only a function that needs them misses them."""
+
+    error_missing_event_ids = False
+
+
 class RootSource:
     """One open ROOT file with its TTree or RNTuple."""
 
@@ -107,7 +113,7 @@ class RootSource:
                 warnings.simplefilter("ignore")
                 form = mapping._extract_base_form(self.tree)
                 form["typenames"] = typenames
-                _cache.schemas[key] = NanoAODSchema(form)
+                _cache.schemas[key] = _Schema(form)
             while len(_cache.schemas) > KEPT_FORMS:
                 _cache.schemas.popitem(last=False)
         return _cache.schemas[key]
@@ -137,6 +143,7 @@ class ParquetSource:
             factory = NanoEventsFactory.from_parquet(
                 self.pfn,
                 mode="virtual",
+                schemaclass=_Schema,
                 entry_start=start,
                 entry_stop=stop,
                 metadata=metadata,
@@ -166,7 +173,7 @@ def open_source(pfn: str, tree_name: str) -> RootSource | ParquetSource:
     if key in _cache.sources:
         _cache.sources.move_to_end(key)
         return _cache.sources[key]
-    kind = ParquetSource if Path(pfn).suffix == ".parquet" else RootSource
+    kind = ParquetSource if file_format(pfn) == "parquet" else RootSource
     _cache.sources[key] = kind(pfn, tree_name)
     while len(_cache.sources) > KEPT_FILES:
         _cache.sources.popitem(last=False)[1].close()
