@@ -85,7 +85,7 @@ def collect(
         If no file of a dataset can be read, or every readable one lacks the tree.
     """
     queries = [
-        FileQuery(files.dataset, lfn, files.pfns(lfn), files.tree_name)
+        FileQuery(files.dataset, lfn, files.pfns(lfn), files.tree_name, is_data=files.is_data)
         for files in fileset
         for lfn in files.lfns
     ]

@@ -16,7 +16,7 @@ from intccms.execution.reading import ReadMeter, open_source
 from intccms.metadata import Metadata
 from intccms.schema import Config, Functor
 
-__all__ = ["check_columns", "dataset_tasks", "truncations"]
+__all__ = ["check_columns", "dataset_tasks", "golden_jsons", "truncations"]
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +53,21 @@ def _with_input_paths(config: Config, mask: Functor | None) -> Functor | None:
         return None
     kwargs = dict(mask.static_kwargs)
     for name, value in kwargs.items():
-        if isinstance(value, str | Path) and str(value).endswith(GOLDEN_SUFFIXES):
+        if str(value) in golden_jsons(mask):
             path = config.general.input_path(str(value))
             _check_golden_json(path)
             kwargs[name] = str(path)
     return Functor(function=mask.function, use=mask.use, static_kwargs=kwargs)
+
+
+def golden_jsons(mask: Functor | None) -> tuple[str, ...]:
+    """Name the files that say to a lumi mask which sections are certified."""
+    values = [] if mask is None else mask.static_kwargs.values()
+    return tuple(
+        str(value)
+        for value in values
+        if isinstance(value, str | Path) and str(value).endswith(GOLDEN_SUFFIXES)
+    )
 
 
 def _check_golden_json(path: Path) -> None:

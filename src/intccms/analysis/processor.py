@@ -12,9 +12,10 @@ from coffea.processor import ProcessorABC, accumulate
 
 from intccms.analysis.chunk import ChunkWork
 from intccms.analysis.functors import Caller
-from intccms.analysis.objects import from_events
+from intccms.analysis.objects import Objects, from_events
 from intccms.analysis.shifting import fill_shifts
 from intccms.analysis.variations import VariationPlan, plan_variations
+from intccms.datasets.sections import LumiSections
 from intccms.schema import Config, Functor
 
 __all__ = ["AnalysisProcessor", "DatasetTask", "add_sums"]
@@ -71,7 +72,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
             (generator weights of all events, before any cut), ``histograms`` by (channel,
             observable) and ``cutflow`` by channel: sums that are not normalised, to be added
             with ``+``; ``fill_s``, the seconds spent on filling; ``n_draws``, the calls that drew
-            random numbers.
+            random numbers; for data ``sections``, those of all events, by the uuid of
+            the file.
         """
         task = self.tasks[events.metadata["dataset"]]
         uuid = str(events.metadata.get("fileuuid", ""))
@@ -79,11 +81,23 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         caller = Caller.of_chunk(task.dataset, uuid, entry)
         work = ChunkWork(self.config, self.channels, self.plan(task.dataset), caller)
         gen_weight = None if task.is_data else task.weight_branch
-        nominal = work.fill_nominal(from_events(events), gen_weight, task.lumi_mask)
+        objects = from_events(events)
+        nominal = work.fill_nominal(objects, gen_weight, task.lumi_mask)
         if work.plan.shifts and nominal.n_events:
             fill_shifts(work, nominal, f"{self.key}/{task.dataset}")
-        return work.sums()
+        sums = work.sums()
+        if task.is_data:
+            sums["sections"] = {uuid: _sections(objects)}
+        return sums
 
     def postprocess(self, accumulator: Any) -> Any:
         """Do nothing: normalisation waits until all chunks are in."""
         return accumulator
+
+
+def _sections(objects: Objects) -> LumiSections:
+    """Give the luminosity sections of a chunk; none where events do not say theirs."""
+    names = ("run", "luminosityBlock")
+    if not all(objects.has(name) for name in names):
+        return LumiSections.union(())
+    return LumiSections.of(*(ak.to_numpy(objects[name]) for name in names))

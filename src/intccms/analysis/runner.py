@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import fsum
 from typing import Any
 
 from intccms.analysis.corrections import check_correction_files
-from intccms.analysis.inputs import check_columns, dataset_tasks, truncations
+from intccms.analysis.inputs import check_columns, dataset_tasks, golden_jsons, truncations
 from intccms.analysis.keys import dataset_digests, with_keys
-from intccms.analysis.processor import AnalysisProcessor, add_sums
+from intccms.analysis.processor import AnalysisProcessor
 from intccms.datasets import DatasetFiles, DatasetManager, Fileset
+from intccms.datasets.sections import LumiSections
 from intccms.errors import FunctorError, IntccmsError
-from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask, run_chunk
+from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask
 from intccms.execution.executors import Executor, open_executor
 from intccms.execution.ledger import Ledger, LostChunk
+from intccms.execution.lumis import LumiBooks, balanced, file_sections
 from intccms.execution.observer import Observer, Silent
 from intccms.execution.partials import PartialStore
+from intccms.execution.rounds import ChunkRun, FileSums
 from intccms.histograms.book import Book, make_book
 from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow
 from intccms.histograms.exact import ExactSums
@@ -51,6 +55,8 @@ class AnalysisResult:
         One for each planned chunk.
     wall_s
         Seconds from the first chunk to the last.
+    lumis
+        Luminosity sections of the data; None if there is none.
     """
 
     histograms: Book
@@ -58,6 +64,7 @@ class AnalysisResult:
     ledger: Ledger
     receipts: tuple[Receipt, ...]
     wall_s: float
+    lumis: LumiBooks | None = None
 
 
 def make_processor(config: Config, fileset: Fileset) -> AnalysisProcessor:
@@ -110,23 +117,33 @@ def chunk_size(config: Config) -> int:
 class _Collected:
     """What has come back so far."""
 
-    sums: dict[str, dict[str, Any]] = field(default_factory=dict)
-    file_sumw: dict[tuple[str, str], ExactSums] = field(default_factory=dict)
-    file_events: dict[tuple[str, str], int] = field(default_factory=dict)
-    receipts: list[Receipt] = field(default_factory=list)
+    receipts: dict[tuple[str, str, int], Receipt] = field(default_factory=dict)  # by chunk
     faults: dict[str, list[ChunkOutcome]] = field(default_factory=dict)
+    sums: dict[str, dict[str, Any]] = field(default_factory=dict)  # by dataset, when all are in
 
-    def take(self, outcome: ChunkOutcome) -> None:
+    def take(self, outcome: ChunkOutcome) -> bool:
+        """Keep the receipt; say whether it is the first of its chunk."""
         receipt = outcome.receipt
-        self.receipts.append(receipt)
-        if outcome.sums is None:
-            if outcome.trace:
-                self.faults.setdefault(receipt.error, []).append(outcome)
-            return
-        dataset, key = receipt.dataset, (receipt.dataset, receipt.file)
-        self.sums[dataset] = add_sums(self.sums.get(dataset), outcome.sums)
-        self.file_sumw[key] = self.file_sumw.get(key, ExactSums.zeros(1)) + outcome.sums["sumw"]
-        self.file_events[key] = self.file_events.get(key, 0) + receipt.n_events
+        key = (receipt.dataset, receipt.file, receipt.entry_start)
+        is_first = key not in self.receipts
+        self.receipts[key] = receipt
+        if outcome.trace:
+            self.faults.setdefault(receipt.error, []).append(outcome)
+        return is_first
+
+    def files(self, dataset: str) -> dict[str, FileSums]:
+        """Give the sums by file."""
+        files: dict[str, FileSums] = self.sums.get(dataset, {}).get("files", {})
+        return files
+
+    @cached_property
+    def file_events(self) -> dict[tuple[str, str], int]:
+        """Number of processed events by dataset and file."""
+        events: dict[tuple[str, str], int] = {}
+        for (dataset, file, _), receipt in self.receipts.items():
+            if receipt.status != "failed":
+                events[dataset, file] = events.get((dataset, file), 0) + receipt.n_events
+        return events
 
 
 def process(
@@ -155,16 +172,32 @@ def process(
     start = time.perf_counter()
     collected = _Collected()
     observer.begin("processing", total=n_events, unit="events")
-    for _, outcome in executor.map(run_chunk, tasks, arguments=(processor, _policy(config))):
-        collected.take(outcome)
-        observer.receipt(outcome.receipt)
+    chunks = ChunkRun(executor, processor, _policy(config))
+    for outcome in chunks.outcomes(tasks):
+        if collected.take(outcome):
+            observer.receipt(outcome.receipt)
         _stop_on_fault(collected.faults, SAME_FAULTS)
+    collected.sums = chunks.totals.by_group
     observer.end()
     _stop_on_fault(collected.faults, 1)
     for note in (*truncations(processor), *_random_note(collected)):
         log.warning("%s", note)
     wall_s = time.perf_counter() - start
-    return _result(config, metadata, collected, wall_s)
+    result = _result(config, metadata, collected, wall_s)
+    return replace(result, lumis=_lumis(processor, metadata, collected))
+
+
+def _lumis(
+    processor: AnalysisProcessor, metadata: Metadata, collected: _Collected
+) -> LumiBooks | None:
+    data = {name: task.lumi_mask for name, task in processor.tasks.items() if task.is_data}
+    files = file_sections(
+        metadata.files,
+        metadata.failures,
+        seen={name: collected.sums.get(name, {}).get("sections", {}) for name in data},
+        n_processed=collected.file_events,
+    )
+    return balanced(files, {name: golden_jsons(mask) for name, mask in data.items()})
 
 
 def _random_note(collected: _Collected) -> list[str]:
@@ -178,7 +211,7 @@ def _random_note(collected: _Collected) -> list[str]:
 
 
 def _policy(config: Config) -> ChunkPolicy:
-    codecs = {kind.__name__: kind for kind in (ExactSums, HistogramSums, CutflowSums)}
+    codecs = {kind.__name__: kind for kind in (ExactSums, HistogramSums, CutflowSums, LumiSections)}
     return ChunkPolicy(
         config.preprocess.skimming.max_retries,
         PartialStore(str(config.general.path("cache_dir")), codecs=codecs),
@@ -201,8 +234,7 @@ def _result(
         LostChunk(failure.dataset, failure.lfn, None, f"{failure.error_type}: {failure.error}")
         for failure in metadata.failures
     ]
-    order = {_position(item): i for i, item in enumerate(metadata.work_items)}
-    receipts = sorted(collected.receipts, key=lambda r: order[r.dataset, r.file, r.entry_start])
+    receipts = [collected.receipts[_position(item)] for item in metadata.work_items]
     ledger = Ledger.closed(metadata.fileset.keys(), receipts, never_opened)
     for count in metadata.files:
         if not count.n_events:
@@ -256,13 +288,14 @@ def _scale(
     book = ledger.datasets[files.dataset]
     exact = ExactSums.zeros(1)
     from_runs: list[float] = []
+    in_files = collected.files(files.dataset)
     for count in metadata.files_of(files.dataset):
         key = (files.dataset, count.lfn)
-        if key not in collected.file_sumw:
+        if count.lfn not in in_files:
             continue
         fraction = collected.file_events[key] / max(count.n_events, 1)
         runs = None if count.runs_sumw is None else count.runs_sumw * fraction
-        sumw = collected.file_sumw[key]
+        sumw = in_files[count.lfn].sumw
         filtered = count.runs_count not in (None, count.n_events)
         if collected.file_events[key] == count.n_events and runs is not None:
             filtered = _differ(runs, sumw.value)

@@ -1,4 +1,4 @@
-"""What an event file holds: entries, identity and the sums of weights of its ``Runs`` tree.
+"""What an event file holds: entries, identity, sums of weights and luminosity sections.
 
 Opens files, local or remote; one that cannot be opened is an answer too, never an exception.
 """
@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import awkward as ak
 import fsspec
 import pyarrow.parquet
 import uproot
 
 from intccms.datasets.fileset import DatasetFiles, file_format
+from intccms.datasets.sections import LumiSections
 from intccms.datasets.xrootd import bound_waiting, drop_handle
 
 __all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec"]
@@ -34,6 +36,7 @@ class FileQuery:
     tree_name: str
     rounds: int = 2  # through all remote places, before the file is given up
     pause_s: float = 1.0  # between two rounds
+    is_data: bool = False  # its luminosity sections are wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class FileCount:
     n_events: int
     runs_sumw: float | None = None  # None without Runs tree, or without weights in it
     runs_count: int | None = None  # generated events
+    # Of data: "297050:12-137,140" from the LuminosityBlocks tree; None: there is none.
+    sections: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,7 @@ def _count_at(pfn: str, query: FileQuery) -> FileCount:
             n_events=int(file[query.tree_name].num_entries),
             runs_sumw=runs_sumw,
             runs_count=runs_count,
+            sections=_sections(file, classes) if query.is_data else None,
         )
 
 
@@ -157,6 +163,18 @@ def _runs_sums(file: Any) -> tuple[float | None, int | None]:
         return None
 
     return total("genEventSumw"), total("genEventCount")
+
+
+def _sections(file: Any, classes: dict[str, str]) -> str | None:
+    """List the luminosity sections of a file, those without an event included."""
+    if classes.get("LuminosityBlocks") not in _TREES:
+        return None
+    tree = file["LuminosityBlocks"]
+    names = ("run", "luminosityBlock")
+    if not set(names) <= set(tree.keys()):
+        return None
+    runs, sections = (ak.to_numpy(tree[name].array()) for name in names)
+    return LumiSections.of(runs, sections).to_text()
 
 
 def _count_parquet(pfn: str, query: FileQuery) -> FileCount:

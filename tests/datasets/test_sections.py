@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from coffea.lumi_tools import LumiMask
+from coffea.processor import accumulate
+
+from intccms.datasets.sections import LumiSections
+from intccms.execution.partials import PartialStore
+
+EMPTY = LumiSections.union(())
+A = LumiSections.from_text("7:1-4;9:3")
+B = LumiSections.from_text("7:4-5;8:1")
+
+
+def test_sections_are_taken_from_events_in_any_order() -> None:
+    runs = np.array([9, 7, 7, 9, 7], dtype=np.uint32)
+    sections = np.array([3, 2, 1, 3, 2], dtype=np.uint32)
+    found = LumiSections.of(runs, sections)
+    assert found.to_ranges() == {"7": [[1, 2]], "9": [[3, 3]]}
+    assert (found.runs.tolist(), found.sections.tolist()) == ([7, 7, 9], [1, 2, 3])
+    assert found.n_by_run() == {7: 2, 9: 1}
+
+
+def test_sets_are_added_subtracted_and_intersected() -> None:
+    assert (A + B).to_text() == "7:1-5;8:1;9:3"
+    assert (A - B).to_text() == "7:1-3;9:3"
+    assert (A & B).to_text() == "7:4"
+    assert LumiSections.union([A, B, A]) == A + B
+    assert len(A) == 5
+    assert accumulate([{"sections": A}, {"sections": B}])["sections"] == A + B
+
+
+def test_adding_changes_neither_set() -> None:
+    before = A.codes.copy()
+    assert A + B == B + A
+    assert np.array_equal(A.codes, before)
+
+
+@pytest.mark.parametrize("one", [EMPTY, A, B, LumiSections.of([2**32 - 1], [2**32 - 2])])
+def test_sections_come_back_from_every_form(one: LumiSections, tmp_path: Path) -> None:
+    assert LumiSections.from_text(one.to_text()) == one
+    assert LumiSections.from_ranges(one.to_ranges()) == one
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert hash(LumiSections.from_ranges(one.to_ranges())) == hash(one)
+    store = PartialStore(str(tmp_path), codecs={"LumiSections": LumiSections})
+    store.save("key", {"sections": {"uuid": one}})
+    assert store.load("key") == {"sections": {"uuid": one}}
+
+
+def test_no_sections_have_no_text_and_no_ranges() -> None:
+    assert (EMPTY.to_text(), EMPTY.to_ranges(), EMPTY.n_by_run()) == ("", {}, {})
+    assert LumiSections.of([], []) == EMPTY
+    assert EMPTY + A == A
+
+
+def test_the_last_section_of_a_run_does_not_join_the_next_run() -> None:
+    assert LumiSections.from_text("7:5;8:0-1").to_ranges() == {"7": [[5, 5]], "8": [[0, 1]]}
+
+
+def test_a_golden_json_reads_as_coffea_reads_it(shared_data: Path) -> None:
+    path = shared_data / "golden/Cert_294927-306462_13TeV_UL2017_Collisions17_GoldenJSON.txt"
+    golden = json.loads(path.read_text())
+    sections = LumiSections.from_ranges(golden)
+    assert LumiMask(str(path))(sections.runs, sections.sections).all()
+    assert len(sections) == sum(b - a + 1 for pairs in golden.values() for a, b in pairs)
+    assert LumiSections.from_ranges(sections.to_ranges()) == sections
+    one_more = LumiSections.of(sections.runs, sections.sections + 1) - sections
+    assert not LumiMask(str(path))(one_more.runs, one_more.sections).any()
