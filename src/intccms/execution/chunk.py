@@ -23,7 +23,7 @@ from intccms.execution.partials import PartialStore
 from intccms.execution.reading import ReadMeter, forget, open_source
 from intccms.receipts import Receipt
 
-__all__ = ["ChunkOutcome", "ChunkPolicy", "ChunkTask", "Processor", "run_chunk"]
+__all__ = ["ChunkOutcome", "ChunkPolicy", "ChunkTask", "Processor", "joined", "keep", "run_chunk"]
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,21 @@ class ChunkTask:
     ----------
     key
         Of its result in the store; None if the result cannot be reused.
+    part
+        Entries that are processed, of those of the item; None: all of them.
     """
 
     item: WorkItem
     pfns: tuple[str, ...]
     key: str | None = None
+    part: tuple[int, int] | None = None
+
+    @property
+    def work(self) -> WorkItem:
+        """What is processed: the item or its part."""
+        if self.part is None:
+            return self.item
+        return replace(self.item, entrystart=self.part[0], entrystop=self.part[1])
 
 
 @dataclass(frozen=True)
@@ -100,18 +110,23 @@ def run_chunk(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> Chu
     known = _stored(task, policy)
     if known is not None:
         return known
-    outcome = _tried(task, task.item, processor, policy)
-    if outcome.sums is not None and policy.store is not None and task.key is not None:
-        saved = {"sums": outcome.sums, "receipt": asdict(outcome.receipt)}
-        try:
-            policy.store.save(task.key, saved)
-        except OSError as exc:  # the result is good all the same, only not kept
-            log.warning("cannot keep the result of a chunk of %s: %s", task.item.filename, exc)
+    outcome = _tried(task, task.work, processor, policy)
+    keep(task, outcome, policy)
     return outcome
 
 
+def keep(task: ChunkTask, outcome: ChunkOutcome, policy: ChunkPolicy) -> None:
+    """Store the result of a whole chunk for later runs."""
+    if outcome.sums is None or policy.store is None or task.key is None or task.part is not None:
+        return
+    try:
+        policy.store.save(task.key, {"sums": outcome.sums, "receipt": asdict(outcome.receipt)})
+    except OSError as exc:  # the result is good all the same, only not kept
+        log.warning("cannot keep the result of a chunk of %s: %s", task.item.filename, exc)
+
+
 def _stored(task: ChunkTask, policy: ChunkPolicy) -> ChunkOutcome | None:
-    if policy.store is None or task.key is None or not policy.reuse:
+    if policy.store is None or task.key is None or task.part is not None or not policy.reuse:
         return None
     saved = policy.store.load(task.key)
     if saved is None:
@@ -149,24 +164,33 @@ def _halved(
     task: ChunkTask, item: WorkItem, processor: Processor, policy: ChunkPolicy
 ) -> ChunkOutcome:
     middle = (item.entrystart + item.entrystop) // 2
-    left = _tried(task, replace(item, entrystop=middle), processor, policy)
-    if left.sums is None:
-        return ChunkOutcome(None, _over(left.receipt, item), left.trace)
-    right = _tried(task, replace(item, entrystart=middle), processor, policy)
-    if right.sums is None:
-        return ChunkOutcome(None, _over(right.receipt, item), right.trace)
+    parts: list[ChunkOutcome] = []
+    for start, stop in ((item.entrystart, middle), (middle, item.entrystop)):
+        half = replace(item, entrystart=start, entrystop=stop)
+        parts.append(_tried(task, half, processor, policy))
+        if parts[-1].sums is None:
+            break
+    return joined(item, parts)
+
+
+def joined(item: WorkItem, parts: list[ChunkOutcome]) -> ChunkOutcome:
+    """Make the outcome of `item` from those of its parts; it fails if one of them has failed."""
+    for part in parts:
+        if part.sums is None:
+            return replace(part, receipt=_over(part.receipt, item))
+    receipts = [part.receipt for part in parts]
     summed = {
-        name: getattr(left.receipt, name) + getattr(right.receipt, name)
+        name: sum(getattr(receipt, name) for receipt in receipts)
         for name in ("n_events", "n_kept", "bytes_read", *TIMES)
     }
-    sums = accumulate([left.sums, right.sums])
-    tries = max(left.receipt.tries, right.receipt.tries) + 1
-    receipt = replace(left.receipt, **summed, tries=tries, sumw=sums["sumw"].value)
+    sums = accumulate([part.sums for part in parts])
+    tries = max(receipt.tries for receipt in receipts) + 1
+    receipt = replace(receipts[0], **summed, tries=tries, sumw=sums["sumw"].value)
     return ChunkOutcome(sums, _over(receipt, item))
 
 
 def _over(receipt: Receipt, item: WorkItem) -> Receipt:
-    """Let the receipt of a half speak for the whole."""
+    """Let the receipt of a part speak for the whole."""
     return replace(receipt, entry_start=item.entrystart, entry_stop=item.entrystop)
 
 

@@ -1,0 +1,181 @@
+"""Chunk tasks on an executor until each has its receipt, and the totals hold what these say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from intccms.errors import ClusterLostError, WorkerLostError
+from intccms.execution.chunk import (
+    ChunkOutcome,
+    ChunkPolicy,
+    ChunkTask,
+    Processor,
+    joined,
+    keep,
+    run_chunk,
+)
+from intccms.execution.executors import Executor
+from intccms.execution.totals import Totals
+from intccms.receipts import Receipt
+
+__all__ = ["ChunkRun", "FileSums"]
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 3  # for results that went down with their workers
+HALVINGS = 4  # of a chunk that kills its workers
+
+ExactSum = Any  # whatever the processor gives as ``sumw``; it is added with ``+``
+Place = tuple[str, str, int]  # dataset, file, first entry of the planned chunk
+
+
+@dataclass(frozen=True)
+class FileSums:
+    """What must be known of each file when all chunks are in; those of several are added.
+
+    Parameters
+    ----------
+    entries
+        First entries of the chunks that are in.
+    sumw
+        Generator weights of all their events.
+    """
+
+    entries: tuple[int, ...]
+    sumw: ExactSum
+
+    def __add__(self, other: FileSums) -> FileSums:
+        """Both."""
+        return FileSums(self.entries + other.entries, self.sumw + other.sumw)
+
+
+def tracked_chunk(
+    task: ChunkTask, processor: Processor, policy: ChunkPolicy
+) -> tuple[ChunkOutcome, dict[str, Any] | None]:
+    """Process one chunk; return its outcome without the sums, and these with those of the file."""
+    return _split(task, run_chunk(task, processor, policy))
+
+
+def _split(task: ChunkTask, outcome: ChunkOutcome) -> tuple[ChunkOutcome, dict[str, Any] | None]:
+    if outcome.sums is None:
+        return outcome, None
+    file = FileSums((task.item.entrystart,), outcome.sums["sumw"])
+    return replace(outcome, sums=None), {**outcome.sums, "files": {task.item.filename: file}}
+
+
+class ChunkRun:
+    """Runs chunks; the totals by dataset have a ``files`` entry with `FileSums` by file.
+
+    Parameters
+    ----------
+    executor
+        Where to run.
+    processor, policy
+        As for `run_chunk`.
+    """
+
+    def __init__(self, executor: Executor, processor: Processor, policy: ChunkPolicy) -> None:
+        self.executor, self.policy = executor, policy
+        self.arguments = (processor, policy)
+        self.totals = Totals(lambda task: str(task.item.dataset))
+
+    def outcomes(self, tasks: Sequence[ChunkTask]) -> Iterator[ChunkOutcome]:
+        """Yield the outcome of each task without sums; if there is a second one, it counts."""
+        killed: list[ChunkTask] = []
+        for _ in range(ROUNDS):
+            done: list[ChunkTask] = []
+            for task, answer in self.executor.map(
+                tracked_chunk, tasks, arguments=self.arguments, totals=self.totals
+            ):
+                if isinstance(answer, ClusterLostError):
+                    yield _lost(task, answer)
+                elif isinstance(answer, WorkerLostError):
+                    killed.append(task)
+                else:
+                    if answer.receipt.status != "failed":
+                        done.append(task)
+                    yield answer
+            tasks = self._not_in_totals(done)
+            if not tasks:
+                break
+            log.warning("%d results went down with their workers and are made again", len(tasks))
+        for task in tasks:
+            yield _lost(task, WorkerLostError("its result went down with its worker, each time"))
+        yield from self._in_parts(killed)
+
+    def _not_in_totals(self, tasks: list[ChunkTask]) -> list[ChunkTask]:
+        held = {
+            (dataset, file, entry)
+            for dataset, total in self.totals.by_group.items()
+            for file, sums in total["files"].items()
+            for entry in sums.entries
+        }
+        return [task for task in tasks if _place(task) not in held]
+
+    def _in_parts(self, killed: list[ChunkTask]) -> Iterator[ChunkOutcome]:
+        """Run what killed its workers in smaller parts; few at a time, as their sums come here."""
+        while killed:
+            n = 2 * self.executor.n_workers
+            several, killed = killed[:n], killed[n:]
+            names = ", ".join(dict.fromkeys(task.item.filename for task in several))
+            log.warning("%d chunks killed their workers and are halved: %s", len(several), names)
+            parts = self._parts_of(several)
+            for task in several:
+                outcome = joined(task.item, parts[_place(task)])
+                keep(task, outcome, self.policy)
+                outcome, sums = _split(task, outcome)
+                if sums is not None:
+                    self.totals.take(task.item.dataset, sums)
+                yield outcome
+
+    def _parts_of(self, tasks: list[ChunkTask]) -> dict[Place, list[ChunkOutcome]]:
+        found: dict[Place, list[ChunkOutcome]] = {_place(task): [] for task in tasks}
+        todo = [half for task in tasks for half in _halves(task)]
+        for depth in range(HALVINGS):
+            again: list[ChunkTask] = []
+            for part, answer in self.executor.map(
+                run_chunk, todo, arguments=self.arguments, careful=True
+            ):
+                is_last = depth + 1 == HALVINGS or len(part.work) < 2
+                if not isinstance(answer, WorkerLostError):
+                    found[_place(part)].append(answer)
+                elif is_last or isinstance(answer, ClusterLostError):
+                    found[_place(part)].append(_lost(part, answer))
+                else:
+                    again += _halves(part)
+            failed = {
+                place for place, parts in found.items() if any(one.sums is None for one in parts)
+            }
+            todo = [part for part in again if _place(part) not in failed]
+        return found
+
+
+def _place(task: ChunkTask) -> Place:
+    """Name the planned chunk that a task belongs to."""
+    return task.item.dataset, task.item.filename, task.item.entrystart
+
+
+def _halves(task: ChunkTask) -> list[ChunkTask]:
+    start, stop = task.work.entrystart, task.work.entrystop
+    middle = (start + stop) // 2
+    cuts = [(start, middle), (middle, stop)]
+    return [replace(task, part=cut) for cut in cuts if cut[0] < cut[1]]
+
+
+def _lost(task: ChunkTask, error: WorkerLostError) -> ChunkOutcome:
+    work = task.work
+    receipt = Receipt(
+        dataset=work.dataset,
+        file=work.filename,
+        uuid=work.fileuuid,
+        entry_start=work.entrystart,
+        entry_stop=work.entrystop,
+        status="failed",
+        stage="process",
+        error_type="ClusterLost" if isinstance(error, ClusterLostError) else "KilledWorker",
+        error=str(error),
+    )
+    return ChunkOutcome(None, receipt)
