@@ -141,19 +141,19 @@ class Session:
     def process(self) -> Table:
         """Turn events into histograms, or load those of an earlier run."""
         self.stages.process()
-        return rate_table(self._summary())
+        return rate_table(self._summary)
 
     def ledger(self) -> Table:
         """Say what was planned, processed and lost."""
-        return ledger_table(self._summary())
+        return ledger_table(self._summary)
 
     def yields(self) -> Table:
         """Show the yield of each process in each channel."""
-        return yields_table(self._summary())
+        return yields_table(self._summary)
 
     def cutflow(self, channel: str) -> Table:
         """Show the yields of one channel cut by cut."""
-        summary = self._summary()
+        summary = self._summary
         if channel not in summary["cutflow"]:
             known = nearest(channel, summary["cutflow"])
             raise InputError(f"no cutflow of channel {channel!r}; {known}")
@@ -187,11 +187,11 @@ class Session:
     def fit(self) -> Table:
         """Fit the signal strength and find the limits on it."""
         self.stages.infer()
-        return fit_table(self._summary())
+        return fit_table(self._summary)
 
     def limit(self) -> Table:
         """Show the limits that `fit` has found."""
-        return limit_table(self._summary())
+        return limit_table(self._summary)
 
     def summary(self) -> Text:
         """Write ``run_summary.json`` and say what came out.
@@ -204,6 +204,7 @@ class Session:
         result = self.stages.finish()
         return Text(describe(result.summary, result.output.directory))
 
+    @property
     def _summary(self) -> dict[str, Any]:
         return summarise(self.stages.found)
 

@@ -1,0 +1,59 @@
+"""What is refused, before anything is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from intccms import pipeline
+from intccms.errors import InputError
+from intccms.pipeline import RunResult
+from tests.pipeline.runs import FEW, configured, processed
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("general.run_processor=False", "no histograms"),
+        ("general.run_plots_only=True", "no histograms"),
+        ("general.run_metadata_generation=False", "metadata"),
+        ("general.run_skimming=True", "not yet in this version"),
+        ("general.use_skimmed_input=True", "not yet in this version"),
+        ("general.run_mva_training=True", "not yet in this version"),
+        ("general.facility=somewhere", "not yet in this version"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_nothing_is_written(
+    tiny_sample: Path, tmp_path: Path, setting: str, says: str
+) -> None:
+    config = configured(tiny_sample, tmp_path / "a" / "out", *FEW, setting)
+    with pytest.raises(InputError, match=says):
+        pipeline.run(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_was_there_stays(tiny_sample: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "out" / "notes.txt"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    config = configured(tiny_sample, kept.parent, *FEW, "general.weight_branch=noSuchBranch")
+    with pytest.raises(InputError, match="noSuchBranch"):
+        pipeline.run(config)
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_a_damaged_summary_is_an_input_error(done: RunResult, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done.output.directory, out)
+    summary = json.loads((out / "run_summary.json").read_text())
+    del summary["lost_chunks"]
+    (out / "run_summary.json").write_text(json.dumps(summary))
+    config = configured(Path("/nowhere"), out, "general.run_processor=False")
+    with pytest.raises(InputError, match="not as it was written"):
+        processed(config)
+    (out / "run_summary.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        processed(config)
