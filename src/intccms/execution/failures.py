@@ -18,6 +18,7 @@ PERMANENT = (
     "not found",
     "not a root file",
     "expected chunk of length",
+    "illegal seek",  # XRootD, for what is beyond the end of a file
     "while decompressing",
     "magic bytes",
     "truncated",
