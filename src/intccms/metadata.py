@@ -17,7 +17,7 @@ from coffea.processor.executor import WorkItem
 
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.contents import FileCount, FileFailure, FileQuery, count, dataset_spec
-from intccms.errors import InputError
+from intccms.errors import InputError, WorkerLostError
 from intccms.utils.output import write_json
 
 __all__ = ["FileCount", "FileFailure", "Metadata", "collect", "load", "save"]
@@ -90,7 +90,9 @@ def collect(
         for lfn in files.lfns
     ]
     answers: dict[tuple[str, str], FileCount | FileFailure] = {}
-    for _, answer in executor.map(count, queries):
+    for query, answer in executor.map(count, queries):
+        if isinstance(answer, WorkerLostError):
+            answer = FileFailure(query.dataset, query.lfn, "KilledWorker", str(answer))
         answers[answer.dataset, answer.lfn] = answer
         if on_file is not None:
             on_file(answer)
