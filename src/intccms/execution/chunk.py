@@ -18,7 +18,7 @@ import awkward as ak
 from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
-from intccms.execution.failures import classify, describe
+from intccms.execution.failures import classify, describe, is_read_failure
 from intccms.execution.partials import PartialStore
 from intccms.execution.reading import ReadMeter, forget, open_source
 from intccms.receipts import Receipt
@@ -254,7 +254,7 @@ class _Attempt:
             trace = "".join(traceback.format_exception(cause))
         receipt = self._receipt(
             status="failed",
-            stage=self.stage,
+            stage="read" if is_read_failure(exc) and self.stage == "process" else self.stage,
             error_type=type(exc).__name__,
             error=describe(exc),
         )

@@ -31,11 +31,12 @@ def _module_of(frame: traceback.FrameSummary | object) -> str:
 
 
 def is_read_failure(exc: BaseException) -> bool:
-    """Say whether `exc` was raised inside a reading library, where virtual arrays are read."""
-    module = ""
-    for frame, _ in traceback.walk_tb(exc.__traceback__):
-        module = _module_of(frame)
-    return module.split(".")[0] in READERS or module.startswith("coffea.nanoevents.mapping")
+    """Say whether `exc` came through a reading library, where virtual arrays are read."""
+    modules = [_module_of(frame) for frame, _ in traceback.walk_tb(exc.__traceback__)]
+    return any(
+        module.split(".")[0] in READERS or module.startswith("coffea.nanoevents.mapping")
+        for module in modules
+    )
 
 
 def classify(exc: BaseException, stage: str) -> FailureKind:

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import pytest
+import uproot
+from coffea.processor.executor import WorkItem
+
+from intccms.execution import chunk
+from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask, run_chunk
+from intccms.histograms.exact import ExactSums
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Adds up a column; fails as often as it is told to by the file `faults`."""
+
+    column: tuple[str, str] = ("Muon", "pt")
+    faults: Path | None = None
+
+    def process(self, events: ak.Array) -> dict[str, Any]:
+        if self.faults is not None and self.faults.exists():
+            left = int(self.faults.read_text()) - 1
+            self.faults.write_text(str(left)) if left else self.faults.unlink()
+            raise OSError("Operation expired")
+        collection, field = self.column
+        total = float(ak.sum(events[collection][field]))
+        sumw = ExactSums.total([total])
+        return {"n_events": len(events), "n_kept": 0, "sumw": sumw, "fill_s": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunk, "BACKOFF_S", 0.01)
+
+
+@pytest.fixture(scope="module")
+def good(shared_data: Path) -> Path:
+    return shared_data / "nano/nano_dy.root"
+
+
+def task(*paths: Path, entries: tuple[int, int] = (0, 40)) -> ChunkTask:
+    with uproot.open(paths[-1]) as file:
+        uuid = str(file.file.uuid)
+    item = WorkItem("mc", "/store/a.root", "Events", *entries, uuid)
+    return ChunkTask(item, tuple(str(path) for path in paths))
+
+
+def run(chunk_task: ChunkTask, processor: Counter, max_retries: int = 3) -> ChunkOutcome:
+    return run_chunk(chunk_task, processor, ChunkPolicy(max_retries))
+
+
+def test_a_receipt_says_what_was_done(good: Path) -> None:
+    receipt = run(task(good, entries=(10, 30)), Counter()).receipt
+    assert (receipt.status, receipt.tries, receipt.n_events) == ("done", 1, 20)
+    assert (receipt.dataset, receipt.file) == ("mc", "/store/a.root")
+    assert (receipt.entry_start, receipt.entry_stop, receipt.n_planned) == (10, 30, 20)
+    assert receipt.bytes_read > 0
+    assert receipt.read_s > 0
+    assert receipt.process_s >= 0
+    assert receipt.rss_bytes > 10_000_000
+    assert receipt.host
+    assert receipt.sumw > 0
+
+
+def test_a_failure_that_passes_is_tried_again(good: Path, tmp_path: Path) -> None:
+    faults = tmp_path / "faults"
+    faults.write_text("1")
+    receipt = run(task(good), Counter(faults=faults)).receipt
+    assert (receipt.status, receipt.tries) == ("done", 2)
+
+
+def test_tries_are_bounded(good: Path, tmp_path: Path) -> None:
+    faults = tmp_path / "faults"
+    faults.write_text("100")
+    outcome = run(task(good), Counter(faults=faults), max_retries=2)
+    receipt = outcome.receipt
+    assert (receipt.status, receipt.tries) == ("failed", 3)
+    assert (receipt.error_type, receipt.error) == ("OSError", "Operation expired")
+    assert outcome.sums is None
+
+
+def test_a_column_that_cannot_be_read_makes_a_failed_receipt(shared_data: Path) -> None:
+    outcome = run(task(shared_data / "broken/corrupt_basket_Muon_pt.root"), Counter())
+    receipt = outcome.receipt
+    assert (receipt.status, receipt.stage, receipt.tries) == ("failed", "read", 1)
+    assert receipt.error_type
+    assert "decompressing" in receipt.error
+    assert outcome.trace == ""
+
+
+def test_other_columns_of_that_file_are_read(shared_data: Path) -> None:
+    broken = task(shared_data / "broken/corrupt_basket_Muon_pt.root")
+    assert run(broken, Counter(("Jet", "pt"))).receipt.status == "done"
+
+
+def test_the_next_place_of_a_file_is_tried(shared_data: Path, good: Path) -> None:
+    places = (shared_data / "broken/truncated_50pct.root", good)
+    receipt = run(task(*places), Counter()).receipt
+    assert (receipt.status, receipt.tries) == ("done", 2)
+
+
+def test_a_file_that_is_broken_everywhere_is_given_up(shared_data: Path, good: Path) -> None:
+    broken = tuple(
+        str(shared_data / "broken" / name) for name in ("bad_magic.root", "header_only_100B.root")
+    )
+    receipt = run(ChunkTask(task(good).item, broken), Counter()).receipt
+    assert (receipt.status, receipt.stage, receipt.tries) == ("failed", "open", 2)
+
+
+def test_a_file_that_was_replaced_is_not_read(shared_data: Path, good: Path) -> None:
+    other = ChunkTask(task(good).item, (str(shared_data / "nano/nano_dimuon.root"),))
+    receipt = run(other, Counter()).receipt
+    assert receipt.status == "failed"
+    assert "was replaced" in receipt.error
+
+
+def test_a_fault_of_the_function_is_tried_once_and_shown(good: Path) -> None:
+    outcome = run(task(good), Counter(("Muon", "no_such")))
+    assert (outcome.receipt.status, outcome.receipt.tries) == ("failed", 1)
+    assert outcome.receipt.stage == "process"
+    assert "test_chunk.py" in outcome.trace
+
+
+def test_the_redirector_is_told_without_the_name_of_the_file(good: Path) -> None:
+    receipt = run(
+        ChunkTask(task(good).item, ("root://127.0.0.1:9//store/a.root",)), Counter(), max_retries=0
+    ).receipt
+    assert receipt.status == "failed"
+    assert receipt.redirector == "root://127.0.0.1:9"
