@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from intccms.dashboards.tables import Table, ledger_table, with_error, yields_table
 
 __all__ = ["describe"]
+
+SHOWN_RUNS = 5
+NORMTAG = "/cvmfs/cms-bril.cern.ch/cms-lumi-pog/Normtags/normtag_PHYSICS.json"
 
 
 def describe(summary: Mapping[str, Any], directory: Path) -> str:
@@ -23,6 +27,7 @@ def describe(summary: Mapping[str, Any], directory: Path) -> str:
     """
     blocks: list[str] = [str(table) for table in _tables(summary)]
     blocks.append("\n".join([*_strengths(summary), *_rate(summary)]))
+    blocks.append("\n".join(_lumis(summary, directory)))
     blocks.append("\n".join(_paths(directory)))
     status = f"Status: {summary['status']}"
     if "error" in summary:
@@ -68,6 +73,35 @@ def _rate(summary: Mapping[str, Any]) -> Iterable[str]:
         f"{rate['events_per_s_per_core'] / 1e3:,.3g} kHz per core, "
         f"{rate['gbit_per_s']:.3g} Gbit/s; processing took {summary['timing']['wall_s']:.1f} s"
     )
+
+
+def _lumis(summary: Mapping[str, Any], directory: Path) -> Iterable[str]:
+    """Say which luminosity is missing, and how to learn what is left of it."""
+    books = summary.get("lumi_sections")
+    if books is None:
+        return
+    by_run = books["missing_by_run"]
+    if by_run:
+        missing = books["expected"] - books["processed"]
+        worst = sorted(by_run, key=lambda run: -by_run[run]["fraction"])
+        named = ", ".join(f"{run} ({by_run[run]['fraction']:.0%})" for run in worst[:SHOWN_RUNS])
+        more = f" and {len(worst) - SHOWN_RUNS} more" if len(worst) > SHOWN_RUNS else ""
+        yield (
+            f"luminosity sections of the data: {missing:,} of {books['expected']:,} are missing, "
+            f"in {len(worst)} {'run' if len(worst) == 1 else 'runs'}: {named}{more}"
+        )
+    if books["files_of_unknown_sections"]:
+        n_files = books["files_of_unknown_sections"]
+        yield f"lost data files of which no list of luminosity sections exists: {n_files}"
+    if by_run or books["files_of_unknown_sections"]:
+        yield "MC is not rescaled: set general.lumi to what this command gives:"
+        path = shlex.quote(str(directory / "processed_lumis.json"))
+        yield f"  brilcalc lumi -b 'STABLE BEAMS' --normtag {NORMTAG} -u /pb -i {path}"
+    if books["files_without_tree"]:
+        yield (
+            f"data files without a LuminosityBlocks tree: {books['files_without_tree']}; of "
+            "these, processed_lumis.json has only sections with events"
+        )
 
 
 def _paths(directory: Path) -> Iterable[str]:

@@ -14,6 +14,7 @@ import socket
 import time
 import uuid
 import weakref
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,6 +108,30 @@ class OutputLock:
             time.sleep(0.01)
         _held.add(me.identity)
         self._release = weakref.finalize(self, _give_back, self.path, me)
+
+    @contextlib.contextmanager
+    def held(self, *, keep: bool = False) -> Iterator[None]:
+        """Hold the lock in a block, and give it back if the block fails.
+
+        Parameters
+        ----------
+        keep
+            Whether it stays afterwards. It stays in any case if it was held before.
+
+        Raises
+        ------
+        InputError
+            If another run holds it.
+        """
+        keep = keep or self.is_held
+        self.acquire()
+        try:
+            yield
+        except BaseException:
+            self.release()
+            raise
+        if not keep:
+            self.release()
 
     def release(self) -> None:
         """Give the lock back; does nothing if this object does not hold it."""

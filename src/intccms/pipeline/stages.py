@@ -5,12 +5,10 @@ Writes below ``general.output_dir``; `Stages` lets a notebook call them one by o
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,11 +26,13 @@ from intccms.metadata import save as save_metadata
 from intccms.pipeline import figures
 from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
 from intccms.pipeline.inference import has_fit, inferred, load_results, save_results
+from intccms.pipeline.lock import OutputLock
+from intccms.pipeline.records import write_records
 from intccms.pipeline.summary import Findings, SavedRun, describe_loss, summarise
 from intccms.schema import Config
 from intccms.statistics import LimitOutcome, SignalResult, build_workspaces
 from intccms.statistics import write as write_statistics
-from intccms.utils.output import Output, write_json, write_text
+from intccms.utils.output import Output, write_json
 
 __all__ = ["RunResult", "Stages", "run"]
 
@@ -125,6 +125,7 @@ class Stages:
         self._processor: Any = None
         self._executor: Executor | None = None
         self._open = ExitStack()
+        self._lock = OutputLock(self.output.directory)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -136,13 +137,14 @@ class Stages:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the workers."""
+        """Close the workers and give the output directory back."""
         self.close()
 
     def close(self) -> None:
-        """Close the workers that were started for this run."""
+        """Close the workers that were started for this run; let others write to its directory."""
         self._executor = None
         self._open.close()
+        self._lock.release()
 
     @property
     def reads_events(self) -> bool:
@@ -161,11 +163,12 @@ class Stages:
         Raises
         ------
         InputError
-            If something is wrong; nothing has been written then.
+            If something is wrong, or another run writes to the same directory; nothing has been
+            written then.
         """
         if not self.reads_events:
             return None
-        with kept_clean(self.output):
+        with kept_clean(self.output), self._lock.held(keep=True):
             self._processor, self.metadata = checked_inputs(
                 self.config, self.output, self._workers, self._observer
             )
@@ -182,6 +185,7 @@ class Stages:
             self.found.take_saved(SavedRun.load(self.output), book)
             self.found.results = load_results(self.output.statistics_dir)
             self.output.prepare()
+            self._lock.acquire()
             self.found.begun = True
             write_json(self.output.config_json, self.config.dump())
             return
@@ -191,7 +195,7 @@ class Stages:
             return
         if self.metadata is None:
             raise IntccmsError("count the files first")
-        with self._recorded():
+        with self._lock.held(keep=True), self._recorded():
             workers = self._workers()
             n_workers = workers.n_workers
             analysis = runner.process(
@@ -201,10 +205,10 @@ class Stages:
                 processor=self._processor,
                 observer=self._observer,
             )
-            self.close()
+            self._executor = None
+            self._open.close()
             self.found.take(analysis, n_workers)
-            storage.save(analysis.histograms, self.output.histograms_dir)
-            _write_receipts(self.config, self.output, analysis)
+            write_records(self.config, self.output, analysis)
             self._write_summary(unfinished=True)
 
     def infer(self) -> dict[str, SignalResult]:
@@ -218,7 +222,7 @@ class Stages:
         if not has_fit(self.found):
             return {}
         assert self.found.book is not None
-        with self._recorded():
+        with self._lock.held(), self._recorded():
             for workspace in build_workspaces(self.config, self.found.book):
                 self.found.results[workspace.signal] = inferred(
                     workspace, self.config, self._observer
@@ -245,9 +249,10 @@ class Stages:
             return ()
         self._observer.begin("figures", total=len(todo), unit="figures")
         drawn: list[Path] = []
-        for stem, make in todo:
-            drawn += figures.drawn(stem, make)
-            self._observer.advance()
+        with self._lock.held():
+            for stem, make in todo:
+                drawn += figures.drawn(stem, make)
+                self._observer.advance()
         self._observer.end()
         self.found.plots = tuple(dict.fromkeys((*self.found.plots, *drawn)))
         return tuple(path for path in drawn if path.suffix == ".png")
@@ -262,9 +267,9 @@ class Stages:
         IntccmsError
             What a stage has raised.
         """
-        self.close()
         found = self.found
         summary = self._write_summary()
+        self.close()
         if found.failure is not None:
             raise found.failure
         if found.is_incomplete:
@@ -296,14 +301,6 @@ class Stages:
     def _write_summary(self, *, unfinished: bool = False) -> dict[str, Any]:
         summary = summarise(self.found, unfinished=unfinished)
         if self.found.begun:
-            write_json(self.output.run_summary_json, summary)
+            with self._lock.held():
+                write_json(self.output.run_summary_json, summary)
         return summary
-
-
-def _write_receipts(config: Config, output: Output, analysis: AnalysisResult) -> None:
-    metrics = config.general.metrics
-    if not (metrics.enable and metrics.save_measurements):
-        return
-    measurement = metrics.measurement_name or f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
-    lines = [json.dumps(asdict(receipt)) for receipt in analysis.receipts]
-    write_text(output.receipts_jsonl(measurement), "".join(f"{line}\n" for line in lines))

@@ -35,7 +35,7 @@ class SavedRun:
 
     ledger: Ledger
     cutflow: Cutflow
-    parts: dict[str, Any]  # of its summary: timing, throughput, peak_rss_bytes, fit, limits
+    parts: dict[str, Any]  # of its summary: timing, throughput, peak_rss_bytes, fit, limits, …
 
     @classmethod
     def load(cls, output: Output) -> SavedRun:
@@ -57,6 +57,7 @@ class SavedRun:
                 for channel, processes in summary["cutflow"].items()
             }
             parts = {name: summary[name] for name in names}
+            parts["lumi_sections"] = summary.get("lumi_sections")  # since 0.2
             return cls(_ledger(summary), cutflow, parts)
         except (AttributeError, KeyError, TypeError) as error:
             path = output.run_summary_json
@@ -142,6 +143,7 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
         "yields": _yields(found),
         "cutflow": _cutflow(found),
         **_measured(found, saved),
+        "lumi_sections": _lumis(found, saved),
         "lost_chunks": [asdict(lost) for lost in found.ledger.lost_chunks],
         "fit": fits or saved.get("fit", {}),
         "limits": limits or saved.get("limits", {}),
@@ -242,6 +244,13 @@ def _ledger(summary: Mapping[str, Any]) -> Ledger:
         entries = None if one["entries"] is None else tuple(one["entries"])
         ledger.lost_chunks.append(LostChunk(**{**one, "entries": entries}))
     return ledger
+
+
+def _lumis(found: Findings, saved: Mapping[str, Any]) -> dict[str, Any] | None:
+    if found.analysis is None:
+        return saved.get("lumi_sections")
+    lumis = found.analysis.lumis
+    return None if lumis is None else lumis.to_dict()
 
 
 def _measured(found: Findings, saved: Mapping[str, Any]) -> dict[str, Any]:
