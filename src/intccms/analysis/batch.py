@@ -9,41 +9,19 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.corrections import Factors
+from intccms.analysis.chunk import ChunkWork
 from intccms.analysis.dependencies import CutOrigins, Origins
-from intccms.analysis.evaluation import Call, Level, masked
+from intccms.analysis.evaluation import Call, Level, Nominal, masked
 from intccms.analysis.functors import Selection
 from intccms.analysis.objects import Objects
 from intccms.analysis.shifts import Columns, Starts, tiled
 from intccms.analysis.traces import Traces
-from intccms.analysis.variations import Shift, VariationPlan
-from intccms.schema import Config, ObjectMask
+from intccms.analysis.variations import Variation, top_level
+from intccms.schema import ObjectMask
 
-__all__ = ["Nominal", "Recipe", "Slab", "early_mask", "slabs"]
+__all__ = ["Slab", "early_mask", "slabs"]
 
 BYTES_PER_ROW = 600  # measured: peak memory of the chain for one row
-
-
-@dataclass(frozen=True)
-class Nominal:
-    """The nominal objects of a chunk at every step that a shift may have to start from.
-
-    Parameters
-    ----------
-    corrected
-        Before each object correction and after the last (`shifts.correct`).
-    stages, mva_stages
-        Before each mask and after the last (`evaluation.apply_masks`).
-    """
-
-    corrected: list[Objects]
-    stages: list[Objects]
-    mva_stages: list[Objects]
-
-    @property
-    def level(self) -> Level:
-        """Objects past all masks."""
-        return Level(self.stages[-1], self.mva_stages[-1])
 
 
 @dataclass(frozen=True)
@@ -60,7 +38,7 @@ class Slab:
         Objects of all ``len(shifts) * len(events)`` rows.
     """
 
-    shifts: tuple[Shift, ...]
+    shifts: tuple[Variation, ...]
     events: NDArray[np.int64]
     level: Level
 
@@ -89,28 +67,14 @@ def early_mask(
     return mask
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to make the rows of the shifts of one chunk.
-
-    Parameters
-    ----------
-    config
-        Its `general.batch_memory_mb` bounds the memory of a slab.
-    one_by_one
-        Whether a slab holds one shift of all events: a function that draws random numbers sees
-        the same ones only in an array that is built as the nominal one.
-    """
-
-    config: Config
-    plan: VariationPlan
-    traces: Traces
-    factors: Factors
-    call: Call
-    one_by_one: bool = False
-
-
-def slabs(nominal: Nominal, events: NDArray[np.int64], recipe: Recipe) -> Iterator[Slab]:
+def slabs(
+    nominal: Nominal,
+    events: NDArray[np.int64],
+    work: ChunkWork,
+    *,
+    traces: Traces,
+    one_by_one: bool,
+) -> Iterator[Slab]:
     """Make the rows of all shifts, a bounded number at a time.
 
     Parameters
@@ -119,36 +83,29 @@ def slabs(nominal: Nominal, events: NDArray[np.int64], recipe: Recipe) -> Iterat
         Where each shift starts from.
     events : shape (n_events,)
         Events of the chunk that may pass in some variation.
+    work
+        Its `general.batch_memory_mb` bounds the memory of a slab.
+    one_by_one
+        Whether a slab holds one shift of all events: a function that draws random numbers sees
+        the same ones only in an array that is built as the nominal one.
     """
-    limit = max(int(recipe.config.general.batch_memory_mb * 1e6 / BYTES_PER_ROW), 1)
-    plan, factors = recipe.plan, recipe.factors
+    limit = max(int(work.config.general.batch_memory_mb * 1e6 / BYTES_PER_ROW), 1)
     n_parts, size = max(-(-len(events) // limit), 1), max(limit // max(len(events), 1), 1)
-    if recipe.one_by_one:
+    if one_by_one:
         n_parts, size = 1, 1
+    masks, call = work.config.good_object_masks, work.caller.functor
     for part in np.array_split(events, n_parts):
-        starts = Starts(plan, nominal.corrected, part, factors)
-        for start in range(0, len(plan.shifts), size):
-            shifts = plan.shifts[start : start + size]
+        starts = Starts(work.plan, nominal.corrected, part, work.factors)
+        for start in range(0, len(work.plan.shifts), size):
+            shifts = work.plan.shifts[start : start + size]
+            index = np.tile(part, len(shifts))
             columns = [starts.shifted(shift) for shift in shifts]
-            yield _slab(nominal, part, shifts, columns, recipe)
-
-
-def _slab(
-    nominal: Nominal,
-    events: NDArray[np.int64],
-    shifts: tuple[Shift, ...],
-    columns: Sequence[Columns],
-    recipe: Recipe,
-) -> Slab:
-    traces, call = recipe.traces, recipe.call
-    index = np.tile(events, len(shifts))
-    moved = _moved_collections(nominal.corrected[-1], events, index, columns)
-    masks = recipe.config.good_object_masks
-    objects = _remasked(nominal.stages, masks.analysis, moved, index, traces, call)
-    mva = objects
-    if masks.mva:
-        mva = _remasked(nominal.mva_stages, masks.mva, moved, index, traces, call)
-    return Slab(shifts, events, Level(objects, mva))
+            moved = _moved_collections(nominal.corrected[-1], part, index, columns)
+            objects = _remasked(nominal.stages, masks.analysis, moved, index, traces, call)
+            mva = objects
+            if masks.mva:
+                mva = _remasked(nominal.mva_stages, masks.mva, moved, index, traces, call)
+            yield Slab(shifts, part, Level(objects, mva))
 
 
 def _moved_collections(
@@ -159,17 +116,11 @@ def _moved_collections(
 ) -> dict[str, ak.Array]:
     """Return the collections that a shift moves, before the masks, with all rows."""
     refs = dict.fromkeys(ref for moved in columns for ref in moved)
-    collections: dict[str, ak.Array] = {}
+    nominal, rows = final.take(events), final.take(index)
     for ref in refs:
-        nominal = final.take(events).column(ref)
-        parts = [moved.get(ref) for moved in columns]
-        name = ref.obj if ref.field is not None and ref.obj != "event" else ref.field or ref.obj
-        values = tiled(nominal, parts)
-        if name == ref.obj and ref.field is not None:
-            whole = collections.get(name, final[name][index])
-            values = ak.with_field(whole, values, ref.field)
-        collections[name] = values
-    return collections
+        values = tiled(nominal.column(ref), [moved.get(ref) for moved in columns])
+        rows = rows.with_column(ref, values)
+    return {name: rows[name] for name in dict.fromkeys(top_level(ref).obj for ref in refs)}
 
 
 def _remasked(

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.batch import Nominal
 from intccms.analysis.corrections import Factors
 from intccms.analysis.evaluation import (
     Level,
+    Nominal,
     apply_masks,
     channel_rows,
     observable_values,

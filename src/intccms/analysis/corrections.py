@@ -82,17 +82,8 @@ class Factors:
 
     def __init__(self, input_path: Callable[[str], Any], caller: Caller) -> None:
         self._input_path = input_path
-        self._caller = caller
+        self.caller = caller
         self._last: tuple[Any, Any] = (None, None)  # up and down may share what was evaluated
-
-    @property
-    def drew(self) -> bool:
-        """Whether a user function has drawn random numbers since `forget_draws`."""
-        return self._caller.drew
-
-    def forget_draws(self) -> None:
-        """Start anew to watch for random numbers."""
-        self._caller.drew = False
 
     def nominal(self, correction: Correction, objects: Objects) -> Any:
         """Return the nominal factor of `correction`; the neutral one if it only has variations."""
@@ -170,12 +161,12 @@ class Factors:
         transform_out = (source and source.transform_out) or correction.transform_out
         arrays = originals
         if transform_in is not None:
-            answer = self._caller.call(transform_in, f"{name}: transform_in", originals, use=refs)
+            answer = self.caller.call(transform_in, f"{name}: transform_in", originals, use=refs)
             arrays = list(answer) if isinstance(answer, tuple | list) else [answer]
         inputs = _arranged(args, arrays, systematic)
-        value = self._caller.call(function, name, inputs, use=args)
+        value = self.caller.call(function, name, inputs, use=args)
         if transform_out is not None:
-            value = self._caller.call(
+            value = self.caller.call(
                 transform_out, f"{name}: transform_out", [value, *originals], use=(None, *refs)
             )
         if correction.reduce is None:

@@ -5,7 +5,7 @@ The same code serves the nominal events and the batch of all object variations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from intccms.analysis.objects import Objects, dtype_of
 from intccms.errors import FunctorError
 from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask
 
-__all__ = ["Call", "Level", "apply_masks", "channel_rows", "select"]
+__all__ = ["Call", "Level", "Nominal", "apply_masks", "channel_rows", "select"]
 
 Call = Callable[[Functor, str, Objects], Any]
 MVA = "mva"  # ghosts in this collection see the objects of the `mva` masks
@@ -35,6 +35,28 @@ class Level:
         """Return both at `index`."""
         objects = self.objects.take(index)
         return Level(objects, objects if self.mva is self.objects else self.mva.take(index))
+
+
+@dataclass(frozen=True)
+class Nominal:
+    """The nominal objects of a chunk at every step that a shift may have to start from.
+
+    Parameters
+    ----------
+    corrected
+        Before each object correction and after the last (`shifts.correct`).
+    stages, mva_stages
+        Before each mask and after the last (`evaluation.apply_masks`).
+    """
+
+    corrected: list[Objects]
+    stages: list[Objects]
+    mva_stages: list[Objects]
+
+    @property
+    def level(self) -> Level:
+        """Objects past all masks."""
+        return Level(self.stages[-1], self.mva_stages[-1])
 
 
 def apply_masks(
@@ -107,11 +129,10 @@ def with_ghosts(level: Level, config: Config, call: Call) -> Level:
 
 
 def _named(answer: Any, ghost: GhostObservable, key: str) -> dict[str, dict[str, Any]]:
-    values: Mapping[str, Any] | None = answer if isinstance(answer, dict) else None
-    parts = [answer] if len(ghost.names) == 1 and not isinstance(answer, tuple | list) else answer
-    if values is not None:
-        parts = [values[name] for name in ghost.names if name in values]
-    if not isinstance(parts, tuple | list) or len(parts) != len(ghost.names):
+    if isinstance(answer, dict):
+        answer = [answer[name] for name in ghost.names if name in answer]
+    parts = answer if isinstance(answer, tuple | list) else [answer]
+    if len(parts) != len(ghost.names):
         raise FunctorError(f"{key}: {len(ghost.names)} columns are named: {list(ghost.names)}")
     columns: dict[str, dict[str, Any]] = {}
     for name, collection, part in zip(ghost.names, ghost.collections, parts, strict=True):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from intccms.analysis.objects import Objects
 from intccms.errors import FunctorError, IntccmsError, MissingColumnError
-from intccms.execution.failures import is_read_failure
+from intccms.execution.failures import describe, is_read_failure
 from intccms.schema import Functor, ObjVar
 
 __all__ = ["Caller", "Selection", "as_flat", "selection_of"]
@@ -80,17 +80,12 @@ class Caller:
                 raise MissingColumnError(f"{key} needs {missing}, which is not there") from exc
             if is_read_failure(exc):
                 raise
-            raise FunctorError(f"{key}: {type(exc).__name__}: {_first_line(exc)}") from exc
+            raise FunctorError(f"{key}: {type(exc).__name__}: {describe(exc)}") from exc
 
 
 def _generator_position() -> tuple[int, int, int]:
     state = np.random.get_state(legacy=False)  # noqa: NPY002
     return state["state"]["pos"], int(state["state"]["key"][0]), state["has_gauss"]
-
-
-def _first_line(exc: BaseException) -> str:
-    lines = str(exc).strip().splitlines()
-    return lines[0] if lines else ""
 
 
 def _missing_field(exc: Exception, inputs: list[Any], use: tuple[Any, ...]) -> str | None:
@@ -168,7 +163,7 @@ def as_flat(answer: Any, n: int, key: str) -> NDArray[Any]:
     try:
         flat = np.asarray(ak.to_numpy(answer, allow_missing=False))
     except (ValueError, TypeError) as exc:
-        raise FunctorError(f"{key}: one value per event is needed: {_first_line(exc)}") from exc
+        raise FunctorError(f"{key}: one value per event is needed: {describe(exc)}") from exc
     if flat.shape != (n,):
         raise FunctorError(f"{key}: {n} events went in, an array of shape {flat.shape} came out")
     if flat.dtype.kind not in "biuf":

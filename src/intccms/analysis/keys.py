@@ -79,11 +79,9 @@ def _channel(channel: Channel) -> tuple[Any, ...]:
 def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, ...]:
     plan = processor.plan(task.dataset)
     mask = task.lumi_mask
-    files = () if mask is None else tuple(_files_among(mask.static_kwargs))
-    contents = tuple(_content(path) for path in files)
     return (
         (task.dataset, task.is_data, task.weight_branch),
-        (mask and mask.function, mask and mask.use, contents),
+        mask and (mask.function, mask.use, _by_content(mask.static_kwargs)),
         tuple(_correction(processor.config, correction) for correction in plan.corrections),
         plan.labels,
     )
@@ -96,8 +94,10 @@ def _correction(config: Config, correction: Correction) -> tuple[Any, ...]:
     return ({**fields, "file": None}, content)
 
 
-def _files_among(kwargs: dict[str, Any]) -> list[Path]:
-    return [Path(v) for v in kwargs.values() if isinstance(v, str) and Path(v).is_file()]
+def _by_content(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Put the digests of files in the place of their names."""
+    files = {key: Path(v) for key, v in kwargs.items() if isinstance(v, str) and Path(v).is_file()}
+    return kwargs | {key: _content(path) for key, path in files.items()}
 
 
 def _content(path: Path) -> str:

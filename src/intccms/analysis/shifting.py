@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.batch import Recipe, Slab, early_mask, slabs
+from intccms.analysis.batch import Slab, early_mask, slabs
 from intccms.analysis.chunk import ChunkWork, Index, NominalChunk
 from intccms.analysis.evaluation import channel_rows, select
 from intccms.analysis.functors import Selection
@@ -39,8 +39,7 @@ def fill_shifts(work: ChunkWork, nominal: NominalChunk, key: str) -> None:
     if not len(events):
         return
     call, functor = work.caller.functor, work.config.baseline_selection
-    recipe = Recipe(work.config, work.plan, traces, work.factors, call, one_by_one=draws)
-    for slab in slabs(nominal.objects, events, recipe):
+    for slab in slabs(nominal.objects, events, work, traces=traces, one_by_one=draws):
         baseline = select(functor, "baseline_selection", slab.level.objects, call)
         rows = np.flatnonzero(baseline.mask)
         level, selections = channel_rows(slab.level.take(rows), work.config, work.channels, call)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intccms.analysis.corrections import Factors, apply
 from intccms.analysis.objects import FlatObjects, Objects
-from intccms.analysis.variations import Shift, VariationPlan, reads
+from intccms.analysis.variations import Variation, VariationPlan, needs
 from intccms.schema import Correction, ObjVar, UncertaintySource
 
 __all__ = ["Columns", "Starts", "correct", "tiled"]
@@ -75,7 +75,7 @@ class Starts:
             self._taken[stage] = self._stages[stage].take(self._index)
         return self._taken[stage]
 
-    def shifted(self, shift: Shift) -> Columns:
+    def shifted(self, shift: Variation) -> Columns:
         """Return the columns that `shift` changes."""
         correction = self._plan.corrections[shift.correction]
         source = correction.uncertainty_sources[shift.source]
@@ -86,15 +86,17 @@ class Starts:
         ]
         if not followers and _is_elementwise(correction, source):
             return self._elementwise(shift, correction, source)
-        self._factors.forget_draws()
+        self._factors.caller.drew = False
         objects = self._in_full(shift, followers, self.at)
-        if self._factors.drew:  # on all events of the chunk it gets the numbers of the nominal
+        if (
+            self._factors.caller.drew
+        ):  # on all events of the chunk it gets the numbers of the nominal
             objects = self._in_full(shift, followers, self._stages.__getitem__).take(self._index)
         changed = self._plan.touched(shift)
         return {ref: _content(objects.column(ref)) for ref in changed}
 
     def _elementwise(
-        self, shift: Shift, correction: Correction, source: UncertaintySource
+        self, shift: Variation, correction: Correction, source: UncertaintySource
     ) -> Columns:
         """Evaluate on the plain objects: nothing needs to know which event they are in."""
         where = (shift.correction, correction.target[0].obj)
@@ -110,7 +112,7 @@ class Starts:
 
     def _in_full(
         self,
-        shift: Shift,
+        shift: Variation,
         followers: list[tuple[int, Correction]],
         at: Callable[[int], Objects],
     ) -> Objects:
@@ -122,7 +124,7 @@ class Starts:
         objects = _applied(correction, objects, factor)
         changed = set(correction.target)
         for i, later in followers:
-            if reads(later, changed):
+            if needs(later, changed):
                 moved = at(i)
                 for ref in changed:
                     moved = moved.with_column(ref, objects.column(ref))

@@ -9,15 +9,23 @@ from typing import Literal
 from intccms.analysis.objects import EVENT
 from intccms.schema import Config, Correction, ObjVar, UncertaintySource
 
-__all__ = ["Direction", "Shift", "VariationPlan", "WeightVariation", "plan_variations"]
+__all__ = [
+    "Direction",
+    "Variation",
+    "VariationPlan",
+    "needs",
+    "overlaps",
+    "plan_variations",
+    "top_level",
+]
 
 Direction = Literal["up", "down"]
 DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
-    """A variation that moves objects: everything from the object corrections on sees it.
+class Variation:
+    """A shift, which moves objects and all that follows from them, or another event weight.
 
     Parameters
     ----------
@@ -33,24 +41,14 @@ class Shift:
     direction: Direction
 
 
-@dataclass(frozen=True, slots=True)
-class WeightVariation:
-    """A variation of one event weight; positions as in `Shift`."""
-
-    label: str
-    correction: int
-    source: int
-    direction: Direction
-
-
 @dataclass(frozen=True)
 class VariationPlan:
     """Corrections and variations of one dataset, in the order in which they are applied."""
 
     process: str
     corrections: tuple[Correction, ...]
-    shifts: tuple[Shift, ...]
-    weights: tuple[WeightVariation, ...]
+    shifts: tuple[Variation, ...]
+    weights: tuple[Variation, ...]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -58,7 +56,7 @@ class VariationPlan:
         weights = (variation.label for variation in self.weights)
         return ("nominal", *weights, *(shift.label for shift in self.shifts))
 
-    def touched(self, shift: Shift) -> frozenset[ObjVar]:
+    def touched(self, shift: Variation) -> frozenset[ObjVar]:
         """Return the columns that differ from the nominal ones in `shift`.
 
         A later object correction that reads a changed column changes its own target too.
@@ -66,7 +64,7 @@ class VariationPlan:
         changed = set(self.corrections[shift.correction].target)
         for correction in self.corrections[shift.correction + 1 :]:
             applies = correction.type == "object" and correction.has_nominal
-            if applies and reads(correction, changed):
+            if applies and needs(correction, changed):
                 changed.update(correction.target)
         return frozenset(changed)
 
@@ -74,14 +72,14 @@ class VariationPlan:
         """Return the columns that at least one shift changes."""
         return frozenset().union(*(self.touched(shift) for shift in self.shifts))
 
-    def companion(self, source: UncertaintySource, shift: Shift) -> Direction | None:
+    def companion(self, source: UncertaintySource, shift: Variation) -> Direction | None:
         """Say in which direction a weight moves together with `shift` (``varies_with``)."""
         moved = self.corrections[shift.correction].uncertainty_sources[shift.source].name
         moves = moved in source.varies_with and _concerns(source, self.process)
         return shift.direction if moves and shift.direction in _directions(source) else None
 
 
-def reads(correction: Correction, columns: Iterable[ObjVar]) -> bool:
+def needs(correction: Correction, columns: Iterable[ObjVar]) -> bool:
     """Say whether a correction needs any of `columns`, be it to change it."""
     refs = (*(arg for arg in correction.args if isinstance(arg, ObjVar)), *correction.target)
     return any(overlaps(ref, other) for ref in refs for other in columns)
@@ -89,11 +87,12 @@ def reads(correction: Correction, columns: Iterable[ObjVar]) -> bool:
 
 def overlaps(ref: ObjVar, other: ObjVar) -> bool:
     """Say whether two references share a column; a whole collection has all its fields."""
-    one, two = _top_level(ref), _top_level(other)
+    one, two = top_level(ref), top_level(other)
     return one.obj == two.obj and (None in (one.field, two.field) or one.field == two.field)
 
 
-def _top_level(ref: ObjVar) -> ObjVar:
+def top_level(ref: ObjVar) -> ObjVar:
+    """Return a reference to a column of the event by the column's own name."""
     return ObjVar(ref.field) if ref.obj == EVENT and ref.field else ref
 
 
@@ -115,19 +114,16 @@ def plan_variations(
         for correction in config.corrections_for(year)
         if correction.applies_to in (kind, "both")
     )
-    shifts: list[Shift] = []
-    weights: list[WeightVariation] = []
+    shifts: list[Variation] = []
+    weights: list[Variation] = []
     wanted = config.general.run_systematics and not is_data
     for i, correction in enumerate(corrections if wanted else ()):
         for j, source in enumerate(correction.uncertainty_sources):
             if source.varies_with or not _concerns(source, process):
                 continue
+            variations = shifts if correction.type == "object" else weights
             for direction in _directions(source):
-                label = f"{source.name}_{direction}"
-                if correction.type == "object":
-                    shifts.append(Shift(label, i, j, direction))
-                else:
-                    weights.append(WeightVariation(label, i, j, direction))
+                variations.append(Variation(f"{source.name}_{direction}", i, j, direction))
     return VariationPlan(process, corrections, tuple(shifts), tuple(weights))
 
 

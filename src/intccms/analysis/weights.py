@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from intccms.analysis.corrections import Factors, apply
 from intccms.analysis.functors import as_flat
 from intccms.analysis.objects import Objects
-from intccms.analysis.variations import Shift, VariationPlan
+from intccms.analysis.variations import Variation, VariationPlan
 from intccms.errors import FunctorError
 from intccms.schema import Correction, ObjVar
 
@@ -75,7 +75,7 @@ def shifted_weights(
     gen_weight: Array,
     shift_of: NDArray[np.int64],
     *,
-    shifts: tuple[Shift, ...],
+    shifts: tuple[Variation, ...],
     objects_for: Callable[[Correction], tuple[Objects, NDArray[np.int64]]],
     factors: Factors,
 ) -> Array:
