@@ -3,6 +3,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +28,17 @@ def exported() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def expected(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> AnalysisResult:
-    """What an undisturbed run gives."""
+def undisturbed(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """Result and output folder of a run in which nothing went wrong; only to be read."""
     base = list_files(tmp_path_factory.mktemp("expected"), sorted(exported.glob("store/*.root")))
-    return analysed(make_config(base_dir=str(base), output_dir=str(base / "output")))
+    out = base / "output"
+    return analysed(make_config(base_dir=str(base), output_dir=str(out))), out
+
+
+@pytest.fixture(scope="session")
+def expected(undisturbed: tuple[AnalysisResult, Path]) -> AnalysisResult:
+    """What a run in which nothing goes wrong gives."""
+    return undisturbed[0]
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def broken(path: Path, how: str) -> None:
         write_events(path, events_of(int(path.stem)), tree="Other")
     elif how == "missing branch":
         columns = events_of(int(path.stem))
-        del columns["MET_pt"], columns["MET_phi"]
+        del columns["MET_pt"]
         write_events(path, columns)
     else:
         raise ValueError(how)

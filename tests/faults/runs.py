@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from intccms.execution.observer import Silent
 from intccms.receipts import Receipt
 from intccms.schema import load_config
 
-__all__ = ["OnReceipt", "analysed", "bits", "outcome_of", "started", "statuses"]
+__all__ = ["OnReceipt", "analysed", "bits", "end", "finished", "outcome_of", "started", "statuses"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -74,6 +76,26 @@ def started(arguments: list[str], log: Path, **env: str) -> subprocess.Popen[byt
             start_new_session=True,
             env={**os.environ, "PYTHONPATH": paths, **env},
         )
+
+
+def finished(arguments: list[str], log: Path, *, seconds: float, **env: str) -> None:
+    """Run Python to its end; whatever it has started ends with it."""
+    run = started(arguments, log, **env)
+    try:
+        status: int | str = run.wait(seconds)
+    except subprocess.TimeoutExpired:
+        status = f"not done after {seconds:.0f} s"
+    finally:
+        end(run)
+    if status != 0:
+        raise RuntimeError(f"exit status {status}:\n{log.read_text()[-4000:]}")
+
+
+def end(run: subprocess.Popen[bytes]) -> None:
+    """Kill -9 a run with all its processes."""
+    with suppress(ProcessLookupError):
+        os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
 
 
 def main() -> None:

@@ -1,0 +1,36 @@
+"""A run that is killed at any point is taken up again, and gives the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from intccms.analysis.runner import AnalysisResult
+from tests.faults.conftest import N_FILES
+from tests.faults.kills import killed_and_resumed
+from tests.faults.runs import bits
+
+N_WORKERS = 2
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_three_times_gives_the_same_bits(
+    local: Path, tmp_path: Path, expected: AnalysisResult
+) -> None:
+    settings = {
+        "base_dir": str(local),
+        "output_dir": str(tmp_path / "output"),
+        "executor": "futures",
+        "n_workers": N_WORKERS,
+    }
+    loop = killed_and_resumed(settings, tmp_path, n_kills=3, n_files=N_FILES, seed=3)
+    n_chunks = len(expected.receipts)
+    assert loop.outcome["bits"] == bits(expected)
+    assert loop.outcome["ledger"]["lost_chunks"] == []
+    assert [kill.redone for kill in loop.kills if kill.redone > N_WORKERS] == []
+    assert len(loop.begun) == n_chunks
+    assert sum(loop.begun.values()) - n_chunks == sum(kill.redone for kill in loop.kills)
+    stored = sum(kill.stored for kill in loop.kills)
+    assert loop.outcome["statuses"].get("resumed", 0) == stored > 0
+    assert "left out and made again" not in loop.log
