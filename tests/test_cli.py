@@ -239,7 +239,7 @@ def test_a_sample_is_written_for_a_configuration(
     arguments = ["--out", str(tmp_path / "S"), "--files-per-process", "1"]
     assert main(["sample", *arguments, "--events-per-file", "50"]) == 0
     assert (tmp_path / "S" / DATASETS / "ttbar_semilep" / "0.txt").is_file()
-    assert "6 files" in capsys.readouterr().err
+    assert "6/6 files" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -123,7 +123,9 @@ def _sample(parsed: argparse.Namespace) -> None:
 
     config = _load(parsed)
     observer = make_observer()
-    observer.begin("writing files", unit="files")
+    n_directories = sum(len(entry.directories) for entry in config.datasets.datasets)
+    n_files = n_directories * parsed.files_per_process
+    observer.begin("writing files", total=n_files, unit="files")
     write_sample(
         parsed.out,
         config,
