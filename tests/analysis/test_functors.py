@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import numba
 import numpy as np
 import pytest
 from coffea.analysis_tools import PackedSelection
@@ -148,6 +149,33 @@ def test_a_field_that_a_function_misses_in_its_own_record_is_its_own_fault(few: 
 def test_a_declared_column_that_is_not_there_is_named(few: Path, ref: Any, text: str) -> None:
     with pytest.raises(MissingColumnError, match=text):
         small.run(few, with_observable(lambda x: x, ref))
+
+
+@numba.njit
+def harder_than(pts: Any, threshold: float) -> Any:
+    total = np.zeros(len(pts))
+    for i, event in enumerate(pts):
+        for pt in event:
+            if pt > threshold:
+                total[i] += pt
+    return total
+
+
+@pytest.mark.parametrize(
+    ("call", "ref"),
+    [
+        (lambda pt: harder_than(pt, 40.0), ("Jet", "pt")),
+        (lambda jets: harder_than(jets.pt, 40.0), JETS),
+    ],
+    ids=["column", "collection"],
+)
+def test_compiled_functions_get_columns_that_were_not_read_yet(
+    few: Path, call: Callable[..., Any], ref: Any
+) -> None:
+    pt = small.load([few]).Jet.pt
+    got = small.outcome(few, with_observable(call, ref))["nominal"]
+    expected = small.filled(ak.sum(pt[pt > 40], axis=1), small.load([few]).genWeight)
+    small.same(got, expected)
 
 
 def fails(jets: ak.Array) -> ak.Array:

@@ -67,7 +67,7 @@ class Caller:
         np.random.seed(self.seed)  # noqa: NPY002 - what the user's function draws from
         fresh = _generator_position()
         try:
-            answer = function(*inputs, **(kwargs or {}))
+            answer = _answer(function, inputs, kwargs or {})
             if _generator_position() != fresh:
                 self.drew = True
                 self.n_draws += 1
@@ -81,6 +81,15 @@ class Caller:
             if is_read_failure(exc):
                 raise
             raise FunctorError(f"{key}: {type(exc).__name__}: {describe(exc)}") from exc
+
+
+def _answer(function: Callable[..., Any], inputs: list[Any], kwargs: Mapping[str, Any]) -> Any:
+    try:
+        return function(*inputs, **kwargs)
+    except TypeError as exc:  # numba takes no array that is not read yet
+        if "fully materialized" not in str(exc):
+            raise
+    return function(*(ak.materialize(x) if isinstance(x, ak.Array) else x for x in inputs), **kwargs)
 
 
 def _generator_position() -> tuple[int, int, int]:
