@@ -89,7 +89,8 @@ def _answer(function: Callable[..., Any], inputs: list[Any], kwargs: Mapping[str
     except TypeError as exc:  # numba takes no array that is not read yet
         if "fully materialized" not in str(exc):
             raise
-    return function(*(ak.materialize(x) if isinstance(x, ak.Array) else x for x in inputs), **kwargs)
+    read = [ak.materialize(x) if isinstance(x, ak.Array) else x for x in inputs]
+    return function(*read, **kwargs)
 
 
 def _generator_position() -> tuple[int, int, int]:
