@@ -187,6 +187,19 @@ def test_what_is_saved_is_read_back_equal(fileset: Fileset, tmp_path: Path) -> N
     ]
 
 
+def test_sections_of_data_are_saved(tmp_path: Path) -> None:
+    path = write_events(tmp_path / "a.root", 5)
+    with uproot.update(path) as file:
+        sections = {"run": np.array([7, 7], "u4"), "luminosityBlock": np.array([1, 2], "u4")}
+        file.mktree("LuminosityBlocks", sections)
+        file["LuminosityBlocks"].extend(sections)
+    data = Fileset((DatasetFiles("data", "data", None, True, 1.0, (path,)),))
+    metadata = collect(data, Serial(), chunk_size=5)
+    assert metadata.files[0].sections == "7:1-2"
+    save(metadata, tmp_path)
+    assert load(tmp_path, data) == metadata
+
+
 def test_saved_files_can_be_cut_anew(fileset: Fileset, tmp_path: Path) -> None:
     save(collect(fileset, Serial(), chunk_size=50), tmp_path)
     assert load(tmp_path, fileset, chunk_size=10) == collect(fileset, Serial(), chunk_size=10)

@@ -5,12 +5,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
+import numpy as np
 import pytest
 import uproot
 
 from intccms.datasets.contents import FileCount, FileFailure, FileQuery, count
+from intccms.datasets.sections import LumiSections
 
 # What uproot finds in these files of ../shared/data: entries and sums of the Runs tree.
 REAL = {
@@ -166,3 +169,53 @@ def test_broken_files_are_failures_with_a_reason(name: str, shared_data: Path) -
 )
 def test_files_that_break_later_open(name: str, shared_data: Path) -> None:
     assert isinstance(count(query(shared_data / "broken" / name)), FileCount)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_sections"),
+    [("EGamma_F_Skim.root", 2), ("pfnano.root", 1), ("nano_dimuon.root", None)],
+)
+def test_real_files_list_their_sections(shared_data: Path, name: str, n_sections: Any) -> None:
+    path = str(shared_data / "nano" / name)
+    found = count(FileQuery("data", path, (path,), "Events", is_data=True))
+    assert isinstance(found, FileCount)
+    if n_sections is None:
+        assert found.sections is None
+        return
+    listed = LumiSections.from_text(found.sections or "")
+    assert len(listed) == n_sections
+    with uproot.open({path: "Events"}) as events:
+        columns = events.arrays(["run", "luminosityBlock"], library="np")
+    seen = LumiSections.of(columns["run"], columns["luminosityBlock"])
+    assert len(seen - listed) == 0
+
+
+def test_the_sections_of_simulation_are_not_read(shared_data: Path) -> None:
+    path = str(shared_data / "nano/GJet_v11_Skim.root")
+    found = count(FileQuery("mc", path, (path,), "Events"))
+    assert isinstance(found, FileCount)
+    assert found.sections is None
+
+
+@pytest.mark.parametrize("kind", ["mktree", "mkrntuple"])
+def test_the_sections_of_data_are_listed(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.root"
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {"run": "uint32"})
+        columns = {"run": np.array([9, 7, 7], "u4"), "luminosityBlock": np.array([4, 2, 1], "u4")}
+        getattr(file, kind)("LuminosityBlocks", columns)
+        if kind == "mktree":
+            file["LuminosityBlocks"].extend(columns)
+    found = count(replace(query(path), is_data=True))
+    assert isinstance(found, FileCount)
+    assert found.sections == "7:1-2;9:4"
+
+
+def test_a_tree_that_lists_no_sections_is_as_good_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {"run": "uint32"})
+        file.mktree("LuminosityBlocks", {"run": "uint32"})
+    found = count(replace(query(path), is_data=True))
+    assert isinstance(found, FileCount)
+    assert found.sections is None

@@ -8,17 +8,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from intccms.analysis.objects import from_events
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.analysis.variations import overlaps
+from intccms.analysis.weights import reads
 from intccms.datasets import DatasetFiles
-from intccms.errors import InputError, IntccmsError, MissingColumnError
+from intccms.errors import FunctorError, InputError, MissingColumnError
 from intccms.execution.reading import ReadMeter, open_source
-from intccms.metadata import Metadata
+from intccms.metadata import FileCount, Metadata
 from intccms.schema import Config, Functor
 
 __all__ = ["check_columns", "dataset_tasks", "golden_jsons", "truncations"]
 
 log = logging.getLogger(__name__)
+
+FEW = 100  # events to look at when none is not enough
 
 GOLDEN_SUFFIXES = (".json", ".txt")
 
@@ -90,7 +94,7 @@ def _is_range(pair: Any) -> bool:
 
 
 def check_columns(processor: AnalysisProcessor, metadata: Metadata) -> None:
-    """Run the analysis on no events of each dataset, to see whether every column is there.
+    """Run the analysis on no or few events of each dataset, to see that every column is there.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def check_columns(processor: AnalysisProcessor, metadata: Metadata) -> None:
     for files in metadata.fileset:
         missing: MissingColumnError | None = None
         for count in metadata.files_of(files.dataset):
-            missing = _missing_in(processor, files, count.pfn)
+            missing = _missing_in(processor, files, count)
             if missing is None:
                 break
         if missing is not None:
@@ -127,18 +131,21 @@ def truncations(processor: AnalysisProcessor) -> list[str]:
 
 
 def _missing_in(
-    processor: AnalysisProcessor, files: DatasetFiles, pfn: str
+    processor: AnalysisProcessor, files: DatasetFiles, count: FileCount, n_events: int = 0
 ) -> MissingColumnError | None:
     try:
-        source = open_source(pfn, files.tree_name)
-        events = source.events(0, 0, ReadMeter(), {"dataset": files.dataset})
+        source = open_source(count.pfn, files.tree_name)
+        events = source.events(0, n_events, ReadMeter(), {"dataset": files.dataset})
+        for correction in processor.plan(files.dataset).corrections:
+            if correction.type == "object":  # without events no shift is evaluated
+                for ref in reads(correction):
+                    from_events(events).column(ref)
         processor.process(events)
     except MissingColumnError as exc:
         return exc
-    except (
-        IntccmsError
-    ) as exc:  # a function that cannot take an empty array says nothing of columns
-        log.debug("%s on no events: %s", files.dataset, exc)
-    except (OSError, RuntimeError, ValueError) as exc:
-        log.debug("%s: %s: %s", pfn, type(exc).__name__, exc)
+    except Exception as exc:  # noqa: BLE001 - found again, and booked, when the file is read
+        few = min(count.n_events, FEW)
+        if isinstance(exc, FunctorError) and n_events < few:  # it cannot take an empty array
+            return _missing_in(processor, files, count, few)
+        log.debug("%s in %s: %s: %s", files.dataset, count.pfn, type(exc).__name__, exc)
     return None

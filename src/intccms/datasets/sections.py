@@ -43,12 +43,16 @@ class LumiSections:
     @classmethod
     def from_ranges(cls, ranges: Mapping[str, Iterable[Iterable[int]]]) -> LumiSections:
         """Read a golden JSON, ``{run: [[first, last], ...]}``."""
-        several = []
-        for run, pairs in ranges.items():
-            for first, last in pairs:
-                section = np.arange(first, last + 1, dtype=np.uint64)
-                several.append(cls((np.uint64(run) << _HALF) | section))
-        return cls.union(several)
+        bounds = [
+            (int(run) << 32 | first, last - first + 1)
+            for run, pairs in ranges.items()
+            for first, last in pairs
+        ]
+        first, length = np.array(bounds, dtype=np.uint64).reshape(-1, 2).T
+        before = np.cumsum(length) - length
+        total = int(np.sum(length))
+        codes = np.repeat(first - before, length.astype(np.intp))  # may wrap, and wraps back
+        return cls(np.unique(codes + np.arange(total, dtype=np.uint64)))
 
     @classmethod
     def from_text(cls, text: str) -> LumiSections:
