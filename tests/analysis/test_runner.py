@@ -301,6 +301,36 @@ def test_a_branch_that_every_file_lacks_names_dataset_and_branch(tmp_path: Path)
         analysed(tmp_path, channels=[channel("all", [quantity])])
 
 
+def test_a_branch_that_only_a_shift_needs_is_named_before_the_run(tmp_path: Path) -> None:
+    write(tmp_path / "mc/0.root")
+    shift = {
+        "name": "scale",
+        "type": "object",
+        "target": MET,
+        "use": [("PuppiMET", "no_such")],
+        "op": "mult",
+        "up_function": lambda x: x,
+        "down_function": lambda x: x,
+    }
+    with pytest.raises(MissingColumnError, match=r"dataset 'mc': PuppiMET has no field 'no_such'"):
+        analysed(tmp_path, systematics=[shift])
+
+
+def test_a_missing_branch_is_found_behind_a_function_that_needs_events(tmp_path: Path) -> None:
+    write(tmp_path / "mc/0.root")
+
+    def needs_events(met: ak.Array) -> ak.Array:
+        return met > 0.1 * float(ak.to_numpy(met)[0])
+
+    quantity = observable("x", lambda jets: ak.sum(jets.no_such, axis=1), ("Jet", None))
+    with pytest.raises(MissingColumnError, match=r"dataset 'mc': .*Jet\.no_such"):
+        analysed(
+            tmp_path,
+            baseline_selection=function(needs_events, MET),
+            channels=[channel("all", [quantity])],
+        )
+
+
 def test_a_missing_weight_branch_is_named(tmp_path: Path) -> None:
     write(tmp_path / "mc/0.root")
     with pytest.raises(MissingColumnError, match="'genWeigth'.*did you mean 'genWeight'"):
