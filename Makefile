@@ -4,6 +4,7 @@
 #   make test          all tests              make test ARGS="-k schema"   some of them
 #   make lab           JupyterLab with the notebooks
 #   make check         ruff, mypy and the house tests
+#   make chaos         runs that are killed and disturbed; prints what came of them (20 minutes)
 #   make test-locked   the tests with the versions of pixi.lock (needs its Python)
 #   make clean         remove the environments, caches and outputs/demo
 #
@@ -39,7 +40,7 @@ make_venv = "$(1)" -m venv "$(2)"
 install = "$(1)/bin/python" -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test lab check test-locked clean
+.PHONY: demo test lab check chaos test-locked clean
 
 DEMO := outputs/demo
 DEMO_EVENTS_PER_FILE ?= 50000
@@ -63,6 +64,9 @@ check: $(READY)
 	$(BIN)python -m mypy
 	$(BIN)python -m pytest -q tests/test_layers.py tests/test_public_names.py \
 	    tests/test_house.py tests/test_pixi.py
+
+chaos: $(READY)
+	$(BIN)python -m benchmarks.chaos $(ARGS)
 
 test-locked: .venv-locked/.installed
 	.venv-locked/bin/python -m pytest $(ARGS)

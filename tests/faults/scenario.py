@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,8 @@ def _command(process: psutil.Process) -> list[str]:
 class Trouble:
     """Does harm when a given number of chunks is done."""
 
-    def __init__(self, proxy: Proxy) -> None:
-        self.proxy = proxy
+    def __init__(self, proxy: Proxy, seed: int) -> None:
+        self.proxy, self.seed = proxy, seed
         self.killed: list[int] = []
         self._end_of_stall = threading.Timer(STALL_S, proxy.flow)
 
@@ -91,7 +91,7 @@ def served() -> Iterator[tuple[Path, Proxy]]:
             yield folder, proxy
 
 
-def disturbed(executor: str, work: Path, say: Callable[[str], object] = str) -> dict[str, Any]:
+def disturbed(executor: str, work: Path, seed: int = 1) -> dict[str, Any]:
     """Run the analysis through all of it; return what came out, and what should have.
 
     Parameters
@@ -100,18 +100,19 @@ def disturbed(executor: str, work: Path, say: Callable[[str], object] = str) -> 
         ``iterative`` has no workers to be killed.
     work
         Folder for listings and results.
+    seed
+        Decides which requests fail.
     """
     with served() as (folder, proxy):
         names = [f"/store/{number}.root" for number in range(N_FILES)]
         good = [folder / name[1:] for i, name in enumerate(names) if i not in BROKEN]
         base = list_files(work / "good", good)
         clean = analysed(make_config(base_dir=str(base), output_dir=str(work / "clean")))
-        say("clean run done")
         general = {"executor": executor, "n_workers": N_WORKERS, "output_dir": str(work / "out")}
         base = list_files(work / "all", names)
         settings = make_config([proxy.redirector], max_retries=3, base_dir=str(base), **general)
         begin = time.monotonic()
-        trouble = Trouble(proxy)
+        trouble = Trouble(proxy, seed)
         result = _processed(load_config(settings), folder / "store", trouble)
         return {
             **outcome_of(result),
@@ -135,16 +136,16 @@ def _processed(config: Config, store: Path, trouble: Trouble) -> AnalysisResult:
     for number, how in BROKEN.items():
         if how != "missing branch":
             broken(store / f"{number}.root", how)
-    trouble.proxy.fail_opens(FAILING_OPENS, seed=1)
+    trouble.proxy.fail_opens(FAILING_OPENS, trouble.seed)
     with open_executor(config.general) as executor:
         observer = OnReceipt(trouble)
         return runner.process(config, metadata, executor, processor=processor, observer=observer)
 
 
 def main() -> None:
-    """Run it with the executor of the first argument in the folder of the second."""
-    executor, work = sys.argv[1], Path(sys.argv[2])
-    outcome = disturbed(executor, work, lambda text: sys.stderr.write(f"{text}\n"))
+    """Run it with an executor, in a folder, with a seed: the arguments."""
+    executor, work, seed = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    outcome = disturbed(executor, work, seed)
     (work / "outcome.json").write_text(json.dumps(outcome))
 
 

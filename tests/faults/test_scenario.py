@@ -28,7 +28,7 @@ def test_of_200_chunks_exactly_those_of_the_nine_broken_files_are_lost(
     executor: str, tmp_path: Path, require: Callable[[object, str], None]
 ) -> None:
     require(is_installed(), "no XRootD server here (Debian: xrootd-server)")
-    arguments = ["-m", "tests.faults.scenario", executor, str(tmp_path)]
+    arguments = ["-m", "tests.faults.scenario", executor, str(tmp_path), "1"]
     finished(arguments, tmp_path / "log", seconds=240, **WAITING)
     outcome = json.loads((tmp_path / "outcome.json").read_text())
     assert outcome["n_killed"] == 3

@@ -1,0 +1,147 @@
+"""Runs that are killed, starved and lied to, and the figures of what came of them.
+
+``python -m benchmarks.chaos`` from the top of the repository; ``make chaos`` does it all. Its exit
+status is 1 if an event was lost that could be read, a bit differs or too much was done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.analysis import N_EVENTS, make_config
+from tests.faults.inputs import list_files, write_files
+from tests.faults.kills import killed_and_resumed
+from tests.faults.runs import analysed, bits, finished
+from tests.faults.scenario import BROKEN, WAITING
+from tests.faults.servers import is_installed
+
+N_FILES = 12
+N_WORKERS = 2
+EXECUTORS = ("futures", "dask")
+SCENARIO_S = 600.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what was done, what came of it, and whether that is right."""
+
+    what: str
+    executor: str
+    figures: dict[str, object]
+    is_right: bool
+    seconds: float
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """Make a folder for one round."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def kill_loop(executor: str, n_kills: int, seed: int) -> Row:
+    """Kill one run at `n_kills` random points, resume each time, compare with a quiet run."""
+    begin = time.monotonic()
+    with folder() as work:
+        base = list_files(work / "base", write_files(work / "files", N_FILES))
+        quiet = analysed(make_config(base_dir=str(base), output_dir=str(work / "quiet")))
+        settings = {
+            "base_dir": str(base),
+            "output_dir": str(work / "output"),
+            "executor": executor,
+            "n_workers": N_WORKERS,
+        }
+        loop = killed_and_resumed(settings, work, n_kills=n_kills, n_files=N_FILES, seed=seed)
+    redone = [kill.redone for kill in loop.kills]
+    is_same = loop.outcome["bits"] == bits(quiet)
+    figures = {
+        "kills": n_kills,
+        "chunks": len(quiet.receipts),
+        "redone in all": sum(redone),
+        "redone after a kill, at most": max(redone),
+        "damaged results read": loop.log.count("left out and made again"),
+        "lost": len(loop.outcome["ledger"]["lost_chunks"]),
+        "same bits": is_same,
+    }
+    is_right = is_same and max(redone) <= N_WORKERS and not figures["lost"]
+    seconds = time.monotonic() - begin
+    return Row("kill -9 and resume", executor, figures, is_right, seconds)
+
+
+def everything(executor: str, seed: int) -> Row:
+    """Run the scenario of 200 chunks in a process of its own."""
+    begin = time.monotonic()
+    with folder() as work:
+        arguments = ["-m", "tests.faults.scenario", executor, str(work), str(seed)]
+        finished(arguments, work / "log", seconds=SCENARIO_S, **WAITING)
+        outcome: dict[str, Any] = json.loads((work / "outcome.json").read_text())
+    ledger = outcome["ledger"]
+    lost = ledger["datasets"]["ttbar"]["lost"]
+    named = {chunk["file"] for chunk in ledger["lost_chunks"]}
+    is_same = outcome["bits"] == outcome["expected_bits"]
+    figures = {
+        "chunks": outcome["n_chunks"],
+        "workers killed": outcome["n_killed"],
+        "opens failed": outcome["n_failed_opens"],
+        "retries": ledger["retries"],
+        "files lost": f"{lost['files']} of {len(BROKEN)} broken",
+        "events lost": f"{lost['events']} of {len(BROKEN) * N_EVENTS}",
+        "same bits": is_same,
+    }
+    exact = named == {f"/store/{number}.root" for number in BROKEN}
+    is_right = is_same and exact and lost["events"] == len(BROKEN) * N_EVENTS
+    return Row("200 chunks, everything", executor, figures, is_right, time.monotonic() - begin)
+
+
+def in_words(row: Row) -> str:
+    """List the figures of a row, one a line."""
+
+    def said(value: object) -> object:
+        return ("yes" if value else "NO") if isinstance(value, bool) else value
+
+    return "\n".join(f"{name}: {said(value)}" for name, value in row.figures.items())
+
+
+def shown(rows: list[Row]) -> Table:
+    """Lay out the figures."""
+    table = Table("what", "executor", "figures", "s", "", show_lines=True)
+    for row in rows:
+        verdict = "right" if row.is_right else "WRONG"
+        table.add_row(row.what, row.executor, in_words(row), f"{row.seconds:.0f}", verdict)
+    return table
+
+
+def main() -> int:
+    """Run all rounds and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20, help="points at which a run is killed")
+    parser.add_argument("--rounds", type=int, default=3, help="of the scenario, per executor")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--executor", choices=EXECUTORS, help="only this one")
+    asked = parser.parse_args()
+    console = Console()
+    rows: list[Row] = []
+    for executor in [asked.executor] if asked.executor else EXECUTORS:
+        rows.append(kill_loop(executor, asked.kills, asked.seed))
+        console.print(f"{rows[-1].what} ({executor}): {rows[-1].seconds:.0f} s")
+        for seed in range(asked.seed, asked.seed + asked.rounds if is_installed() else asked.seed):
+            rows.append(everything(executor, seed))
+            console.print(f"{rows[-1].what} ({executor}, seed {seed}): {rows[-1].seconds:.0f} s")
+    console.print(shown(rows))
+    return 0 if all(row.is_right for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
