@@ -190,14 +190,12 @@ def process(
 def _lumis(
     processor: AnalysisProcessor, metadata: Metadata, collected: _Collected
 ) -> LumiBooks | None:
-    data = {name: task.lumi_mask for name, task in processor.tasks.items() if task.is_data}
-    files = file_sections(
-        metadata.files,
-        metadata.failures,
-        seen={name: collected.sums.get(name, {}).get("sections", {}) for name in data},
-        n_processed=collected.file_events,
-    )
-    return balanced(files, {name: golden_jsons(mask) for name, mask in data.items()})
+    tasks = processor.tasks
+    golden = {name: golden_jsons(one.lumi_mask) for name, one in tasks.items() if one.is_data}
+    seen = {name: collected.sums.get(name, {}).get("sections", {}) for name in golden}
+    opened = (metadata.files, metadata.failures)
+    files = file_sections(*opened, seen=seen, n_processed=collected.file_events)
+    return balanced(files, golden)
 
 
 def _random_note(collected: _Collected) -> list[str]:
