@@ -17,6 +17,7 @@ import pyarrow.parquet
 import uproot
 
 from intccms.datasets.fileset import DatasetFiles, file_format
+from intccms.datasets.places import best_first, note_failure
 from intccms.datasets.sections import LumiSections
 from intccms.datasets.xrootd import bound_waiting, drop_handle
 
@@ -34,8 +35,8 @@ class FileQuery:
     lfn: str
     pfns: tuple[str, ...]  # where to try, in this order
     tree_name: str
-    rounds: int = 2  # through all remote places, before the file is given up
-    pause_s: float = 1.0  # between two rounds
+    rounds: int = 4  # through all remote places, before the file is given up
+    pause_s: float = 0.5  # after the first round, doubled after each further one
     is_data: bool = False  # its luminosity sections are wanted
 
 
@@ -79,8 +80,8 @@ def count(query: FileQuery) -> FileCount | FileFailure:
     Parameters
     ----------
     query
-        The file. Its places are tried in order; the remote ones once more after a pause, as
-        a server may be busy.
+        The file. Its places are tried in order; the remote ones again after a pause, as a
+        server may be busy.
 
     Returns
     -------
@@ -94,6 +95,7 @@ def count(query: FileQuery) -> FileCount | FileFailure:
         except Exception as error:  # noqa: BLE001  a file can fail in any way; none may be lost
             reasons[pfn] = error
             drop_handle(pfn)
+            note_failure(pfn, error)
     last = next(reversed(reasons.values()))
     return FileFailure(
         dataset=query.dataset,
@@ -106,11 +108,11 @@ def count(query: FileQuery) -> FileCount | FileFailure:
 
 def _attempts(query: FileQuery) -> Iterator[str]:
     """Yield every place, in the order to try."""
-    yield from query.pfns
-    remote = [pfn for pfn in query.pfns if "://" in pfn]
-    for _ in range(query.rounds - 1 if remote else 0):
-        time.sleep(query.pause_s)
-        yield from remote
+    yield from best_first(query.pfns)
+    remote = tuple(pfn for pfn in query.pfns if "://" in pfn)
+    for n_done in range(query.rounds - 1 if remote else 0):
+        time.sleep(query.pause_s * 2**n_done)
+        yield from best_first(remote)
 
 
 def _one_line(pfn: str, error: Exception) -> str:

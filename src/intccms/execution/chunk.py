@@ -18,6 +18,7 @@ import awkward as ak
 from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
+from intccms.datasets.places import best_first, note_failure
 from intccms.execution.failures import classify, describe, is_read_failure
 from intccms.execution.partials import PartialStore
 from intccms.execution.reading import ReadMeter, forget, open_source
@@ -149,6 +150,8 @@ def _tried(
         except Exception as exc:  # noqa: BLE001 - sorted by class, kept in the receipt
             outcome = attempt.failed(exc)
             kind = classify(exc, attempt.stage)
+            if kind == "transient":
+                note_failure(pfn, exc)
         forget(pfn, item.treename)
         if kind == "memory" and len(item) > 1:
             return _halved(task, item, processor, policy)
@@ -195,8 +198,9 @@ def _over(receipt: Receipt, item: WorkItem) -> Receipt:
 
 
 def _places(pfns: tuple[str, ...], max_retries: int) -> Iterator[str]:
+    ordered = best_first(pfns)
     for n in range(max_retries + 1):
-        yield pfns[n % len(pfns)]
+        yield ordered[n % len(ordered)]
 
 
 class _Attempt:
