@@ -57,7 +57,7 @@ class Ledger:
     lost_chunks
         Each with its reason.
     retries
-        Tries after the first, summed over chunks.
+        Tries after the first, summed over the chunks that were not taken from an earlier run.
     """
 
     datasets: dict[str, DatasetLedger] = field(default_factory=dict)
@@ -87,7 +87,8 @@ class Ledger:
         done_files: dict[str, set[str]] = {}
         for receipt in receipts:
             book = ledger.datasets[receipt.dataset]
-            ledger.retries += receipt.tries - 1
+            if receipt.status != "resumed":  # its tries were made in an earlier run
+                ledger.retries += receipt.tries - 1
             known = None if receipt.status == "failed" else receipt.sumw
             _book(book.planned, receipt.n_planned, known)
             if receipt.status == "failed":
