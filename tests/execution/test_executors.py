@@ -47,9 +47,7 @@ def test_each_item_comes_back_once_with_its_result(name: str, tmp_path: Path) ->
     assert sorted(totals.by_group["even"]["items"]) == list(range(0, 50, 2))
     assert totals.by_group["odd"]["n"] == 25
     assert totals.by_group["odd"]["weight"] == sum(2.0**-i for i in range(1, 50, 2))
-    assert not list(tmp_path.glob("*.runs")) or all(
-        len(file.read_text()) == 1 for file in tmp_path.glob("*.runs")
-    )
+    assert {len(file.read_text()) for file in tmp_path.glob("*.runs")} == {1}
 
 
 @pytest.mark.parametrize("name", ["iterative", "futures", "dask"])

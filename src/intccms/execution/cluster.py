@@ -1,8 +1,4 @@
-"""The Dask executor: goes on when workers die, hang or leave, or the scheduler is out of reach.
-
-It uses no more of distributed than its public calls. The function travels as a task, not as
-scattered data: where all workers that had it are gone, Dask makes it again.
-"""
+"""The Dask executor: goes on when workers die, hang or leave, or the scheduler is out of reach."""
 
 from __future__ import annotations
 
@@ -11,15 +7,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import cloudpickle
-from distributed import Client, Future, KilledWorker, get_worker
+from distributed import Client, Future
 
 from intccms.errors import ClusterLostError, WorkerLostError
-from intccms.execution.merging import NOTHING, URGENT, Merging, gathered
+from intccms.execution.flights import Attempt, Flight, Radio, Shipped, error_of
+from intccms.execution.merging import Merging
+from intccms.execution.scheduler import NOTHING, Workers, gathered
 from intccms.execution.totals import Totals
 
 __all__ = ["DaskExecutor"]
@@ -33,6 +29,7 @@ TICK_S = 0.5  # between looks for what nobody announces: lost connections, tasks
 PATIENCE_S = 600.0  # a task that runs longer hangs, and is run elsewhere too
 RUNS = 3  # of an item that hangs
 CANCELLATIONS = 10  # of an item whose tasks went away with a connection or a restart
+REPORT_S = 10.0  # a report comes before its result, or it does not come
 
 
 class DaskExecutor:
@@ -55,15 +52,7 @@ class DaskExecutor:
     @property
     def n_workers(self) -> int:
         """Threads of all workers; 1 where there is none, or nobody answers."""
-        return max(sum(self.threads().values()), 1)
-
-    def threads(self) -> dict[str, int]:
-        """Return the number of threads of each worker."""
-        try:
-            threads: dict[str, int] = self.client.nthreads()
-        except (OSError, TimeoutError):
-            return {}
-        return threads
+        return max(sum(Workers(self.client).threads.values()), 1)
 
     def map(
         self,
@@ -75,7 +64,8 @@ class DaskExecutor:
         careful: bool = False,
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
-        run = _Run(self, (function, arguments), totals, careful=careful)
+        shipped = Shipped(function, arguments, is_split=totals is not None)
+        run = _Run(self, shipped, totals, careful=careful)
         waiting = iter(items)
         try:
             yield from run.answers(waiting)
@@ -87,56 +77,23 @@ class DaskExecutor:
             run.close()
 
 
-@dataclass(eq=False)
-class _Try:
-    """One submission of an item."""
-
-    token: str
-    work: Future[Any]
-    answer: Future[
-        Any
-    ]  # what the client asks for; with totals, `work` keeps the sums on the worker
-
-    def release(self) -> None:
-        self.answer.release()
-        if self.work is not self.answer:
-            self.work.release()
-
-
-@dataclass(eq=False)
-class _Flight:
-    """One item on its way."""
-
-    item: Any
-    tries: list[_Try] = field(default_factory=list)
-    n_cancelled: int = 0
-
-
 class _Run:
     """One call of `DaskExecutor.map`."""
 
     def __init__(
-        self,
-        executor: DaskExecutor,
-        shipped: tuple[Callable[..., Any], tuple[Any, ...]],
-        totals: Totals | None,
-        *,
-        careful: bool,
+        self, executor: DaskExecutor, shipped: Shipped, totals: Totals | None, *, careful: bool
     ) -> None:
-        self.executor, self.client = executor, executor.client
-        self.careful = careful
-        self.name = getattr(shipped[0], "__name__", "task")
-        self.payload = cloudpickle.dumps(shipped)
-        self.topic = f"intccms-{uuid4().hex}"
-        self.started: dict[str, float] = {}  # token of a try -> when it began
-        self.flights: dict[_Flight, None] = {}  # in the order of their submission
-        self.again: deque[_Flight] = deque()
+        self.client, self.patience_s = executor.client, executor.patience_s
+        self.shipped, self.careful = shipped, careful
+        self.function: Future[Any] | None = None
+        self.workers = Workers(self.client)
         self.woken = threading.Event()
-        self.room, self.room_until = 1, 0.0
+        self.radio = Radio(self.client, self.woken.set)
+        self.flights: dict[Flight, None] = {}  # in the order of their submission
+        self.again: deque[Flight] = deque()
         self.merging: Merging | None = None
         if totals is not None:
-            self.merging = Merging(self.client, totals, RUNS * executor.patience_s)
-        self.shipped: Future[Any] | None = None
+            self.merging = Merging(self.workers, totals, 2 * self.patience_s)
 
     def answers(self, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
         """Yield each item with its answer."""
@@ -168,78 +125,68 @@ class _Run:
             time.sleep(TICK_S / 10)
         if self.client.status != "running":
             return False
-        if self.shipped is None or self.shipped.status == "cancelled":
-            if self.shipped is not None:
+        if self.function is None or self.function.status == "cancelled":
+            if self.function is not None:
                 log.warning("the scheduler knows this run no more: what was running is sent again")
-            key = f"function-{uuid4().hex}"
-            self.shipped = self.client.submit(cloudpickle.loads, self.payload, key=key)
-            self.client.subscribe_topic(self.topic, self._note_start)
+            self.function = self.shipped.to_task(self.client)
+            self.radio.listen()
         return True
 
-    def _note_start(self, event: tuple[float, str]) -> None:
-        self.started[event[1]] = time.monotonic()
-
     def _fill(self, items: Iterator[Any]) -> None:
-        room = self._room()
-        while len(self.flights) < room:
+        threads = self.workers.threads
+        room = len(threads) if self.careful else AHEAD * sum(threads.values())
+        while len(self.flights) < max(room, 1):
             if self.again:
                 flight = self.again.popleft()
             else:
                 try:
-                    flight = _Flight(next(items))
+                    flight = Flight(next(items))
                 except StopIteration:
                     return
             self.flights[flight] = None  # before it is submitted: whatever happens, it counts
-            flight.tries.append(self._submit(flight.item))
+            self._submit(flight, self.workers.free())
 
-    def _room(self) -> int:
-        """How many items may be on their way; workers come and go."""
-        if time.monotonic() > self.room_until:
-            threads = self.executor.threads()
-            n = len(threads) if self.careful else AHEAD * sum(threads.values())
-            self.room, self.room_until = max(n, 1), time.monotonic() + TICK_S
-        return self.room
-
-    def _submit(self, item: Any, workers: list[str] | None = None) -> _Try:
-        token = uuid4().hex
-        work = answer = self.client.submit(
-            _call, self.shipped, item, (self.topic, token), key=f"{self.name}-{token}",
-            workers=workers, allow_other_workers=bool(workers),
-        )  # fmt: skip
-        if self.merging is not None:
-            answer = self.client.submit(_report, work, key=f"report-{token}", priority=URGENT)
-        answer.add_done_callback(lambda _: self.woken.set())
-        return _Try(token, work, answer)
+    def _submit(self, flight: Flight, workers: list[str]) -> None:
+        assert self.function is not None
+        name = getattr(self.shipped.function, "__name__", "task")
+        flight.attempts.append(self.radio.submit(name, self.function, flight.item, workers))
 
     def _finished(self) -> Iterator[tuple[Any, Any]]:
         done = [
             (flight, one)
             for flight in self.flights
-            for one in flight.tries
-            if one.answer.status == "finished"
+            for one in flight.attempts
+            if one.status == "finished"
         ]
-        results = gathered(self.client, [one.answer for _, one in done])
-        for (flight, one), result in zip(done, results, strict=True):
+        if self.merging is None:
+            results = gathered(self.client, [one.future for _, one in done])
+        else:
+            results = [_reported(one) for _, one in done]
+        for (flight, winner), result in zip(done, results, strict=True):
             if flight not in self.flights or result is NOTHING:
                 continue
+            has_sums = False
             if self.merging is not None:
                 result, has_sums = result
                 if has_sums:
-                    self.merging.add(flight.item, one.work)
-                    one.work = one.answer  # the sums stay, only the report is released
-            self._land(flight)
+                    self.merging.add(flight.item, winner.future)
+            self._land(flight, winner if has_sums else None)
             yield flight.item, result
 
     def _gone(self) -> Iterator[tuple[Any, Any]]:
         """Yield what Dask has given up; what was cancelled is submitted again."""
         for flight in list(self.flights):
-            failed = [one for one in flight.tries if one.answer.status == "error"]
-            flight.tries = [one for one in flight.tries if one.answer.status != "cancelled"]
+            failed = [one for one in flight.attempts if one.status == "error"]
             if failed:
-                error = _error_of(failed[0].answer)
+                error = error_of(failed[0].future)
                 self._land(flight)
                 yield flight.item, error
-            elif not flight.tries:
+                continue
+            for one in list(flight.attempts):
+                if one.status == "cancelled" or one.is_mute(REPORT_S):
+                    flight.attempts.remove(one)
+                    self.radio.forget(one)
+            if not flight.attempts:
                 del self.flights[flight]
                 flight.n_cancelled += 1
                 if flight.n_cancelled < CANCELLATIONS:
@@ -248,71 +195,57 @@ class _Run:
                     yield flight.item, WorkerLostError(f"cancelled {flight.n_cancelled} times")
 
     def _hanging(self) -> Iterator[tuple[Any, Any]]:
-        """Submit elsewhere what runs for too long; yield what does so everywhere."""
-        now, patience_s = time.monotonic(), self.executor.patience_s
+        """Submit elsewhere what runs for too long; yield what does so everywhere.
+
+        What never began counts too when no worker says a word: it waits behind what hangs.
+        """
+        if not self.workers.threads:  # to have no worker is no reason to give anything up
+            return
+        now = time.monotonic()
         for flight in list(self.flights):
-            since = [self.started.get(one.token, now) for one in flight.tries]
-            if now - max(since) < patience_s:
+            if now - flight.busy_since(self.radio.last_word) < self.patience_s:
                 continue
-            if len(since) < RUNS:
-                log.warning("a task runs for more than %g s: it is run elsewhere", patience_s)
-                flight.tries.append(self._submit(flight.item, self._others(flight)))
-            else:
+            others = self.workers.note_hanging(one.key for one in flight.attempts)
+            if not flight.has_begun and not self.workers.stuck:
+                continue
+            flight.n_late += 1
+            if flight.n_late == RUNS:
                 self._land(flight)
-                hung = f"it hung on {RUNS} workers, for {now - min(since):.0f} s"
+                hung = f"it hung, and was given {RUNS} times {self.patience_s:g} s"
                 yield flight.item, WorkerLostError(hung)
+                return  # starting workers anew takes its time: look again what hangs
+            log.warning("a task runs for more than %g s: it is run elsewhere", self.patience_s)
+            if others:
+                self._submit(flight, others)
+            else:
+                self._retire(flight)
+                self._submit(flight, self.workers.free())
+                return
 
-    def _others(self, flight: _Flight) -> list[str] | None:
-        """Workers that are not busy with it."""
-        keys = {one.work.key for one in flight.tries}
-        try:
-            processing = self.client.processing()
-        except (OSError, TimeoutError):
-            return None
-        others = [worker for worker, theirs in processing.items() if keys.isdisjoint(theirs)]
-        return others or None
-
-    def _land(self, flight: _Flight) -> None:
-        """Take an item off the list and off the cluster."""
+    def _land(self, flight: Flight, winner: Attempt | None = None) -> None:
+        """Take an item off the list and, but for the sums of the winner, off the cluster."""
         self.flights.pop(flight, None)
-        for one in flight.tries:
-            self.started.pop(one.token, None)
-            one.release()
+        self._retire(flight, winner)
+
+    def _retire(self, flight: Flight, winner: Attempt | None = None) -> None:
+        """Forget all attempts, and start the workers anew that hang because of them."""
+        for one in flight.attempts:
+            self.radio.forget(one, keep=one is winner)
+        flight.attempts = []
+        if flight.n_late:
+            self.workers.restart_stuck()
 
     def close(self) -> None:
         """Take everything off the cluster that is still there."""
         if self.client.status == "running":
-            self.client.unsubscribe_topic(self.topic)
+            self.radio.close()
             for flight in list(self.flights):
                 self._land(flight)
             if self.merging is not None:
                 self.merging.close()
+            if self.function is not None:
+                self.function.release()
 
 
-def _error_of(answer: Future[Any]) -> WorkerLostError:
-    """Say that the workers died.
-
-    Raises
-    ------
-    Exception
-        What the function raised, if it was that.
-    """
-    error = answer.exception()
-    if isinstance(error, KilledWorker):
-        where = getattr(error.last_worker, "address", error.last_worker)
-        return WorkerLostError(f"the workers that ran it died, the last one at {where}")
-    raise error
-
-
-def _call(shipped: tuple[Any, ...], item: Any, names: tuple[str, str]) -> Any:
-    """Run on a worker: say that it begins, and do it."""
-    topic, token = names
-    get_worker().log_event(topic, token)
-    function, arguments = shipped
-    return function(item, *arguments)
-
-
-def _report(result: tuple[Any, Any]) -> tuple[Any, bool]:
-    """Run on a worker: leave the sums there, and say whether there are any."""
-    report, sums = result
-    return report, sums is not None
+def _reported(attempt: Attempt) -> Any:
+    return NOTHING if attempt.report is None else cloudpickle.loads(attempt.report)

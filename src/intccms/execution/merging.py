@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from distributed import Client, Future, KilledWorker
+from distributed import Client, Future
 
+from intccms.execution.scheduler import NOTHING, Workers, gathered
 from intccms.execution.totals import Totals, merged
 
-__all__ = ["NOTHING", "URGENT", "Merging", "gathered"]
+__all__ = ["Merging"]
 
 log = logging.getLogger(__name__)
 
 FAN_IN = 16  # sums that one task adds up
 LEVELS = 2  # of such tasks, before the client takes the sum and the workers may forget it
-URGENT = 10  # priority of what follows a finished task, over tasks that have not begun
-GATHER_S = 60.0  # to fetch results that are there
-GONE = (TimeoutError, OSError, CancelledError, KilledWorker)
-NOTHING = object()  # in place of a result that is not there
+TRIES = 3  # of an addition that takes too long
+URGENT = 10  # priority of additions over chunks that have not begun
 
 
 @dataclass(eq=False)
 class _Sum:
-    """A task that adds up."""
+    """An addition on the workers."""
 
     group: str
     level: int
-    future: Future[Any]
-    since: float
+    parts: list[Future[Any]]
+    tries: list[Future[Any]] = field(default_factory=list)
+    since: float = 0.0  # of the last try
+
+    def release(self, *, but: Future[Any] | None = None) -> None:
+        for one in (*self.parts, *self.tries):
+            if one is not but:
+                one.release()
 
 
 class Merging:
@@ -42,16 +46,17 @@ class Merging:
 
     Parameters
     ----------
-    client
+    workers
         Of the cluster.
     totals
         Gets the sums of up to ``FAN_IN ** LEVELS`` chunks at a time.
     patience_s
-        An addition that takes longer is left out.
+        An addition that takes longer is tried elsewhere too, and left out in the end.
     """
 
-    def __init__(self, client: Client, totals: Totals, patience_s: float) -> None:
-        self.client, self.totals, self.patience_s = client, totals, patience_s
+    def __init__(self, workers: Workers, totals: Totals, patience_s: float) -> None:
+        self.client: Client = workers.client
+        self.workers, self.totals, self.patience_s = workers, totals, patience_s
         self._waiting: dict[tuple[str, int], list[Future[Any]]] = {}
         self._busy: list[_Sum] = []
 
@@ -63,39 +68,50 @@ class Merging:
         waiting = self._waiting.setdefault((group, level), [])
         waiting.append(future)
         if len(waiting) >= FAN_IN:
-            self._merge(group, level + 1, self._waiting.pop((group, level)))
+            self._merge(_Sum(group, level + 1, self._waiting.pop((group, level))))
 
-    def _merge(self, group: str, level: int, futures: list[Future[Any]]) -> None:
-        future = self.client.submit(_sum, futures, pure=False, priority=URGENT)
-        for one in futures:  # Dask keeps how they were made as long as their sum is needed
-            one.release()
-        self._busy.append(_Sum(group, level, future, time.monotonic()))
+    def _merge(self, one: _Sum) -> None:
+        if one not in self._busy:
+            self._busy.append(one)
+        free = self.workers.free()
+        one.since = time.monotonic()
+        one.tries.append(
+            self.client.submit(
+                _sum, one.parts, pure=False, priority=URGENT,
+                workers=free or None, allow_other_workers=bool(free),
+            )
+        )  # fmt: skip
 
     def advance(self) -> None:
         """Go on with the additions that are finished."""
         for one in list(self._busy):
-            status = one.future.status
-            if status == "finished" and one.level < LEVELS:
-                self._busy.remove(one)
-                self._put(one.group, one.level, one.future)
-            elif status == "finished":
-                self._fetch(one)
-            elif status in ("error", "cancelled") or self._is_late(one):
-                log.warning("sums of %s are lost with their workers (%s)", one.group, status)
+            finished = [future for future in one.tries if future.status == "finished"]
+            if finished:
+                self._take(one, finished[0])
+            elif any(future.status in ("error", "cancelled") for future in one.tries):
                 self._drop(one)
+            elif time.monotonic() - one.since > self.patience_s:
+                if len(one.tries) == TRIES:
+                    self._drop(one)
+                else:
+                    self._merge(one)
 
-    def _fetch(self, one: _Sum) -> None:
-        [sums] = gathered(self.client, [one.future])
+    def _take(self, one: _Sum, future: Future[Any]) -> None:
+        if one.level < LEVELS:
+            self._busy.remove(one)
+            one.release(but=future)  # Dask keeps how the parts are made while it has their sum
+            self._put(one.group, one.level, future)
+            return
+        [sums] = gathered(self.client, [future])
         if sums is not NOTHING:
             self.totals.take(one.group, sums)
-            self._drop(one)
+            self._busy.remove(one)
+            one.release()
 
     def _drop(self, one: _Sum) -> None:
+        log.warning("sums of %s are lost with their workers", one.group)
         self._busy.remove(one)
-        one.future.release()
-
-    def _is_late(self, one: _Sum) -> bool:
-        return time.monotonic() - one.since > self.patience_s
+        one.release()
 
     def is_finished(self) -> bool:
         """Whether all is added up, when nothing more will come."""
@@ -104,41 +120,19 @@ class Merging:
             rest.setdefault(group, []).extend(futures)
         self._waiting = {}
         for group, futures in rest.items():
-            self._merge(group, LEVELS, futures)
+            self._merge(_Sum(group, LEVELS, futures))
         return not self._busy
 
     def close(self) -> None:
         """Forget everything that was not fetched."""
-        for one in list(self._busy):
-            self._drop(one)
+        for one in self._busy:
+            one.release()
         for futures in self._waiting.values():
             for future in futures:
                 future.release()
-        self._waiting = {}
+        self._busy, self._waiting = [], {}
 
 
 def _sum(several: list[Any]) -> Any:
     """Add up sums; a chunk's come with its report."""
     return merged(one[1] if isinstance(one, tuple) else one for one in several)
-
-
-def gathered(client: Client, futures: list[Future[Any]]) -> list[Any]:
-    """Fetch the results of finished tasks; `NOTHING` for those that went away in between."""
-    if not futures:
-        return []
-    try:
-        return _fetched(client, futures)
-    except GONE:
-        if len(futures) == 1:
-            return [NOTHING]
-    return [gathered(client, [future])[0] for future in futures]
-
-
-def _fetched(client: Client, futures: list[Future[Any]]) -> list[Any]:
-    async def gather() -> list[Any]:
-        results: list[Any] = await client.gather(futures, asynchronous=True)
-        return results
-
-    # with a limit: a task whose worker has just died is run again, for as long as that takes
-    fetched: list[Any] = client.sync(gather, callback_timeout=GATHER_S)
-    return fetched

@@ -1,0 +1,162 @@
+"""Items on their way through a Dask cluster: each may be submitted more than once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import cloudpickle
+from distributed import Client, Future, KilledWorker, get_worker
+
+from intccms.errors import WorkerLostError
+
+__all__ = ["Attempt", "Flight", "Radio", "Shipped", "error_of"]
+
+
+class Shipped(NamedTuple):
+    """What travels to the workers once; with `is_split`, the function returns (report, sums)."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    is_split: bool
+
+    def to_task(self, client: Client) -> Future[Any]:
+        """Ship it: as a task, which Dask runs again where all copies are lost, unlike data."""
+        key = f"function-{uuid4().hex}"
+        return client.submit(cloudpickle.loads, cloudpickle.dumps(self), key=key)
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One submission of an item; times are those of the monotonic clock of this process."""
+
+    key: str
+    future: Future[Any] = field(init=False)
+    submitted: float = field(default_factory=time.monotonic)
+    started: float | None = None
+    report: bytes | None = None
+    _finished: float | None = None
+
+    @property
+    def status(self) -> str:
+        """Of its task."""
+        return str(self.future.status)
+
+    def is_mute(self, patience_s: float) -> bool:
+        """Whether its result has been there for so long, and nobody took it."""
+        if self.status != "finished":
+            self._finished = None
+        elif self._finished is None:
+            self._finished = time.monotonic()
+        return self._finished is not None and time.monotonic() - self._finished > patience_s
+
+
+@dataclass(eq=False)
+class Flight:
+    """One item on its way."""
+
+    item: Any
+    attempts: list[Attempt] = field(default_factory=list)
+    n_cancelled: int = 0
+    n_late: int = 0
+
+    def busy_since(self, last_word: float) -> float:
+        """Return when the youngest attempt began; where it did not, the last word of a worker."""
+        begun = [
+            max(one.submitted, last_word) if one.started is None else one.started
+            for one in self.attempts
+        ]
+        return max(begun, default=time.monotonic())
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a worker began with it."""
+        return any(one.started is not None for one in self.attempts)
+
+
+class Radio:
+    """What workers say while they work: that an item begins, and its report as it ends.
+
+    A task that follows the item would bring the report too, but later: the worker begins with
+    the next item first.
+
+    Parameters
+    ----------
+    client
+        Listens.
+    wake
+        Called when something is said.
+    """
+
+    def __init__(self, client: Client, wake: Callable[[], None]) -> None:
+        self.client, self.wake = client, wake
+        self.topic = f"intccms-{uuid4().hex}"
+        self.attempts: dict[str, Attempt] = {}  # by key of the task
+        self.last_word = time.monotonic()
+
+    def listen(self) -> None:
+        """Begin to listen; again when the scheduler has forgotten this client."""
+        self.client.subscribe_topic(self.topic, self._hear)
+
+    def _hear(self, event: tuple[float, tuple[str, bytes | None]]) -> None:
+        key, report = event[1]
+        self.last_word = time.monotonic()
+        attempt = self.attempts.get(key)
+        if attempt is None:
+            return
+        if report is None:
+            attempt.started = self.last_word
+        else:
+            attempt.report = report
+            self.wake()
+
+    def submit(self, name: str, shipped: Future[Any], item: Any, workers: list[str]) -> Attempt:
+        """Submit an item; preferably to `workers`, if there are any."""
+        key = f"{name}-{uuid4().hex}"
+        attempt = self.attempts[key] = Attempt(key)  # first: it may be quick
+        attempt.future = self.client.submit(
+            _call, shipped, item, (self.topic, key), key=key,
+            workers=workers or None, allow_other_workers=bool(workers),
+        )  # fmt: skip
+        attempt.future.add_done_callback(lambda _: self.wake())
+        return attempt
+
+    def forget(self, attempt: Attempt, *, keep: bool = False) -> None:
+        """Listen no more to an attempt, and take it off the cluster."""
+        self.attempts.pop(attempt.key, None)
+        if not keep:
+            attempt.future.release()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self.client.unsubscribe_topic(self.topic)
+
+
+def _call(shipped: Shipped, item: Any, names: tuple[str, str]) -> Any:
+    """Run on a worker."""
+    topic, key = names
+    worker = get_worker()
+    worker.log_event(topic, (key, None))
+    result = shipped.function(item, *shipped.arguments)
+    if shipped.is_split:
+        report, sums = result
+        worker.log_event(topic, (key, cloudpickle.dumps((report, sums is not None))))
+    return result
+
+
+def error_of(future: Future[Any]) -> WorkerLostError:
+    """Say that the workers died.
+
+    Raises
+    ------
+    Exception
+        What the function raised, if it was that.
+    """
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        where = getattr(error.last_worker, "address", error.last_worker)
+        return WorkerLostError(f"the workers that ran it died, the last one at {where}")
+    raise error

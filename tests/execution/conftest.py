@@ -1,0 +1,43 @@
+"""Clusters for one test each, and the proof that nothing of them is left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import dask
+import pytest
+from distributed import Client, LocalCluster
+
+from tests.execution.tasks import running
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """Fail if a process is still running when the test is over."""
+    before = running()
+    yield
+    until = time.monotonic() + 5
+    while running() - before and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not running() - before
+
+
+@pytest.fixture
+def start_cluster(nothing_left: None) -> Iterator[Callable[..., tuple[LocalCluster, Client]]]:
+    """Start a real cluster: one thread a worker, each with a nanny."""
+    with ExitStack() as stack:
+
+        def start(n_workers: int = 2, **options: Any) -> tuple[LocalCluster, Client]:
+            timeout = options.pop("client_timeout", "30s")
+            with dask.config.set({"distributed.scheduler.allowed-failures": 2}):
+                cluster = LocalCluster(
+                    n_workers=n_workers, threads_per_worker=1, dashboard_address=None, **options
+                )
+            stack.enter_context(cluster)
+            client = stack.enter_context(Client(cluster, timeout=timeout))
+            return cluster, client
+
+        yield start

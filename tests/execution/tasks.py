@@ -1,0 +1,108 @@
+"""What the tests of the executors run on workers: some of it kills them, hangs or eats memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+__all__ = [
+    "add_up",
+    "eat",
+    "end_with_parent",
+    "exploding",
+    "kill_always",
+    "kill_once",
+    "running",
+    "scale",
+    "stick_always",
+    "stick_once",
+]
+
+
+def running() -> set[int]:
+    """Return the pids of all processes that this one has started, and these."""
+    return {
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in _line(child)
+    }
+
+
+def _line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return "resource_tracker"  # it has just ended
+
+
+def scale(item: int, factor: int) -> int:
+    return item * factor
+
+
+def exploding(item: int) -> int:
+    if item == 3:
+        raise ZeroDivisionError("the third")
+    time.sleep(0.05)
+    return item
+
+
+def add_up(item: int, folder: Path, pause_s: float = 0.0) -> tuple[int, dict[str, Any]]:
+    """Return a report, and sums that say who is in them."""
+    time.sleep(pause_s)
+    with (folder / f"{item}.runs").open("a") as file:
+        file.write("x")
+    return item, {"items": (item,), "n": 1, "weight": 2.0**-item}
+
+
+def kill_always(item: int, folder: Path, victim: int = 5) -> tuple[int, dict[str, Any]]:
+    if item == victim:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return add_up(item, folder, 0.02)
+
+
+def _first(folder: Path, name: str) -> bool:
+    try:
+        (folder / name).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def kill_once(item: int, folder: Path, victim: int = 20) -> tuple[int, dict[str, Any]]:
+    """Kill the worker, with what it holds of other items."""
+    if item == victim and _first(folder, "killed"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return add_up(item, folder, 0.02)
+
+
+def stick_once(item: int, folder: Path) -> tuple[int, dict[str, Any]]:
+    if item == 5 and _first(folder, "stuck"):
+        time.sleep(600)
+    return add_up(item, folder, 0.02)
+
+
+def stick_always(item: int, folder: Path) -> tuple[int, dict[str, Any]]:
+    if item == 5:
+        time.sleep(600)
+    return add_up(item, folder, 0.02)
+
+
+def eat(item: int, folder: Path) -> tuple[int, dict[str, Any]]:
+    """Take more memory than the worker may have."""
+    if item == 5:
+        eaten = [b"x" * (1 << 28) for _ in range(8)]
+        time.sleep(30)
+        del eaten
+    return add_up(item, folder, 0.02)
+
+
+def end_with_parent(item: int, folder: Path) -> int:
+    """Say who runs this, and go on for long."""
+    (folder / f"{os.getpid()}.pid").touch()
+    time.sleep(600)
+    return item

@@ -1,0 +1,195 @@
+"""A real cluster loses workers, memory, time and its connection; no item may be lost with them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client
+
+from intccms.errors import ClusterLostError, WorkerLostError
+from intccms.execution.cluster import DaskExecutor
+from intccms.execution.totals import Totals
+from tests.execution import tasks
+from tests.execution.links import linked
+
+StartCluster = Callable[..., Any]
+
+N = 60
+
+
+def together() -> Totals:
+    return Totals(lambda _: "all")
+
+
+def complete(answers: dict[int, Any], totals: Totals, missing: tuple[int, ...] = ()) -> bool:
+    """Whether each item was answered, and is once, and only once, in the sums."""
+    expected = [item for item in range(N) if item not in missing]
+    sums = totals.by_group["all"]
+    return (
+        [answers[item] for item in expected] == expected
+        and sorted(answers) == list(range(N))
+        and sorted(sums["items"]) == expected
+        and sums["n"] == len(expected)
+        and sums["weight"] == sum(2.0**-item for item in expected)
+    )
+
+
+def test_a_worker_that_is_killed_loses_nothing(start_cluster: StartCluster, tmp_path: Path) -> None:
+    _, client = start_cluster(2)
+    totals = together()
+    answers = dict(
+        DaskExecutor(client).map(tasks.kill_once, range(N), arguments=(tmp_path,), totals=totals)
+    )
+    assert (tmp_path / "killed").exists()
+    assert complete(answers, totals)
+
+
+def test_an_item_that_kills_its_workers_is_named_and_the_others_are_done(
+    start_cluster: StartCluster, tmp_path: Path
+) -> None:
+    _, client = start_cluster(2)
+    totals = together()
+    answers = dict(
+        DaskExecutor(client).map(
+            tasks.kill_always, range(N), arguments=(tmp_path,), totals=totals, careful=True
+        )
+    )
+    assert isinstance(answers[5], WorkerLostError)
+    assert "died" in str(answers[5])
+    assert complete(answers, totals, missing=(5,))
+
+
+def test_a_worker_above_its_memory_limit_is_started_anew(
+    start_cluster: StartCluster, tmp_path: Path
+) -> None:
+    _, client = start_cluster(2, memory_limit="1GB")
+    totals = together()
+    answers = dict(
+        DaskExecutor(client).map(
+            tasks.eat, range(N), arguments=(tmp_path,), totals=totals, careful=True
+        )
+    )
+    assert isinstance(answers[5], WorkerLostError)
+    assert complete(answers, totals, missing=(5,))
+
+
+def test_all_workers_at_once_may_be_killed(start_cluster: StartCluster, tmp_path: Path) -> None:
+    _, client = start_cluster(2)
+    totals = together()
+    running = DaskExecutor(client).map(
+        tasks.add_up, range(N), arguments=(tmp_path, 0.05), totals=totals
+    )
+    answers = dict(next(running) for _ in range(20))
+    for pid in client.run(os.getpid).values():
+        os.kill(pid, signal.SIGKILL)
+    answers |= dict(running)
+    assert complete(answers, totals)
+
+
+def test_workers_may_leave_and_come_while_it_runs(
+    start_cluster: StartCluster, tmp_path: Path
+) -> None:
+    cluster, client = start_cluster(3)
+    totals = together()
+    running = DaskExecutor(client).map(
+        tasks.add_up, range(N), arguments=(tmp_path, 0.1), totals=totals
+    )
+    answers = dict(next(running) for _ in range(20))
+    cluster.scale(1)
+    answers |= dict(next(running) for _ in range(20))
+    cluster.scale(2)
+    answers |= dict(running)
+    assert complete(answers, totals)
+    assert {len(file.read_text()) for file in tmp_path.glob("*.runs")} <= {1, 2}
+
+
+def test_an_adaptive_cluster_begins_with_nothing_and_shrinks(
+    start_cluster: StartCluster, tmp_path: Path
+) -> None:
+    cluster, client = start_cluster(0)
+    cluster.adapt(minimum=0, maximum=2, interval="100ms", wait_count=2, target_duration="500ms")
+    totals = together()
+    running = DaskExecutor(client).map(
+        tasks.add_up, range(N), arguments=(tmp_path, 0.1), totals=totals
+    )
+    answers = dict(next(running) for _ in range(30))
+    time.sleep(3)  # nothing is asked for: it shrinks, with sums that are not yet fetched
+    answers |= dict(running)
+    assert complete(answers, totals)
+
+
+def test_an_item_that_hangs_is_run_elsewhere_and_counts_once(
+    start_cluster: StartCluster, tmp_path: Path
+) -> None:
+    _, client = start_cluster(2)
+    totals = together()
+    start = time.monotonic()
+    executor = DaskExecutor(client, patience_s=2.0)
+    answers = dict(executor.map(tasks.stick_once, range(N), arguments=(tmp_path,), totals=totals))
+    assert time.monotonic() - start < 15
+    assert complete(answers, totals)
+
+
+def test_an_item_that_hangs_everywhere_is_named_and_the_others_are_done(
+    start_cluster: StartCluster, tmp_path: Path
+) -> None:
+    _, client = start_cluster(2)
+    totals = together()
+    executor = DaskExecutor(client, patience_s=2.0)
+    answers = dict(executor.map(tasks.stick_always, range(N), arguments=(tmp_path,), totals=totals))
+    assert isinstance(answers[5], WorkerLostError)
+    assert complete(answers, totals, missing=(5,))
+
+
+@pytest.fixture
+def far_client(start_cluster: StartCluster) -> Iterator[tuple[Any, Client]]:
+    """A client whose way to the scheduler can be cut."""
+    cluster, _ = start_cluster(2)
+    port = int(cluster.scheduler_address.rpartition(":")[2])
+    with linked(port) as link, Client(f"tcp://127.0.0.1:{link.port}", timeout="4s") as client:
+        yield link, client
+
+
+def test_a_connection_that_is_cut_and_comes_back_loses_nothing(
+    far_client: tuple[Any, Client], tmp_path: Path
+) -> None:
+    link, client = far_client
+    totals = together()
+    running = DaskExecutor(client).map(
+        tasks.add_up, range(N), arguments=(tmp_path, 0.05), totals=totals
+    )
+    answers = dict(next(running) for _ in range(20))
+    link.cut()
+    time.sleep(1)
+    link.restore()
+    again = list(running)
+    assert len({item for item, _ in again}) == len(again)
+    answers |= dict(again)
+    assert sorted(answers) == list(range(N))
+    # the sums that were on the cluster are forgotten there: the totals say which are left
+    held = totals.by_group["all"]
+    assert held["n"] == len(set(held["items"])) == len(held["items"])
+    assert set(range(20, N)) <= set(held["items"]) | set(answers)
+
+
+def test_a_connection_that_stays_away_names_what_is_left(
+    far_client: tuple[Any, Client], tmp_path: Path
+) -> None:
+    link, client = far_client
+    running = DaskExecutor(client).map(
+        tasks.add_up, range(N), arguments=(tmp_path, 0.05), totals=together()
+    )
+    answers = dict(next(running) for _ in range(20))
+    link.cut()
+    start = time.monotonic()
+    answers |= dict(running)
+    assert time.monotonic() - start < 15
+    assert sorted(answers) == list(range(N))
+    lost = [item for item, answer in answers.items() if isinstance(answer, ClusterLostError)]
+    assert 0 < len(lost) <= N - 20
