@@ -6,8 +6,10 @@
 `facility`      where it runs: Dask clients of laptops, clusters and coffea-casa
 `metadata`      what is in the files: entries, sums of weights, work items
 `fingerprint`   what identifies a user's function, so that results can be kept
+`partials`      results of finished chunks, kept between runs
 `execution`     running chunks so that nothing is lost: executors, retries, ledger
 `skimming`      events to smaller files, and back
+`functors`      the user's functions: inputs, calls, what answers depend on
 `analysis`      events to histograms: corrections, selections, variations
 `histograms`    exact sums, the book of histograms, its storage
 `mva`           training of classifiers

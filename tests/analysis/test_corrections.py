@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from intccms.analysis.corrections import Factors, apply, check_correction_files, load_evaluator
-from intccms.analysis.functors import Caller
-from intccms.analysis.objects import Objects, from_events
 from intccms.errors import FunctorError, InputError
+from intccms.functors.calls import Caller
+from intccms.functors.objects import Objects, from_events
 from intccms.schema import Correction, load_config
 from intccms.schema.base import ObjVar, Sys
 from tests.analysis import small

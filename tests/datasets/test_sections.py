@@ -10,7 +10,7 @@ from coffea.lumi_tools import LumiMask
 from coffea.processor import accumulate
 
 from intccms.datasets.sections import LumiSections
-from intccms.execution.partials import PartialStore
+from intccms.partials.store import PartialStore
 
 EMPTY = LumiSections.union(())
 A = LumiSections.from_text("7:1-4;9:3")

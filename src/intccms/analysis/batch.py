@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.analysis.chunk import ChunkWork
-from intccms.analysis.dependencies import CutOrigins, Origins
 from intccms.analysis.evaluation import Call, Level, Nominal, masked
-from intccms.analysis.functors import Selection
-from intccms.analysis.objects import Objects
 from intccms.analysis.shifts import Columns, Starts, tiled
 from intccms.analysis.traces import Traces
-from intccms.analysis.variations import Variation, top_level
+from intccms.analysis.variations import Variation
+from intccms.functors.calls import Selection
+from intccms.functors.dependencies import CutOrigins, Origins
+from intccms.functors.objects import Objects, top_level
 from intccms.schema import ObjectMask
 
 __all__ = ["Slab", "early_mask", "slabs"]

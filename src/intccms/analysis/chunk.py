@@ -19,12 +19,12 @@ from intccms.analysis.evaluation import (
     observable_values,
     select,
 )
-from intccms.analysis.functors import Caller, Selection
-from intccms.analysis.objects import Objects
 from intccms.analysis.shifts import correct
 from intccms.analysis.variations import VariationPlan
 from intccms.analysis.weights import weight_matrix
 from intccms.errors import FunctorError
+from intccms.functors.calls import Caller, Selection
+from intccms.functors.objects import Objects
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums

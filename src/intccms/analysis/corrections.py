@@ -14,10 +14,10 @@ import correctionlib
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.functors import Caller
-from intccms.analysis.objects import Objects
 from intccms.analysis.variations import Direction
 from intccms.errors import FunctorError, InputError, nearest
+from intccms.functors.calls import Caller
+from intccms.functors.objects import Objects
 from intccms.schema import Config, Correction, ObjVar, Sys, UncertaintySource
 from intccms.schema.kinds import Constant
 

@@ -13,9 +13,9 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.functors import Selection, as_flat, selection_of
-from intccms.analysis.objects import Objects, dtype_of
 from intccms.errors import FunctorError
+from intccms.functors.calls import Selection, as_flat, selection_of
+from intccms.functors.objects import Objects, dtype_of
 from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask
 
 __all__ = ["Call", "Level", "Nominal", "apply_masks", "channel_rows", "select"]

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from intccms.analysis.objects import from_events
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
-from intccms.analysis.variations import overlaps
 from intccms.analysis.weights import reads
 from intccms.datasets import DatasetFiles
 from intccms.errors import FunctorError, InputError, MissingColumnError
 from intccms.execution.reading import ReadMeter, open_source
+from intccms.functors.objects import from_events, overlaps
 from intccms.metadata import FileCount, Metadata
 from intccms.schema import Config, Functor
 

@@ -13,8 +13,8 @@ from typing import Any
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.datasets import DatasetFiles
 from intccms.execution.chunk import ChunkTask
-from intccms.execution.partials import PartialStore
 from intccms.fingerprint import fingerprint, is_reproducible
+from intccms.partials.store import PartialStore
 from intccms.schema import Channel, Config, Correction
 
 __all__ = ["dataset_digests", "with_keys"]

@@ -11,11 +11,11 @@ import awkward as ak
 from coffea.processor import ProcessorABC, accumulate
 
 from intccms.analysis.chunk import ChunkWork
-from intccms.analysis.functors import Caller
-from intccms.analysis.objects import Objects, from_events
 from intccms.analysis.shifting import fill_shifts
 from intccms.analysis.variations import VariationPlan, plan_variations
 from intccms.datasets.sections import LumiSections
+from intccms.functors.calls import Caller
+from intccms.functors.objects import Objects, from_events
 from intccms.schema import Config, Functor
 
 __all__ = ["AnalysisProcessor", "DatasetTask", "add_sums"]

@@ -21,13 +21,13 @@ from intccms.execution.executors import Executor, open_executor
 from intccms.execution.ledger import Ledger, LostChunk
 from intccms.execution.lumis import LumiBooks, balanced, file_sections
 from intccms.execution.observer import Observer, Silent
-from intccms.execution.partials import PartialStore
 from intccms.execution.rounds import ChunkRun, FileSums
 from intccms.histograms.book import Book, make_book
 from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums
 from intccms.metadata import Metadata, collect
+from intccms.partials.store import PartialStore
 from intccms.receipts import Receipt
 from intccms.schema import Config
 
@@ -190,8 +190,7 @@ def process(
 def _lumis(
     processor: AnalysisProcessor, metadata: Metadata, collected: _Collected
 ) -> LumiBooks | None:
-    tasks = processor.tasks
-    golden = {name: golden_jsons(one.lumi_mask) for name, one in tasks.items() if one.is_data}
+    golden = {k: golden_jsons(t.lumi_mask) for k, t in processor.tasks.items() if t.is_data}
     seen = {name: collected.sums.get(name, {}).get("sections", {}) for name in golden}
     opened = (metadata.files, metadata.failures)
     files = file_sections(*opened, seen=seen, n_processed=collected.file_events)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from intccms.analysis.batch import Slab, early_mask, slabs
 from intccms.analysis.chunk import ChunkWork, Index, NominalChunk
 from intccms.analysis.evaluation import channel_rows, select
-from intccms.analysis.functors import Selection
-from intccms.analysis.objects import Objects
 from intccms.analysis.traces import Traces, trace_functions
 from intccms.analysis.weights import reads, shifted_weights
 from intccms.errors import FunctorError
+from intccms.functors.calls import Selection
+from intccms.functors.objects import Objects
 from intccms.schema import Channel, Correction
 
 __all__ = ["fill_shifts"]

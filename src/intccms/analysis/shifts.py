@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.analysis.corrections import Factors, apply
-from intccms.analysis.objects import FlatObjects, Objects
 from intccms.analysis.variations import Variation, VariationPlan, needs
+from intccms.functors.objects import FlatObjects, Objects
 from intccms.schema import Correction, ObjVar, UncertaintySource
 
 __all__ = ["Columns", "Starts", "correct", "tiled"]

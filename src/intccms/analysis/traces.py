@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from intccms.analysis.dependencies import NONE, CutOrigins, Origins, mark, trace
 from intccms.analysis.evaluation import MVA, Level
-from intccms.analysis.objects import Objects
-from intccms.analysis.variations import overlaps
+from intccms.functors.dependencies import NONE, CutOrigins, Origins, mark, trace
+from intccms.functors.objects import Objects, overlaps
 from intccms.schema import Channel, Config, Functor, ObjectMask, ObjVar
 
 __all__ = ["Traces", "trace_functions"]

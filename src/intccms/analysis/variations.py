@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from intccms.analysis.objects import EVENT
+from intccms.functors.objects import overlaps
 from intccms.schema import Config, Correction, ObjVar, UncertaintySource
 
 __all__ = [
@@ -14,9 +14,7 @@ __all__ = [
     "Variation",
     "VariationPlan",
     "needs",
-    "overlaps",
     "plan_variations",
-    "top_level",
 ]
 
 Direction = Literal["up", "down"]
@@ -83,17 +81,6 @@ def needs(correction: Correction, columns: Iterable[ObjVar]) -> bool:
     """Say whether a correction needs any of `columns`, be it to change it."""
     refs = (*(arg for arg in correction.args if isinstance(arg, ObjVar)), *correction.target)
     return any(overlaps(ref, other) for ref in refs for other in columns)
-
-
-def overlaps(ref: ObjVar, other: ObjVar) -> bool:
-    """Say whether two references share a column; a whole collection has all its fields."""
-    one, two = top_level(ref), top_level(other)
-    return one.obj == two.obj and (None in (one.field, two.field) or one.field == two.field)
-
-
-def top_level(ref: ObjVar) -> ObjVar:
-    """Return a reference to a column of the event by the column's own name."""
-    return ObjVar(ref.field) if ref.obj == EVENT and ref.field else ref
 
 
 def plan_variations(

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.analysis.corrections import Factors, apply
-from intccms.analysis.functors import as_flat
-from intccms.analysis.objects import Objects
 from intccms.analysis.variations import Variation, VariationPlan
 from intccms.errors import FunctorError
+from intccms.functors.calls import as_flat
+from intccms.functors.objects import Objects
 from intccms.schema import Correction, ObjVar
 
 __all__ = ["reads", "shifted_weights", "weight_matrix"]

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from fsspec.core import url_to_fs
 
-from intccms.execution.encoding import Damaged, decode, encode
+from intccms.partials.encoding import Damaged, decode, encode
 
 __all__ = ["PartialStore"]
 

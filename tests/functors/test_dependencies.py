@@ -13,8 +13,8 @@ import pytest
 import vector
 from coffea.analysis_tools import PackedSelection
 
-from intccms.analysis.dependencies import NONE, CutOrigins, mark, trace
-from intccms.analysis.objects import Objects, from_events
+from intccms.functors.dependencies import NONE, CutOrigins, mark, trace
+from intccms.functors.objects import Objects, from_events
 from intccms.schema import Functor, ObjVar
 from tests.analysis import configuration as cc
 from tests.analysis import small

@@ -16,11 +16,11 @@ import fsspec
 import numpy as np
 import pytest
 
-from intccms.execution import partials
-from intccms.execution.partials import PartialStore
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums
+from intccms.partials import store as partials
+from intccms.partials.store import PartialStore
 from intccms.receipts import Receipt
 
 CODECS = {one.__name__: one for one in (ExactSums, HistogramSums, CutflowSums, Receipt)}
@@ -207,7 +207,7 @@ def test_a_failed_write_leaves_nothing(
 WRITER = """
 import sys
 import numpy as np
-from intccms.execution.partials import PartialStore
+from intccms.partials.store import PartialStore
 
 store = PartialStore(sys.argv[1])
 print("ready", flush=True)

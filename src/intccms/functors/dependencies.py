@@ -19,7 +19,7 @@ import awkward as ak
 import numpy as np
 from coffea.analysis_tools import PackedSelection
 
-from intccms.analysis.variations import overlaps
+from intccms.functors.objects import overlaps
 from intccms.schema import Functor, ObjVar
 
 __all__ = ["CutOrigins", "Marked", "mark", "trace"]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from coffea.analysis_tools import PackedSelection
 
-from intccms.analysis.functors import Caller, as_flat, selection_of
 from intccms.analysis.runner import run
 from intccms.errors import FunctorError, MissingColumnError
+from intccms.functors.calls import Caller, as_flat, selection_of
 from intccms.schema import load_config
 from tests.analysis import small
 from tests.analysis.small import channel, function, observable

@@ -12,9 +12,9 @@ import numpy as np
 from coffea.analysis_tools import PackedSelection
 from numpy.typing import NDArray
 
-from intccms.analysis.objects import Objects
 from intccms.errors import FunctorError, IntccmsError, MissingColumnError
 from intccms.execution.failures import describe, is_read_failure
+from intccms.functors.objects import Objects
 from intccms.schema import Functor, ObjVar
 
 __all__ = ["Caller", "Selection", "as_flat", "selection_of"]

@@ -7,7 +7,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from intccms.analysis.objects import Objects, dtype_of, event_seeds, from_events
+from intccms.functors.objects import Objects, dtype_of, event_seeds, from_events
 from intccms.schema import ObjVar
 from tests.analysis import small
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from intccms.errors import MissingColumnError, nearest
 from intccms.schema import ObjVar
 
-__all__ = ["FlatObjects", "Objects", "dtype_of", "event_seeds", "from_events"]
+__all__ = ["FlatObjects", "Objects", "event_seeds", "from_events", "overlaps", "top_level"]
 
 EVENT = "event"  # ObjVar("event", "run") is the top-level column ``run``
 
@@ -128,6 +128,17 @@ def from_events(events: ak.Array) -> Objects:
             raise MissingColumnError(f"the file lacks columns of {name!r}: {first}") from exc
 
     return Objects(fetch, len(events))
+
+
+def top_level(ref: ObjVar) -> ObjVar:
+    """Return a reference to a column of the event by the column's own name."""
+    return ObjVar(ref.field) if ref.obj == EVENT and ref.field else ref
+
+
+def overlaps(ref: ObjVar, other: ObjVar) -> bool:
+    """Say whether two references share a column; a whole collection has all its fields."""
+    one, two = top_level(ref), top_level(other)
+    return one.obj == two.obj and (None in (one.field, two.field) or one.field == two.field)
 
 
 def event_seeds(run: ak.Array, lumi: ak.Array, event: ak.Array) -> NDArray[np.uint64]:

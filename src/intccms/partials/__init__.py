@@ -1,0 +1,1 @@
+"""Results of finished chunks, kept between runs: atomic, checked, without pickles."""
