@@ -18,11 +18,13 @@ import pyhf
 from cabinetry import model_utils
 from scipy.optimize import least_squares
 
+from intccms.statistics.derivatives import Expectation
+
 __all__ = ["LeastSquaresOptimizer", "pyhf_backend"]
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int_]
 
-STEP = 1e-6  # of a parameter, for the derivatives of the expectation
 TOLERANCE = 1e-10  # relative, of the sum of squares
 
 
@@ -49,6 +51,7 @@ class LeastSquaresOptimizer:
     is_warm: bool = True
     known: dict[tuple[bytes, ...], tuple[Array, float]] = field(default_factory=dict)
     start: Array | None = None
+    expectation: Expectation | None = None
 
     def minimize(  # noqa: PLR0913, PLR0917 (pyhf calls it with these)
         self,
@@ -79,7 +82,9 @@ class LeastSquaresOptimizer:
             for index, value in fixed.items():
                 start[index] = value
             free = np.asarray([i for i in range(start.size) if i not in fixed], dtype=int)
-            best = _Residuals(pdf, observed, start, free).minimise(bounds[free])
+            if self.expectation is None or self.expectation.model is not pdf:
+                self.expectation = Expectation(pdf)
+            best = _Residuals(self.expectation, observed, start, free).minimise(bounds[free])
             value = float(np.asarray(objective(best, observed, pdf)).item())
             self.known[key] = (best, value)
             self.start = best if self.is_warm else None
@@ -87,42 +92,19 @@ class LeastSquaresOptimizer:
         return (best.copy(), np.asarray(value)) if return_fitted_val else best.copy()
 
 
-def _bin_parameters(model: pyhf.Model) -> dict[int, int]:
-    """Parameters that scale one bin only, the statistical errors of simulation, and their bins.
-
-    Their derivatives are taken in one step, as no two of them touch the same bin.
-    """
-    config = model.config
-    indices, bins = np.arange(config.npars), np.arange(config.nmaindata)
-    result: dict[int, int] = {}
-    for name in (name for name, kind in config.modifiers if kind == "staterror"):
-        owners = [
-            channel["name"]
-            for channel in model.spec["channels"]
-            if any(one["name"] == name for s in channel["samples"] for one in s["modifiers"])
-        ]
-        if len(owners) == 1:
-            own = indices[config.par_slice(name)].tolist()
-            result |= zip(own, bins[config.channel_slices[owners[0]]].tolist(), strict=True)
-    return result
-
-
 class _Residuals:
     """Residuals of a model as a function of its free parameters."""
 
-    def __init__(self, model: pyhf.Model, data: Array, start: Array, free: npt.NDArray[Any]):
-        config = model.config
-        self.expected = model.main_model.expected_data
+    def __init__(self, expectation: Expectation, data: Array, start: Array, free: Indices):
+        config = expectation.model.config
+        self.expectation = expectation
         self.start = start
         self.free = free
         self.observed, auxiliary = np.split(data, [config.nmaindata])
         indices = np.arange(config.npars)
         slices = [config.par_slice(name) for name in config.auxdata_order]
         constrained = np.concatenate([indices[:0], *(indices[part] for part in slices)])
-        widths = model_utils.prefit_uncertainties(model)[constrained]
-        self.bins = np.full(free.size, -1)
-        for index, bin_number in _bin_parameters(model).items():
-            self.bins[free == index] = bin_number
+        widths = model_utils.prefit_uncertainties(expectation.model)[constrained]
         held = widths <= 0  # bins without statistical error: their parameter is fixed at 1
         self.constrained = constrained[~held]
         self.centres, self.widths = auxiliary[~held], widths[~held]
@@ -137,7 +119,7 @@ class _Residuals:
         """Signed root of each bin's deviance, then the pull of each constraint."""
         parameters = self.parameters(values)
         pulls = (parameters[self.constrained] - self.centres) / self.widths
-        return np.concatenate([self._roots(self.expected(parameters)), pulls])
+        return np.concatenate([self._roots(self.expectation(parameters)), pulls])
 
     def _roots(self, expected: Array) -> Array:
         n = self.observed
@@ -146,25 +128,15 @@ class _Residuals:
         return np.asarray(np.sign(expected - n) * np.sqrt(deviance))
 
     def jacobian(self, values: Array) -> Array:
-        """Differentiate the residuals, those of the expectation by small steps."""
-        parameters = self.parameters(values)
-        expected = self.expected(parameters)
+        """Differentiate the residuals."""
+        expected, derivatives = self.expectation.with_derivatives(self.parameters(values))
         roots = self._roots(expected)
         small = np.abs(roots) < 1e-6  # there d root / d expected has the limit 1 / sqrt(expected)
         slope = np.where(small, 1.0, 1.0 - self.observed / expected) / np.where(
             small, np.sqrt(expected), roots
         )
         result = np.zeros((expected.size + self.widths.size, self.free.size))
-
-        def change(columns: npt.NDArray[Any]) -> Array:
-            shifted = parameters.copy()
-            shifted[self.free[columns]] += STEP
-            return np.asarray(slope * (self.expected(shifted) - expected) / STEP)
-
-        of_one_bin = self.bins >= 0
-        for column in np.flatnonzero(~of_one_bin):
-            result[: expected.size, column] = change(np.asarray([column]))
-        result[self.bins[of_one_bin], of_one_bin] = change(of_one_bin)[self.bins[of_one_bin]]
+        result[: expected.size] = slope[:, None] * derivatives[:, self.free]
         rows, columns = np.nonzero(self.constrained[:, None] == self.free[None, :])
         result[expected.size + rows, columns] = 1.0 / self.widths[rows]
         return result
