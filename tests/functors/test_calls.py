@@ -204,8 +204,8 @@ def test_a_function_that_fails_stops_the_run_soon_and_shows_its_line(
         run(load_config(configuration))
     assert len([n for n in tries if n]) == 3  # of 30 chunks
     note = "".join(caught.value.__notes__)
-    assert re.search(r'test_functors\.py", line \d+, in fails\n', note)
-    assert "intccms/analysis/functors.py" in note or "raise ZeroDivisionError" in note
+    assert re.search(r'test_calls\.py", line \d+, in fails\n', note)
+    assert "intccms/functors/calls.py" in note or "raise ZeroDivisionError" in note
 
 
 def test_memory_that_runs_out_is_not_blamed_on_the_function() -> None:
