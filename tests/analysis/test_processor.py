@@ -70,7 +70,7 @@ def test_chunking_changes_no_bit(inputs: Path, result: AnalysisResult, chunk_siz
     assert bits(analysed(inputs, chunk_size=chunk_size)) == bits(result)
 
 
-@pytest.mark.parametrize("batch_memory_mb", [0.05, 0.5])
+@pytest.mark.parametrize("batch_memory_mb", [0.3, 2.0])
 def test_slabs_change_no_bit(inputs: Path, result: AnalysisResult, batch_memory_mb: float) -> None:
     assert bits(analysed(inputs, batch_memory_mb=batch_memory_mb)) == bits(result)
 

@@ -12,7 +12,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-import awkward as ak
 import uproot
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 from coffea.nanoevents.mapping import UprootSourceMapping
@@ -186,8 +185,3 @@ def forget(pfn: str, tree_name: str) -> None:
     if source is not None:
         source.close()
     drop_handle(pfn)
-
-
-def register_behaviors() -> None:
-    """Make NanoAOD's behaviours global in this process: arrays need not carry and merge them."""
-    ak.behavior.update(NanoAODSchema.behavior())
