@@ -20,7 +20,7 @@ from pydantic import BaseModel
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "intccms"
 MAX_FILE_LINES = 320
-MAX_TEST_LINES = 400
+MAX_TEST_LINES = 460
 MAX_BODY_LINES = 40
 MAX_METHODS = 10
 MAX_PACKAGE_CODE = 1500
