@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from intccms.analysis import runner
+from intccms.analysis import keys, runner
 from intccms.analysis.runner import AnalysisResult
 from tests.faults.inputs import events_of, write_corrections, write_events
 from tests.faults.package import (
@@ -27,6 +29,8 @@ from tests.faults.package import (
 )
 from tests.faults.runs import bits, statuses
 
+# What these give is in the keys as a value, or decides only whether there are sums at all.
+WITHOUT_SUMS = {"datasets", "errors", "fingerprint", "schema", "utils"}
 N_CHUNKS = 3 * 3  # two files of simulation and one of data
 
 OTHER_RESULT: dict[str, Edit] = {
@@ -157,6 +161,20 @@ def test_a_constant_of_a_helper_module_changes_the_keys_of_all_datasets(
     other = json.loads(digests_of(written(tmp_path / "two", edit), base))
     assert known.keys() == other.keys()
     assert not set(known.values()) & set(other.values())
+
+
+def test_all_our_code_that_makes_sums_counts_in_the_keys() -> None:
+    code = (
+        "import sys, intccms.analysis.processor, intccms.execution.chunk\n"
+        "print(*(name for name in sys.modules if name.startswith('intccms.')))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+    )
+    packages = {name.split(".")[1] for name in done.stdout.split()}
+    counted = {pattern.partition("/")[0].removesuffix(".py") for pattern in keys.CODE}
+    assert packages - counted <= WITHOUT_SUMS
 
 
 def notebook_says(package: Path, base: Path) -> Any:

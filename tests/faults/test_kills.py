@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from intccms.analysis.runner import AnalysisResult
 from tests.faults.conftest import N_FILES
-from tests.faults.kills import killed_and_resumed
-from tests.faults.runs import bits
+from tests.faults.kills import killed_and_resumed, until_begun
+from tests.faults.runs import bits, end, started
 
 N_WORKERS = 2
+
+
+@pytest.mark.parametrize("executor", ["futures", "dask"])
+def test_workers_do_not_outlive_a_run_that_is_killed(
+    local: Path, tmp_path: Path, executor: str
+) -> None:
+    settings = {"base_dir": str(local), "output_dir": str(tmp_path / "output")}
+    settings |= {"executor": executor, "n_workers": N_WORKERS}
+    marks, log = tmp_path / "marks", tmp_path / "log"
+    marks.touch()
+    arguments = ["-m", "tests.faults.runs", json.dumps(settings), str(tmp_path / "out.json")]
+    run = started(arguments, log, MARKS=str(marks), PAUSE_S="0.1")
+    try:
+        until_begun(marks, 3, run, log)
+        workers = psutil.Process(run.pid).children(recursive=True)
+        run.kill()  # the process itself, not its group
+        run.wait()
+        _, alive = psutil.wait_procs(workers, timeout=20)
+    finally:
+        end(run)
+    assert workers
+    assert alive == []
 
 
 @pytest.mark.slow
