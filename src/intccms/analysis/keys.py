@@ -21,7 +21,14 @@ __all__ = ["dataset_digests", "with_keys"]
 
 log = logging.getLogger(__name__)
 
-CODE = ("analysis/*.py", "execution/*.py", "histograms/*.py", "receipts.py")
+CODE = (
+    "analysis/*.py",
+    "execution/*.py",
+    "functors/*.py",
+    "histograms/*.py",
+    "partials/*.py",
+    "receipts.py",
+)
 PACKAGES = ("numpy", "awkward", "coffea", "correctionlib", "uproot", "vector")
 
 
