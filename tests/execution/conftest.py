@@ -11,6 +11,7 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
+from tests.execution.links import Link, linked
 from tests.execution.tasks import running
 
 
@@ -31,13 +32,22 @@ def start_cluster(nothing_left: None) -> Iterator[Callable[..., tuple[LocalClust
     with ExitStack() as stack:
 
         def start(n_workers: int = 2, **options: Any) -> tuple[LocalCluster, Client]:
-            timeout = options.pop("client_timeout", "30s")
-            with dask.config.set({"distributed.scheduler.allowed-failures": 2}):
+            allowed = options.pop("allowed_failures", 2)
+            with dask.config.set({"distributed.scheduler.allowed-failures": allowed}):
                 cluster = LocalCluster(
                     n_workers=n_workers, threads_per_worker=1, dashboard_address=None, **options
                 )
             stack.enter_context(cluster)
-            client = stack.enter_context(Client(cluster, timeout=timeout))
+            client = stack.enter_context(Client(cluster))
             return cluster, client
 
         yield start
+
+
+@pytest.fixture
+def far_client(start_cluster: Callable[..., Any]) -> Iterator[tuple[Link, Client]]:
+    """Give a client whose way to the scheduler can be cut."""
+    cluster, _ = start_cluster(2)
+    port = int(cluster.scheduler_address.rpartition(":")[2])
+    with linked(port) as link, Client(f"tcp://127.0.0.1:{link.port}", timeout="4s") as client:
+        yield link, client
