@@ -35,6 +35,21 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_damaged_cabinetry_file_is_found_before_anything_is_read(
+    tiny_sample: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "mine.yml"
+    damaged.write_text("General: [1, 2")
+    named = f"statistics.cabinetry_config={damaged}"
+    config = configured(tiny_sample, tmp_path / "out", *FEW, named)
+    with pytest.raises(InputError, match="mine.yml"):
+        pipeline.run(config)
+    assert list(tmp_path.iterdir()) == [damaged]
+    pipeline.Stages(
+        configured(tiny_sample, tmp_path / "out", named, "general.run_statistics=False")
+    )
+
+
 def test_a_directory_that_was_there_stays(tiny_sample: Path, tmp_path: Path) -> None:
     kept = tmp_path / "out" / "notes.txt"
     kept.parent.mkdir()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import hist
@@ -94,7 +95,11 @@ def make_book() -> MakeBook:
 def make_config(tmp_path: Path) -> MakeConfig:
     """Configuration with the channels ``sr`` and ``cr``, whose output is in `tmp_path`."""
 
-    def make(processes: Sequence[str] = tuple(SIGNAL_REGION), **statistics: Any) -> Config:
+    def make(
+        processes: Sequence[str] = tuple(SIGNAL_REGION),
+        general: Mapping[str, Any] = MappingProxyType({}),
+        **statistics: Any,
+    ) -> Config:
         observable = {"name": "mass", "binning": list(EDGES), "function": abs, "use": [("m", "m")]}
         channels = [
             {"name": name, "fit_observable": "mass", "observables": [observable]}
@@ -109,10 +114,10 @@ def make_config(tmp_path: Path) -> MakeConfig:
             }
             for name in processes
         ]
-        general = {"lumi": 1.0, "weight_branch": "genWeight", "output_dir": str(tmp_path / "out")}
+        always = {"lumi": 1.0, "weight_branch": "genWeight", "output_dir": str(tmp_path / "out")}
         return load_config(
             {
-                "general": {**general, "base_dir": str(tmp_path)},
+                "general": {**always, "base_dir": str(tmp_path), **general},
                 "preprocess": {"branches": {}},
                 "datasets": {"datasets": datasets},
                 "channels": channels,

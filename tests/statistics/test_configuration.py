@@ -9,7 +9,13 @@ from cabinetry import configuration
 from intccms.errors import FitError, InputError
 from intccms.histograms import Book
 from intccms.schema import Config
-from intccms.statistics import POI, build_config, signal_processes
+from intccms.statistics import (
+    POI,
+    build_config,
+    build_workspace,
+    check_cabinetry_config,
+    signal_processes,
+)
 from tests.statistics.conftest import CONTROL_REGION, SIGNAL_REGION, MakeBook, MakeConfig
 
 
@@ -158,3 +164,75 @@ def test_a_file_without_the_signal_is_refused(
     (tmp_path / "mine.yml").write_text(yaml.safe_dump(edited))
     with pytest.raises(InputError, match="no sample 'signal'"):
         build_config(config, book, "signal")
+
+
+def test_channels_and_processes_of_the_run_only(make_config: MakeConfig, book: Book) -> None:
+    chosen = ["signal", "ttbar", "data"]
+    config = make_config(general={"channels": ["sr"], "processes": chosen})
+    built = build_config(config, book, "signal")
+    assert names(built["Regions"]) == ["sr"]
+    assert names(built["Samples"]) == ["data", "signal", "ttbar"]
+    assert built["Systematics"][0]["Samples"] == ["signal", "ttbar"]
+    (channel,) = build_workspace(config, book, "signal").spec["channels"]
+    assert [sample["name"] for sample in channel["samples"]] == ["signal", "ttbar"]
+
+
+def test_a_signal_left_out_of_the_run_is_not_fitted(
+    make_config: MakeConfig, make_book: MakeBook
+) -> None:
+    contents = {"zprime2000": SIGNAL_REGION["signal"], **SIGNAL_REGION}
+    book, run = make_book(contents), {"processes": list(SIGNAL_REGION)}
+    assert signal_processes(make_config(tuple(contents), run), book) == ("signal",)
+    both = make_config(tuple(contents), run, signals=["zprime2000", "signal"])
+    assert signal_processes(both, book) == ("signal",)
+
+
+def test_data_left_out_of_the_run_are_not_looked_at(make_config: MakeConfig, book: Book) -> None:
+    config = make_config(general={"processes": ["signal", "ttbar", "wjets"]})
+    workspace = build_workspace(config, book, "signal")
+    assert workspace.region("sr").blinded.all()
+    observed = {one["name"]: one["data"] for one in workspace.spec["observations"]}
+    assert observed["sr"] == [100.0, 48.0, 15.0]
+
+
+def test_no_file_or_a_good_one_passes_the_check(
+    make_config: MakeConfig, book: Book, tmp_path: Path
+) -> None:
+    config = make_config(cabinetry_config="mine.yml")
+    check_cabinetry_config(make_config())
+    check_cabinetry_config(config)
+    build_config(config, book, "signal")
+    assert (tmp_path / "mine.yml").exists()
+    check_cabinetry_config(config)
+    check_cabinetry_config(
+        make_config(("signal", "ttbar", "wjets"), cabinetry_config="mine.yml")  # without data
+    )
+
+
+def test_a_file_is_checked_without_a_book(
+    make_config: MakeConfig, book: Book, tmp_path: Path
+) -> None:
+    config = make_config(cabinetry_config="mine.yml")
+    good = build_config(config, book, "signal")
+
+    def refused(**blocks: object) -> str:
+        (tmp_path / "mine.yml").write_text(yaml.safe_dump({**good, **blocks}))
+        with pytest.raises(InputError, match="mine.yml") as caught:
+            check_cabinetry_config(config)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    region, sample = good["Regions"][0], good["Samples"][2]
+    assert "'Name' is a required property" in refused(Regions=[{}])
+    assert "no NormFactor is the POI" in refused(
+        NormFactors=[{**good["NormFactors"][0], "Name": "other"}]
+    )
+    assert "no observable 'sr/mas'; did you mean 'sr/mass'" in refused(
+        Regions=[{**region, "RegionPath": "sr/mas"}]
+    )
+    assert "no process 'ttbr'; did you mean 'ttbar'" in refused(
+        Samples=[good["Samples"][0], {**sample, "SamplePath": "ttbr"}]
+    )
+    (tmp_path / "mine.yml").write_bytes(b"\xff\x00: [")
+    with pytest.raises(InputError, match="mine.yml"):
+        check_cabinetry_config(config)

@@ -16,18 +16,19 @@ from intccms.execution.executors import Executor
 from intccms.execution.observer import Observer
 from intccms.metadata import Metadata
 from intccms.schema import Config
+from intccms.statistics import check_cabinetry_config
 from intccms.utils.output import Output
 
 __all__ = ["check_supported", "checked_inputs", "kept_clean"]
 
 
 def check_supported(config: Config) -> None:
-    """Refuse the stages that this version does not have.
+    """Refuse the stages that this version does not have, and a fit that cannot be set up.
 
     Raises
     ------
     InputError
-        With one line that names the setting.
+        With one line that names the setting or the file.
     """
     general = config.general
     asked = {
@@ -39,6 +40,8 @@ def check_supported(config: Config) -> None:
     for setting, is_asked in asked.items():
         if is_asked:
             raise InputError(f"{setting}: not yet in this version")
+    if general.run_statistics and not general.run_plots_only:
+        check_cabinetry_config(config)
 
 
 def checked_inputs(

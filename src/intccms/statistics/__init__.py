@@ -5,7 +5,12 @@ It calls cabinetry and pyhf; templates come from the book, results leave as froz
 
 from __future__ import annotations
 
-from intccms.statistics.configuration import POI, build_config, signal_processes
+from intccms.statistics.configuration import (
+    POI,
+    build_config,
+    check_cabinetry_config,
+    signal_processes,
+)
 from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
 from intccms.statistics.limits import LimitOutcome, limits
 from intccms.statistics.results import SignalResult, build_workspaces, infer, mass_of, write
@@ -21,6 +26,7 @@ __all__ = [
     "build_config",
     "build_workspace",
     "build_workspaces",
+    "check_cabinetry_config",
     "fit",
     "infer",
     "limits",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from intccms.histograms import NOMINAL, Book, uncertainty_sources
 from intccms.schema import Config, Statistics
 from intccms.utils.output import write_text
 
-__all__ = ["POI", "build_config", "cabinetry_config", "settings", "signal_processes"]
+__all__ = [
+    "POI",
+    "build_config",
+    "cabinetry_config",
+    "check_cabinetry_config",
+    "region_path",
+    "selected",
+    "settings",
+    "signal_processes",
+]
 
 log = logging.getLogger(__name__)
 
@@ -42,20 +52,77 @@ def signal_processes(config: Config, book: Book) -> tuple[str, ...]:
     InputError
         If there is none, or if one that the configuration names has no histograms.
     """
-    named = settings(config).signals
-    if named is None:
-        found = tuple(p for p in book.mc_processes if p.lower().startswith(("signal", "zprime")))
-        if not found:
-            raise InputError(
-                f"no signal to fit among {list(book.mc_processes)}: name it in statistics.signals"
-            )
-        return found
-    for name in named:
+    book = selected(config, book)
+    if settings(config).signals is None:
+        found = tuple(name for name in config.signals if name in book.mc_processes)
+    else:
+        found = config.signals
+    for name in found:
         if name not in book.mc_processes:
             raise InputError(
                 f"statistics.signals: no histograms of {name!r}; {nearest(name, book.mc_processes)}"
             )
-    return tuple(named)
+    if not found:
+        raise InputError(
+            f"no signal to fit among {list(book.mc_processes)}: name it in statistics.signals"
+        )
+    return found
+
+
+def selected(config: Config, book: Book) -> Book:
+    """Leave out what ``general.channels`` and ``general.processes`` leave out.
+
+    Saved histograms may hold more than this run asks for.
+    """
+    channels = {channel.name for channel in config.active_channels}
+    return Book(
+        {key: one for key, one in book.histograms.items() if key[0] in channels},
+        {name: labels for name, labels in book.varied.items() if name in config.processes},
+        tuple(name for name in book.data_processes if name in config.processes),
+    )
+
+
+def check_cabinetry_config(config: Config) -> None:
+    """Read the user's cabinetry configuration, if there is one, before there is a book.
+
+    Raises
+    ------
+    InputError
+        If the file is not a cabinetry configuration, or asks for channels, observables or
+        processes that this run does not have; one line.
+    """
+    named = settings(config).cabinetry_config
+    if named is None or not (path := config.general.input_path(named)).exists():
+        return
+    loaded = _load(path)
+    observables = {
+        f"{channel.name}/{one.name}"
+        for channel in config.active_channels
+        for one in channel.observables
+    }
+    for region in loaded["Regions"]:
+        _known(path, "observable", region_path(region), observables)
+    for sample in loaded["Samples"]:
+        processes = sample.get("SamplePath") or sample["Name"]
+        if sample.get("Data", False) and not _has_data(config):
+            continue
+        for process in [processes] if isinstance(processes, str) else processes:
+            _known(path, "process", process, config.processes)
+
+
+def region_path(region: dict[str, Any]) -> str:
+    """Channel and observable of a region, as ``channel/observable``."""
+    return str(region.get("RegionPath") or f"{region['Name']}/{region.get('Variable', '')}")
+
+
+def _has_data(config: Config) -> bool:
+    return any(one.is_data and one.name in config.processes for one in config.datasets.datasets)
+
+
+def _known(path: Path, what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        hint = nearest(name, known)
+        raise InputError(f"cabinetry configuration {path}: this run has no {what} {name!r}; {hint}")
 
 
 def cabinetry_config(config: Config, book: Book) -> CabinetryConfig:
@@ -74,6 +141,7 @@ def cabinetry_config(config: Config, book: Book) -> CabinetryConfig:
     InputError
         If the file is not a cabinetry configuration.
     """
+    book = selected(config, book)
     named = settings(config).cabinetry_config
     if named is None:
         path = config.general.path("output_dir") / "statistics" / "cabinetry.yml"
@@ -130,13 +198,17 @@ def _load(path: Path) -> CabinetryConfig:
     try:
         loaded = configuration.load(path)
     except jsonschema.ValidationError as error:
-        where = ".".join(str(part) for part in error.absolute_path) or "top level"
-        reason = f"{where}: {error.message}"
+        best = jsonschema.exceptions.best_match(error.context or [error]) or error  # of anyOf
+        where = ".".join(str(part) for part in best.absolute_path) or "top level"
+        reason = f"{where}: {best.message}"
     except (OSError, UnicodeDecodeError, yaml.YAMLError, NotImplementedError, ValueError) as error:
         reason = " ".join(str(error).split())
     else:
-        if not loaded["General"].get("POI"):
+        poi = loaded["General"].get("POI")
+        if not poi:
             raise InputError(f"cabinetry configuration {path}: General.POI is missing")
+        if poi not in (factor["Name"] for factor in loaded.get("NormFactors", [])):
+            raise InputError(f"cabinetry configuration {path}: no NormFactor is the POI {poi!r}")
         return loaded
     raise InputError(f"cabinetry configuration {path}: {reason}")
 
@@ -185,7 +257,7 @@ def _regions(config: Config, book: Book) -> list[dict[str, Any]]:
             "Variable": channel.fit_observable,
             "RegionPath": f"{channel.name}/{channel.fit_observable}",
         }
-        for channel in config.channels
+        for channel in config.active_channels
         if channel.fit_observable is not None and channel.name in book.channels
     ]
     if not regions:

@@ -17,7 +17,7 @@ from cabinetry import configuration, route
 from intccms.errors import FitError, InputError, nearest
 from intccms.histograms import NOMINAL, Book
 from intccms.schema import Config
-from intccms.statistics.configuration import settings
+from intccms.statistics.configuration import region_path, selected, settings
 
 __all__ = ["Region", "Template", "TemplateSet", "collect_templates"]
 
@@ -123,6 +123,7 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
         If a region has no background at all.
     """
     result = TemplateSet(cabinetry)
+    book = selected(config, book)
     default = cabinetry["General"].get("VariationPath", NOMINAL)
     blind = settings(config).blind
 
@@ -134,7 +135,7 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
     ) -> None:
         key = (region["Name"], sample["Name"], systematic.get("Name", ""), direction)
         override = systematic.get(direction, {}) if direction is not None else {}
-        path = override.get("RegionPath") or region.get("RegionPath") or _default_path(region)
+        path = override.get("RegionPath") or region_path(region)
         process = override.get("SamplePath") or sample.get("SamplePath") or sample["Name"]
         channel, _, observable = path.partition("/")
         if region["Name"] not in result.regions:
@@ -151,10 +152,6 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
         _repair_varied(result, region)
         _blind(result, region)
     return result
-
-
-def _default_path(region: dict[str, Any]) -> str:
-    return f"{region['Name']}/{region.get('Variable', '')}"
 
 
 def _region(
