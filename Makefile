@@ -4,7 +4,7 @@
 #   make test          all tests              make test ARGS="-k schema"   some of them
 #   make lab           JupyterLab with the notebooks
 #   make check         ruff, mypy and the house tests
-#   make chaos         runs that are killed and disturbed; prints what came of them (20 minutes)
+#   make chaos         runs that are killed and disturbed; prints what came of them (15 minutes)
 #   make test-locked   the tests with the versions of pixi.lock (needs its Python)
 #   make clean         remove the environments, caches and outputs/demo
 #

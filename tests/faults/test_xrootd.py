@@ -81,6 +81,7 @@ def test_files_are_counted_although_many_requests_fail(
     assert again.ledger.retries == 0  # those of an earlier run do not count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [5.0, 60.0], ids=["a while", "for good"])
 def test_a_server_that_stalls_is_waited_for_in_bounded_time(
     remote: Path, proxy: Proxy, expected: AnalysisResult, tmp_path: Path, seconds: float
