@@ -26,7 +26,7 @@ Item = TypeVar("Item")
 
 AHEAD = 4  # tasks a thread has waiting, so that it never idles
 TICK_S = 0.5  # between looks for what nobody announces: lost connections, tasks that hang
-PATIENCE_S = 600.0  # a task that runs longer hangs, and is run elsewhere too
+PATIENCE_S = 1800.0  # a task that runs longer hangs (reads give up long before)
 RUNS = 3  # of an item that hangs
 CANCELLATIONS = 10  # of an item whose tasks went away with a connection or a restart
 REPORT_S = 10.0  # a report comes before its result, or it does not come

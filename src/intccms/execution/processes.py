@@ -24,7 +24,7 @@ __all__ = ["FuturesExecutor"]
 Item = TypeVar("Item")
 
 DEATHS = 3  # an item whose process died so often is given up
-PATIENCE_S = 600.0  # an item that runs longer hangs
+PATIENCE_S = 1800.0  # an item that runs longer hangs: reads give up long before
 TICK_S = 1.0  # between looks for items that hang
 
 
