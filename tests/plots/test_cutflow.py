@@ -53,3 +53,10 @@ def test_table_has_yields_and_counts() -> None:
 def test_unknown_channel_is_refused() -> None:
     with pytest.raises(InputError, match="'cr'"):
         cutflow.plot(FLOW, "cr")
+
+
+def test_without_a_yield_the_axis_is_plain() -> None:
+    nothing = {"sr": {"ttbar": [CutStep("all", 0, 0.0)], "data": [CutStep("all", 0, 0.0)]}}
+    figure, ax = cutflow.plot(nothing, "sr")
+    figure.canvas.draw()
+    assert ax.get_xscale() == "linear"

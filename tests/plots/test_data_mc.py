@@ -187,3 +187,20 @@ def test_drawing_writes_no_file_and_leaves_the_settings(
     figure.canvas.draw()
     assert dict(plt.rcParams) == before
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [0.0, -1.0])
+def test_without_positive_content_a_logarithmic_axis_is_plain(book: Book, content: float) -> None:
+    numbers = contents(book, "sr", "mtt", LOOK)
+    empty = replace(
+        numbers,
+        backgrounds={name: np.full(3, content) for name in numbers.backgrounds},
+        signals={},
+        data=None,
+        up=np.zeros(3),
+        down=np.zeros(3),
+    )
+    figure, (top, _) = draw_contents(empty, "sr", look=replace(LOOK, log=True))
+    figure.canvas.draw()
+    assert top.get_yscale() == "linear"
+    assert top.get_ylim()[0] == 0.0 < top.get_ylim()[1]

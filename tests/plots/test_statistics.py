@@ -7,7 +7,14 @@ import pytest
 from cabinetry.fit import FitResults, RankingResults
 from matplotlib.axes import Axes
 
-from intccms.plots.statistics import cls_scan, correlations, fitted, impacts, pulls
+from intccms.plots.statistics import (
+    _with_error,
+    cls_scan,
+    correlations,
+    fitted,
+    impacts,
+    pulls,
+)
 from intccms.statistics import POI, FitOutcome, LimitOutcome, Prediction
 
 LABELS = ["jes", "pileup", POI, "staterror_sr[0]"]
@@ -107,7 +114,19 @@ def test_impacts_stand_beside_the_pulls(ranking: RankingResults, outcome: FitOut
     widths = [[bar.get_width() for bar in bars] for bars in right.containers]
     assert widths == [[0.15, -0.1], [-0.15, 0.1], [0.2, -0.1], [-0.2, 0.1]]
     assert left.get_ylim() == right.get_ylim()
-    assert "1.2" in right.get_title(loc="right")
+    assert right.get_xlim() == pytest.approx((-0.23, 0.23))
+    assert r"1.20 \pm 0.40" in right.get_title(loc="right")
+    assert [text.split()[0] for text in legend_texts(right)] == ["Post-fit"] * 2 + ["Pre-fit"] * 2
+
+
+def test_bands_of_pulls_lie_side_by_side_behind_the_points(outcome: FitOutcome) -> None:
+    _, ax = pulls(outcome)
+    spans = [(one.get_x(), one.get_x() + one.get_width(), one) for one in ax.patches]
+    assert [(low, high) for low, high, _ in spans] == [(-2, -1), (-1, 1), (1, 2)]
+    inner, outer = spans[1][2], spans[0][2]
+    assert inner.get_facecolor() != outer.get_facecolor()
+    assert all(one.get_alpha() is None and one.get_zorder() == 0 for *_, one in spans)
+    assert ax.containers[0].get_children()[0].get_zorder() > 1
 
 
 def test_cls_start_at_1_and_the_limits_are_named(limits: LimitOutcome) -> None:
@@ -117,11 +136,25 @@ def test_cls_start_at_1_and_the_limits_are_named(limits: LimitOutcome) -> None:
     assert list(observed.get_ydata()) == [0.5, 0.2, 0.02]
     assert "Observed: $\\mu$ < 1.6" in legend_texts(ax)
     assert "Median expected: $\\mu$ < 1.5" in legend_texts(ax)
+    assert ax.get_ylim() == pytest.approx((0.005, 30))
+    assert max(ax.get_yticks()) == 1.0
 
 
 def test_a_blinded_limit_is_called_so(limits: LimitOutcome) -> None:
     _, ax = cls_scan(dataclasses.replace(limits, is_blinded=True))
     assert not any(text.startswith("Observed") for text in legend_texts(ax))
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.0392, 0.0554, r"0.039 \pm 0.055"),
+        (1234.5, 567.8, r"1234 \pm 568"),
+        (2.0, 0.0, r"2.000 \pm 0.000"),
+    ],
+)
+def test_digits_are_those_that_the_error_allows(value: float, error: float, text: str) -> None:
+    assert _with_error(value, error) == text
 
 
 def test_figures_draw_into_axes_of_ones_own(outcome: FitOutcome, limits: LimitOutcome) -> None:

@@ -65,3 +65,28 @@ def test_luminosity_is_written_only_where_it_is_known() -> None:
     ax = new_figure().add_subplot()
     cms_label(ax, Look(sqrt_s_tev=13.6))
     assert "(13.6 TeV)" in [text.get_text() for text in ax.texts]
+
+
+def test_a_result_is_private_work_until_somebody_says_otherwise() -> None:
+    ax = new_figure().add_subplot()
+    cms_label(ax, Look())
+    assert [text.get_text() for text in ax.texts] == ["CMS", "Private work", "(13 TeV)"]
+
+
+@pytest.mark.parametrize("high", [1.0, 3e7])
+def test_the_label_stands_above_the_axes_without_overlaps(high: float) -> None:
+    figure = new_figure(figsize=(10, 10))
+    with cms_style():
+        ax = figure.add_subplot()
+        ax.set_ylim(0, high)
+        ax.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5), useMathText=True)
+        cms_label(ax, Look(lumi_fb=16.4), with_data=False)
+    figure.canvas.draw()
+    power = [ax.yaxis.get_offset_text()] if high > 1e5 else []
+    boxes = [text.get_window_extent() for text in (*power, *ax.texts)]
+    assert all(one.x1 <= other.x0 for one, other in zip(boxes, boxes[1:], strict=False))
+    assert boxes[-1].x1 == pytest.approx(ax.bbox.x1, abs=1)
+    baselines = {round(text.get_transform().transform(text.get_position())[1]) for text in ax.texts}
+    assert len(baselines) == 1
+    assert all(ax.bbox.y1 < box.y1 < figure.bbox.y1 for box in boxes)
+    assert any(power) is (bool(power) and bool(power[0].get_text()))

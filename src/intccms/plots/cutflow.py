@@ -53,7 +53,8 @@ def plot(
                 color=colors.get(process, "black"),
                 label=look.label_of(process),
             )
-        ax.set_xscale("log")
+        if any(step.yields > 0 for steps in flow.values() for step in steps):
+            ax.set_xscale("log")
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_yticks(range(len(names)), names)
         ax.tick_params(axis="y", which="both", left=False, right=False)

@@ -248,9 +248,10 @@ def _make_room(ax: Axes, numbers: Contents, look: Look) -> None:
     heights += [values * look.signal_scale for values in numbers.signals.values()]
     if numbers.data is not None:
         heights.append(np.nan_to_num(numbers.data) + numbers.data_errors()[1] * ~numbers.hidden)
-    highest = max(float(np.max(height)) for height in heights) or 1.0
+    highest = max(float(np.max(height)) for height in heights)
+    highest = highest if highest > 0 else 1.0
     free = max(_legend_box(ax).y0 - HEADROOM, 0.3)
-    if look.log:
+    if look.log and _has_content(numbers):
         positive = numbers.total[numbers.total > 0]
         low = max(float(positive.min(initial=highest)) / 3, highest * 1e-6)
         ax.set_yscale("log")
@@ -258,3 +259,11 @@ def _make_room(ax: Axes, numbers: Contents, look: Look) -> None:
     else:
         ax.set_ylim(0, highest / free)
         ax.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5), useMathText=True)
+
+
+def _has_content(numbers: Contents) -> bool:
+    """Whether anything is above 0, and so has a place on a logarithmic axis."""
+    drawn = [numbers.total, *numbers.signals.values()]
+    if numbers.data is not None:
+        drawn.append(np.nan_to_num(numbers.data))
+    return any(bool((values > 0).any()) for values in drawn)

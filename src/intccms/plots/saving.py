@@ -9,6 +9,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from intccms.plots.style import CmsFigure
 from intccms.utils.output import write_bytes
 
 __all__ = ["save"]
@@ -40,6 +41,8 @@ def save(figure: Figure, stem: Path, *, dpi: float = 100) -> tuple[Path, Path]:
         The PNG and the PDF.
     """
     paths = []
+    if isinstance(figure, CmsFigure):
+        figure.lay_out()
     for suffix, metadata in METADATA.items():
         memory = io.BytesIO()
         with mpl.rc_context({"pdf.fonttype": 42}):  # TrueType, which one can edit

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 
 # Bands of 68 and 95 %, as CMS recommends for all kinds of colour vision.
 INNER, OUTER = "#607641", "#f5bb54"
+PALE_INNER, PALE_OUTER = "#d3e5bd", "#fdf1d0"  # of the same hues, behind points
 PULL = r"$(\hat{\theta} - \theta_0) / \Delta\theta$"
 ROW_INCHES = 0.36
 BIN = "staterror_"  # how cabinetry begins the names of the statistical errors of bins
@@ -144,19 +145,27 @@ def impacts(
             (ranking.postfit_up, PALETTE[0], r"$\hat{\theta} + \Delta\hat{\theta}$"),
             (ranking.postfit_down, PALETTE[1], r"$\hat{\theta} - \Delta\hat{\theta}$"),
         ):
-            right.barh(rows, values, color=color, height=0.7, label=text)
-        for values, color in ((ranking.prefit_up, PALETTE[0]), (ranking.prefit_down, PALETTE[1])):
-            right.barh(rows, values, fill=False, edgecolor=color, linestyle="--", height=0.7)
+            right.barh(rows, values, color=color, height=0.66, label=f"Post-fit {text}")
+        for values, color, text in (
+            (ranking.prefit_up, PALETTE[0], r"$\theta_0 + \Delta\theta$"),
+            (ranking.prefit_down, PALETTE[1], r"$\theta_0 - \Delta\theta$"),
+        ):
+            right.barh(
+                rows, values, fill=False, edgecolor=color, linewidth=1.2, height=0.82,
+                label=f"Pre-fit {text}",
+            )  # fmt: skip
         right.axvline(0, color="black", linewidth=1)
         right.set_xlabel(r"$\Delta\hat{\mu}$")
         right.tick_params(axis="y", which="both", labelleft=False, length=0)
         right.set_ylim(left.get_ylim())
-        right.legend(loc="lower right", fontsize=13, frameon=True, framealpha=0.9, edgecolor="none")
-        right.set_title(
-            rf"$\hat{{\mu}} = {outcome.mu:.3g} \pm {outcome.mu_error:.2g}$",
-            loc="right",
-            fontsize=16,
-        )
+        widest = [np.abs(one).max(initial=0.0) for one in ranking[3:]]
+        right.set_xlim(*(1.15 * np.asarray([-1, 1]) * (max(widest) or 1.0)))
+        right.legend(
+            loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=13, borderpad=0.2,
+            columnspacing=1.2, handlelength=1.4, labelspacing=0.2,
+        )  # fmt: skip
+        text = rf"$\hat{{\mu}} = {_with_error(outcome.mu, outcome.mu_error)}$"
+        right.set_title(text, loc="right", fontsize=16, y=1.0)
         cms_label(left, look or Look(), with_data=_has_data(outcome), fontsize=16)
     return _figure(left), (left, right)
 
@@ -178,7 +187,7 @@ def cls_scan(
         ax.plot(mu, bands[:, 2], "--", color="black", linewidth=2, label=text)
         name = "Partly blinded" if limits.is_blinded else "Observed"
         text = f"{name}: $\\mu$ < {limits.observed:.3g}"
-        ax.plot(limits.mu, limits.observed_cls, "o-", color="black", markersize=5, label=text)
+        ax.plot(limits.mu, limits.observed_cls, "-", color="black", linewidth=2, label=text)
         ax.axhline(target, color=PALETTE[2], linewidth=2)
         ax.text(
             0.99, target * 1.05, f"{limits.confidence_level:.0%} CL", color=PALETTE[2], ha="right",
@@ -186,6 +195,9 @@ def cls_scan(
         )  # fmt: skip
         ax.set_xlim(0, mu.max())
         ax.set_yscale("log")
+        decades = 10.0 ** np.arange(math.floor(math.log10(target / 10)), 1)  # CLs ends at 1
+        ax.set_yticks(decades)
+        ax.set_yticks(np.outer(decades[:-1], np.arange(2, 10)).ravel(), minor=True)
         ax.set_ylim(target / 10, 30)
         ax.set_xlabel(r"Signal strength $\mu$")
         ax.set_ylabel(r"$\mathrm{CL_s}$")
@@ -214,6 +226,12 @@ def _label(parameter: str) -> str:
     return r"Signal strength $\mu$" if parameter == "signal_strength" else parameter
 
 
+def _with_error(value: float, error: float) -> str:
+    """Both with the digits that the error allows."""
+    decimals = max(1 - math.floor(math.log10(error)), 0) if error > 0 else 3
+    return rf"{value:.{decimals}f} \pm {error:.{decimals}f}"
+
+
 def _height(n_rows: int) -> float:
     return 2.2 + ROW_INCHES * max(n_rows, 3)
 
@@ -234,10 +252,9 @@ def _two_panels(n_rows: int) -> tuple[Axes, Axes]:
 def _draw_pulls(ax: Axes, values: FloatArray, errors: FloatArray) -> None:
     """Points with errors, the first one on top, over the bands of 1 and 2 standard deviations."""
     rows = np.arange(values.size)[::-1]
-    band: dict[str, Any] = {"zorder": 0, "linewidth": 0}
-    ax.axvspan(-2, 2, color=OUTER, alpha=0.6, **band)
-    ax.axvspan(-1, 1, color=INNER, alpha=0.6, **band)
-    ax.axvline(0, color="black", linewidth=1, linestyle=":")
+    for low, high, color in ((-2, -1, PALE_OUTER), (-1, 1, PALE_INNER), (1, 2, PALE_OUTER)):
+        ax.axvspan(low, high, color=color, zorder=0, linewidth=0)
+    ax.axvline(0, color="#606060", linewidth=1, linestyle="--", zorder=1)
     ax.errorbar(values, rows, xerr=errors, fmt="o", color="black", markersize=5, linewidth=1.5)
     reach = float(np.max(np.abs(values) + errors, initial=2.6)) * 1.1
     ax.set_xlim(-reach, reach)

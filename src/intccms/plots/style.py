@@ -13,6 +13,7 @@ import mplhep
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from intccms.schema import Plotting
@@ -33,6 +34,8 @@ PALETTE = (
     "#92dadd",
 )
 SIGNAL_PREFIXES = ("signal", "zprime")
+SHRINKING_STEPS = 10  # of 7 % each
+GAP_EM = 0.3  # between status and luminosity
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Look:
     plotting: Plotting = field(default_factory=Plotting)  # colours, labels and order
     lumi_fb: float | None = None  # integrated luminosity in 1/fb
     sqrt_s_tev: float = 13.0
-    status: str = "Preliminary"  # after "CMS": "Open Data", "Preliminary", "Simulation", ...
+    status: str = "Private work"  # after "CMS"; "Preliminary" and "" are for approved results
     signals: tuple[str, ...] | None = None  # None: by name, as the statistics do
     data: tuple[str, ...] = ("data",)  # black, in figures that know no book
     signal_scale: float = 1.0  # factor of the overlaid signal, named in the legend
@@ -118,6 +121,14 @@ class CmsFigure(Figure):
         with cms_style():
             super().draw(renderer)
 
+    def lay_out(self) -> None:
+        """Place the axes now and for good: each file that is saved would do it again."""
+        engine = self.get_layout_engine()
+        if engine is not None:
+            with cms_style():
+                engine.execute(self)
+            self.set_layout_engine(None)
+
     def get_tightbbox(self, *args: Any, **options: Any) -> Bbox:
         """Measure what is drawn, in the style too."""
         with cms_style():
@@ -144,10 +155,43 @@ def cms_label(ax: Axes, look: Look, *, with_data: bool = True, fontsize: float =
         Size of the status in points; the others follow from it.
     """
     status = look.status if with_data else simulated(look.status)
-    sqrt_s = f"{look.sqrt_s_tev:g} TeV"
     lumi = "" if look.lumi_fb is None else rf"{look.lumi_fb:.3g} $\mathrm{{fb^{{-1}}}}$ "
-    sizes = (fontsize * 1.2, fontsize, fontsize / 1.1, fontsize / 1.3)
-    mplhep.cms.label(llabel=status, rlabel=f"{lumi}({sqrt_s})", loc=0, ax=ax, fontsize=sizes)
+    high = 0.2 * fontsize
+    common: dict[str, Any] = {"textcoords": "offset points", "annotation_clip": False}
+    ax.set_title("", y=1.0)  # stays there: to find another place costs as much as to draw the axes
+    cms = ax.annotate(
+        "CMS", (0, 1), (_power_points(ax), high), xycoords="axes fraction",
+        fontsize=1.2 * fontsize, fontweight="bold", **common,
+    )  # fmt: skip
+    middle = ax.annotate(
+        status, (1, 1), (0.25 * fontsize, high), xycoords=(cms, ax.transAxes),
+        fontsize=fontsize, fontstyle="italic", **common,
+    )  # fmt: skip
+    right = ax.annotate(
+        f"{lumi}({look.sqrt_s_tev:g} TeV)", (1, 1), (0, high), xycoords="axes fraction",
+        fontsize=fontsize / 1.1, ha="right", **common,
+    )  # fmt: skip
+    if ax.figure.get_figure(root=True).get_layout_engine() is None:  # the axes stay as wide
+        _shrink_to_fit((cms, middle, right))
+
+
+def _shrink_to_fit(texts: tuple[Annotation, Annotation, Annotation]) -> None:
+    """Make the three texts of the label as small as it takes to stand side by side."""
+    for _ in range(SHRINKING_STEPS):
+        _, middle, right = (text.get_window_extent() for text in texts)
+        if middle.x1 + GAP_EM * middle.height < right.x0:
+            return
+        for text in texts:
+            text.set_fontsize(0.93 * float(text.get_fontsize()))
+
+
+def _power_points(ax: Axes) -> float:
+    """Width in points of what stands above the axis of events where its ticks have a "x 10^6"."""
+    formatter = ax.yaxis.get_major_formatter()
+    formatter.set_locs(list(ax.yaxis.get_majorticklocs()))
+    text = ax.yaxis.get_offset_text()
+    text.set_text(formatter.get_offset())
+    return 1.1 * float(text.get_window_extent().width) * 72 / ax.figure.dpi
 
 
 def simulated(status: str) -> str:
