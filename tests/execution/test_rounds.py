@@ -164,3 +164,28 @@ def test_receipts_are_true_when_the_cluster_is_lost_for_good(
     again, sums = run(IterativeExecutor(), chunks, policy(tmp_path))
     assert len(ranges(again, "resumed")) >= 6
     assert sums["n_events"] == N_EVENTS
+
+
+class Late:
+    """Fails to read as often as told, however often it is shipped: it counts in a file."""
+
+    def __init__(self, marks: Path, n_failures: int) -> None:
+        self.marks, self.n_failures = marks, n_failures
+
+    def process(self, events: ak.Array) -> dict[str, Any]:
+        before = len(self.marks.read_text()) if self.marks.exists() else 0
+        if before < self.n_failures:
+            self.marks.write_text("x" * (before + 1))
+            raise OSError("the server does not answer")
+        n = len(events)
+        return {"n_events": n, "n_kept": 0, "sumw": ExactSums.total([n]), "fill_s": 0.0}
+
+
+@pytest.mark.parametrize(("n_failures", "status"), [(3, "done"), (4, "failed")])
+def test_what_could_not_be_read_is_tried_once_more_when_all_else_is_done(
+    chunks: list[ChunkTask], tmp_path: Path, n_failures: int, status: str
+) -> None:
+    processor = Late(tmp_path / "marks", n_failures)
+    chunk_run = ChunkRun(IterativeExecutor(), processor, ChunkPolicy(max_retries=1))
+    outcomes = list(chunk_run.outcomes(chunks[:1]))
+    assert [(one.receipt.status, one.receipt.tries) for one in outcomes] == [(status, 4)]

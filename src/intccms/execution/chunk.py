@@ -19,7 +19,7 @@ from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
 from intccms.datasets.places import best_first, note_failure
-from intccms.execution.failures import classify, describe, is_read_failure
+from intccms.execution.failures import FailureKind, classify, describe, is_read_failure
 from intccms.execution.reading import ReadMeter, forget, open_source
 from intccms.partials.store import PartialStore
 from intccms.receipts import Receipt
@@ -95,11 +95,14 @@ class ChunkOutcome:
         Always there.
     trace
         The user's traceback when a user function failed.
+    may_pass
+        Whether a failure may be gone at the end of the run.
     """
 
     sums: dict[str, Any] | None
     receipt: Receipt
     trace: str = ""
+    may_pass: bool = False
 
 
 def run_chunk(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
@@ -143,6 +146,7 @@ def _tried(
     """Try until it succeeds or cannot; `item` is that of the task or a part of it."""
     started, clock = time.time(), time.perf_counter()
     outcome = ChunkOutcome(None, Receipt("", "", "", 0, 0, "failed"))
+    kind: FailureKind = "permanent"
     for n_try, pfn in enumerate(_places(task.pfns, policy.max_retries), start=1):
         attempt = _Attempt(item, pfn, n_try, started=started, clock=clock)
         try:
@@ -160,7 +164,7 @@ def _tried(
         if n_try <= policy.max_retries:
             pause = BACKOFF_S * 2 ** (n_try - 1)
             time.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - only spreads the load
-    return outcome
+    return replace(outcome, may_pass=kind == "transient")
 
 
 def _halved(

@@ -144,12 +144,7 @@ class _Run:
                 except StopIteration:
                     return
             self.flights[flight] = None  # before it is submitted: whatever happens, it counts
-            self._submit(flight, self.workers.free())
-
-    def _submit(self, flight: Flight, workers: list[str]) -> None:
-        assert self.function is not None
-        name = getattr(self.shipped.function, "__name__", "task")
-        flight.attempts.append(self.radio.submit(name, self.function, flight.item, workers))
+            _submit(self, flight, self.workers.free())
 
     def _finished(self) -> Iterator[tuple[Any, Any]]:
         done = [
@@ -216,10 +211,10 @@ class _Run:
                 return  # starting workers anew takes its time: look again what hangs
             log.warning("a task runs for more than %g s: it is run elsewhere", self.patience_s)
             if others:
-                self._submit(flight, others)
+                _submit(self, flight, others)
             else:
                 self._retire(flight)
-                self._submit(flight, self.workers.free())
+                _submit(self, flight, self.workers.free())
                 return
 
     def _land(self, flight: Flight, winner: Attempt | None = None) -> None:
@@ -245,6 +240,12 @@ class _Run:
                 self.merging.close()
             if self.function is not None:
                 self.function.release()
+
+
+def _submit(run: _Run, flight: Flight, workers: list[str]) -> None:
+    assert run.function is not None
+    name = getattr(run.shipped.function, "__name__", "task")
+    flight.attempts.append(run.radio.submit(name, run.function, flight.item, workers))
 
 
 def _reported(attempt: Attempt) -> Any:

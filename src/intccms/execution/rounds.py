@@ -85,8 +85,10 @@ class ChunkRun:
     def outcomes(self, tasks: Sequence[ChunkTask]) -> Iterator[ChunkOutcome]:
         """Yield the outcome of each task without sums; if there is a second one, it counts."""
         killed: list[ChunkTask] = []
-        for _ in range(ROUNDS):
+        waiting: dict[Place, ChunkOutcome] = {}  # what could not be read, for the end of the run
+        for n_round in range(ROUNDS):
             done: list[ChunkTask] = []
+            again: list[ChunkTask] = []
             for task, answer in self.executor.map(
                 tracked_chunk, tasks, arguments=self.arguments, totals=self.totals
             ):
@@ -94,17 +96,26 @@ class ChunkRun:
                     yield _lost(task, answer)
                 elif isinstance(answer, WorkerLostError):
                     killed.append(task)
+                elif answer.may_pass and n_round == 0:
+                    waiting[_place(task)] = answer
+                    again.append(task)
                 else:
-                    if answer.receipt.status != "failed":
-                        done.append(task)
-                    yield answer
-            tasks = self._not_in_totals(done)
+                    done += [task] if answer.receipt.status != "failed" else []
+                    yield _with_tries(answer, waiting.get(_place(task)))
+            tasks = self._to_repeat(done, again)
             if not tasks:
                 break
-            log.warning("%d results went down with their workers and are made again", len(tasks))
         for task in tasks:
             yield _lost(task, WorkerLostError("its result went down with its worker, each time"))
         yield from self._in_parts(killed)
+
+    def _to_repeat(self, done: list[ChunkTask], again: list[ChunkTask]) -> list[ChunkTask]:
+        gone = self._not_in_totals(done)
+        if gone:
+            log.warning("%d results went down with their workers and are made again", len(gone))
+        if again:
+            log.warning("%d chunks that could not be read are tried once more", len(again))
+        return gone + again
 
     def _not_in_totals(self, tasks: list[ChunkTask]) -> list[ChunkTask]:
         held = {
@@ -156,6 +167,14 @@ class ChunkRun:
 def _place(task: ChunkTask) -> Place:
     """Name the planned chunk that a task belongs to."""
     return task.item.dataset, task.item.filename, task.item.entrystart
+
+
+def _with_tries(outcome: ChunkOutcome, before: ChunkOutcome | None) -> ChunkOutcome:
+    """Count the tries of the first round, too."""
+    if before is None:
+        return outcome
+    tries = outcome.receipt.tries + before.receipt.tries
+    return replace(outcome, receipt=replace(outcome.receipt, tries=tries))
 
 
 def _halves(task: ChunkTask) -> list[ChunkTask]:
