@@ -6,12 +6,12 @@ It calls cabinetry and pyhf; templates come from the book, results leave as froz
 from __future__ import annotations
 
 from intccms.statistics.configuration import (
-    POI,
     build_config,
     check_cabinetry_config,
     signal_processes,
 )
 from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
+from intccms.statistics.generation import POI
 from intccms.statistics.limits import LimitOutcome, limits
 from intccms.statistics.results import SignalResult, build_workspaces, infer, mass_of, write
 from intccms.statistics.workspace import Workspace, build_workspace

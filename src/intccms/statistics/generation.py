@@ -1,0 +1,149 @@
+"""A cabinetry configuration made of the channels, processes and variations that were filled."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cabinetry import configuration
+
+from intccms.errors import FitError, InputError
+from intccms.histograms import NOMINAL, Book, uncertainty_sources
+from intccms.schema import Config
+
+__all__ = ["POI", "generate"]
+
+log = logging.getLogger(__name__)
+
+POI = "signal_strength"
+
+
+def generate(config: Config, book: Book, signals: Sequence[str]) -> dict[str, Any]:
+    """Make a configuration of the channels, processes and variations of a book.
+
+    The paths are those of ``histograms.root``, so cabinetry's own commands read it as well.
+
+    Parameters
+    ----------
+    config, book
+        What was asked for and what was filled, of the channels and processes of this run.
+    signals
+        Processes whose strength may be fitted.
+
+    Raises
+    ------
+    InputError
+        If no channel has an observable to fit.
+    FitError
+        If no signal has events.
+    """
+    regions = _regions(config, book)
+    samples = _samples(book, regions)
+    processes = [sample["Name"] for sample in samples[1:]]
+    signals = [name for name in signals if name in processes]
+    if not signals:
+        raise FitError("the signal has no events in any fitted channel")
+    output = Path(config.general.output_dir)
+    result = {
+        "General": {
+            "Measurement": "intccms",
+            "POI": POI,
+            "InputPath": f"{output / 'histograms' / 'histograms.root'}"
+            ":{RegionPath}/{SamplePath}/{VariationPath}",
+            "HistogramFolder": str(output / "statistics" / "templates"),
+            "VariationPath": NOMINAL,
+        },
+        "Regions": regions,
+        "Samples": samples,
+        "NormFactors": [
+            {
+                "Name": POI,
+                "Samples": signals,
+                "Nominal": 1.0,
+                "Bounds": _bounds(book, regions, signals),
+            }
+        ],
+        "Systematics": _systematics(book, processes),
+    }
+    configuration.validate(result)
+    return result
+
+
+def _regions(config: Config, book: Book) -> list[dict[str, Any]]:
+    regions = [
+        {
+            "Name": channel.name,
+            "Variable": channel.fit_observable,
+            "RegionPath": f"{channel.name}/{channel.fit_observable}",
+        }
+        for channel in config.active_channels
+        if channel.fit_observable is not None and channel.name in book.channels
+    ]
+    if not regions:
+        raise InputError("no channel to fit: none of those that were filled has a fit_observable")
+    return regions
+
+
+def _samples(book: Book, regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """List the samples with the regions they have events in; collision data first."""
+    data: dict[str, Any] = {"Name": "data", "SamplePath": "data", "Data": True}
+    if book.data_processes:
+        paths = list(book.data_processes)
+        data["Name"] = paths[0] if len(paths) == 1 else "data"
+        data["SamplePath"] = paths[0] if len(paths) == 1 else paths
+    samples = [data]
+    for process in book.mc_processes:
+        filled = [
+            region["Name"]
+            for region in regions
+            if book.slice(region["Name"], region["Variable"], process).values().any()
+        ]
+        sample: dict[str, Any] = {"Name": process, "SamplePath": process}
+        if not filled:
+            log.warning("%s has no events in any fitted channel and is left out", process)
+            continue
+        if len(filled) < len(regions):
+            sample["Regions"] = filled
+        samples.append(sample)
+    return samples
+
+
+def _systematics(book: Book, processes: list[str]) -> list[dict[str, Any]]:
+    """One nuisance parameter per source, with the processes that it was evaluated for."""
+    result = []
+    for source in uncertainty_sources(book, processes):
+        evaluated = {label for name in processes for label in book.varied[name]}
+        labels = [name for name in (f"{source}_up", f"{source}_down") if name in evaluated]
+        # A source with one side only is mirrored; cabinetry wants the one that exists as Up.
+        down = {"VariationPath": labels[1]} if len(labels) > 1 else {"Symmetrize": True}
+        result.append(
+            {
+                "Name": source,
+                "Type": "NormPlusShape",
+                "Samples": [name for name in processes if set(labels) & set(book.varied[name])],
+                "Up": {"VariationPath": labels[0]},
+                "Down": down,
+            }
+        )
+    return result
+
+
+def _bounds(book: Book, regions: list[dict[str, Any]], signals: list[str]) -> list[float]:
+    """Range of the signal strength: ten times its rough statistical error, at least 10."""
+    widest = 10.0
+    backgrounds = [process for process in book.mc_processes if process not in signals]
+    for signal in signals:
+        information = 0.0
+        for region in regions:
+            key = (region["Name"], region["Variable"])
+            events = book.slice(*key, signal).values()
+            expected = np.sum([book.slice(*key, name).values() for name in backgrounds], axis=0)
+            information += float((events**2 / (abs(events) + abs(expected) + 1.0)).sum())
+        if information > 0:
+            widest = max(widest, 10.0 / math.sqrt(information))
+    widest = float(10 ** math.ceil(math.log10(widest) - 1e-9))
+    return [-widest, widest]
