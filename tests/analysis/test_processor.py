@@ -81,6 +81,16 @@ def test_executors_change_no_bit(inputs: Path, result: AnalysisResult, executor:
     assert bits(other) == bits(result)
 
 
+def test_a_run_takes_up_what_another_has_kept_at_a_url(
+    inputs: Path, result: AnalysisResult, tmp_path: Path
+) -> None:
+    url = f"file://{tmp_path}/kept"
+    for status in ("done", "resumed"):
+        again = analysed(inputs, cache_dir=url)
+        assert {receipt.status for receipt in again.receipts} == {status}
+        assert bits(again) == bits(result)
+
+
 def test_variations_leave_the_nominal_alone(inputs: Path, result: AnalysisResult) -> None:
     bare = analysed(inputs, run_systematics=False)
     for key, histogram in result.histograms.histograms.items():

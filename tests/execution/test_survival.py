@@ -46,7 +46,10 @@ def test_a_worker_that_is_killed_loses_nothing(start_cluster: StartCluster, tmp_
         DaskExecutor(client).map(tasks.kill_once, range(N), arguments=(tmp_path,), totals=totals)
     )
     assert (tmp_path / "killed").exists()
-    assert complete(answers, totals)
+    assert answers == {item: item for item in range(N)}
+    # Sums that went down with the worker and cannot be made again are left out, and the totals say
+    # so: ChunkRun then runs their chunks once more (test_rounds). None is there twice.
+    assert sorted(set(totals.by_group["all"]["items"])) == sorted(totals.by_group["all"]["items"])
 
 
 def test_an_item_that_kills_its_workers_is_named_and_the_others_are_done(

@@ -118,7 +118,7 @@ def test_a_server_that_stalls_is_waited_for_in_bounded_time(
         n_lost = book["lost"]["files"]
         assert 0 < n_lost < N_FILES
         assert book["processed"]["events"] == (N_FILES - n_lost) * N_EVENTS
-        assert took_s < 10 * n_lost
+        assert took_s < 20 * n_lost  # each is tried once more in the end
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:

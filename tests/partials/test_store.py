@@ -167,6 +167,15 @@ def test_pruning_leaves_what_is_needed(store: PartialStore) -> None:
     assert (file_of(store).parents[1] / "notes.txt").exists()
 
 
+def test_pruning_leaves_what_was_written_lately(store: PartialStore) -> None:
+    keys = [PartialStore.key_of({"n": n}) for n in range(2)]
+    for key in keys:
+        store.save(key, make_sums())
+    os.utime(file_of(store, keys[0]), (1e9, 1e9))
+    assert store.prune(set(), unused_s=3600) == 1
+    assert [store.load(key) is not None for key in keys] == [False, True]
+
+
 def test_the_size_bound_takes_the_oldest_first(store: PartialStore) -> None:
     keys = [PartialStore.key_of({"n": n}) for n in range(4)]
     for age, key in enumerate(keys):

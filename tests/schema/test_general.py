@@ -118,6 +118,13 @@ def test_directories_that_are_given_are_relative_to_the_working_directory(
     assert settings.path("skimmed_dir") == Path("/skims")
 
 
+def test_results_of_chunks_may_be_kept_at_a_url(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert general(cache_dir="s3://bucket/partials").cache_url == "s3://bucket/partials"
+    assert general(cache_dir="cache").cache_url == str(tmp_path / "cache")
+    assert general().cache_url == str(tmp_path / "output" / "partials")
+
+
 def test_inputs_are_relative_to_base_dir(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     assert general().input_path("a.txt") == tmp_path / "a.txt"

@@ -12,12 +12,16 @@ from typing import Any
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.datasets import DatasetFiles
-from intccms.execution.chunk import ChunkTask
+from intccms.datasets.sections import LumiSections
+from intccms.execution.chunk import ChunkPolicy, ChunkTask
 from intccms.fingerprint import fingerprint, is_reproducible
+from intccms.histograms.cutflow import CutflowSums
+from intccms.histograms.exact import ExactSums
+from intccms.histograms.sums import HistogramSums
 from intccms.partials.store import PartialStore
 from intccms.schema import Channel, Config, Correction
 
-__all__ = ["dataset_digests", "with_keys"]
+__all__ = ["chunk_policy", "dataset_digests", "prune", "with_keys"]
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,8 @@ CODE = (
     "partials/*.py",
     "receipts.py",
 )
+KEPT_BYTES = 20_000_000_000  # results of chunks in the output directory, at most
+KEPT_S = 30 * 24 * 3600.0  # how long those of other settings are kept
 PACKAGES = ("numpy", "awkward", "coffea", "correctionlib", "uproot", "vector")
 
 
@@ -139,3 +145,24 @@ def with_keys(
             key = PartialStore.key_of(parts)
         keyed.append(ChunkTask(item, task.pfns, key))
     return keyed
+
+
+def chunk_policy(config: Config) -> ChunkPolicy:
+    """Say how often chunks are tried and where their results are kept."""
+    codecs = {kind.__name__: kind for kind in (ExactSums, HistogramSums, CutflowSums, LumiSections)}
+    return ChunkPolicy(
+        config.preprocess.skimming.max_retries,
+        PartialStore(config.general.cache_url, codecs=codecs, max_bytes=KEPT_BYTES),
+        config.general.read_from_cache,
+    )
+
+
+def prune(config: Config, policy: ChunkPolicy, tasks: list[ChunkTask]) -> None:
+    """Keep the run's own store small; one that the user has named may be shared with others."""
+    if config.general.cache_dir is not None or policy.store is None:
+        return
+    keys = {task.key for task in tasks if task.key is not None}
+    try:
+        policy.store.prune(keys, unused_s=KEPT_S)
+    except OSError as exc:
+        log.warning("old results of chunks could not be removed: %s", exc)

@@ -11,23 +11,20 @@ from typing import Any
 
 from intccms.analysis.corrections import check_correction_files
 from intccms.analysis.inputs import check_columns, dataset_tasks, golden_jsons, truncations
-from intccms.analysis.keys import dataset_digests, with_keys
+from intccms.analysis.keys import chunk_policy, dataset_digests, prune, with_keys
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.datasets import DatasetFiles, DatasetManager, Fileset
-from intccms.datasets.sections import LumiSections
 from intccms.errors import FunctorError, IntccmsError
-from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask
+from intccms.execution.chunk import ChunkOutcome, ChunkTask
 from intccms.execution.executors import Executor, open_executor
 from intccms.execution.ledger import Ledger, LostChunk
 from intccms.execution.lumis import LumiBooks, balanced, file_sections
 from intccms.execution.observer import Observer, Silent
 from intccms.execution.rounds import ChunkRun, FileSums
 from intccms.histograms.book import Book, make_book
-from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow
+from intccms.histograms.cutflow import Cutflow, make_cutflow
 from intccms.histograms.exact import ExactSums
-from intccms.histograms.sums import HistogramSums
 from intccms.metadata import Metadata, collect
-from intccms.partials.store import PartialStore
 from intccms.receipts import Receipt
 from intccms.schema import Config
 
@@ -172,7 +169,7 @@ def process(
     start = time.perf_counter()
     collected = _Collected()
     observer.begin("processing", total=n_events, unit="events")
-    chunks = ChunkRun(executor, processor, _policy(config))
+    chunks = ChunkRun(executor, processor, chunk_policy(config))
     for outcome in chunks.outcomes(tasks):
         if collected.take(outcome):
             observer.receipt(outcome.receipt)
@@ -183,6 +180,7 @@ def process(
     for note in (*truncations(processor), *_random_note(collected)):
         log.warning("%s", note)
     wall_s = time.perf_counter() - start
+    prune(config, chunks.policy, tasks)
     result = _result(config, metadata, collected, wall_s)
     return replace(result, lumis=_lumis(processor, metadata, collected))
 
@@ -205,15 +203,6 @@ def _random_note(collected: _Collected) -> list[str]:
         f"functions draw random numbers in {', '.join(drawing)}: the result is reproducible for "
         "these chunks only, another chunk_size gives other numbers"
     ]
-
-
-def _policy(config: Config) -> ChunkPolicy:
-    codecs = {kind.__name__: kind for kind in (ExactSums, HistogramSums, CutflowSums, LumiSections)}
-    return ChunkPolicy(
-        config.preprocess.skimming.max_retries,
-        PartialStore(str(config.general.path("cache_dir")), codecs=codecs),
-        config.general.read_from_cache,
-    )
 
 
 def _stop_on_fault(faults: dict[str, list[ChunkOutcome]], enough: int) -> None:

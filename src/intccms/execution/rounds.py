@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from intccms.errors import ClusterLostError, WorkerLostError
+from intccms.errors import ClusterLostError, IntccmsError, WorkerLostError
 from intccms.execution.chunk import (
     ChunkOutcome,
     ChunkPolicy,
@@ -118,12 +119,16 @@ class ChunkRun:
         return gone + again
 
     def _not_in_totals(self, tasks: list[ChunkTask]) -> list[ChunkTask]:
-        held = {
+        counted = Counter(
             (dataset, file, entry)
             for dataset, total in self.totals.by_group.items()
             for file, sums in total["files"].items()
             for entry in sums.entries
-        }
+        )
+        twice = [place for place, n in counted.items() if n > 1]
+        if twice:  # a wrong result must not leave the house
+            raise IntccmsError(f"{len(twice)} chunks are in the sums more than once: {twice[0]}")
+        held = counted.keys()
         return [task for task in tasks if _place(task) not in held]
 
     def _in_parts(self, killed: list[ChunkTask]) -> Iterator[ChunkOutcome]:

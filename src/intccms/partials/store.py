@@ -101,8 +101,16 @@ class PartialStore:
             return None
         return sums
 
-    def prune(self, keep: Collection[str]) -> int:
+    def prune(self, keep: Collection[str], *, unused_s: float = 0.0) -> int:
         """Remove results of keys not in `keep`, then the oldest ones above `max_bytes`.
+
+        Parameters
+        ----------
+        keep
+            Keys of the run that has just ended.
+        unused_s
+            Others are left if they were written less than so many seconds ago: another setting of
+            the same analysis may come back to them.
 
         Returns
         -------
@@ -115,9 +123,11 @@ class PartialStore:
         n_removed = 0
         for path, info in found.items():
             name = path.rpartition("/")[2]
-            if name.endswith(UNFINISHED) and time.time() - self._modified(path) > UNFINISHED_S:
+            if name.endswith(UNFINISHED) and self._age(path) > UNFINISHED_S:
                 self._remove(path)
-            elif name.endswith(SUFFIX) and name.removesuffix(SUFFIX) in keep:
+            elif name.endswith(SUFFIX) and (
+                name.removesuffix(SUFFIX) in keep or self._age(path) < unused_s
+            ):
                 sizes[path] = int(info["size"] or 0)
             elif name.endswith(SUFFIX):
                 n_removed += self._remove(path)
@@ -127,6 +137,9 @@ class PartialStore:
                 n_removed += self._remove(path)
                 excess -= sizes[path]
         return n_removed
+
+    def _age(self, path: str) -> float:
+        return time.time() - self._modified(path)
 
     def _modified(self, path: str) -> float:
         try:

@@ -118,15 +118,24 @@ class General(Model):
         return data
 
     def path(self, name: Literal["output_dir", "cache_dir", "metadata_dir", "skimmed_dir"]) -> Path:
-        """Return one of the directories that the run writes to, as an absolute path."""
+        """Return one of the directories that the run writes to, as an absolute path.
+
+        A `cache_dir` that is a URL is not one of them, see `cache_url`.
+        """
         output = Path.cwd() / Path(self.output_dir).expanduser()
         if name == "output_dir":
             return output
         given: str | None = getattr(self, name)
-        if given is not None:
+        if given is not None and "://" not in given:
             return Path.cwd() / Path(given).expanduser()
         inside = {"cache_dir": "partials", "metadata_dir": "metadata", "skimmed_dir": "skimmed"}
         return output / inside[name]
+
+    @property
+    def cache_url(self) -> str:
+        """Where partial results are kept: an absolute path or any URL that fsspec knows."""
+        given = self.cache_dir or ""
+        return given if "://" in given else str(self.path("cache_dir"))
 
     def input_path(self, path: str) -> Path:
         """Return the absolute path of an input file that the configuration names."""
