@@ -4,6 +4,7 @@
 #   make test          all tests              make test ARGS="-k schema"   some of them
 #   make lab           JupyterLab with the notebooks
 #   make check         ruff, mypy and the house tests
+#   make servers       programs that some tests start, in environments of their own (.servers)
 #   make chaos         runs that are killed and disturbed; prints what came of them (15 minutes)
 #   make test-locked   the tests with the versions of pixi.lock (needs its Python)
 #   make clean         remove the environments, caches and outputs/demo
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 ENV ?= venv
 PYTHON ?= python3
 LOCKED_PYTHON ?= python3.13
-EXTRAS := lab,remote,dev
+EXTRAS := lab,remote,profile,dev
 ARGS ?=
 
 ifeq ($(ENV),venv)
@@ -40,7 +41,7 @@ make_venv = "$(1)" -m venv "$(2)"
 install = "$(1)/bin/python" -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test lab check chaos test-locked clean
+.PHONY: demo test lab check servers chaos test-locked clean
 
 DEMO := outputs/demo
 DEMO_EVENTS_PER_FILE ?= 50000
@@ -68,6 +69,17 @@ check: $(READY)
 chaos: $(READY)
 	$(BIN)python -m benchmarks.chaos $(ARGS)
 
+servers: .servers/root/.installed .servers/rucio/.installed
+
+# Versions that were tried; neither can share an environment with the kit.
+.servers/root/.installed: packages := root==0.1a12
+.servers/rucio/.installed: packages := rucio==41.5.1 gunicorn
+.servers/%/.installed:
+	@mkdir -p .servers
+	@$(call make_venv,$(PYTHON),.servers/$*)
+	@$(call install,.servers/$*) $(packages)
+	@touch $@
+
 test-locked: .venv-locked/.installed
 	.venv-locked/bin/python -m pytest $(ARGS)
 
@@ -92,5 +104,5 @@ test-locked: .venv-locked/.installed
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-locked $(DEMO) .pytest_cache .mypy_cache .ruff_cache build dist
+	rm -rf .venv .venv-locked .servers $(DEMO) .pytest_cache .mypy_cache .ruff_cache build dist
 	find src tests example_* -name __pycache__ -type d -prune -exec rm -rf {} +

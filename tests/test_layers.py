@@ -31,6 +31,7 @@ FLOORS = {
     "datasets": 2,
     "facility": 2,
     "partials": 2,
+    "reading": 2,
     "fingerprint": 2,
     "schema": 1,
     "receipts": 1,

@@ -1,0 +1,69 @@
+"""The command line: one module a command.
+
+It reads arguments and prints; what is done stands in the packages below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+import intccms
+from intccms.cli import run, sample, summary
+from intccms.cli.options import DEFAULT_CONFIG
+from intccms.errors import IncompleteError, IntccmsError
+
+__all__ = ["DEFAULT_CONFIG", "main"]
+
+# Each has HELP, `add_arguments(parser)` and `execute(parsed)`; heavy packages are imported in
+# `execute` only, because worker processes import this module too.
+COMMANDS = {
+    "run": run,
+    "sample": sample,
+    "summary": summary,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Parameters
+    ----------
+    arguments
+        What follows ``intccms``; default: the arguments of the process.
+
+    Returns
+    -------
+    int
+        0 complete, 2 wrong input, 3 incomplete, 1 anything else that we know of.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = _parser().parse_args(given)
+    intccms.set_logging("WARNING")
+    execute: Callable[[argparse.Namespace], None] = parsed.execute
+    try:
+        execute(parsed)
+    except IntccmsError as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, IncompleteError):
+            text += f"; to go on with what is missing: intccms {shlex.join(given)}"
+        notes = "".join(f"{note.rstrip()}\n" for note in getattr(error, "__notes__", ()))
+        sys.stdout.flush()
+        sys.stderr.write(f"intccms: error: {text}\n{notes}")
+        return error.exit_status
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="intccms", description="From CMS NanoAOD to a fitted result."
+    )
+    parser.add_argument("--version", action="version", version=intccms.__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        command = commands.add_parser(name, help=module.HELP)
+        module.add_arguments(command)
+        command.set_defaults(execute=module.execute)
+    return parser
