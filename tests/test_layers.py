@@ -22,6 +22,7 @@ FLOORS = {
     "statistics": 7,
     "mva": 7,
     "analysis": 6,
+    "engine": 5,
     "metrics": 5,
     "metadata": 4,
     "functors": 4,
@@ -31,7 +32,7 @@ FLOORS = {
     "datasets": 2,
     "facility": 2,
     "partials": 2,
-    "reading": 2,
+    "reading": 2.5,  # uses datasets; execution and skimming use it
     "fingerprint": 2,
     "schema": 1,
     "receipts": 1,

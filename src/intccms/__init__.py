@@ -10,7 +10,9 @@
 `execution`     running chunks so that nothing is lost: executors, retries, ledger
 `skimming`      events to smaller files, and back
 `functors`      the user's functions: inputs, calls, what answers depend on
-`analysis`      events to histograms: corrections, selections, variations
+`reading`       files to columns of events
+`engine`        one chunk of events to sums: corrections, selections, variations
+`analysis`      the processor that chunks are given to, and the runner of all chunks
 `histograms`    exact sums, the book of histograms, its storage
 `mva`           training of classifiers
 `statistics`    histograms to a fit, limits and datacards

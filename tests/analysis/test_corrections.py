@@ -10,7 +10,7 @@ import correctionlib.schemav2 as cs
 import numpy as np
 import pytest
 
-from intccms.analysis.corrections import Factors, apply, check_correction_files
+from intccms.engine.corrections import Factors, apply, check_correction_files
 from intccms.errors import FunctorError, InputError
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects, from_events

@@ -9,7 +9,7 @@ import correctionlib
 import numpy as np
 import pytest
 
-from intccms.analysis.corrections import Factors, load_evaluator
+from intccms.engine.corrections import Factors, load_evaluator
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects, from_events
 from intccms.schema.base import ObjVar, Sys

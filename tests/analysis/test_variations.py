@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from intccms.analysis.variations import VariationPlan, plan_variations
+from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.functors.objects import overlaps
 from intccms.schema import ObjVar, load_config
 from tests.analysis import small

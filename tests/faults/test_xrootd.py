@@ -14,7 +14,7 @@ import pytest
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets.xrootd import WAITING
 from intccms.execution.executors import open_executor
-from intccms.execution.reading import open_source
+from intccms.reading.source import open_source
 from intccms.schema import load_config
 from tests.faults.analysis import N_EVENTS, make_config
 from tests.faults.conftest import N_FILES

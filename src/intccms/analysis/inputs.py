@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
-from intccms.analysis.weights import reads
 from intccms.datasets import DatasetFiles
+from intccms.engine.weights import reads
 from intccms.errors import FunctorError, InputError, MissingColumnError
-from intccms.execution.reading import ReadMeter, open_source
 from intccms.functors.objects import from_events, overlaps
 from intccms.metadata import FileCount, Metadata
+from intccms.reading.source import ReadMeter, open_source
 from intccms.schema import Config, Functor
 
 __all__ = ["check_columns", "dataset_tasks", "golden_jsons", "truncations"]

@@ -27,10 +27,12 @@ log = logging.getLogger(__name__)
 
 CODE = (
     "analysis/*.py",
+    "engine/*.py",
     "execution/*.py",
     "functors/*.py",
     "histograms/*.py",
     "partials/*.py",
+    "reading/*.py",
     "receipts.py",
 )
 KEPT_BYTES = 20_000_000_000  # results of chunks in the output directory, at most
@@ -77,7 +79,7 @@ def _own_code() -> str:
     digest = hashlib.sha256()
     for pattern in CODE:
         for path in sorted(Path(__file__).parents[1].glob(pattern)):
-            digest.update(path.name.encode() + path.read_bytes())
+            digest.update(f"{path.parent.name}/{path.name}".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -10,10 +10,10 @@ from uuid import uuid4
 import awkward as ak
 from coffea.processor import ProcessorABC, accumulate
 
-from intccms.analysis.chunk import ChunkWork
-from intccms.analysis.shifting import fill_shifts
-from intccms.analysis.variations import VariationPlan, plan_variations
 from intccms.datasets.sections import LumiSections
+from intccms.engine.chunk import ChunkWork
+from intccms.engine.shifting import fill_shifts
+from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects, from_events
 from intccms.schema import Config, Functor

@@ -9,11 +9,11 @@ from functools import cached_property
 from math import fsum
 from typing import Any
 
-from intccms.analysis.corrections import check_correction_files
 from intccms.analysis.inputs import check_columns, dataset_tasks, golden_jsons, truncations
 from intccms.analysis.keys import chunk_policy, dataset_digests, prune, with_keys
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.datasets import DatasetFiles, DatasetManager, Fileset
+from intccms.engine.corrections import check_correction_files
 from intccms.errors import FunctorError, IntccmsError
 from intccms.execution.chunk import ChunkOutcome, ChunkTask
 from intccms.execution.executors import Executor, open_executor

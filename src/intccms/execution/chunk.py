@@ -20,8 +20,8 @@ from coffea.processor.executor import WorkItem
 
 from intccms.datasets.places import best_first, note_failure
 from intccms.execution.failures import FailureKind, classify, describe, is_read_failure
-from intccms.execution.reading import ReadMeter, forget, open_source
 from intccms.partials.store import PartialStore
+from intccms.reading.source import ReadMeter, forget, open_source
 from intccms.receipts import Receipt
 
 __all__ = ["ChunkOutcome", "ChunkPolicy", "ChunkTask", "Processor", "joined", "keep", "run_chunk"]

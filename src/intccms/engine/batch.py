@@ -9,11 +9,11 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.chunk import ChunkWork
-from intccms.analysis.evaluation import Call, Level, Nominal, masked
-from intccms.analysis.shifts import Columns, Starts, tiled
-from intccms.analysis.traces import Traces
-from intccms.analysis.variations import Variation
+from intccms.engine.chunk import ChunkWork
+from intccms.engine.evaluation import Call, Level, Nominal, masked
+from intccms.engine.shifts import Columns, Starts, tiled
+from intccms.engine.traces import Traces
+from intccms.engine.variations import Variation
 from intccms.functors.calls import Selection
 from intccms.functors.dependencies import CutOrigins, Origins
 from intccms.functors.objects import Objects, top_level

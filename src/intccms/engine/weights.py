@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.corrections import Factors, apply
-from intccms.analysis.variations import Variation, VariationPlan
+from intccms.engine.corrections import Factors, apply
+from intccms.engine.variations import Variation, VariationPlan
 from intccms.errors import FunctorError
 from intccms.functors.calls import as_flat
 from intccms.functors.objects import Objects

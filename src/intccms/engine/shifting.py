@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.batch import Slab, early_mask, slabs
-from intccms.analysis.chunk import ChunkWork, Index, NominalChunk
-from intccms.analysis.evaluation import channel_rows, select
-from intccms.analysis.traces import Traces, trace_functions
-from intccms.analysis.weights import reads, shifted_weights
+from intccms.engine.batch import Slab, early_mask, slabs
+from intccms.engine.chunk import ChunkWork, Index, NominalChunk
+from intccms.engine.evaluation import channel_rows, select
+from intccms.engine.traces import Traces, trace_functions
+from intccms.engine.weights import reads, shifted_weights
 from intccms.errors import FunctorError
 from intccms.functors.calls import Selection
 from intccms.functors.objects import Objects

@@ -9,8 +9,8 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.corrections import Factors, apply
-from intccms.analysis.variations import Variation, VariationPlan, needs
+from intccms.engine.corrections import Factors, apply
+from intccms.engine.variations import Variation, VariationPlan, needs
 from intccms.functors.objects import FlatObjects, Objects
 from intccms.schema import Correction, ObjVar, UncertaintySource
 

@@ -14,7 +14,7 @@ import correctionlib
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.variations import Direction
+from intccms.engine.variations import Direction
 from intccms.errors import FunctorError, InputError, nearest
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects

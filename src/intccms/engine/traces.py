@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from intccms.analysis.evaluation import MVA, Level
+from intccms.engine.evaluation import MVA, Level
 from intccms.functors.dependencies import NONE, CutOrigins, Origins, mark, trace
 from intccms.functors.objects import Objects, overlaps
 from intccms.schema import Channel, Config, Functor, ObjectMask, ObjVar

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.corrections import Factors
-from intccms.analysis.evaluation import (
+from intccms.engine.corrections import Factors
+from intccms.engine.evaluation import (
     Level,
     Nominal,
     apply_masks,
@@ -19,9 +19,9 @@ from intccms.analysis.evaluation import (
     observable_values,
     select,
 )
-from intccms.analysis.shifts import correct
-from intccms.analysis.variations import VariationPlan
-from intccms.analysis.weights import weight_matrix
+from intccms.engine.shifts import correct
+from intccms.engine.variations import VariationPlan
+from intccms.engine.weights import weight_matrix
 from intccms.errors import FunctorError
 from intccms.functors.calls import Caller, Selection
 from intccms.functors.objects import Objects

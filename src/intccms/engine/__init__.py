@@ -1,0 +1,1 @@
+"""The physics of one chunk: corrections, masks, selections, variations → sums. No files here."""

@@ -1,0 +1,1 @@
+"""Files → NanoEvents of one entry range, one column at a time."""
