@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "intccms"
 FLOORS = {
     "cli": 11,
     "notebook": 11,
+    "batch": 10,
     "pipeline": 10,
     "dashboards": 9,
     "widgets": 9,

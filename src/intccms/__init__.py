@@ -22,6 +22,7 @@
 `widgets`       configuration editors and the result explorer
 `preflight`     the checks before anything expensive
 `pipeline`      the stages in their order
+`batch`         notebooks as batch jobs, one or a grid
 `notebook`      what the notebooks call; `cli` is its twin for the terminal
 `sample`        synthetic NanoAOD for the demo, the tests and the benchmarks
 `utils`         where things are written

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import intccms
-from intccms.cli import run, sample, summary
+from intccms.cli import batch, run, sample, summary
 from intccms.cli.options import DEFAULT_CONFIG
 from intccms.errors import IncompleteError, IntccmsError
 
@@ -20,6 +20,7 @@ __all__ = ["DEFAULT_CONFIG", "main"]
 # Each has HELP, `add_arguments(parser)` and `execute(parsed)`; heavy packages are imported in
 # `execute` only, because worker processes import this module too.
 COMMANDS = {
+    "batch": batch,
     "run": run,
     "sample": sample,
     "summary": summary,
