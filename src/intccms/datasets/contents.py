@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,9 @@ from intccms.datasets.places import best_first, note_failure
 from intccms.datasets.sections import LumiSections
 from intccms.datasets.xrootd import bound_waiting, drop_handle
 
-__all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec"]
+__all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec", "examine"]
+
+Look = Callable[[Any, "FileCount"], Any]  # at an open tree or parquet file
 
 _TREES = ("TTree", "TNtuple", "TNtupleD", "TChain", "ROOT::RNTuple")
 _PARQUET_TAIL = 8  # bytes: length of the footer (4, little endian), then "PAR1"
@@ -88,22 +90,42 @@ def count(query: FileQuery) -> FileCount | FileFailure:
     FileCount or FileFailure
         What it holds, or for each place the reason why it could not be read there.
     """
+    return examine(query)[0]
+
+
+def examine(query: FileQuery, look: Look | None = None) -> tuple[FileCount | FileFailure, Any]:
+    """Open a file, say what it holds, and let somebody else look before it is closed.
+
+    Parameters
+    ----------
+    query
+        As for `count`.
+    look
+        Called with the open tree (or pyarrow's ``ParquetFile``) and what `count` says of it; if it
+        fails the file has failed.
+
+    Returns
+    -------
+    tuple
+        What `count` returns, and what `look` did, or None.
+    """
     reasons: dict[str, Exception] = {}
     for pfn in _attempts(query):
         try:
-            return _count_at(pfn, query)
+            return _count_at(pfn, query, look)
         except Exception as error:  # noqa: BLE001  a file can fail in any way; none may be lost
             reasons[pfn] = error
             drop_handle(pfn)
             note_failure(pfn, error)
     last = next(reversed(reasons.values()))
-    return FileFailure(
+    failure = FileFailure(
         dataset=query.dataset,
         lfn=query.lfn,
         error_type="NoSuchTree" if isinstance(last, _NoSuchTree) else type(last).__name__,
         error="; ".join(_one_line(pfn, reason) for pfn, reason in reasons.items()),
         trees=last.trees if isinstance(last, _NoSuchTree) else None,
     )
+    return failure, None
 
 
 def _attempts(query: FileQuery) -> Iterator[str]:
@@ -120,25 +142,27 @@ def _one_line(pfn: str, error: Exception) -> str:
     return text if pfn in text else f"{text} ({pfn})"
 
 
-def _count_at(pfn: str, query: FileQuery) -> FileCount:
+def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount, Any]:
     if file_format(pfn) == "parquet":
-        return _count_parquet(pfn, query)
+        return _count_parquet(pfn, query, look)
     bound_waiting(pfn)
     # As a dict: a plain name is split at a colon. No caches: trees with 1600 branches are large.
     with uproot.open({pfn: None}, object_cache=None, array_cache=None) as file:
         classes = file.classnames(cycle=False)
         _check_tree(classes, query.tree_name)
         runs_sumw, runs_count = _runs_sums(file) if classes.get("Runs") in _TREES else (None, None)
-        return FileCount(
+        tree = file[query.tree_name]
+        counted = FileCount(
             dataset=query.dataset,
             lfn=query.lfn,
             pfn=pfn,
             uuid=str(file.file.uuid),
-            n_events=int(file[query.tree_name].num_entries),
+            n_events=int(tree.num_entries),
             runs_sumw=runs_sumw,
             runs_count=runs_count,
             sections=_sections(file, classes) if query.is_data else None,
         )
+        return counted, look(tree, counted) if look is not None else None
 
 
 def _check_tree(classes: dict[str, str], tree_name: str) -> None:
@@ -179,22 +203,23 @@ def _sections(file: Any, classes: dict[str, str]) -> str | None:
     return LumiSections.of(runs, sections).to_text()
 
 
-def _count_parquet(pfn: str, query: FileQuery) -> FileCount:
+def _count_parquet(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount, Any]:
     """Read the footer; a parquet file has no uuid, the digest of footer and size stands in."""
     with fsspec.open(pfn, "rb") as file:
-        metadata = pyarrow.parquet.ParquetFile(file).metadata
+        parquet = pyarrow.parquet.ParquetFile(file)
         size_bytes = file.seek(0, 2)
         file.seek(size_bytes - _PARQUET_TAIL)
         n_footer = int.from_bytes(file.read(4), "little") + _PARQUET_TAIL
         file.seek(size_bytes - n_footer)
         digest = hashlib.sha256(file.read(n_footer) + str(size_bytes).encode())
-    return FileCount(
-        dataset=query.dataset,
-        lfn=query.lfn,
-        pfn=pfn,
-        uuid=digest.hexdigest(),
-        n_events=metadata.num_rows,
-    )
+        counted = FileCount(
+            dataset=query.dataset,
+            lfn=query.lfn,
+            pfn=pfn,
+            uuid=digest.hexdigest(),
+            n_events=parquet.metadata.num_rows,
+        )
+        return counted, look(parquet, counted) if look is not None else None
 
 
 def dataset_spec(
