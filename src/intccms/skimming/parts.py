@@ -1,0 +1,65 @@
+"""What is known of the kept events of one chunk: where they came from and where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+__all__ = ["SkimPart"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkimPart:
+    """The kept events of one chunk; the upper fields are the caller's, the lower the writer's.
+
+    `asdict` of it can be written as JSON, `from_json` reads that back.
+    """
+
+    dataset: str
+    source: str  # LFN, or the path as it was listed
+    uuid: str  # of the source file
+    file_index: int  # of the source, in the complete listing of the dataset
+    n_listed: int  # files in the complete listing
+    chunk: int  # number of the planned work item in its file
+    entry_start: int
+    entry_stop: int
+    n_in: int  # events of the chunk, before any cut
+    sumw: dict[str, Any]  # JSON form of the exact sum of weights of all `n_in` events
+    fingerprint: str  # of the skim selection
+    piece: str = ""  # of a chunk that was halved, e.g. "0_25000": parts need names of their own
+    is_data: bool = False
+    sections: str | None = None  # of the events of data, before any cut: "297050:12-137,140"
+    source_events: int | None = None  # entries of the source file
+    source_sumw: float | None = None  # of its Runs tree
+    source_count: int | None = None  # generated events, of its Runs tree
+    source_sections: str | None = None  # of data, of its LuminosityBlocks tree
+
+    n_out: int = 0  # kept events
+    path: str = ""  # below the output directory; "": no event was kept, there is no file
+    rows: tuple[int, int] = (0, 0)  # of the file: from the first up to the second
+    size_bytes: int = 0  # of the file
+    sha256: str = ""  # of the file
+    columns: tuple[str, ...] = ()  # branches in the file
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> SkimPart:
+        """Read back `asdict`, or its JSON.
+
+        Raises
+        ------
+        ValueError
+            If it is not the record of a part.
+        """
+        names = {field.name for field in fields(cls)}
+        try:
+            values = {name: value for name, value in plain.items() if name in names}
+            first, stop = values.get("rows", (0, 0))
+            columns = tuple(values.get("columns", ()))
+            return cls(**(values | {"rows": (int(first), int(stop)), "columns": columns}))
+        except (AttributeError, TypeError) as exc:
+            raise ValueError(f"not the record of a part: {exc}") from exc
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as plain data."""
+        return asdict(self)
