@@ -1,0 +1,1 @@
+"""What the kit costs, beside rivals that do the same; each module runs as ``python -m``."""
