@@ -20,6 +20,7 @@ from intccms.engine.evaluation import (
     select,
 )
 from intccms.engine.shifts import correct
+from intccms.engine.steps import Index, Steps, Weights, Whole, generator_weights
 from intccms.engine.variations import VariationPlan
 from intccms.engine.weights import weight_matrix
 from intccms.errors import FunctorError
@@ -31,9 +32,6 @@ from intccms.histograms.sums import HistogramSums
 from intccms.schema import Channel, Config, Functor, Observable
 
 __all__ = ["ChunkWork", "NominalChunk"]
-
-Index = NDArray[np.int64]
-Weights = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,7 @@ class ChunkWork:
         self, config: Config, channels: Sequence[Channel], plan: VariationPlan, caller: Caller
     ) -> None:
         self.config, self.channels, self.plan, self.caller = config, channels, plan, caller
+        self.skimmed: Index = np.empty(0, dtype=np.int64)  # events that pass the skim selection
         self.factors = Factors(config.general.input_path, caller)
         self._histograms: dict[tuple[str, str], HistogramSums] = {}
         self._cutflow: dict[str, CutflowSums] = {}
@@ -100,8 +99,18 @@ class ChunkWork:
             "fill_s": self._fill_s,
         }
 
+    def skim(self, objects: Objects, weight_branch: str | None, whole: Whole | None = None) -> None:
+        """Count the events and apply the skim selection, nothing else; see `skimmed`."""
+        steps = self._counted(objects, weight_branch, whole)
+        self.skimmed = self._skimmed(objects, steps)
+        self._counts["n_kept"] = len(self.skimmed)
+
     def fill_nominal(
-        self, objects: Objects, weight_branch: str | None, lumi_mask: Functor | None
+        self,
+        objects: Objects,
+        weight_branch: str | None,
+        lumi_mask: Functor | None,
+        whole: Whole | None = None,
     ) -> NominalChunk:
         """Select and fill the nominal events; the weight variations go in with them.
 
@@ -113,12 +122,13 @@ class ChunkWork:
             Column of the generator weight; None for data, where the weight is 1.
         lumi_mask
             Certified sections, for data.
+        whole
+            Where `objects` are those of a skim: what they were taken from.
         """
-        gen_weight = _generator_weights(objects, weight_branch)
-        self._counts["n_events"] = objects.n
-        self._sumw = ExactSums.total(gen_weight)
-        steps = _Steps(objects.n, gen_weight)
-        kept = self._preselected(objects, lumi_mask, steps)
+        steps = self._counted(objects, weight_branch, whole)
+        gen_weight = steps.gen_weight
+        self.skimmed = self._skimmed(objects, steps)
+        kept = self._certified(objects, lumi_mask, steps)
         nominal = self._nominal_objects(objects.take(kept))
         call, functor = self.caller.functor, self.config.baseline_selection
         baseline = select(functor, "baseline_selection", nominal.stages[-1], call)
@@ -139,19 +149,33 @@ class ChunkWork:
         self._counts["n_kept"] = int(np.count_nonzero(in_any))
         return NominalChunk(nominal, gen_weight[kept], baseline, passed, level, selections)
 
-    def _preselected(self, objects: Objects, lumi_mask: Functor | None, steps: _Steps) -> Index:
-        """Apply the skim selection and the lumi mask; return the events that are left."""
+    def _counted(self, objects: Objects, branch: str | None, whole: Whole | None) -> Steps:
+        """Count all events of the chunk, as they were before any selection."""
+        gen_weight = generator_weights(objects, branch)
+        steps = Steps(objects.n, gen_weight, whole)
+        self._counts["n_events"] = objects.n if whole is None else whole.n_events
+        self._sumw = ExactSums.total(gen_weight) if whole is None else whole.sumw
+        return steps
+
+    def _skimmed(self, objects: Objects, steps: Steps) -> Index:
+        """Apply the skim selection, where it is not done; return the events that are left."""
+        functor, whole = self.config.preprocess.skimming.selection, steps.whole
         index = np.arange(objects.n)
-        cuts: list[tuple[str, str, Functor | None]] = [
-            ("skim", "preprocess.skimming", self.config.preprocess.skimming.selection),
-            ("lumi mask", "lumi_mask", lumi_mask),
-        ]
-        for name, key, functor in cuts:
-            if functor is None:
-                continue
-            answer = select(functor, key, objects.take(index), self.caller.functor)
+        if functor is None:
+            return index
+        if whole is None or not whole.is_selected:
+            answer = select(functor, "preprocess.skimming", objects, self.caller.functor)
             index = index[answer.mask]
-            steps.keep(name, index)
+        steps.keep("skim", index)
+        return index
+
+    def _certified(self, objects: Objects, lumi_mask: Functor | None, steps: Steps) -> Index:
+        """Apply the lumi mask to what the skim has left."""
+        index = self.skimmed
+        if lumi_mask is not None:
+            answer = select(lumi_mask, "lumi_mask", objects.take(index), self.caller.functor)
+            index = index[answer.mask]
+            steps.keep("lumi mask", index)
         return index
 
     def _nominal_objects(self, objects: Objects) -> Nominal:
@@ -207,43 +231,3 @@ class ChunkWork:
         given = labels if variation is not None else labels[: len(weights)]
         sums = HistogramSums.filled(given, observable.binning, values, weights, variation)
         return sums.aligned(labels)
-
-
-def _generator_weights(objects: Objects, branch: str | None) -> Weights:
-    if branch is None:
-        return np.ones(objects.n)
-    weight = np.asarray(objects[branch], dtype=np.float64)
-    if not np.isfinite(weight).all():
-        raise FunctorError(f"{branch} holds values that are not finite")
-    return weight
-
-
-class _Steps:
-    """Counts, cut by cut, how far each event of a chunk comes."""
-
-    def __init__(self, n: int, gen_weight: Weights) -> None:
-        self._gen_weight = gen_weight
-        self._names = ["all events"]
-        self._depth = np.ones(n, dtype=np.intp)
-
-    def keep(self, name: str, events: Index) -> None:
-        """Add one cut that `events` pass."""
-        self._names.append(name)
-        self._depth[events] += 1
-
-    def add(self, selection: Selection, events: Index, name: str) -> None:
-        """Add the named cuts of a selection of `events`, one after the other."""
-        alive = np.ones(len(events), dtype=np.bool_)
-        for cut, mask in (selection.steps() or {name: selection.mask}).items():
-            alive &= mask
-            self.keep(cut if cut not in self._names else f"{name}: {cut}", events[alive])
-
-    def flow(
-        self, channel: str, selection: Selection, events: Index, weights: Weights
-    ) -> CutflowSums:
-        """Return the cutflow of one channel; its last step has all corrections in."""
-        steps = _Steps(len(self._depth), self._gen_weight)
-        steps._names, steps._depth = list(self._names), self._depth.copy()
-        steps.add(selection, events, channel)
-        flow = CutflowSums.of(steps._names, steps._depth, self._gen_weight)
-        return flow.then("event weights", len(weights), ExactSums.total(weights))

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.engine.batch import Slab, early_mask, slabs
-from intccms.engine.chunk import ChunkWork, Index, NominalChunk
+from intccms.engine.chunk import ChunkWork, NominalChunk
 from intccms.engine.evaluation import channel_rows, select
+from intccms.engine.steps import Index
 from intccms.engine.traces import Traces, trace_functions
 from intccms.engine.weights import reads, shifted_weights
 from intccms.errors import FunctorError

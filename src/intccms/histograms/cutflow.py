@@ -81,6 +81,15 @@ class CutflowSums:
         placed = self.sumw.placed(np.arange(size - 1), size) + sumw.placed([size - 1], size)
         return CutflowSums((*self.names, name), (*self.counts, n_events), placed)
 
+    def beginning_with(self, n_events: int, sumw: ExactSums) -> CutflowSums:
+        """Return the same with other sums in the first step: events that are not at hand."""
+        size = len(self.names)
+        rest = {
+            level: np.where(np.arange(size) > 0, s, 0.0) for level, s in self.sumw.levels.items()
+        }
+        placed = ExactSums(size, rest) + sumw.placed([0], size)
+        return CutflowSums(self.names, (n_events, *self.counts[1:]), placed)
+
     def __add__(self, other: CutflowSums) -> CutflowSums:
         """Exact cutflow of both; steps are matched by name, in the order of the longer one."""
         names = max(self.names, other.names, key=len)
