@@ -1,0 +1,1 @@
+"""How fast, with what and why: performance metrics, workers over time, the inputs."""

@@ -1,0 +1,346 @@
+"""Number and load of the workers over time, sampled where Dask knows them: on the scheduler.
+
+The part that runs there goes as code (pickled by value) and uses distributed only, so that the
+scheduler need not have this package; what it has sampled stays there when the client goes away.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import cloudpickle
+from distributed import Client
+from distributed.diagnostics.plugin import SchedulerPlugin
+from tornado.ioloop import PeriodicCallback
+
+from intccms.errors import InputError
+from intccms.utils.output import write_json
+
+__all__ = ["NAME", "Sample", "Sampler", "Timeline", "WorkerLoad", "WorkerTracker"]
+
+NAME = "intccms-worker-tracker"
+MAX_SAMPLES = 20_000  # then every second one goes: five hours at one a second
+
+
+class Sample(NamedTuple):
+    """All workers at one time."""
+
+    t: float  # seconds since the epoch
+    n_workers: int
+    n_threads: int
+    memory_bytes: int
+    memory_limit_bytes: int
+    largest_bytes: int  # memory of the worker that has most
+    cpu_percent: float  # sum: 100 is one core
+    n_executing: int
+    spilled_bytes: int
+
+
+class WorkerLoad(NamedTuple):
+    """One worker, as it was seen last."""
+
+    address: str
+    host: str
+    n_threads: int
+    memory_limit_bytes: int
+    first_seen: float
+    last_seen: float
+    memory_bytes: int
+    peak_bytes: int
+    cpu_percent: float
+    n_executing: int
+    spilled_bytes: int
+
+
+class Sampler(SchedulerPlugin):
+    """Samples a scheduler's workers; lives on it.
+
+    Workers that come and go are noted when they do, so that the integral of their threads is
+    exact; their load is what the last heartbeat said.
+
+    Parameters
+    ----------
+    interval_s
+        Between two samples.
+    stays
+        Whether it goes on when nobody uses it.
+    """
+
+    def __init__(self, interval_s: float, *, stays: bool = False) -> None:
+        self.name = NAME  # at which the scheduler keeps it
+        self.interval_s, self.stays = interval_s, stays
+        self.users: set[str] = set()
+        self.samples: list[Sample] = []
+        self.n_dropped = 0
+        self.workers: dict[str, WorkerLoad] = {}
+        self._clock: PeriodicCallback | None = None
+
+    def attach(self, scheduler: Any) -> None:
+        """Begin."""
+        self._scheduler = scheduler
+        scheduler.add_plugin(self, name=NAME)
+        self.sample()
+        self.sample_every(self.interval_s)
+
+    def sample_every(self, interval_s: float) -> None:
+        """Set the clock."""
+        self.detach()
+        self.interval_s = interval_s
+        self._clock = PeriodicCallback(self.sample, interval_s * 1e3)
+        self._clock.start()
+
+    def detach(self) -> None:
+        """End; the samples stay."""
+        if self._clock is not None:
+            self._clock.stop()
+        self._clock = None
+
+    async def close(self) -> None:
+        """End with the scheduler."""
+        self.detach()
+
+    def sample(self) -> None:
+        """Look at all workers."""
+        now = time.time()
+        memory = limit = largest = executing = spilled = threads = 0
+        cpu = 0.0
+        for address, worker in self._scheduler.workers.items():
+            load = worker.metrics
+            own, own_cpu = load.get("memory", 0), load.get("cpu", 0.0)
+            own_spilled = load.get("spilled_bytes", {}).get("disk", 0)
+            own_executing = load.get("task_counts", {}).get("executing", 0)
+            known = self.workers.get(address)
+            first, peak = (now, 0) if known is None else (known.first_seen, known.peak_bytes)
+            self.workers[address] = WorkerLoad(
+                address, worker.host, worker.nthreads, worker.memory_limit, first, now,
+                own, max(own, peak), own_cpu, own_executing, own_spilled,
+            )  # fmt: skip
+            threads += worker.nthreads
+            memory += own
+            limit += worker.memory_limit
+            largest = max(largest, own)
+            cpu += own_cpu
+            executing += own_executing
+            spilled += own_spilled
+        n_workers = len(self._scheduler.workers)
+        self._append(
+            Sample(now, n_workers, threads, memory, limit, largest, cpu, executing, spilled)
+        )
+
+    def _append(self, row: Sample) -> None:
+        self.samples.append(row)
+        if len(self.samples) > MAX_SAMPLES:
+            n_before = len(self.samples)
+            self.samples = self.samples[::2]
+            self.n_dropped += n_before - len(self.samples)
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        """Note that a worker came."""
+        self._note(scheduler)
+
+    def remove_worker(
+        self, scheduler: Any, worker: str, *, stimulus_id: str = "", **kwargs: Any
+    ) -> None:
+        """Note that a worker left."""
+        self._note(scheduler)
+
+    def _note(self, scheduler: Any) -> None:
+        n_workers, n_threads = len(scheduler.workers), scheduler.total_nthreads
+        self._append(
+            self.samples[-1]._replace(t=time.time(), n_workers=n_workers, n_threads=n_threads)
+        )
+
+
+# What runs on the scheduler, called by its keyword `dask_scheduler`.
+
+
+def _start(interval_s: float, user: str, *, dask_scheduler: Any) -> int:
+    sampler = dask_scheduler.plugins.get(NAME)
+    if sampler is None:
+        sampler = Sampler(interval_s)
+        sampler.attach(dask_scheduler)
+    elif interval_s < sampler.interval_s:
+        sampler.sample_every(interval_s)
+    sampler.users.add(user)
+    sampler.sample()
+    return int(sampler.n_dropped + len(sampler.samples)) - 1
+
+
+def _fetch(since: int, *, dask_scheduler: Any) -> dict[str, Any] | None:
+    sampler = dask_scheduler.plugins.get(NAME)
+    if sampler is None:
+        return None
+    first = max(since - sampler.n_dropped, 0)
+    return {  # of types that every client knows
+        "now": time.time(),
+        "interval_s": sampler.interval_s,
+        "samples": [tuple(one) for one in sampler.samples[first:]],
+        "end": sampler.n_dropped + len(sampler.samples),
+        "workers": [tuple(one) for one in sampler.workers.values()],
+    }
+
+
+def _stop(since: int, user: str, *, dask_scheduler: Any) -> dict[str, Any] | None:
+    sampler = dask_scheduler.plugins.get(NAME)
+    if sampler is None:
+        return None
+    sampler.sample()
+    rest = _fetch(since, dask_scheduler=dask_scheduler)
+    sampler.users = {one for one in sampler.users - {user} if one in dask_scheduler.clients}
+    if not sampler.users and not sampler.stays:
+        sampler.detach()
+        dask_scheduler.remove_plugin(name=NAME)
+    return rest
+
+
+@dataclass
+class Timeline:
+    """Samples of the workers, by time, and the workers that were there.
+
+    Parameters
+    ----------
+    samples
+        Each holds until the next.
+    workers
+        By address.
+    interval_s
+        Between two samples; changes of the number of workers are samples of their own.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
+    workers: dict[str, WorkerLoad] = field(default_factory=dict)
+    interval_s: float = 1.0
+
+    def add(self, samples: Iterable[Sample], workers: Iterable[WorkerLoad]) -> None:
+        """Take what was sampled since."""
+        self.samples += samples
+        self.workers |= {worker.address: worker for worker in workers}
+
+    def integral(self, name: str, start: float, stop: float) -> float | None:
+        """Return the integral of a column of `Sample` over time; None if nothing was sampled."""
+        if not self.samples or stop <= start:
+            return None
+        total, value, t = 0.0, float(getattr(self.samples[0], name)), start
+        for sample in self.samples:
+            if sample.t > t:
+                until = min(sample.t, stop)
+                total += value * (until - t)
+                t = until
+            value = float(getattr(sample, name))
+        return total + value * (stop - t)
+
+    def peak(self, name: str) -> int | None:
+        """Return the largest value of a column of `Sample`."""
+        return max((int(getattr(sample, name)) for sample in self.samples), default=None)
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, by columns."""
+        columns = {
+            name: [getattr(sample, name) for sample in self.samples] for name in Sample._fields
+        }
+        workers = [worker._asdict() for worker in self.workers.values()]
+        content = {"interval_s": self.interval_s, "samples": columns, "workers": workers}
+        write_json(path, content)
+
+    @classmethod
+    def load(cls, path: Path) -> Timeline:
+        """Read what `save` has written.
+
+        Raises
+        ------
+        InputError
+            If it is not there or not as it was written.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            columns = [content["samples"][name] for name in Sample._fields]
+            samples = [Sample(*row) for row in zip(*columns, strict=True)]
+            workers = [WorkerLoad(**one) for one in content["workers"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"no samples of workers in {path}: {error}") from error
+        return cls(samples, {one.address: one for one in workers}, content["interval_s"])
+
+
+class WorkerTracker:
+    """Tracks the workers of a client's cluster.
+
+    Parameters
+    ----------
+    client
+        Of a cluster; may be another one than that which started the tracking.
+    interval_s
+        Between two samples; if somebody tracks them already, theirs counts.
+
+    Examples
+    --------
+    >>> with WorkerTracker(client) as tracker:  # doctest: +SKIP
+    ...     run()
+    >>> tracker.timeline.save(path)  # doctest: +SKIP
+    """
+
+    def __init__(self, client: Client, *, interval_s: float = 1.0) -> None:
+        self.client, self.interval_s = client, interval_s
+        self.timeline = Timeline(interval_s=interval_s)
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def start(self) -> None:
+        """Begin to sample, or to listen to somebody who does; earlier samples are left out."""
+        self._end = self._call(_start, self.interval_s, self.client.id)
+
+    def fetch(self) -> tuple[Sequence[Sample], Sequence[WorkerLoad]]:
+        """Add to `timeline` what was sampled since the last time, and return it.
+
+        Times are turned into those of this machine's clock.
+        """
+        return self._take(_fetch, self._end)
+
+    def stop(self) -> tuple[Sequence[Sample], Sequence[WorkerLoad]]:
+        """Fetch the rest, and let the scheduler forget it if nobody else uses it."""
+        return self._take(_stop, self._end, self.client.id)
+
+    def _take(
+        self, function: Callable[..., Any], *arguments: Any
+    ) -> tuple[Sequence[Sample], Sequence[WorkerLoad]]:
+        before = time.time()
+        answer = self._call(function, *arguments)
+        if answer is None:
+            return [], []
+        ahead = answer["now"] - (before + time.time()) / 2
+        self._end = answer["end"]
+        self.timeline.interval_s = answer["interval_s"]
+        samples = [Sample(row[0] - ahead, *row[1:]) for row in answer["samples"]]
+        workers = [
+            one._replace(first_seen=one.first_seen - ahead, last_seen=one.last_seen - ahead)
+            for one in (WorkerLoad(*row) for row in answer["workers"])
+        ]
+        self.timeline.add(samples, workers)
+        return samples, workers
+
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        module = sys.modules[__name__]
+        cloudpickle.register_pickle_by_value(module)
+        try:
+            return self.client.run_on_scheduler(function, *arguments)
+        finally:
+            cloudpickle.unregister_pickle_by_value(module)
