@@ -14,6 +14,7 @@ __all__ = [
     "InputError",
     "IntccmsError",
     "MissingColumnError",
+    "SkimWriteError",
     "WorkerLostError",
     "nearest",
 ]
@@ -41,6 +42,10 @@ class MissingColumnError(InputError):
 
 class FunctorError(IntccmsError):
     """A user's function failed or gave an answer of the wrong shape."""
+
+
+class SkimWriteError(IntccmsError):
+    """A part of a skim could not be written; the reason is its cause."""
 
 
 class FitError(IntccmsError):

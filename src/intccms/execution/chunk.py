@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
-import resource
-import socket
 import time
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
-from urllib.parse import urlparse
+from typing import Any
 
-import awkward as ak
 from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
 from intccms.datasets.places import best_first, note_failure
-from intccms.execution.failures import FailureKind, classify, describe, is_read_failure
+from intccms.execution.attempt import Attempt, Processor
+from intccms.execution.failures import FailureKind, classify
+from intccms.execution.tasks import ChunkTask
 from intccms.partials.store import PartialStore
-from intccms.reading.source import ReadMeter, forget, open_source
+from intccms.reading.source import forget
 from intccms.receipts import Receipt
 
 __all__ = ["ChunkOutcome", "ChunkPolicy", "ChunkTask", "Processor", "joined", "keep", "run_chunk"]
@@ -30,38 +26,6 @@ log = logging.getLogger(__name__)
 
 TIMES = ("open_s", "read_s", "process_s", "fill_s", "wall_s")
 BACKOFF_S = 0.5  # before the second try; doubled for each further one
-
-
-class Processor(Protocol):
-    """What the chunk function needs of a processor."""
-
-    def process(self, events: ak.Array) -> dict[str, Any]:
-        """Turn events into sums."""
-
-
-@dataclass(frozen=True)
-class ChunkTask:
-    """One work item and every place where its file can be opened, best first.
-
-    Parameters
-    ----------
-    key
-        Of its result in the store; None if the result cannot be reused.
-    part
-        Entries that are processed, of those of the item; None: all of them.
-    """
-
-    item: WorkItem
-    pfns: tuple[str, ...]
-    key: str | None = None
-    part: tuple[int, int] | None = None
-
-    @property
-    def work(self) -> WorkItem:
-        """What is processed: the item or its part."""
-        if self.part is None:
-            return self.item
-        return replace(self.item, entrystart=self.part[0], entrystop=self.part[1])
 
 
 @dataclass(frozen=True)
@@ -76,11 +40,17 @@ class ChunkPolicy:
         Where results are kept; None: nowhere.
     reuse
         Whether a result that is there is taken.
+    is_valid
+        Says of the sums of such a result whether what they stand for is still there.
+    reader_options
+        Gives, on the worker, the options with which pieces are opened.
     """
 
     max_retries: int = 3
     store: PartialStore | None = None
     reuse: bool = True
+    is_valid: Callable[[dict[str, Any]], bool] | None = None
+    reader_options: Callable[[], Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,9 +84,16 @@ def run_chunk(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> Chu
     known = _stored(task, policy)
     if known is not None:
         return known
-    outcome = _tried(task, task.work, processor, policy)
+    outcome = _whole(task, processor, policy)
     keep(task, outcome, policy)
     return outcome
+
+
+def _whole(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
+    """Process all pieces of a task, if it has several."""
+    if task.pieces is None or len(task.pieces) == 1:
+        return _tried(task, processor, policy)
+    return _in_order([replace(task, pieces=(piece,)) for piece in task.pieces], processor, policy)
 
 
 def keep(task: ChunkTask, outcome: ChunkOutcome, policy: ChunkPolicy) -> None:
@@ -133,33 +110,33 @@ def _stored(task: ChunkTask, policy: ChunkPolicy) -> ChunkOutcome | None:
     if policy.store is None or task.key is None or task.part is not None or not policy.reuse:
         return None
     saved = policy.store.load(task.key)
-    if saved is None:
+    if saved is None or (policy.is_valid is not None and not policy.is_valid(saved["sums"])):
         return None
     # the file may have another name by now; the events are the same, its uuid says so
     receipt = replace(Receipt(**saved["receipt"]), status="resumed", file=task.item.filename)
     return ChunkOutcome(saved["sums"], receipt)
 
 
-def _tried(
-    task: ChunkTask, item: WorkItem, processor: Processor, policy: ChunkPolicy
-) -> ChunkOutcome:
-    """Try until it succeeds or cannot; `item` is that of the task or a part of it."""
+def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
+    """Try until it succeeds or cannot."""
     started, clock = time.time(), time.perf_counter()
     outcome = ChunkOutcome(None, Receipt("", "", "", 0, 0, "failed"))
     kind: FailureKind = "permanent"
-    for n_try, pfn in enumerate(_places(task.pfns, policy.max_retries), start=1):
-        attempt = _Attempt(item, pfn, n_try, started=started, clock=clock)
+    pfns = task.pfns if task.pieces is None else task.pieces[0].pfns
+    for n_try, pfn in enumerate(_places(pfns, policy.max_retries), start=1):
+        attempt = Attempt(task, pfn, n_try, started=started, clock=clock)
         try:
-            return attempt.run(processor, task.item.entrystart)
+            sums, receipt = attempt.run(processor, policy.reader_options)
+            return ChunkOutcome(sums, receipt)
         except Exception as exc:  # noqa: BLE001 - sorted by class, kept in the receipt
-            outcome = attempt.failed(exc)
+            outcome = ChunkOutcome(None, attempt.failed(exc), attempt.trace(exc))
             kind = classify(exc, attempt.stage)
-            if kind == "transient":
+            if kind == "transient" and outcome.receipt.stage != "write":
                 note_failure(pfn, exc)
-        forget(pfn, item.treename)
-        if kind == "memory" and len(item) > 1:
-            return _halved(task, item, processor, policy)
-        if kind in ("user", "memory") or (kind == "permanent" and n_try >= len(task.pfns)):
+        forget(pfn, attempt.tree_name)
+        if kind == "memory" and len(halves := task.halves()) > 1:
+            return _in_order(halves, processor, policy)
+        if kind in ("user", "memory") or (kind == "permanent" and n_try >= len(pfns)):
             return outcome
         if n_try <= policy.max_retries:
             pause = BACKOFF_S * 2 ** (n_try - 1)
@@ -167,17 +144,15 @@ def _tried(
     return replace(outcome, may_pass=kind == "transient")
 
 
-def _halved(
-    task: ChunkTask, item: WorkItem, processor: Processor, policy: ChunkPolicy
-) -> ChunkOutcome:
-    middle = (item.entrystart + item.entrystop) // 2
+def _in_order(tasks: list[ChunkTask], processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
+    """Process the parts of one chunk, up to the first that fails."""
     parts: list[ChunkOutcome] = []
-    for start, stop in ((item.entrystart, middle), (middle, item.entrystop)):
-        half = replace(item, entrystart=start, entrystop=stop)
-        parts.append(_tried(task, half, processor, policy))
+    for task in tasks:
+        parts.append(_tried(task, processor, policy))
         if parts[-1].sums is None:
             break
-    return joined(item, parts)
+    whole = replace(tasks[0].work, entrystop=tasks[-1].work.entrystop)
+    return joined(whole, parts)
 
 
 def joined(item: WorkItem, parts: list[ChunkOutcome]) -> ChunkOutcome:
@@ -205,85 +180,3 @@ def _places(pfns: tuple[str, ...], max_retries: int) -> Iterator[str]:
     ordered = best_first(pfns)
     for n in range(max_retries + 1):
         yield ordered[n % len(ordered)]
-
-
-class _Attempt:
-    """One try to process a chunk; knows at which stage it is."""
-
-    def __init__(
-        self, item: WorkItem, pfn: str, n_try: int, *, started: float, clock: float
-    ) -> None:
-        self.item, self.pfn, self.n_try = item, pfn, n_try
-        self.started, self.clock = started, clock
-        self.stage = "open"
-        self.meter = ReadMeter()
-        self.open_s = 0.0
-
-    def run(self, processor: Processor, seed_entry: int) -> ChunkOutcome:
-        item, begin = self.item, time.perf_counter()
-        source = open_source(self.pfn, item.treename)
-        if source.uuid and item.fileuuid and source.uuid != item.fileuuid:
-            raise ValueError(
-                f"{self.pfn} has uuid {source.uuid}, the metadata says {item.fileuuid}: "
-                "it was replaced; make the metadata anew"
-            )
-        self.open_s = time.perf_counter() - begin
-        self.stage = "read"
-        bytes_before, begin = source.bytes_requested, time.perf_counter()
-        metadata = {
-            "dataset": item.dataset,
-            "filename": item.filename,
-            "fileuuid": item.fileuuid,
-            "entrystart": seed_entry,  # a half draws the random numbers of the whole
-            "entrystop": item.entrystop,
-        }
-        events = source.events(item.entrystart, item.entrystop, self.meter, metadata)
-        form_s = time.perf_counter() - begin
-        self.stage = "process"
-        begin = time.perf_counter()
-        sums = processor.process(events)
-        process_s = time.perf_counter() - begin - self.meter.read_s - sums["fill_s"]
-        self.meter.bytes_read = source.bytes_requested - bytes_before
-        receipt = self._receipt(
-            status="done",
-            n_events=sums["n_events"],
-            n_kept=sums["n_kept"],
-            sumw=sums["sumw"].value,
-            read_s=self.meter.read_s + form_s,
-            process_s=process_s,
-            fill_s=sums["fill_s"],
-        )
-        return ChunkOutcome(sums, receipt)
-
-    def failed(self, exc: Exception) -> ChunkOutcome:
-        trace = ""
-        if classify(exc, self.stage) == "user":
-            cause = exc.__cause__ or exc
-            trace = "".join(traceback.format_exception(cause))
-        receipt = self._receipt(
-            status="failed",
-            stage="read" if is_read_failure(exc) and self.stage == "process" else self.stage,
-            error_type=type(exc).__name__,
-            error=describe(exc),
-        )
-        return ChunkOutcome(None, receipt, trace)
-
-    def _receipt(self, **fields: Any) -> Receipt:
-        place = urlparse(self.pfn)
-        return Receipt(
-            dataset=self.item.dataset,
-            file=self.item.filename,
-            uuid=self.item.fileuuid,
-            entry_start=self.item.entrystart,
-            entry_stop=self.item.entrystop,
-            tries=self.n_try,
-            host=socket.gethostname(),
-            worker=str(os.getpid()),
-            redirector=f"{place.scheme}://{place.netloc}" if place.netloc else "",
-            bytes_read=self.meter.bytes_read,
-            open_s=self.open_s,
-            wall_s=time.perf_counter() - self.clock,
-            rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            started=self.started,
-            **fields,
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Literal
 
-from intccms.errors import FunctorError, MissingColumnError
+from intccms.errors import FunctorError, MissingColumnError, SkimWriteError
 
 __all__ = ["FailureKind", "classify", "describe", "is_read_failure"]
 
@@ -23,6 +23,16 @@ PERMANENT = (
     "magic bytes",
     "truncated",
     "permission denied",
+)
+PERMANENT_WRITES = (
+    "no space left",
+    "quota exceeded",
+    "read-only file system",
+    "not a directory",
+    "access denied",
+    "accessdenied",
+    "forbidden",
+    "does not match",  # S3, for a wrong secret
 )
 
 
@@ -47,7 +57,7 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
     exc
         What was raised.
     stage
-        ``open``, ``read`` or ``process``.
+        ``open``, ``read`` or ``process``; a failure to write has a type of its own.
 
     Returns
     -------
@@ -55,8 +65,10 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
         ``user`` for a fault of the user's function, ``permanent`` where another try of the same
         place is useless, ``memory``, else ``transient``.
     """
-    if isinstance(exc, MemoryError):
+    if isinstance(exc, MemoryError) or isinstance(exc.__cause__, MemoryError):
         return "memory"
+    if isinstance(exc, SkimWriteError):
+        return _of_writing(exc)
     if isinstance(exc, FunctorError) or (
         stage == "process"
         and not isinstance(exc, MissingColumnError | OSError)
@@ -67,6 +79,15 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
     if isinstance(exc, MissingColumnError | FileNotFoundError | KeyError | ValueError):
         return "permanent"
     return "permanent" if any(words in text for words in PERMANENT) else "transient"
+
+
+def _of_writing(exc: SkimWriteError) -> FailureKind:
+    """Sort a failure to write: the same place is all there is."""
+    cause = exc.__cause__
+    text = f"{type(cause).__name__}: {cause}".lower()
+    if isinstance(cause, FileNotFoundError | PermissionError | TypeError | ValueError):
+        return "permanent"
+    return "permanent" if any(w in text for w in PERMANENT + PERMANENT_WRITES) else "transient"
 
 
 def describe(exc: BaseException, limit: int = 300) -> str:

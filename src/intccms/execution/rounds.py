@@ -149,19 +149,20 @@ class ChunkRun:
 
     def _parts_of(self, tasks: list[ChunkTask]) -> dict[Place, list[ChunkOutcome]]:
         found: dict[Place, list[ChunkOutcome]] = {_place(task): [] for task in tasks}
-        todo = [half for task in tasks for half in _halves(task)]
+        todo = [half for task in tasks for half in task.halves()]
         for depth in range(HALVINGS):
             again: list[ChunkTask] = []
             for part, answer in self.executor.map(
                 run_chunk, todo, arguments=self.arguments, careful=True
             ):
-                is_last = depth + 1 == HALVINGS or len(part.work) < 2
+                halves = part.halves()
+                is_last = depth + 1 == HALVINGS or len(halves) < 2
                 if not isinstance(answer, WorkerLostError):
                     found[_place(part)].append(answer)
                 elif is_last or isinstance(answer, ClusterLostError):
                     found[_place(part)].append(_lost(part, answer))
                 else:
-                    again += _halves(part)
+                    again += halves
             failed = {
                 place for place, parts in found.items() if any(one.sums is None for one in parts)
             }
@@ -180,13 +181,6 @@ def _with_tries(outcome: ChunkOutcome, before: ChunkOutcome | None) -> ChunkOutc
         return outcome
     tries = outcome.receipt.tries + before.receipt.tries
     return replace(outcome, receipt=replace(outcome.receipt, tries=tries))
-
-
-def _halves(task: ChunkTask) -> list[ChunkTask]:
-    start, stop = task.work.entrystart, task.work.entrystop
-    middle = (start + stop) // 2
-    cuts = [(start, middle), (middle, stop)]
-    return [replace(task, part=cut) for cut in cuts if cut[0] < cut[1]]
 
 
 def _lost(task: ChunkTask, error: WorkerLostError) -> ChunkOutcome:

@@ -1,0 +1,161 @@
+"""One try to process a chunk: opens, reads, processes, and knows how far it came."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+import awkward as ak
+
+from intccms.errors import SkimWriteError
+from intccms.execution.failures import classify, describe, is_read_failure
+from intccms.execution.pieces import check_unchanged
+from intccms.execution.tasks import ChunkTask
+from intccms.reading.source import ReadMeter, open_source
+from intccms.receipts import Receipt
+
+__all__ = ["Attempt", "Processor"]
+
+Options = Callable[[], Mapping[str, Any]]
+
+
+class Processor(Protocol):
+    """What the chunk function needs of a processor."""
+
+    def process(self, events: ak.Array) -> dict[str, Any]:
+        """Turn events into sums."""
+
+
+class Attempt:
+    """One try to process the events of a task, which has one piece at most.
+
+    Parameters
+    ----------
+    task, pfn
+        What to process, and where to open it.
+    n_try
+        From 1 on.
+    started, clock
+        When the first try began: seconds since the epoch, and on the clock for durations.
+    """
+
+    def __init__(
+        self, task: ChunkTask, pfn: str, n_try: int, *, started: float, clock: float
+    ) -> None:
+        self.task, self.pfn, self.n_try = task, pfn, n_try
+        self.item = task.work
+        self.piece = None if task.pieces is None else task.pieces[0]
+        self.tree_name = str(self.piece.tree_name if self.piece else self.item.treename)
+        self.started, self.clock = started, clock
+        self.stage = "open"
+        self.meter = ReadMeter()
+        self.open_s = 0.0
+
+    def run(
+        self, processor: Processor, reader_options: Options | None = None
+    ) -> tuple[dict[str, Any], Receipt]:
+        """Give the sums and the receipt; whatever goes wrong is raised."""
+        source = self._opened(reader_options)
+        self.stage = "read"
+        bytes_before, begin = source.bytes_requested, time.perf_counter()
+        entries = (self.item.entrystart, self.item.entrystop)
+        start, stop = entries if self.piece is None else self.piece.rows
+        events = source.events(start, stop, self.meter, self._metadata())
+        form_s = time.perf_counter() - begin
+        self.stage = "process"
+        begin = time.perf_counter()
+        sums = processor.process(events)
+        process_s = time.perf_counter() - begin - self.meter.read_s - sums["fill_s"]
+        self.meter.bytes_read = source.bytes_requested - bytes_before
+        return sums, self._receipt(
+            status="done",
+            n_events=sums["n_events"],
+            n_kept=sums["n_kept"],
+            sumw=sums["sumw"].value,
+            read_s=self.meter.read_s + form_s,
+            process_s=process_s,
+            fill_s=sums["fill_s"],
+        )
+
+    def _opened(self, reader_options: Options | None) -> Any:
+        begin, expected = time.perf_counter(), self.item.fileuuid
+        if self.piece is not None:
+            options = {} if reader_options is None else reader_options()
+            check_unchanged(self.pfn, self.piece, options)
+            source = open_source(self.pfn, self.tree_name)
+        else:
+            source = open_source(self.pfn, self.tree_name)
+            if source.uuid and expected and source.uuid != expected:
+                raise ValueError(
+                    f"{self.pfn} has uuid {source.uuid}, the metadata says {expected}: "
+                    "it was replaced; make the metadata anew"
+                )
+        self.open_s = time.perf_counter() - begin
+        return source
+
+    def _metadata(self) -> dict[str, Any]:
+        """Say what the events are, in terms of JSON."""
+        item, planned = self.item, self.task.item
+        metadata: dict[str, Any] = {
+            "dataset": item.dataset,
+            "filename": item.filename,
+            "fileuuid": item.fileuuid,
+            "entrystart": planned.entrystart,  # a half draws the random numbers of the whole
+            "entrystop": item.entrystop,
+            "entries": [item.entrystart, item.entrystop],
+            "piece": self._part_name(),
+            "source": dict(item.usermeta or {}),
+        }
+        return metadata if self.piece is None else metadata | {"whole": self.piece.whole}
+
+    def _part_name(self) -> str:
+        """Tell parts of one planned chunk apart; empty for the whole."""
+        if self.task.part is None and self.item == self.task.item:
+            return ""
+        rows = "" if self.piece is None else f"_{self.piece.rows[0]}"
+        return f"{self.item.entrystart}_{self.item.entrystop}{rows}"
+
+    def failed(self, exc: Exception) -> Receipt:
+        """Give the receipt of a try that `exc` ended."""
+        if isinstance(exc, SkimWriteError):
+            self.stage = "write"
+        elif self.stage == "process" and is_read_failure(exc):
+            self.stage = "read"
+        return self._receipt(
+            status="failed",
+            stage=self.stage,
+            error_type=type(exc.__cause__ if self.stage == "write" else exc).__name__,
+            error=describe(exc),
+        )
+
+    def trace(self, exc: Exception) -> str:
+        """Give the traceback of a user's function; empty if something else failed."""
+        if classify(exc, self.stage) != "user":
+            return ""
+        return "".join(traceback.format_exception(exc.__cause__ or exc))
+
+    def _receipt(self, **fields: Any) -> Receipt:
+        place = urlparse(self.pfn)
+        return Receipt(
+            dataset=self.item.dataset,
+            file=self.item.filename,
+            uuid=self.item.fileuuid,
+            entry_start=self.item.entrystart,
+            entry_stop=self.item.entrystop,
+            tries=self.n_try,
+            host=socket.gethostname(),
+            worker=str(os.getpid()),
+            redirector=f"{place.scheme}://{place.netloc}" if place.netloc else "",
+            bytes_read=self.meter.bytes_read,
+            open_s=self.open_s,
+            wall_s=time.perf_counter() - self.clock,
+            rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            started=self.started,
+            **fields,
+        )

@@ -1,0 +1,51 @@
+"""One work item with every place where its events can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from coffea.processor.executor import WorkItem
+
+from intccms.execution.pieces import Piece, halved
+
+__all__ = ["ChunkTask"]
+
+
+@dataclass(frozen=True)
+class ChunkTask:
+    """One work item and every place where its file can be opened, best first.
+
+    Parameters
+    ----------
+    key
+        Of its result in the store; None if the result cannot be reused.
+    part
+        Entries that are processed, of those of the item; None: all of them.
+    pieces
+        What stands in for the entries of the file; None: nothing does.
+    """
+
+    item: WorkItem
+    pfns: tuple[str, ...]
+    key: str | None = None
+    part: tuple[int, int] | None = None
+    pieces: tuple[Piece, ...] | None = None
+
+    def halves(self) -> list[ChunkTask]:
+        """Split what is processed in two; one part only if it cannot be split."""
+        start, stop = self.work.entrystart, self.work.entrystop
+        if self.pieces is not None:
+            return [
+                replace(self, part=(start, stop), pieces=pieces) for pieces in halved(self.pieces)
+            ]
+        middle = (start + stop) // 2
+        cuts = [(start, middle), (middle, stop)]
+        return [replace(self, part=cut) for cut in cuts if cut[0] < cut[1]]
+
+    @property
+    def work(self) -> WorkItem:
+        """What is processed: the item or its part."""
+        start, stop = self.part or (self.item.entrystart, self.item.entrystop)
+        if self.pieces is not None:
+            start, stop = self.pieces[0].entries[0], self.pieces[-1].entries[1]
+        return replace(self.item, entrystart=start, entrystop=stop)
