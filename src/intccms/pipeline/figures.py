@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 
 from intccms.histograms import Book
 from intccms.pipeline.summary import Findings, visible_cutflow
-from intccms.plots import Look, blind_of, cutflow, data_mc, save, systematics
+from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, save, systematics
 from intccms.plots import statistics as inference
 from intccms.schema import Config
 from intccms.statistics import SignalResult
 from intccms.utils.output import Output
 
-__all__ = ["GROUPS", "Group", "drawn", "look_of", "planned"]
+__all__ = ["GROUPS", "Group", "drawn", "planned"]
 
 Group = Literal["observables", "systematics", "cutflow", "statistics"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -35,7 +35,7 @@ def planned(found: Findings, output: Output, groups: Iterable[Group]) -> list[Pl
     groups
         Some of `GROUPS`.
     """
-    look = look_of(found)
+    look = look_of(found.config, found.book)
     makers: dict[Group, Callable[[], Iterator[Planned]]] = {
         "observables": lambda: _observables(found, output.plots_dir, look),
         "systematics": lambda: _systematics(found, output.plots_dir, look),
@@ -49,28 +49,6 @@ def drawn(stem: Path, make: Make) -> tuple[Path, Path]:
     """Draw one figure and save it as PNG and PDF."""
     figure, _ = make()
     return save(figure, stem)
-
-
-def look_of(found: Findings) -> Look:
-    """Give all figures of a run their colours, labels and luminosity."""
-    config, book = found.config, found.book
-    general = config.general
-    lumi = general.lumi
-    if isinstance(lumi, dict):
-        used = {
-            year
-            for entry in config.datasets.datasets
-            if entry.name in config.processes
-            for year in entry.years
-        }
-        lumi = sum(value for year, value in lumi.items() if year in used)
-    data = tuple(entry.name for entry in config.datasets.datasets if entry.is_data)
-    return Look(
-        plotting=config.plotting,
-        lumi_fb=lumi / 1000,
-        signals=config.signals,
-        data=data if book is None else book.data_processes,
-    )
 
 
 def _observables(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:

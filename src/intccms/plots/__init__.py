@@ -6,7 +6,7 @@ from intccms.plots import cutflow, systematics
 from intccms.plots.blinding import Blind, blind_of
 from intccms.plots.data_mc import data_mc
 from intccms.plots.saving import save
-from intccms.plots.style import CmsFigure, Look, cms_style
+from intccms.plots.style import CmsFigure, Look, cms_style, look_of
 
 __all__ = [
     "Blind",
@@ -16,6 +16,7 @@ __all__ = [
     "cms_style",
     "cutflow",
     "data_mc",
+    "look_of",
     "save",
     "systematics",
 ]

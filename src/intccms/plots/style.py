@@ -16,9 +16,19 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from intccms.schema import Plotting
+from intccms.histograms import Book
+from intccms.schema import Config, Plotting
 
-__all__ = ["PALETTE", "CmsFigure", "Look", "cms_label", "cms_style", "new_figure", "simulated"]
+__all__ = [
+    "PALETTE",
+    "CmsFigure",
+    "Look",
+    "cms_label",
+    "cms_style",
+    "look_of",
+    "new_figure",
+    "simulated",
+]
 
 # M. A. Petroff, arXiv:2107.02270, ten colours: told apart with all kinds of colour vision
 PALETTE = (
@@ -90,6 +100,34 @@ class Look:
                 result[name] = free[n_defaults % len(free)]
                 n_defaults += 1
         return result
+
+
+def look_of(config: Config, book: Book | None = None) -> Look:
+    """Give all figures of a run their colours, labels and luminosity.
+
+    Parameters
+    ----------
+    config
+        Its luminosity is that of the years of the processes that take part.
+    book
+        Knows which processes are data, where there is one.
+    """
+    lumi = config.general.lumi
+    if isinstance(lumi, dict):
+        used = {
+            year
+            for entry in config.datasets.datasets
+            if entry.name in config.processes
+            for year in entry.years
+        }
+        lumi = sum(value for year, value in lumi.items() if year in used)
+    data = tuple(entry.name for entry in config.datasets.datasets if entry.is_data)
+    return Look(
+        plotting=config.plotting,
+        lumi_fb=lumi / 1000,
+        signals=config.signals,
+        data=data if book is None else book.data_processes,
+    )
 
 
 @contextmanager
