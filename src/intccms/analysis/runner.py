@@ -91,7 +91,7 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
     observer = observer or Silent()
     fileset = DatasetManager(config).fileset(config.general.processes)
     processor = make_processor(config, fileset)
-    with open_executor(config.general, client) as executor:
+    with open_executor(config.general, client, code=config) as executor:
         observer.begin("counting events", total=fileset.n_files, unit="files")
         metadata = collect(
             fileset,

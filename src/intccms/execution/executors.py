@@ -19,8 +19,6 @@ __all__ = ["Executor", "IterativeExecutor", "open_executor"]
 
 Item = TypeVar("Item")
 
-ALLOWED_FAILURES = 2  # of a task's worker, before Dask gives the task up at the next
-
 
 class Executor(Protocol):
     """Runs a function on items."""
@@ -88,39 +86,41 @@ class IterativeExecutor:
 
 
 @contextmanager
-def open_executor(general: General, client: Any = None) -> Iterator[Executor]:
+def open_executor(general: General, client: Any = None, *, code: Any = None) -> Iterator[Executor]:
     """Give the executor that the configuration asks for and close what was started for it.
 
     Parameters
     ----------
     general
-        Its `executor` and `n_workers` decide when there is no client.
+        Its `facility`, `executor` and `n_workers` decide when there is no client.
     client
-        A `distributed.Client` that the caller owns; it wins and stays open.
+        A `distributed.Client` that the caller owns; it wins and stays as it is.
+    code
+        The configuration: what its functions need is sent to the workers of a facility.
+
+    Raises
+    ------
+    InputError
+        If the facility cannot be reached or does not fit.
     """
     n_workers = general.n_workers or os.cpu_count() or 1
-    if client is None and general.executor == "iterative":
+    if client is None and general.facility is None and general.executor == "iterative":
         yield IterativeExecutor()
-    elif client is None and general.executor == "futures":
+        return
+    if client is None and general.facility is None and general.executor == "futures":
         yield FuturesExecutor(n_workers)
-    else:
-        from intccms.execution.cluster import DaskExecutor
+        return
+    from intccms import facility
+    from intccms.execution.cluster import DaskExecutor
 
-        if client is not None:
-            yield DaskExecutor(client)
-            return
-        with _local_client(n_workers) as local:
+    if client is not None:
+        yield DaskExecutor(client)
+    elif general.facility is None:
+        with facility.connect("local", n_workers=n_workers) as local:
             yield DaskExecutor(local)
-
-
-@contextmanager
-def _local_client(n_workers: int) -> Iterator[Any]:
-    import dask
-    from distributed import Client, LocalCluster
-
-    with dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}):
-        cluster = LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, dashboard_address="127.0.0.1:0"
-        )
-    with cluster, Client(cluster) as client:
-        yield client
+    else:
+        modules = facility.modules_of(code)
+        with facility.connect(
+            general.facility, n_workers=general.n_workers, modules=modules
+        ) as remote:
+            yield DaskExecutor(remote)

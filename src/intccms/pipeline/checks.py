@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from intccms import metadata
+from intccms import facility, metadata
 from intccms.analysis import runner
 from intccms.analysis.inputs import check_columns
 from intccms.analysis.processor import AnalysisProcessor
@@ -35,11 +35,12 @@ def check_supported(config: Config) -> None:
         "general.run_skimming=True": general.run_skimming,
         "general.use_skimmed_input=True": general.use_skimmed_input,
         "general.run_mva_training=True": general.run_mva_training,
-        f"general.facility={general.facility}": general.facility is not None,
     }
     for setting, is_asked in asked.items():
         if is_asked:
             raise InputError(f"{setting}: not yet in this version")
+    if general.facility is not None:
+        facility.check(general.facility)
     if general.run_statistics and not general.run_plots_only:
         check_cabinetry_config(config)
 

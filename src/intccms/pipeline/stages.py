@@ -284,7 +284,7 @@ class Stages:
     def _workers(self) -> Executor:
         """Give the executor, opened when it is first needed."""
         if self._executor is None:
-            opened = open_executor(self.config.general, self._client)
+            opened = open_executor(self.config.general, self._client, code=self.config)
             self._executor = self._open.enter_context(opened)
         return self._executor
 

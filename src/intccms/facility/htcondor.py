@@ -1,0 +1,12 @@
+"""``htcondor``: workers as HTCondor jobs; options as those of `dask_jobqueue.HTCondorCluster`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from intccms.facility.jobqueues import jobqueue_client
+from intccms.facility.kinds import Facility
+
+__all__ = ["FACILITY"]
+
+FACILITY = Facility(partial(jobqueue_client, "HTCondorCluster", "htcondor"), patience_s=3600.0)

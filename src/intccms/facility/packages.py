@@ -1,0 +1,109 @@
+"""The user's code that functions need on workers, and how it is packed."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel
+
+from intccms.errors import InputError
+from intccms.facility.luggage import digest_of, files_of
+from intccms.fingerprint.homes import home
+
+__all__ = ["modules_of", "packed"]
+
+OURS = "intccms"
+MAX_MB = 100.0
+
+
+def modules_of(thing: Any) -> tuple[str, ...]:
+    """Name the user's modules that the functions of a configuration need.
+
+    Parameters
+    ----------
+    thing
+        A `Config`, or anything made of models, containers and functions. A module's own imports
+        from the user's code are followed.
+    """
+    found: set[str] = set()
+    waiting = [*_modules_in(thing)]
+    while waiting:
+        name = waiting.pop()
+        module = sys.modules.get(name)
+        if name in found or module is None or home(name) is not None:
+            continue
+        found.add(name)
+        waiting += [one for value in vars(module).values() for one in _module_names(value)]
+    return tuple(sorted(found - {"__main__"}))
+
+
+def _modules_in(thing: Any, seen: set[int] | None = None) -> set[str]:
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return set()
+    seen.add(id(thing))
+    inner: Iterable[Any] = ()
+    if isinstance(thing, BaseModel):
+        inner = (getattr(thing, name) for name in type(thing).model_fields)
+    elif isinstance(thing, Mapping):
+        inner = thing.values()
+    elif isinstance(thing, Sequence | set | frozenset) and not isinstance(thing, str | bytes):
+        inner = thing
+    elif isinstance(thing, partial):
+        inner = (thing.func, *thing.args, *thing.keywords.values())
+    own = _module_names(thing) if callable(thing) else []
+    return set(own).union(*(_modules_in(one, seen) for one in inner))
+
+
+def _module_names(value: Any) -> list[str]:
+    """Name the module that a value is or comes from."""
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return [name] if isinstance(name, str) else []
+
+
+def packed(names: Iterable[str]) -> tuple[bytes, dict[str, str]]:
+    """Pack packages into a zip file; give it with the digest of each.
+
+    Parameters
+    ----------
+    names
+        Of modules; the whole packages that they belong to are packed.
+
+    Raises
+    ------
+    InputError
+        If one cannot be found, or they are far too large to be code.
+    """
+    places = {name: _place(name) for name in dict.fromkeys(one.partition(".")[0] for one in names)}
+    n_bytes = sum(path.stat().st_size for one in places.values() for path in files_of(one))
+    if n_bytes > MAX_MB * 1e6:
+        what = ", ".join(str(place) for place in places.values())
+        text = f"{n_bytes / 1e6:.0f} MB of code for the workers are too much: {what}"
+        raise InputError(f"{text}; keep data out of packages")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for place in places.values():
+            for path in files_of(place):
+                archive.write(path, path.relative_to(place.parent))
+    return buffer.getvalue(), {name: digest_of(place) for name, place in places.items()}
+
+
+def _place(name: str) -> Path:
+    """Folder of a package, or file of a module."""
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"cannot send {name!r} to the workers: {error}") from error
+    folders = list(getattr(module, "__path__", ()))
+    place = folders[0] if folders else getattr(module, "__file__", None)
+    if place is None:
+        raise InputError(f"cannot send {name!r} to the workers: it is not made of files")
+    return Path(place).resolve()

@@ -1,0 +1,28 @@
+"""How schedulers are set up that we start ourselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+import dask
+
+__all__ = ["PRELOAD", "scheduler_settings"]
+
+ALLOWED_FAILURES = 2  # of a task's worker, before Dask gives the task up at the next
+PRELOAD = "intccms.dashboards.preload"  # our pages on the dashboard; by name: it stands above us
+
+
+@contextmanager
+def scheduler_settings() -> Iterator[None]:
+    """Give a scheduler that is started within the block our pages and our patience."""
+    preload = list(dask.config.get("distributed.scheduler.preload", None) or ())
+    if PRELOAD not in preload and find_spec(PRELOAD) is not None:
+        preload.append(PRELOAD)
+    settings = {
+        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+        "distributed.scheduler.preload": preload,
+    }
+    with dask.config.set(settings):
+        yield
