@@ -13,7 +13,7 @@ from intccms.datasets.fileset import DatasetFiles, Fileset, file_format
 from intccms.errors import InputError, nearest
 from intccms.schema import Config, Dataset, Datasets, General
 
-__all__ = ["DatasetManager"]
+__all__ = ["DatasetManager", "read_listing"]
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,9 @@ class DatasetManager:
             raise InputError(f"dataset {key!r}: no file {pattern!r} in {path}")
         names: dict[str, None] = {}
         for match in matches:
-            found = _listed(key, match) if match.suffix == ".txt" else [str(match)]
+            found = [str(match)]
+            if match.suffix == ".txt":
+                found = read_listing(match, f"dataset {key!r}: ")
             for name in found:
                 if name in names:
                     log.warning("dataset %r: %s is listed twice, it is read once", key, name)
@@ -157,17 +159,30 @@ class DatasetManager:
         raise InputError(f"dataset {key!r}: directory {directory!r} {what}{where}")
 
 
-def _listed(key: str, listing: Path) -> list[str]:
-    """Read the names in a listing; a relative path is meant beside the listing."""
+def read_listing(listing: Path, what: str = "") -> list[str]:
+    """Read the names in a listing; a relative path is meant beside the listing.
+
+    Parameters
+    ----------
+    listing
+        One LFN, URL or path a line; blank lines and those that begin with ``#`` do not count.
+    what
+        Whose listing it is, for the beginning of messages.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
     try:
         lines = listing.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"dataset {key!r}: cannot read listing {listing}: {reason}") from error
+        raise InputError(f"{what}cannot read listing {listing}: {reason}") from error
     names = [line.strip() for line in lines]
     names = [name for name in names if name and not name.startswith("#")]
     if not names:
-        log.warning("dataset %r: listing %s names no file", key, listing)
+        log.warning("%slisting %s names no file", what, listing)
     return [name if _is_complete(name) else str(listing.parent / name) for name in names]
 
 

@@ -1,0 +1,8 @@
+"""The inputs before a run: what files hold, how they are stored, what an analysis will read."""
+
+from __future__ import annotations
+
+from intccms.metrics.inspector.files import inspect_files
+from intccms.metrics.inspector.record import FileRecord
+
+__all__ = ["FileRecord", "inspect_files"]

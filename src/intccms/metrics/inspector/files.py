@@ -1,0 +1,271 @@
+"""Files → one record each, as they finish: opened by any executor, each once, none lost.
+
+Opens files and reads their headers; of the events only run, section and number, if wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Executor as Pool
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from intccms.datasets import Fileset
+from intccms.datasets.contents import FileFailure, FileQuery, examine
+from intccms.datasets.manager import read_listing
+from intccms.errors import InputError
+from intccms.execution.executors import Executor, IterativeExecutor
+from intccms.metrics.inspector.look import Look
+from intccms.metrics.inspector.record import FileRecord
+
+__all__ = ["Store", "inspect_files"]
+
+log = logging.getLogger(__name__)
+
+Paths = Fileset | Mapping[str, Iterable[str | Path]] | Iterable[str | Path] | str | Path
+
+TIMEOUT_S = 600.0  # for one file, all its places and tries together
+SUFFIXES = (".root", ".parquet")
+AHEAD = 4  # submitted files per worker of a plain pool
+
+
+class Store(Protocol):
+    """What is known from an earlier look."""
+
+    def known(self, query: FileQuery) -> FileRecord | None:
+        """Give the record of a file that has not changed since, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One file to look at."""
+
+    query: FileQuery
+    process: str
+
+
+def inspect_files(  # noqa: PLR0913 - all by name
+    paths: Paths,
+    *,
+    executor: Any = None,
+    tree_name: str = "Events",
+    max_files_per_process: int | None = None,
+    seed: int = 0,
+    timeout_s: float | None = TIMEOUT_S,
+    read_events: bool = True,
+    verify: bool = False,
+    store: Store | None = None,
+) -> Iterator[FileRecord]:
+    """Yield a record of each file as soon as it is known.
+
+    Parameters
+    ----------
+    paths
+        A `Fileset`; ``{dataset: paths}``; or paths and URLs of ROOT and parquet files, of local
+        directories that hold them, and of listings (``.txt``). Each file is looked at once.
+    executor
+        Where files are opened: one of ours, a `distributed.Client`, a pool of
+        `concurrent.futures`; None: in this process.
+    tree_name
+        What to look for in files that are not from a `Fileset`.
+    max_files_per_process
+        Look at so many files of each process, chosen by `seed`; None: at all.
+    seed
+        The same seed chooses the same files.
+    timeout_s
+        After which a file is given up.
+    read_events
+        Read run, section and number of the events too: for their ranges, and to find events that
+        several files have.
+    verify
+        Decompress every column and compute the checksum of the file: reads everything.
+    store
+        Files that it knows are not opened again.
+
+    Yields
+    ------
+    FileRecord
+        In the order in which they finish; a file that cannot be read says so in `error`.
+
+    Raises
+    ------
+    InputError
+        If `paths` names no file at all.
+    """
+    tasks = _sampled(list(_tasks(paths, tree_name)), max_files_per_process, seed)
+    if not tasks:
+        raise InputError(f"there is no file to inspect in {paths!r}")
+    return _records(tasks, executor, Look(read_events, verify), timeout_s, store=store)
+
+
+def _records(
+    tasks: list[_Task],
+    executor: Any,
+    look: Look,
+    timeout_s: float | None,
+    *,
+    store: Store | None,
+) -> Iterator[FileRecord]:
+    todo: list[_Task] = []
+    for task in tasks:
+        record = store.known(task.query) if store is not None else None
+        if record is None:
+            todo.append(task)
+        else:
+            yield replace(record, dataset=task.query.dataset, process=task.process)
+    for task, answer in _mapped(executor, todo, (look, timeout_s)):
+        if isinstance(answer, FileRecord):
+            yield answer
+        else:  # the worker died or hung
+            yield _failed(task, type(answer).__name__, str(answer))
+
+
+def _tasks(paths: Paths, tree_name: str) -> Iterator[_Task]:
+    if isinstance(paths, Fileset):
+        for files in paths:
+            for lfn in files.lfns:
+                query = FileQuery(
+                    files.dataset, lfn, files.pfns(lfn), files.tree_name, is_data=files.is_data
+                )
+                yield _Task(query, files.process)
+        return
+    groups = paths if isinstance(paths, Mapping) else {"": paths}
+    for dataset, group in groups.items():
+        listed = [group] if isinstance(group, str | Path) else list(group)
+        names = [name for path in listed for name in _expanded(str(path))]
+        if len(set(names)) < len(names):
+            log.warning("%d files are named twice, each is read once", len(names) - len(set(names)))
+        for name in dict.fromkeys(names):
+            yield _Task(FileQuery(dataset, name, (name,), tree_name), dataset)
+
+
+def _expanded(path: str) -> list[str]:
+    """Name the files of a listing or a local directory; anything else is a file."""
+    if "://" in path:
+        return [path]
+    if path.endswith(".txt"):
+        return read_listing(Path(path))
+    if Path(path).is_dir():
+        found = sorted(one for one in Path(path).iterdir() if one.suffix in SUFFIXES)
+        return [str(one) for one in found] or [path]
+    return [path]
+
+
+def _sampled(tasks: list[_Task], n_max: int | None, seed: int) -> list[_Task]:
+    """Choose files of each process at random, and keep their order."""
+    if n_max is None:
+        return tasks
+    by_process: dict[str, list[int]] = {}
+    for index, task in enumerate(tasks):
+        by_process.setdefault(task.process, []).append(index)
+    chosen: set[int] = set()
+    for process, indices in by_process.items():
+        generator = random.Random(f"{seed}/{process}")  # noqa: S311 - the seed is the point
+        chosen.update(generator.sample(indices, min(n_max, len(indices))))
+    return [tasks[index] for index in sorted(chosen)]
+
+
+def _mapped(
+    executor: Any, tasks: list[_Task], arguments: tuple[Any, ...]
+) -> Iterator[tuple[_Task, Any]]:
+    if isinstance(executor, Pool):
+        return _pooled(executor, tasks, arguments)
+    runs: Executor = IterativeExecutor() if executor is None else executor
+    if not hasattr(runs, "n_workers") and hasattr(executor, "scheduler_info"):
+        from intccms.execution.cluster import DaskExecutor
+
+        runs = DaskExecutor(executor)
+    return runs.map(_inspected, tasks, arguments=arguments)
+
+
+def _pooled(
+    pool: Pool, tasks: list[_Task], arguments: tuple[Any, ...]
+) -> Iterator[tuple[_Task, Any]]:
+    """Run on a pool of `concurrent.futures`, few files ahead, so that a stop stops soon."""
+    waiting = iter(tasks)
+    flying: dict[Future[FileRecord], _Task] = {}
+    window = AHEAD * int(getattr(pool, "_max_workers", 1))
+    try:
+        while True:
+            for task in islice(waiting, window - len(flying)):
+                flying[pool.submit(_inspected, task, *arguments)] = task
+            if not flying:
+                return
+            done, _ = wait(flying, return_when=FIRST_COMPLETED)
+            for future in done:
+                error = future.exception()
+                yield flying.pop(future), future.result() if error is None else error
+    finally:
+        for future in flying:
+            future.cancel()
+
+
+def _inspected(task: _Task, look: Look, timeout_s: float | None) -> FileRecord:
+    """Look at one file, for no longer than `timeout_s`."""
+    start = time.perf_counter()
+    record = _within(timeout_s, lambda: _looked_at(task, look))
+    if record is None:
+        record = _failed(task, "TimeoutError", f"no answer within {timeout_s:g} s")
+    return replace(record, open_s=time.perf_counter() - start)
+
+
+def _within(timeout_s: float | None, function: Callable[[], FileRecord]) -> FileRecord | None:
+    """Call a function; None if it takes too long (what hangs in it is left behind)."""
+    if timeout_s is None:
+        return function()
+    answers: list[FileRecord] = []
+    thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return answers[0] if answers else None
+
+
+def _looked_at(task: _Task, look: Look) -> FileRecord:
+    query = task.query
+    if query.lfn.endswith("/") or ("://" not in query.lfn and Path(query.lfn).is_dir()):
+        text = f"this is a directory, not a file; name the files in it: {query.lfn}"
+        return _failed(task, "IsADirectoryError", text)
+    counted, found = examine(query, look)
+    if isinstance(counted, FileFailure):
+        if (
+            "://" not in query.lfn
+            and Path(query.lfn).is_file()
+            and not Path(query.lfn).stat().st_size
+        ):
+            return _failed(task, "EmptyFile", f"the file is empty: {query.lfn}")
+        return _failed(task, counted.error_type, counted.error)
+    return FileRecord(
+        path=query.lfn,
+        dataset=query.dataset,
+        process=task.process,
+        tree_name=query.tree_name,
+        is_data=query.is_data,
+        pfn=counted.pfn,
+        uuid=counted.uuid,
+        n_events=counted.n_events,
+        runs_sumw=counted.runs_sumw,
+        runs_count=counted.runs_count,
+        sections=counted.sections,
+        **found,
+    )
+
+
+def _failed(task: _Task, error_type: str, error: str) -> FileRecord:
+    query = task.query
+    return FileRecord(
+        path=query.lfn,
+        dataset=query.dataset,
+        process=task.process,
+        tree_name=query.tree_name,
+        is_data=query.is_data,
+        error=error or error_type,
+        error_type=error_type,
+    )

@@ -1,0 +1,121 @@
+"""What the inspector notes of an open file beyond the count of its events."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet
+
+from intccms.datasets.contents import FileCount
+from intccms.functors.objects import event_seeds
+from intccms.metrics.inspector.layout import layout_of
+
+__all__ = ["KEPT_HASHES", "Look"]
+
+KEPT_HASHES = 256  # smallest hashes of event identities; files of fewer events keep all
+IDENTITY = ("run", "luminosityBlock", "event")
+BLOCK_BYTES = 1 << 22
+ROWS = 100_000  # of a column that are decompressed at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Looks at one open file; shipped to the workers.
+
+    Parameters
+    ----------
+    read_events
+        Read the identities of the events.
+    verify
+        Decompress every column, add up the checksum of the file.
+    """
+
+    read_events: bool = True
+    verify: bool = False
+
+    def __call__(self, tree: Any, counted: FileCount) -> dict[str, Any]:
+        """Return fields of a `FileRecord`."""
+        layout = layout_of(tree)
+        found: dict[str, Any] = {name: getattr(layout, name) for name in layout.__slots__}
+        if isinstance(tree, pyarrow.parquet.ParquetFile):
+            found["size_bytes"] = _size(counted.pfn)
+        else:
+            file = tree.file
+            found["size_bytes"] = file.source.num_bytes
+            found["root_version"] = file.root_version
+            missing = file.fEND - found["size_bytes"]
+            if missing > 0:
+                found["error_type"] = "TruncatedFile"
+                found["error"] = (
+                    f"the last {missing:,} of {file.fEND:,} bytes are missing ({counted.pfn})"
+                )
+        if "://" not in counted.pfn:
+            found["modified"] = Path(counted.pfn).stat().st_mtime
+        if self.read_events and counted.n_events:
+            found |= _identities(tree, set(layout.branches))
+        if self.verify:
+            found |= _verified(tree, layout.branches, counted)
+        return found
+
+
+def _size(pfn: str) -> int:
+    filesystem, path = fsspec.core.url_to_fs(pfn)
+    return int(filesystem.size(path))
+
+
+def _identities(tree: Any, branches: set[str]) -> dict[str, Any]:
+    """Read which events there are: ranges, and the smallest hashes, by which twins are known."""
+    names = [name for name in IDENTITY if name in branches]
+    columns = {name: _column(tree, name) for name in names}
+    found: dict[str, Any] = {
+        key: (int(columns[name].min()), int(columns[name].max()))
+        for key, name in (("run_range", "run"), ("lumi_range", "luminosityBlock"))
+        if name in columns
+    }
+    if len(names) == len(IDENTITY):
+        hashes = np.unique(event_seeds(*(columns[name] for name in IDENTITY)))
+        found["event_hashes"] = hashes[:KEPT_HASHES].copy()
+    return found
+
+
+def _column(tree: Any, name: str) -> npt.NDArray[Any]:
+    if isinstance(tree, pyarrow.parquet.ParquetFile):
+        return np.asarray(tree.read(columns=[name]).column(0).to_numpy())
+    return np.asarray(tree[name].array(library="np"))
+
+
+def _verified(tree: Any, branches: tuple[str, ...], counted: FileCount) -> dict[str, Any]:
+    """Decompress every column and compute the checksum; the first damage is the error."""
+    found: dict[str, Any] = {"adler32": _adler32(counted.pfn)}
+    for name in branches:
+        try:
+            _decompress(tree, name, counted.n_events)
+        except Exception as error:  # noqa: BLE001  whatever a damaged column makes of it
+            text = " ".join(str(error).split())[:200]
+            found["error_type"] = "DamagedColumn"
+            found["error"] = f"{name}: {type(error).__name__}: {text} ({counted.pfn})"
+            break
+    return found
+
+
+def _decompress(tree: Any, name: str, n_events: int) -> None:
+    if isinstance(tree, pyarrow.parquet.ParquetFile):
+        for group in range(tree.num_row_groups):
+            tree.read_row_group(group, columns=[name])
+        return
+    for start in range(0, n_events, ROWS):
+        tree[name].array(entry_start=start, entry_stop=min(start + ROWS, n_events))
+
+
+def _adler32(pfn: str) -> str:
+    value = 1
+    with fsspec.open(pfn, "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            value = zlib.adler32(block, value)
+    return f"{value:08x}"
