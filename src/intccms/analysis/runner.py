@@ -168,7 +168,10 @@ def process(
     n_events = sum(len(task.item) for task in tasks)
     start = time.perf_counter()
     collected = _Collected()
-    observer.begin("processing", total=n_events, unit="events")
+    parts: dict[str, list[int]] = {}
+    for task in tasks:
+        parts.setdefault(task.item.dataset, []).append(len(task.item))
+    observer.begin("processing", total=n_events, unit="events", parts=parts)
     chunks = ChunkRun(executor, processor, chunk_policy(config))
     for outcome in chunks.outcomes(tasks):
         if collected.take(outcome):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -91,7 +91,14 @@ class _Progress:
     clock: Callable[[], float] = time.monotonic
     stage: Stage | None = None
 
-    def begin(self, stage: str, *, total: int | None = None, unit: str = "steps") -> None:
+    def begin(
+        self,
+        stage: str,
+        *,
+        total: int | None = None,
+        unit: str = "steps",
+        parts: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         """See `Observer.begin`."""
         self.stage = Stage(stage, total, unit, self.clock())
         self._show_begin(self.stage)

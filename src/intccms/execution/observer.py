@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from intccms.receipts import Receipt
@@ -12,7 +13,14 @@ __all__ = ["Observer", "Silent"]
 class Observer(Protocol):
     """Told of each stage of a run and of each thing that is finished in it."""
 
-    def begin(self, stage: str, *, total: int | None = None, unit: str = "steps") -> None:
+    def begin(
+        self,
+        stage: str,
+        *,
+        total: int | None = None,
+        unit: str = "steps",
+        parts: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         """Say that a stage begins, e.g. ``files``, ``chunks``, ``fit``.
 
         Parameters
@@ -23,6 +31,8 @@ class Observer(Protocol):
             How many `unit` it has; for chunks the number of events.
         unit
             What is counted: ``files``, ``events``, ``steps``.
+        parts
+            For chunks: how many events each has, by dataset.
         """
 
     def advance(self, n: int = 1) -> None:
@@ -38,7 +48,14 @@ class Observer(Protocol):
 class Silent:
     """Shows nothing."""
 
-    def begin(self, stage: str, *, total: int | None = None, unit: str = "steps") -> None:
+    def begin(
+        self,
+        stage: str,
+        *,
+        total: int | None = None,
+        unit: str = "steps",
+        parts: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         """Ignore it."""
 
     def advance(self, n: int = 1) -> None:

@@ -23,7 +23,7 @@ from tornado.ioloop import PeriodicCallback
 from intccms.errors import InputError
 from intccms.utils.output import write_json
 
-__all__ = ["NAME", "Sample", "Sampler", "Timeline", "WorkerLoad", "WorkerTracker"]
+__all__ = ["NAME", "Sample", "Sampler", "Timeline", "WorkerLoad", "WorkerTracker", "run_by_value"]
 
 NAME = "intccms-worker-tracker"
 MAX_SAMPLES = 20_000  # then every second one goes: five hours at one a second
@@ -306,7 +306,7 @@ class WorkerTracker:
 
     def start(self) -> None:
         """Begin to sample, or to listen to somebody who does; earlier samples are left out."""
-        self._end = self._call(_start, self.interval_s, self.client.id)
+        self._end = run_by_value(self.client, _start, self.interval_s, self.client.id)
 
     def fetch(self) -> tuple[Sequence[Sample], Sequence[WorkerLoad]]:
         """Add to `timeline` what was sampled since the last time, and return it.
@@ -323,7 +323,7 @@ class WorkerTracker:
         self, function: Callable[..., Any], *arguments: Any
     ) -> tuple[Sequence[Sample], Sequence[WorkerLoad]]:
         before = time.time()
-        answer = self._call(function, *arguments)
+        answer = run_by_value(self.client, function, *arguments)
         if answer is None:
             return [], []
         ahead = answer["now"] - (before + time.time()) / 2
@@ -337,10 +337,12 @@ class WorkerTracker:
         self.timeline.add(samples, workers)
         return samples, workers
 
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        module = sys.modules[__name__]
-        cloudpickle.register_pickle_by_value(module)
-        try:
-            return self.client.run_on_scheduler(function, *arguments)
-        finally:
-            cloudpickle.unregister_pickle_by_value(module)
+
+def run_by_value(client: Client, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a function on the scheduler of a client, which need not have the function's module."""
+    module = sys.modules[function.__module__]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        return client.run_on_scheduler(function, *arguments)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)

@@ -1,0 +1,160 @@
+"""The live panel of a run in a notebook; where nothing can show it, a table of text.
+
+Drawn at each look of the recorder's thread, as the kernel itself is busy with the run.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bokeh.layouts import column, row
+from bokeh.models.widgets import Div
+
+from intccms.dashboards.columns import summary
+from intccms.dashboards.components import COMPONENTS, Component
+from intccms.dashboards.progress import make_observer
+from intccms.dashboards.state import RunState
+from intccms.dashboards.tables import Table
+from intccms.execution.observer import Observer
+from intccms.metrics.worker_tracker import Sample, WorkerLoad
+from intccms.receipts import Receipt
+
+__all__ = ["Board", "Panel"]
+
+ROWS = (("event-rate", "data-rate"), ("workers", "memory", "cpu"), ("chunks", "datasets"),
+        ("failures", "runtimes", "slow-chunks"))  # fmt: skip
+RESOURCES = "BOKEH_RESOURCES"  # cdn or inline, as Bokeh itself names it
+
+
+class Board:
+    """All components, with the numbers that matter most above them."""
+
+    def __init__(self) -> None:
+        self.header = Div(name="summary", sizing_mode="stretch_width")
+        self.components: dict[str, Component] = {kind.name: kind() for kind in COMPONENTS}
+        rows = [
+            row([self.components[name].root for name in names], sizing_mode="stretch_width")
+            for names in ROWS
+        ]
+        self.root = column([self.header, *rows], sizing_mode="stretch_width")
+
+    def update(self, state: RunState, now: float) -> None:
+        """Show the state of a run."""
+        self.header.text = _cards(summary(state, now))
+        for component in self.components.values():
+            component.update(state, now)
+
+
+class Panel:
+    """Shows a run while it goes on; an observer, and a watcher of the workers.
+
+    Parameters
+    ----------
+    target_gbps
+        Data rate to compare with.
+    inner
+        Shows each stage too; None: a bar or lines, by where this runs.
+    """
+
+    def __init__(self, target_gbps: float = 200.0, *, inner: Observer | None = None) -> None:
+        self.state = RunState(target_gbps)
+        self.inner = inner or make_observer()
+        self.board: Board | None = None
+        self._handle: Any = None
+        self._lock = threading.Lock()
+
+    def show(self) -> None:
+        """Show the panel below the cell, where there is a notebook."""
+        if "ipykernel" not in sys.modules:
+            return
+        from bokeh.io import output_notebook
+        from bokeh.resources import Resources
+        from IPython.display import display
+        from jupyter_bokeh import BokehModel  # type: ignore[import-untyped]
+
+        mode: Any = os.environ.get(RESOURCES, "cdn")
+        needed: Any = ["bokeh", "bokeh-widgets"]
+        output_notebook(Resources(mode=mode, components=needed), hide_banner=True)
+        self.board = Board()
+        self._draw()
+        show: Any = display
+        self._handle = show(BokehModel(self.board.root), display_id=True)
+
+    def begin(
+        self,
+        stage: str,
+        *,
+        total: int | None = None,
+        unit: str = "steps",
+        parts: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        """See `Observer.begin`."""
+        self.inner.begin(stage, total=total, unit=unit, parts=parts)
+        if parts is not None:
+            with self._lock:
+                self.state.begin(parts, time.time())
+
+    def advance(self, n: int = 1) -> None:
+        """See `Observer.advance`."""
+        self.inner.advance(n)
+
+    def receipt(self, receipt: Receipt) -> None:
+        """See `Observer.receipt`."""
+        self.inner.receipt(receipt)
+        with self._lock:
+            self.state.take(receipt, time.time())
+
+    def workers(self, samples: Sequence[Sample], loads: Sequence[WorkerLoad]) -> None:
+        """See `Watcher.workers`; the plots are drawn then."""
+        with self._lock:
+            self.state.watch(samples, loads)
+        self._draw()
+
+    def end(self) -> None:
+        """See `Observer.end`."""
+        self.inner.end()
+        with self._lock:
+            if self.state.started is not None and self.state.ended is None:
+                self.state.end(time.time())
+
+    def table(self) -> Table:
+        """Return the numbers of the panel as text."""
+        return summary_table(self.state)
+
+    def freeze(self, png: bytes) -> None:
+        """Put a picture in the place of the live panel, which a saved notebook keeps."""
+        if self._handle is not None:
+            bundle = {"image/png": png, "text/plain": str(self.table())}
+            self._handle.update(bundle, raw=True)
+
+    def _draw(self) -> None:
+        if self.board is not None:
+            with self._lock:
+                self.board.update(self.state, time.time())
+
+
+def summary_table(state: RunState) -> Table:
+    """Return the numbers that matter most, one a line."""
+    numbers = summary(state, time.time())
+    return Table("This run", [["what", "value"], *([name, text] for name, text in numbers.items())])
+
+
+def _cards(numbers: Mapping[str, str]) -> str:
+    cells = "".join(
+        "<div style='padding:4px 18px 4px 0'>"
+        f"<div style='font-size:11px;color:#7b8794'>{html.escape(name)}</div>"
+        f"<div style='font-size:20px;font-weight:600;color:{_colour(name, text)};"
+        f"white-space:nowrap'>{html.escape(text)}</div></div>"
+        for name, text in numbers.items()
+    )
+    return f"<div style='display:flex;flex-wrap:wrap;font-family:sans-serif'>{cells}</div>"
+
+
+def _colour(name: str, text: str) -> str:
+    return "#bd1f01" if name == "failed" and text != "0" else "#2e3440"

@@ -1,0 +1,210 @@
+"""The observer that writes a run down: receipts to disk while they come, samples of the workers.
+
+Hands everything on to the observer behind it; where that one wants to see the workers, or nobody
+else samples them, a thread polls.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO, runtime_checkable
+
+from distributed import Client
+
+from intccms.execution.observer import Observer
+from intccms.metrics.process_tracker import ProcessTracker
+from intccms.metrics.worker_tracker import Sample, Timeline, WorkerLoad, WorkerTracker, run_by_value
+from intccms.receipts import Receipt
+
+__all__ = ["TOPIC", "WATCHER", "Recorder", "Tracker", "Watcher", "is_watched"]
+
+log = logging.getLogger(__name__)
+
+TOPIC = "intccms-run"  # of events that the scheduler's dashboard listens to
+WATCHER = "intccms-watcher"  # name of the plugin that does
+SEND_S = 0.5  # between two events
+JOIN_S = 5.0
+
+
+@runtime_checkable
+class Watcher(Observer, Protocol):
+    """An observer that wants to see the workers too."""
+
+    def workers(self, samples: Sequence[Sample], loads: Sequence[WorkerLoad]) -> None:
+        """Take what was sampled since the last time, and the workers as they are now."""
+
+
+class Tracker(Protocol):
+    """Samples workers: `WorkerTracker` or `ProcessTracker`."""
+
+    timeline: Timeline
+
+    def start(self) -> None:
+        """Begin."""
+
+    def fetch(self) -> tuple[Sequence[Sample], Sequence[WorkerLoad]]:
+        """Return what was sampled since the last time."""
+
+    def stop(self) -> tuple[Sequence[Sample], Sequence[WorkerLoad]]:
+        """End; return the rest."""
+
+
+class Recorder:
+    """Records a run; a context manager around it.
+
+    Parameters
+    ----------
+    inner
+        Is told of everything.
+    client
+        Of the cluster that runs it; None: processes of this machine.
+    interval_s
+        Between two samples of the workers; None: they are not sampled.
+    receipts
+        The file that receipts are written to as they come.
+    """
+
+    def __init__(
+        self,
+        inner: Observer,
+        client: Client | None = None,
+        *,
+        interval_s: float | None = 1.0,
+        receipts: Path | None = None,
+    ) -> None:
+        self.inner = inner
+        self.tracker: Tracker | None = None
+        if interval_s is not None:
+            is_local = client is None
+            self.tracker = (
+                ProcessTracker(interval_s=interval_s)
+                if is_local
+                else WorkerTracker(client, interval_s=interval_s)  # type: ignore[arg-type]
+            )
+        self._polls = isinstance(inner, Watcher) or isinstance(self.tracker, ProcessTracker)
+        self._every_s = interval_s or 1.0
+        self._path = receipts
+        self._file: TextIO | None = None
+        self._radio = _Radio(client) if client is not None else None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="intccms-recorder", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("w", encoding="utf-8")
+        if self.tracker is not None:
+            self.tracker.start()
+        if self._polls:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End."""
+        self._over.set()
+        if self._polls:
+            self._thread.join(JOIN_S)
+        self._look(is_last=True)
+        if self._file is not None:
+            self._file.close()
+
+    @property
+    def timeline(self) -> Timeline | None:
+        """What was sampled so far."""
+        return None if self.tracker is None else self.tracker.timeline
+
+    def begin(
+        self,
+        stage: str,
+        *,
+        total: int | None = None,
+        unit: str = "steps",
+        parts: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        """See `Observer.begin`."""
+        self.inner.begin(stage, total=total, unit=unit, parts=parts)
+        if self._radio is not None and parts is not None:
+            self._radio.send({"begin": {name: list(sizes) for name, sizes in parts.items()}})
+
+    def advance(self, n: int = 1) -> None:
+        """See `Observer.advance`."""
+        self.inner.advance(n)
+
+    def receipt(self, receipt: Receipt) -> None:
+        """See `Observer.receipt`."""
+        self.inner.receipt(receipt)
+        if self._file is not None:
+            self._file.write(json.dumps(asdict(receipt)) + "\n")
+            self._file.flush()
+        if self._radio is not None:
+            self._radio.add(receipt)
+
+    def end(self) -> None:
+        """See `Observer.end`."""
+        self.inner.end()
+        if self._radio is not None:
+            self._radio.send({"end": time.time()})
+
+    def _poll(self) -> None:
+        while not self._over.wait(self._every_s):
+            self._look()
+
+    def _look(self, *, is_last: bool = False) -> None:
+        try:
+            samples: Sequence[Sample] = ()
+            loads: Sequence[WorkerLoad] = ()
+            if self.tracker is not None:
+                samples, loads = self.tracker.stop() if is_last else self.tracker.fetch()
+            if isinstance(self.inner, Watcher):
+                self.inner.workers(samples, loads)
+        except Exception as error:  # noqa: BLE001 - what only looks must not end the run
+            log.warning("the workers could not be sampled: %s", error)
+
+
+class _Radio:
+    """Tells the dashboard on the scheduler, if ours is there."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._is_on = is_watched(client)
+        self._waiting: list[dict[str, Any]] = []
+        self._sent = 0.0
+
+    def add(self, receipt: Receipt) -> None:
+        """Send a receipt, together with others."""
+        if self._is_on:
+            self._waiting.append(asdict(receipt))
+            if time.monotonic() - self._sent > SEND_S:
+                self.send({})
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send a message with the receipts that wait."""
+        if not self._is_on or self.client.status != "running":
+            return
+        receipts, self._waiting, self._sent = self._waiting, [], time.monotonic()
+        try:
+            self.client.log_event(TOPIC, {**message, "receipts": receipts})
+        except OSError as error:  # the run itself finds out whether the scheduler is gone
+            log.debug("the dashboard was not told: %s", error)
+
+
+def is_watched(client: Client) -> bool:
+    """Whether the scheduler serves our dashboard."""
+    return bool(run_by_value(client, _has_plugin, WATCHER))
+
+
+def _has_plugin(name: str, *, dask_scheduler: Any) -> bool:
+    return name in dask_scheduler.plugins
