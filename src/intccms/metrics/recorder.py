@@ -80,6 +80,7 @@ class Recorder:
         receipts: Path | None = None,
     ) -> None:
         self.inner = inner
+        self.started = time.time()  # of the chunks, when they begin
         self.tracker: Tracker | None = None
         if interval_s is not None:
             is_local = client is None
@@ -135,6 +136,8 @@ class Recorder:
         parts: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         """See `Observer.begin`."""
+        if parts is not None:
+            self.started = time.time()
         self.inner.begin(stage, total=total, unit=unit, parts=parts)
         if self._radio is not None and parts is not None:
             self._radio.send({"begin": {name: list(sizes) for name, sizes in parts.items()}})

@@ -1,18 +1,26 @@
-"""What the analysis leaves on disk: histograms, receipts and the processed luminosity sections."""
+"""What the analysis leaves on disk: histograms, processed sections, and what was measured."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from intccms.analysis.runner import AnalysisResult
+from intccms.dashboards.measured import state_of
+from intccms.dashboards.overview import picture
+from intccms.dashboards.report import report_html
+from intccms.dashboards.tables import ledger_table
+from intccms.execution.executors import Executor
 from intccms.execution.lumis import write_golden_json
+from intccms.execution.observer import Observer
 from intccms.histograms import storage
+from intccms.metrics.measurement import Measurement
+from intccms.metrics.recorder import Recorder
 from intccms.schema import Config
-from intccms.utils.output import Output, write_text
+from intccms.utils.output import Output, write_bytes, write_text
 
-__all__ = ["write_records"]
+__all__ = ["RunRecord", "write_records"]
 
 
 def write_records(config: Config, output: Output, analysis: AnalysisResult) -> None:
@@ -30,8 +38,77 @@ def write_records(config: Config, output: Output, analysis: AnalysisResult) -> N
         output.processed_lumis_json.unlink(missing_ok=True)
     else:
         write_golden_json(output.processed_lumis_json, analysis.lumis.processed)
-    metrics = config.general.metrics
-    if metrics.enable and metrics.save_measurements:
-        measurement = metrics.measurement_name or f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
-        lines = [json.dumps(asdict(receipt)) for receipt in analysis.receipts]
-        write_text(output.receipts_jsonl(measurement), "".join(f"{line}\n" for line in lines))
+
+
+class RunRecord:
+    """The measurement of a run, as ``general.metrics`` wants it.
+
+    Parameters
+    ----------
+    config, output
+        What is wanted, and where it goes.
+    executor
+        Its workers are watched.
+    observer
+        Is told of everything, by way of `recorder`.
+    """
+
+    def __init__(
+        self, config: Config, output: Output, executor: Executor, observer: Observer
+    ) -> None:
+        self.config, self.output, self.executor = config, output, executor
+        self.wanted = wanted = config.general.metrics
+        self.name = wanted.measurement_name or f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
+        if not wanted.enable:
+            self.recorder = Recorder(observer, interval_s=None)
+            return
+        self.recorder = Recorder(
+            observer,
+            getattr(executor, "client", None),
+            interval_s=wanted.worker_tracking_interval if wanted.track_workers else None,
+            receipts=output.receipts_jsonl(self.name) if wanted.save_measurements else None,
+        )
+
+    def write(self, analysis: AnalysisResult, summary: Mapping[str, Any]) -> Measurement | None:
+        """Write what was measured, its plots and its report.
+
+        Parameters
+        ----------
+        analysis
+            What the run gave.
+        summary
+            What ``run_summary.json`` holds.
+
+        Returns
+        -------
+        Measurement or None
+            None if nothing was to be measured.
+        """
+        if not self.wanted.enable:
+            return None
+        general = self.config.general
+        measurement = Measurement(
+            self.name, self.recorder.started, analysis.wall_s, analysis.receipts,
+            self.recorder.timeline, len(analysis.receipts),
+            target_gbps=self.wanted.target_throughput_gbps,
+            notes={
+                "executor": getattr(self.executor, "name", general.executor),
+                "facility": general.facility or "this machine",
+                "configuration": summary["config_sha256"],
+                "versions": summary["versions"],
+            },
+        )  # fmt: skip
+        if self.wanted.save_measurements:
+            self._save(measurement, summary)
+        return measurement
+
+    def _save(self, measurement: Measurement, summary: Mapping[str, Any]) -> None:
+        measurement.save(self.output.measurement_dir(self.name))
+        if self.wanted.generate_plots:
+            state = state_of(measurement)
+            write_bytes(self.output.overview_png(self.name), picture(state, state.ended or 0.0))
+        if self.wanted.generate_reports:
+            content = report_html(
+                measurement, ledger=ledger_table(summary), with_plots=self.wanted.generate_plots
+            )
+            write_text(self.output.report_html(self.name), content)

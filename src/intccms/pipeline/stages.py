@@ -23,11 +23,12 @@ from intccms.histograms import Book, storage
 from intccms.histograms.cutflow import Cutflow
 from intccms.metadata import Metadata
 from intccms.metadata import save as save_metadata
+from intccms.metrics.measurement import Measurement
 from intccms.pipeline import figures
 from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
 from intccms.pipeline.inference import has_fit, inferred, load_results, save_results
 from intccms.pipeline.lock import OutputLock
-from intccms.pipeline.records import write_records
+from intccms.pipeline.records import RunRecord, write_records
 from intccms.pipeline.summary import Findings, SavedRun, describe_loss, summarise
 from intccms.schema import Config
 from intccms.statistics import LimitOutcome, SignalResult, build_workspaces
@@ -120,6 +121,7 @@ class Stages:
         self.output = Output(config.general)
         self.metadata: Metadata | None = None
         self.found = Findings(config)
+        self.measurement: Measurement | None = None
         self._observer = observer or Silent()
         self._client = client
         self._processor: Any = None
@@ -198,18 +200,21 @@ class Stages:
         with self._lock.held(keep=True), self._recorded():
             workers = self._workers()
             n_workers = workers.n_workers
-            analysis = runner.process(
-                self.config,
-                self.metadata,
-                workers,
-                processor=self._processor,
-                observer=self._observer,
-            )
+            record = RunRecord(self.config, self.output, workers, self._observer)
+            with record.recorder:
+                analysis = runner.process(
+                    self.config,
+                    self.metadata,
+                    workers,
+                    processor=self._processor,
+                    observer=record.recorder,
+                )
             self._executor = None
             self._open.close()
             self.found.take(analysis, n_workers)
             write_records(self.config, self.output, analysis)
-            self._write_summary(unfinished=True)
+            summary = self._write_summary(unfinished=True)
+            self.measurement = record.write(analysis, summary)
 
     def infer(self) -> dict[str, SignalResult]:
         """Fit each signal and find the limits on its strength.

@@ -125,6 +125,10 @@ class Output:
         """Rates, times and sizes of the run."""
         return self.measurement_dir(measurement) / "metrics.json"
 
+    def overview_png(self, measurement: str) -> Path:
+        """One picture of the run."""
+        return self.measurement_dir(measurement) / "overview.png"
+
     def report_html(self, measurement: str) -> Path:
         """One page on the run, to be read without a server."""
         return self.measurement_dir(measurement) / "report.html"

@@ -1,0 +1,207 @@
+"""One measured run: its receipts and samples, what follows from them, and its files on disk."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from intccms.errors import InputError
+from intccms.metrics.definitions import (
+    METRICS,
+    Measured,
+    by_old_names,
+    evaluate,
+    violations,
+)
+from intccms.metrics.worker_tracker import Timeline
+from intccms.receipts import Receipt
+from intccms.utils.output import write_json, write_text
+
+__all__ = ["Coverage", "Measurement", "find_measurement", "load_receipts"]
+
+RECEIPTS, TIMELINE, METRICS_JSON = "receipts.jsonl", "worker_timeline.json", "metrics.json"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What was read of the trees of a dataset; bytes are compressed sizes of baskets.
+
+    Parameters
+    ----------
+    n_columns, column_bytes
+        Branches that chunks of this run have read.
+    n_branches, tree_bytes
+        All branches, for the same entries.
+    largest
+        The branches that took most bytes.
+    """
+
+    n_columns: int
+    n_branches: int
+    column_bytes: int
+    tree_bytes: int
+    largest: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of one run.
+
+    Parameters
+    ----------
+    name
+        Of its directory.
+    started, wall_s
+        Seconds since the epoch, and from the first chunk to the last.
+    receipts
+        One for each planned chunk.
+    timeline
+        Of the workers; None if they were not tracked.
+    n_planned
+        Chunks.
+    coverage
+        By dataset.
+    target_gbps
+        Data rate to compare with.
+    notes
+        Versions, executor and what else is to be remembered.
+    """
+
+    name: str
+    started: float
+    wall_s: float
+    receipts: tuple[Receipt, ...]
+    timeline: Timeline | None = None
+    n_planned: int | None = None
+    coverage: Mapping[str, Coverage] = field(default_factory=dict)
+    target_gbps: float = 200.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> Measured:
+        """The numbers that the metrics are made of."""
+        done = [receipt for receipt in self.receipts if receipt.status == "done"]
+        status = Counter(receipt.status for receipt in self.receipts)
+        parts = ("open_s", "read_s", "decompress_s", "process_s", "fill_s")
+        sums = {part: sum(getattr(receipt, part) for receipt in done) for part in parts}
+        covers = self.coverage.values()
+        return Measured(
+            n_events=sum(receipt.n_events for receipt in done),
+            bytes_read=sum(receipt.bytes_read for receipt in done),
+            wall_s=self.wall_s,
+            n_chunks=len(done),
+            chunk_s=sum(receipt.wall_s for receipt in done),
+            n_planned=self.n_planned,
+            n_resumed=status["resumed"],
+            n_lost=status["failed"],
+            peak_rss_bytes=max((receipt.rss_bytes for receipt in done), default=0),
+            column_bytes=sum(one.column_bytes for one in covers) if covers else None,
+            tree_bytes=sum(one.tree_bytes for one in covers) if covers else None,
+            n_columns=max((one.n_columns for one in covers), default=None),
+            n_branches=max((one.n_branches for one in covers), default=None),
+            **sums,
+            **self._workers(),
+        )
+
+    def _workers(self) -> dict[str, Any]:
+        if self.timeline is None:
+            return {}
+        span = (self.started, self.started + self.wall_s)
+        return {
+            "core_s": self.timeline.integral("n_threads", *span),
+            "worker_s": self.timeline.integral("n_workers", *span),
+            "memory_byte_s": self.timeline.integral("memory_bytes", *span),
+            "peak_workers": self.timeline.peak("n_workers"),
+        }
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """All metrics by name."""
+        return evaluate(self.measured)
+
+    @property
+    def violations(self) -> list[str]:
+        """What cannot be, and shows a fault of the measurement."""
+        return violations(self.measured)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``metrics.json`` holds."""
+        values = self.metrics
+        return {
+            "name": self.name,
+            "started": self.started,
+            "wall_s": self.wall_s,
+            "target_throughput_gbps": self.target_gbps,
+            "metrics": values,
+            "also_known_as": by_old_names(values),
+            "definitions": {
+                one.name: {"label": one.label, "unit": one.unit, "formula": one.formula,
+                           "meaning": one.doc}
+                for one in METRICS
+            },
+            "violations": self.violations,
+            "measured": asdict(self.measured),
+            "coverage": {name: asdict(one) for name, one in self.coverage.items()},
+            "n_planned": self.n_planned,
+            "notes": dict(self.notes),
+        }  # fmt: skip
+
+    def save(self, directory: Path) -> None:
+        """Write receipts, samples and metrics."""
+        lines = [json.dumps(asdict(receipt)) for receipt in self.receipts]
+        write_text(directory / RECEIPTS, "".join(f"{line}\n" for line in lines))
+        if self.timeline is not None:
+            self.timeline.save(directory / TIMELINE)
+        write_json(directory / METRICS_JSON, self.to_dict())
+
+    @classmethod
+    def load(cls, directory: Path) -> Measurement:
+        """Read what `save` has written.
+
+        Raises
+        ------
+        InputError
+            If something is missing or not as it was written.
+        """
+        directory = find_measurement(directory)
+        try:
+            saved = json.loads((directory / METRICS_JSON).read_text(encoding="utf-8"))
+            receipts = load_receipts(directory / RECEIPTS)
+            timeline = directory / TIMELINE
+            return cls(
+                saved["name"], saved["started"], saved["wall_s"], receipts,
+                Timeline.load(timeline) if timeline.exists() else None, saved["n_planned"],
+                {name: Coverage(**one) for name, one in saved["coverage"].items()},
+                saved["target_throughput_gbps"], saved["notes"],
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"no measurement in {directory}: {error!r}") from error
+
+
+def load_receipts(path: Path) -> tuple[Receipt, ...]:
+    """Read receipts, also of a run that was killed: a last line that is cut off is left out."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return tuple(Receipt(**json.loads(line)) for line in lines[:-1])
+
+
+def find_measurement(directory: Path) -> Path:
+    """Return the directory of a measurement: this one, or the newest of an output directory.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    if (directory / METRICS_JSON).is_file():
+        return directory
+    found = sorted(directory.glob(f"metrics/*/{METRICS_JSON}"), key=lambda one: one.stat().st_mtime)
+    if not found:
+        raise InputError(
+            f"no measurement in {directory}: give an output directory, or one of those in its "
+            "metrics/"
+        )
+    return found[-1].parent
