@@ -33,8 +33,10 @@ class Receipt:
     n_kept: int = 0  # events that at least one channel keeps
     sumw: float = 0.0
     bytes_read: int = 0
+    n_requests: int = 0  # to the file, each for one range of bytes or many
     open_s: float = 0.0
     read_s: float = 0.0
+    decompress_s: float = 0.0  # part of read_s
     process_s: float = 0.0
     fill_s: float = 0.0
     wall_s: float = 0.0

@@ -129,7 +129,7 @@ class ChunkWork:
         gen_weight = steps.gen_weight
         self.skimmed = self._skimmed(objects, steps)
         kept = self._certified(objects, lumi_mask, steps)
-        nominal = self._nominal_objects(objects.take(kept))
+        nominal = self._nominal_objects(objects.narrowed(kept))
         call, functor = self.caller.functor, self.config.baseline_selection
         baseline = select(functor, "baseline_selection", nominal.stages[-1], call)
         steps.add(baseline, kept, "baseline")

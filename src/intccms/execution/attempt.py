@@ -63,7 +63,7 @@ class Attempt:
         """Give the sums and the receipt; whatever goes wrong is raised."""
         source = self._opened(reader_options)
         self.stage = "read"
-        bytes_before, begin = source.bytes_requested, time.perf_counter()
+        begin = time.perf_counter()
         entries = (self.item.entrystart, self.item.entrystop)
         start, stop = entries if self.piece is None else self.piece.rows
         events = source.events(start, stop, self.meter, self._metadata())
@@ -72,7 +72,7 @@ class Attempt:
         begin = time.perf_counter()
         sums = processor.process(events)
         process_s = time.perf_counter() - begin - self.meter.read_s - sums["fill_s"]
-        self.meter.bytes_read = source.bytes_requested - bytes_before
+        sums["columns"] = dict(self.meter.columns)
         return sums, self._receipt(
             status="done",
             n_events=sums["n_events"],
@@ -152,7 +152,9 @@ class Attempt:
             host=socket.gethostname(),
             worker=str(os.getpid()),
             redirector=f"{place.scheme}://{place.netloc}" if place.netloc else "",
-            bytes_read=self.meter.bytes_read,
+            bytes_read=sum(self.meter.columns.values()),
+            n_requests=self.meter.n_requests,
+            decompress_s=self.meter.decompress_s,
             open_s=self.open_s,
             wall_s=time.perf_counter() - self.clock,
             rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -24,7 +24,7 @@ __all__ = ["ChunkOutcome", "ChunkPolicy", "ChunkTask", "Processor", "joined", "k
 
 log = logging.getLogger(__name__)
 
-TIMES = ("open_s", "read_s", "process_s", "fill_s", "wall_s")
+TIMES = ("open_s", "read_s", "decompress_s", "process_s", "fill_s", "wall_s")
 BACKOFF_S = 0.5  # before the second try; doubled for each further one
 
 
@@ -163,7 +163,7 @@ def joined(item: WorkItem, parts: list[ChunkOutcome]) -> ChunkOutcome:
     receipts = [part.receipt for part in parts]
     summed = {
         name: sum(getattr(receipt, name) for receipt in receipts)
-        for name in ("n_events", "n_kept", "bytes_read", *TIMES)
+        for name in ("n_events", "n_kept", "bytes_read", "n_requests", *TIMES)
     }
     sums = accumulate([part.sums for part in parts])
     tries = max(receipt.tries for receipt in receipts) + 1

@@ -28,10 +28,19 @@ class Objects:
         Gives a collection, or a top-level column, by name.
     n
         Number of events.
+    narrow
+        Makes the objects of some of the events, where the events can do that better than by
+        cutting each collection.
     """
 
-    def __init__(self, fetch: Callable[[str], ak.Array], n: int) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[str], ak.Array],
+        n: int,
+        narrow: Callable[[NDArray[np.int64]], Objects] | None = None,
+    ) -> None:
         self._fetch = fetch
+        self._narrow = narrow
         self._known: dict[str, ak.Array] = {}
         self._columns: dict[ObjVar, ak.Array] = {}
         self.n = n
@@ -80,6 +89,10 @@ class Objects:
         """Return the events at `index`, in that order; an event may come more than once."""
         return Objects(lambda name: self[name][index], len(index))
 
+    def narrowed(self, index: NDArray[np.int64]) -> Objects:
+        """Return the events at `index`, which ascends; of the others nothing more is read."""
+        return self.take(index) if self._narrow is None else self._narrow(index)
+
     def replaced(self, collections: Mapping[str, ak.Array]) -> Objects:
         """Return objects in which `collections` stand in for those of the same names."""
         fixed = dict(collections)
@@ -127,7 +140,9 @@ def from_events(events: ak.Array) -> Objects:
             first = str(exc).splitlines()[0]
             raise MissingColumnError(f"the file lacks columns of {name!r}: {first}") from exc
 
-    return Objects(fetch, len(events))
+    if not hasattr(events, "narrowed"):  # NanoEvents, as coffea makes them
+        return Objects(fetch, len(events))
+    return Objects(fetch, len(events), lambda index: from_events(events.narrowed(index)))
 
 
 def top_level(ref: ObjVar) -> ObjVar:

@@ -1,166 +1,195 @@
-"""Files → NanoEvents of one entry range; files and forms stay open on the worker that has them.
-
-Columns are virtual arrays: each is read when a function first touches it.
-"""
+"""Files → events of one entry range; files and forms stay open on the worker that has them."""
 
 from __future__ import annotations
 
 import threading
 import time
-import warnings
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol, TypeVar
 
+import awkward as ak
 import uproot
-from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
+from awkward.contents import Content, ListOffsetArray
 from coffea.nanoevents.mapping import UprootSourceMapping
-from coffea.nanoevents.mapping.uproot import TrivialUprootOpener
-from coffea.nanoevents.util import tuple_to_key
 
 from intccms.datasets import file_format
 from intccms.datasets.xrootd import bound_waiting, drop_handle
+from intccms.reading.columns import Columns, History, ReadMeter
+from intccms.reading.events import ChunkEvents, NanoForms
+from intccms.reading.parquet import ParquetFile
 
-__all__ = ["ReadMeter", "open_source"]
+__all__ = ["ReadMeter", "Source", "forget", "open_source"]
 
 KEPT_FILES = 4  # open files a thread keeps; it takes the chunks of one file in a row
 KEPT_FORMS = 16
+KEPT_HISTORIES = 64
+# One read for each basket, in this thread: handing over to another thread costs more CPU than a
+# read from the page cache, and a mapped file that somebody truncates would kill the process.
+LOCAL = {"handler": uproot.MultithreadedFileSource, "use_threads": False}
 
-
-@dataclass
-class ReadMeter:
-    """What reading one chunk took.
-
-    Parameters
-    ----------
-    read_s
-        Seconds in fetching, decompressing and interpreting columns.
-    bytes_read
-        Bytes requested from the file.
-    """
-
-    read_s: float = 0.0
-    bytes_read: int = 0
-
-
-class _MeteredMapping(UprootSourceMapping):  # type: ignore[misc]
-    """coffea's column source, with a clock around each column."""
-
-    meter: ReadMeter
-
-    def extract_column(self, *args: Any, **kwargs: Any) -> Any:
-        start = time.perf_counter()
-        try:
-            return super().extract_column(*args, **kwargs)
-        finally:
-            self.meter.read_s += time.perf_counter() - start
+T = TypeVar("T")
 
 
 class _Cache(threading.local):
-    """Open files and NanoEvents forms of one worker thread."""
+    """What one worker thread keeps from chunk to chunk."""
 
     def __init__(self) -> None:
-        self.sources: OrderedDict[tuple[str, str], RootSource | ParquetSource] = OrderedDict()
-        self.schemas: OrderedDict[tuple[Any, ...], NanoAODSchema] = OrderedDict()
+        self.sources: OrderedDict[tuple[str, str], Source] = OrderedDict()
+        self.forms: OrderedDict[Hashable, NanoForms] = OrderedDict()
+        self.histories: OrderedDict[Hashable, tuple[History, ...]] = OrderedDict()
 
 
 _cache = _Cache()
 
 
-class _Schema(NanoAODSchema):  # type: ignore[misc]
-    """NanoAOD that may lack event numbers: only a function that needs them misses them."""
+def _kept(kept: OrderedDict[Hashable, T], key: Hashable, size: int, make: Callable[[], T]) -> T:
+    """Return what is kept under `key`, made if need be; the least recently used goes."""
+    if key not in kept:
+        kept[key] = make()
+    kept.move_to_end(key)
+    while len(kept) > size:
+        kept.popitem(last=False)
+    return kept[key]
 
-    error_missing_event_ids = False
+
+class _File(Protocol):
+    """What a file of any format gives."""
+
+    @property
+    def uuid(self) -> str:
+        """Universally unique identifier; empty where the format has none."""
+
+    @property
+    def layout_key(self) -> Hashable:
+        """The same for files with the same columns."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether a request takes long."""
+
+    def base_form(self) -> dict[str, Any]:
+        """Describe the columns as coffea's mappings do."""
+
+    def read(
+        self, names: Sequence[str], start: int, stop: int, meter: ReadMeter
+    ) -> dict[str, Content]:
+        """Read columns of an entry range."""
+
+    def close(self) -> None:
+        """Close the file."""
 
 
-class RootSource:
+class Source:
+    """One open file; gives the events of its entry ranges."""
+
+    def __init__(self, pfn: str, tree_name: str) -> None:
+        is_parquet = file_format(pfn) == "parquet"
+        self._file: _File = ParquetFile(pfn) if is_parquet else _RootFile(pfn, tree_name)
+        self.uuid = self._file.uuid
+        self.close = self._file.close
+
+    @property
+    def forms(self) -> NanoForms:
+        """What coffea makes of the columns; made once for files that have the same."""
+        key = self._file.layout_key
+        return _kept(_cache.forms, key, KEPT_FORMS, lambda: NanoForms(self._file.base_form()))
+
+    def fetch(
+        self, start: int, stop: int, meter: ReadMeter
+    ) -> Callable[[Sequence[str], bool], dict[str, Content]]:
+        """Return what reads columns of the entries from `start` up to `stop`, or of none."""
+
+        def read(names: Sequence[str], empty: bool) -> dict[str, Content]:
+            return self._file.read(names, start, start if empty else stop, meter)
+
+        return read
+
+    def events(
+        self, start: int, stop: int, meter: ReadMeter, metadata: dict[str, Any]
+    ) -> ChunkEvents:
+        """Return the events of the entries from `start` up to `stop`."""
+        histories: tuple[History, ...] = ()
+        if self._file.is_remote:
+            key = (self._file.layout_key, metadata.get("dataset"))
+            histories = _kept(_cache.histories, key, KEPT_HISTORIES, lambda: (History(), History()))
+        columns = Columns(self.fetch(start, stop, meter), stop - start, meter, histories)
+        return ChunkEvents(columns, self.forms, metadata)
+
+
+class _Stopwatch(uproot.source.futures.TrivialExecutor):  # type: ignore[misc]
+    """Runs uproot's decompression in this thread and takes the time."""
+
+    def __init__(self, meter: ReadMeter) -> None:
+        self._meter = meter
+
+    def submit(self, task: Any, /, *args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return super().submit(task, *args, **kwargs)
+        finally:
+            self._meter.decompress_s += time.perf_counter() - start
+
+
+class _RootFile:
     """One open ROOT file with its TTree or RNTuple."""
 
     def __init__(self, pfn: str, tree_name: str) -> None:
         bound_waiting(pfn)
-        self.file = uproot.open({pfn: None})  # as a dict: a plain name is split at a colon
-        self.tree = self.file[tree_name]
-        self.uuid = str(self.file.file.uuid)
+        self.is_remote = "://" in pfn
+        options = {} if self.is_remote else LOCAL
+        # as a dict: a plain name is split at a colon; no caches: nothing is read twice
+        self._directory = uproot.open({pfn: None}, array_cache=None, object_cache=None, **options)
+        self.tree = self._directory[tree_name]
+        self.uuid = str(self._directory.file.uuid)
+        self.layout_key = tuple(self.tree.typenames().items())
+        self._branches: dict[str, Any] = {}
 
-    def events(self, start: int, stop: int, meter: ReadMeter, metadata: dict[str, Any]) -> Any:
-        """Return NanoEvents of the entries from `start` up to `stop`."""
-        path = self.tree.object_path
-        mapping = _MeteredMapping(
-            TrivialUprootOpener({self.uuid: self.tree.file.file_path}),
-            start,
-            stop,
-            cache={},
-            file_handle=self.file,
-            use_ak_forth=True,
-            virtual=True,
-        )
-        mapping.meter = meter
-        mapping.preload_column_source(self.uuid, path, self.tree)
-        schema = self._schema(mapping)
-        schema.form.setdefault("parameters", {})["metadata"] = metadata
-        factory = NanoEventsFactory(
-            schema, mapping, tuple_to_key((self.uuid, path, f"{start}-{stop}")), mode="virtual"
-        )
-        return factory.events()
+    def base_form(self) -> dict[str, Any]:
+        """Describe the branches as coffea does."""
+        form: dict[str, Any] = UprootSourceMapping._extract_base_form(self.tree)
+        return form
 
-    def _schema(self, mapping: UprootSourceMapping) -> NanoAODSchema:
-        """Return the schema of this file's branches, made once for files that have the same."""
-        typenames = self.tree.typenames()
-        key = tuple(typenames.items())
-        if key not in _cache.schemas:
-            with warnings.catch_warnings():  # coffea warns of each cross-reference it cannot make
-                warnings.simplefilter("ignore")
-                form = mapping._extract_base_form(self.tree)
-                form["typenames"] = typenames
-                _cache.schemas[key] = _Schema(form)
-            while len(_cache.schemas) > KEPT_FORMS:
-                _cache.schemas.popitem(last=False)
-        return _cache.schemas[key]
+    def read(
+        self, names: Sequence[str], start: int, stop: int, meter: ReadMeter
+    ) -> dict[str, Content]:
+        """Read columns of an entry range."""
+        source = self.tree.file.source
+        before, requests = source.num_requested_bytes, source.num_requests
+        options = {
+            "entry_start": start,
+            "entry_stop": stop,
+            "decompression_executor": _Stopwatch(meter),
+            "interpretation_executor": uproot.source.futures.TrivialExecutor(),
+        }
+        if len(names) == 1:
+            arrays = {names[0]: self._branch(names[0]).array(**options)}
+        else:
+            arrays = self.tree.arrays(filter_name=list(names), how=dict, **options)
+        n_bytes = source.num_requested_bytes - before
+        meter.n_requests += source.num_requests - requests
+        total = sum(array.nbytes for array in arrays.values())
+        for name, array in arrays.items():  # of many columns each has its share by size
+            share = array.nbytes / total if total else 1 / len(arrays)
+            meter.columns[name] = meter.columns.get(name, 0) + round(n_bytes * share)
+        return {name: _plain(array) for name, array in arrays.items()}
 
-    @property
-    def bytes_requested(self) -> int:
-        """Bytes asked of the file since it was opened."""
-        return int(self.tree.file.source.num_requested_bytes)
+    def _branch(self, name: str) -> Any:
+        if name not in self._branches:  # a search through all branches
+            self._branches[name] = self.tree[name]
+        return self._branches[name]
 
     def close(self) -> None:
         """Close the file."""
-        self.file.close()
+        self._directory.close()
 
 
-class ParquetSource:
-    """One NanoAOD file in parquet."""
-
-    def __init__(self, pfn: str, tree_name: str) -> None:
-        self.pfn = pfn
-        self.uuid = ""
-
-    def events(self, start: int, stop: int, meter: ReadMeter, metadata: dict[str, Any]) -> Any:
-        """Return NanoEvents of the entries from `start` up to `stop`."""
-        begin = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            factory = NanoEventsFactory.from_parquet(
-                self.pfn,
-                mode="virtual",
-                schemaclass=_Schema,
-                entry_start=start,
-                entry_stop=stop,
-                metadata=metadata,
-            )
-            events = factory.events()
-        meter.read_s += time.perf_counter() - begin
-        return events
-
-    @property
-    def bytes_requested(self) -> int:
-        """Zero: pyarrow does not say; the size on disk would be a guess."""
-        return 0
-
-    def close(self) -> None:
-        """Do nothing: the file is open only while events are alive."""
+def _plain(array: ak.Array) -> Content:
+    layout = array.layout
+    return layout.to_ListOffsetArray64(True) if isinstance(layout, ListOffsetArray) else layout
 
 
-def open_source(pfn: str, tree_name: str) -> RootSource | ParquetSource:
+def open_source(pfn: str, tree_name: str) -> Source:
     """Open a file, or return it as this thread already has it open.
 
     Raises
@@ -169,11 +198,9 @@ def open_source(pfn: str, tree_name: str) -> RootSource | ParquetSource:
         As the reading library raises them.
     """
     key = (pfn, tree_name)
-    if key in _cache.sources:
-        _cache.sources.move_to_end(key)
-        return _cache.sources[key]
-    kind = ParquetSource if file_format(pfn) == "parquet" else RootSource
-    _cache.sources[key] = kind(pfn, tree_name)
+    if key not in _cache.sources:
+        _cache.sources[key] = Source(pfn, tree_name)
+    _cache.sources.move_to_end(key)
     while len(_cache.sources) > KEPT_FILES:
         _cache.sources.popitem(last=False)[1].close()
     return _cache.sources[key]

@@ -1,0 +1,148 @@
+"""The columns of one chunk, each read once, when it is first needed; what was cut stays away."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import awkward as ak
+import numpy as np
+from awkward.contents import Content, NumpyArray
+from numpy.typing import NDArray
+
+__all__ = ["Columns", "Fetch", "History", "ReadMeter"]
+
+Index = NDArray[np.int64]
+Fetch = Callable[[Sequence[str], bool], dict[str, Content]]  # names; whether no event is wanted
+
+
+@dataclass
+class ReadMeter:
+    """What reading one chunk took.
+
+    Parameters
+    ----------
+    read_s
+        Seconds in fetching, decompressing and interpreting columns.
+    decompress_s
+        Seconds of these in decompressing; zero where the reading library does not say.
+    columns
+        Compressed bytes by branch.
+    n_requests
+        Requests to the file, each for one range of bytes or many.
+    """
+
+    read_s: float = 0.0
+    decompress_s: float = 0.0
+    columns: dict[str, int] = field(default_factory=dict)
+    n_requests: int = 0
+
+
+class History:
+    """Which columns earlier chunks read together, to fetch them in one request.
+
+    Parameters
+    ----------
+    n_chunks
+        How many chunks are remembered.
+    """
+
+    def __init__(self, n_chunks: int = 8) -> None:
+        self._past: deque[set[str]] = deque(maxlen=n_chunks)
+
+    def begin(self) -> set[str]:
+        """Start a chunk; the names that it reads go into the set that is returned."""
+        names: set[str] = set()
+        self._past.append(names)
+        return names
+
+    def together(self, name: str) -> set[str]:
+        """Name what all those chunks read that read `name`."""
+        alike = [names for names in self._past if name in names]
+        return set.intersection(*alike) if alike else {name}
+
+
+class Columns:
+    """Columns of the events of a chunk, or of those that are left of it.
+
+    Parameters
+    ----------
+    fetch
+        Reads columns for all events of the chunk, or for none to learn their types.
+    n
+        Number of events of the chunk.
+    meter
+        Takes the time.
+    histories
+        For the events of the chunk and for those that are left after a cut; none where there is
+        nothing to gain from reading many columns at once.
+    """
+
+    def __init__(
+        self, fetch: Fetch, n: int, meter: ReadMeter, histories: Sequence[History] = ()
+    ) -> None:
+        self._fetch, self._n, self.meter = fetch, n, meter
+        self._histories = histories
+        self._reads = histories[0].begin() if n and histories else None
+        self._known: dict[str, Content] = {}
+        self._before: Columns | None = None
+        self._kept: Index | None = None  # in the events before the cut
+        self._index: Index | None = None  # in the chunk
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return self._n if self._index is None else len(self._index)
+
+    def take(self, index: Index) -> Columns:
+        """Return the columns of the events at `index`, which ascends."""
+        if len(index) == len(self):
+            return self
+        part = Columns(self._fetch, self._n, self.meter)
+        part._before, part._kept = self, index
+        part._index = index if self._index is None else self._index[index]
+        part._histories = self._histories[-1:]
+        part._reads = part._histories[0].begin() if len(index) and part._histories else None
+        return part
+
+    def read(self, name: str) -> Content:
+        """Return a column, for which all of the file's errors may be raised."""
+        start = time.perf_counter()
+        try:
+            found = self._find(name)
+            if found is None:
+                self._read(name)
+                found = self._known[name]
+            return found
+        finally:
+            self.meter.read_s += time.perf_counter() - start
+
+    def _find(self, name: str) -> Content | None:
+        """Return a column that was read, cut to the events that are left."""
+        if name not in self._known and self._before is not None:
+            whole = self._before._find(name)
+            if whole is not None:
+                self._known[name] = _picked(whole, self._kept)
+        return self._known.get(name)
+
+    def _read(self, name: str) -> None:
+        if not len(self):
+            self._known |= self._fetch([name], True)
+            return
+        names = [name]
+        if self._reads is not None:
+            together = self._histories[0].together(name) - self._reads
+            names += sorted(other for other in together - {name} if self._find(other) is None)
+            self._reads.add(name)
+        read = self._fetch(names, False)
+        self._known |= {key: _picked(column, self._index) for key, column in read.items()}
+
+
+def _picked(column: Content, index: Index | None) -> Content:
+    """Return the entries at `index`, as plain arrays."""
+    if index is None:
+        return column
+    if isinstance(column, NumpyArray):
+        return NumpyArray(np.asarray(column.data)[index], parameters=column.parameters)
+    return ak.to_packed(column[index], highlevel=False)
