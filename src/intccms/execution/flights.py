@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,11 @@ __all__ = ["Attempt", "Flight", "Radio", "Shipped", "error_of"]
 
 
 class Shipped(NamedTuple):
-    """What travels to the workers once; with `is_split`, the function returns (report, sums)."""
+    """What travels to the workers once; with `is_split`, the function returns (report, sums).
+
+    Dask's scheduler unpacks tasks and need not have our packages: they are made of the standard
+    library, cloudpickle and bytes.
+    """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -27,6 +32,17 @@ class Shipped(NamedTuple):
         """Ship it: as a task, which Dask runs again where all copies are lost, unlike data."""
         key = f"function-{uuid4().hex}"
         return client.submit(cloudpickle.loads, cloudpickle.dumps(self), key=key)
+
+    def __call__(self, item: bytes, names: tuple[str, str]) -> Any:
+        """Run on a worker."""
+        topic, key = names
+        worker = get_worker()
+        worker.log_event(topic, (key, None))
+        result = self.function(cloudpickle.loads(item), *self.arguments)
+        if self.is_split:
+            report, sums = result
+            worker.log_event(topic, (key, cloudpickle.dumps((report, sums is not None))))
+        return result
 
 
 @dataclass(eq=False)
@@ -118,7 +134,7 @@ class Radio:
         key = f"{name}-{uuid4().hex}"
         attempt = self.attempts[key] = Attempt(key)  # first: it may be quick
         attempt.future = self.client.submit(
-            _call, shipped, item, (self.topic, key), key=key,
+            operator.call, shipped, cloudpickle.dumps(item), (self.topic, key), key=key,
             workers=workers or None, allow_other_workers=bool(workers),
         )  # fmt: skip
         attempt.future.add_done_callback(lambda _: self.wake())
@@ -133,18 +149,6 @@ class Radio:
     def close(self) -> None:
         """Listen no more."""
         self.client.unsubscribe_topic(self.topic)
-
-
-def _call(shipped: Shipped, item: Any, names: tuple[str, str]) -> Any:
-    """Run on a worker."""
-    topic, key = names
-    worker = get_worker()
-    worker.log_event(topic, (key, None))
-    result = shipped.function(item, *shipped.arguments)
-    if shipped.is_split:
-        report, sums = result
-        worker.log_event(topic, (key, cloudpickle.dumps((report, sums is not None))))
-    return result
 
 
 def error_of(future: Future[Any]) -> WorkerLostError:

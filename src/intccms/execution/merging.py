@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import operator
 import time
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
+import cloudpickle
 from distributed import Client, Future
 
 from intccms.execution.scheduler import NOTHING, Workers, gathered
@@ -59,6 +62,7 @@ class Merging:
         self.workers, self.totals, self.patience_s = workers, totals, patience_s
         self._waiting: dict[tuple[str, int], list[Future[Any]]] = {}
         self._busy: list[_Sum] = []
+        self._adder: Future[Any] | None = None  # `_sum`: a scheduler need not have our packages
 
     def add(self, item: Any, work: Future[Any]) -> None:
         """Take the task that has made, besides a report, the sums of `item`."""
@@ -73,11 +77,14 @@ class Merging:
     def _merge(self, one: _Sum) -> None:
         if one not in self._busy:
             self._busy.append(one)
+        if self._adder is None or self._adder.status == "cancelled":
+            payload = cloudpickle.dumps(_sum)
+            self._adder = self.client.submit(cloudpickle.loads, payload, key=f"adder-{uuid4().hex}")
         free = self.workers.free()
         one.since = time.monotonic()
         one.tries.append(
             self.client.submit(
-                _sum, one.parts, pure=False, priority=URGENT,
+                operator.call, self._adder, one.parts, key=f"sum-{uuid4().hex}", priority=URGENT,
                 workers=free or None, allow_other_workers=bool(free),
             )
         )  # fmt: skip
@@ -130,6 +137,8 @@ class Merging:
         for futures in self._waiting.values():
             for future in futures:
                 future.release()
+        if self._adder is not None:
+            self._adder.release()
         self._busy, self._waiting = [], {}
 
 

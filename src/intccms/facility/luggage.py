@@ -19,7 +19,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
-__all__ = ["Luggage", "bring_code", "digest_of", "failed_imports", "files_of"]
+__all__ = ["Luggage", "bring_code", "bring_to_scheduler", "digest_of", "failed_imports", "files_of"]
 
 
 def files_of(place: Path) -> list[Path]:
@@ -87,6 +87,14 @@ def bring_code(archive: bytes, digests: Mapping[str, str], folder: str, *, first
     for module in list(sys.modules):
         if module.partition(".")[0] in missing:
             del sys.modules[module]
+
+
+def bring_to_scheduler(
+    archive: bytes, digests: Mapping[str, str], dask_scheduler: Any = None
+) -> None:
+    """Make packages importable in a scheduler that has none of these names."""
+    folder = Path(dask_scheduler.local_directory) / "intccms-code"
+    bring_code(archive, digests, str(folder), first=False)
 
 
 def failed_imports(names: Sequence[str]) -> dict[str, str]:

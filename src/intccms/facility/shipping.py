@@ -117,7 +117,7 @@ def shipped(client: Client, shipment: Shipment, bag: Luggage, facility: Facility
     with _by_value():
         _register(client, bag, "cannot unpack what was sent")
         with suppress(Exception):  # a courtesy for our pages and counters; no task needs it
-            client.run_on_scheduler(_bring_to_scheduler, bag.archive, bag.digests)
+            client.run_on_scheduler(luggage.bring_to_scheduler, bag.archive, bag.digests)
     try:
         if shipment.pip:
             _register(client, PipInstall(list(shipment.pip)), f"cannot install {shipment.pip}")
@@ -160,14 +160,6 @@ def _register(client: Client, plugin: Any, what: str) -> None:
     except Exception as error:  # whatever happened on a worker
         text = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"the workers {what}: {text}") from error
-
-
-def _bring_to_scheduler(
-    archive: bytes, digests: Mapping[str, str], dask_scheduler: Any = None
-) -> None:
-    luggage.bring_code(
-        archive, digests, f"{dask_scheduler.local_directory}/intccms-code", first=False
-    )
 
 
 def _check_imports(client: Client, names: Sequence[str]) -> None:
