@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,6 +65,7 @@ def collect(
     *,
     chunk_size: int,
     on_file: Callable[[FileCount | FileFailure], None] | None = None,
+    known: Mapping[tuple[str, str], FileCount] | None = None,
 ) -> Metadata:
     """Open every file of a fileset and plan the work.
 
@@ -78,18 +79,24 @@ def collect(
         Wanted number of events per work item.
     on_file
         Called for each file as soon as it is known, for a progress display.
+    known
+        Files, by dataset and LFN, that the inspector has looked at: they are not opened again.
 
     Raises
     ------
     InputError
         If no file of a dataset can be read, or every readable one lacks the tree.
     """
+    answers: dict[tuple[str, str], FileCount | FileFailure] = dict(known or {})
+    for count_known in answers.values():
+        if on_file is not None:
+            on_file(count_known)
     queries = [
         FileQuery(files.dataset, lfn, files.pfns(lfn), files.tree_name, is_data=files.is_data)
         for files in fileset
         for lfn in files.lfns
+        if (files.dataset, lfn) not in answers
     ]
-    answers: dict[tuple[str, str], FileCount | FileFailure] = {}
     for query, answer in executor.map(count, queries):
         if isinstance(answer, WorkerLostError):
             answer = FileFailure(query.dataset, query.lfn, "KilledWorker", str(answer))

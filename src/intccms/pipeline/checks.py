@@ -15,6 +15,7 @@ from intccms.errors import InputError
 from intccms.execution.executors import Executor
 from intccms.execution.observer import Observer
 from intccms.metadata import Metadata
+from intccms.metrics.inspector.store import RecordStore
 from intccms.schema import Config
 from intccms.statistics import check_cabinetry_config
 from intccms.utils.output import Output
@@ -70,8 +71,13 @@ def checked_inputs(
     chunk_size = runner.chunk_size(config)
     if general.run_metadata_generation:
         observer.begin("counting events", total=fileset.n_files, unit="files")
+        store = RecordStore(output.metadata_dir)  # of `intccms inspect`
         found = metadata.collect(
-            fileset, workers(), chunk_size=chunk_size, on_file=lambda _: observer.advance()
+            fileset,
+            workers(),
+            chunk_size=chunk_size,
+            on_file=lambda _: observer.advance(),
+            known=store.counts(fileset) if general.read_from_cache else None,
         )
         observer.end()
     else:

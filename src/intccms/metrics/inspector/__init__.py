@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from intccms.metrics.inspector.files import inspect_files
 from intccms.metrics.inspector.record import FileRecord
+from intccms.metrics.inspector.statistics import Statistics, aggregate_statistics
 
-__all__ = ["FileRecord", "inspect_files"]
+__all__ = ["FileRecord", "Statistics", "aggregate_statistics", "inspect_files"]

@@ -22,6 +22,7 @@ from intccms.datasets.contents import FileFailure, FileQuery, examine
 from intccms.datasets.manager import read_listing
 from intccms.errors import InputError
 from intccms.execution.executors import Executor, IterativeExecutor
+from intccms.metrics.inspector.layout import interned
 from intccms.metrics.inspector.look import Look
 from intccms.metrics.inspector.record import FileRecord
 
@@ -123,7 +124,7 @@ def _records(
             yield replace(record, dataset=task.query.dataset, process=task.process)
     for task, answer in _mapped(executor, todo, (look, timeout_s)):
         if isinstance(answer, FileRecord):
-            yield answer
+            yield replace(answer, branches=interned(answer.branches))
         else:  # the worker died or hung
             yield _failed(task, type(answer).__name__, str(answer))
 

@@ -16,7 +16,7 @@ import pyarrow.parquet
 import uproot
 from uproot.behaviors.RNTuple import RNTuple
 
-__all__ = ["Layout", "layout_of"]
+__all__ = ["Layout", "interned", "layout_of"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -61,7 +61,7 @@ def _of_ttree(tree: Any) -> Layout:
     return Layout(
         "TTree",
         _compressions(branches),
-        _interned(tuple(names)),
+        interned(tuple(names)),
         *_columns(np.array(numbers, dtype=np.int64).reshape(-1, 3)),
         _clusters_of(branches, int(tree.num_entries)),
     )
@@ -113,7 +113,7 @@ def _of_rntuple(tree: Any) -> Layout:
     return Layout(
         "RNTuple",
         tuple(_compression(code) for code, _ in codes.most_common() if code is not None),
-        _interned(names),
+        interned(names),
         *_columns(numbers),
         np.asarray([0, *ends], dtype=np.int64),
     )
@@ -165,7 +165,7 @@ def _of_parquet(file: Any) -> Layout:
     return Layout(
         "parquet",
         tuple(codec for codec, _ in codecs.most_common()),
-        _interned(names),
+        interned(names),
         *_columns(numbers),
         np.asarray(clusters, dtype=np.int64),
     )
@@ -176,7 +176,7 @@ def _columns(numbers: IntArray) -> tuple[IntArray, IntArray, IntArray]:
 
 
 @lru_cache(maxsize=64)
-def _interned(names: tuple[str, ...]) -> tuple[str, ...]:
+def interned(names: tuple[str, ...]) -> tuple[str, ...]:
     """Give the one copy of a list of names that all files of a campaign share."""
     return names
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -88,12 +89,12 @@ class FileRecord:
             "n_baskets": int(self.n_baskets[index]),
         }
 
-    def count(self) -> FileCount | None:
+    def count(self, dataset: str | None = None) -> FileCount | None:
         """Give what `metadata` needs of this file; None if it cannot be trusted."""
         if self.error is not None or self.n_events is None:
             return None
         return FileCount(
-            dataset=self.dataset,
+            dataset=self.dataset if dataset is None else dataset,
             lfn=self.path,
             pfn=self.pfn,
             uuid=self.uuid,
@@ -112,7 +113,7 @@ class FileRecord:
         return {name: getattr(self, name) for name in names.split()}
 
 
-def collection_of(branch: str, branches: frozenset[str] | set[str]) -> str:
+def collection_of(branch: str, branches: frozenset[str]) -> str:
     """Name the collection of a NanoAOD branch.
 
     Parameters
@@ -124,14 +125,23 @@ def collection_of(branch: str, branches: frozenset[str] | set[str]) -> str:
 
     Examples
     --------
-    >>> names = {"nMuon", "Muon_pt", "run", "nothing", "HLT_Mu50"}
+    >>> names = frozenset({"nMuon", "Muon_pt", "run", "HLT_Mu50", "nPSWeight", "PSWeight"})
     >>> [collection_of(name, names) for name in ("Muon_pt", "nMuon", "run", "HLT_Mu50")]
     ['Muon', 'Muon', 'event', 'HLT']
+    >>> [collection_of(name, names) for name in ("PSWeight", "nPSWeight")]
+    ['PSWeight', 'PSWeight']
     """
     head, separator, _ = branch.partition("_")
     if separator and head:
         return head
-    counted = branch[1:]
-    if branch.startswith("n") and any(name.startswith(f"{counted}_") for name in branches):
+    counted = branch.removeprefix("n")
+    if f"n{branch}" in branches:
+        return branch
+    if branch.startswith("n") and counted in _heads(branches):
         return counted
     return "event"
+
+
+@lru_cache(maxsize=16)
+def _heads(branches: frozenset[str]) -> frozenset[str]:
+    return frozenset(name.partition("_")[0] for name in branches if not name.startswith("n"))

@@ -1,0 +1,311 @@
+"""Records of files → what a dataset holds: events, bytes by branch, compression, what is odd.
+
+Pure. Takes the records one by one and keeps of each what the plots and checks need.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from intccms.metrics.inspector.problems import Problem, find_problems
+from intccms.metrics.inspector.record import FileRecord, IntArray, collection_of
+
+__all__ = ["BranchStatistics", "DatasetStatistics", "Statistics", "aggregate_statistics"]
+
+
+class Sizes(Protocol):
+    """What is used of a `SizeSummary`."""
+
+    def size_of(self, path: str) -> int | None:
+        """Give the size of a file in bytes, if it is known."""
+        ...
+
+    def disagreement(self, record: FileRecord) -> str | None:
+        """Say in what a file differs from its entry, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BranchStatistics:
+    """Sums over the files that have a branch."""
+
+    name: str
+    collection: str
+    compressed_bytes: int
+    uncompressed_bytes: int
+    n_baskets: int
+    n_files: int
+    n_events: int  # in these files
+
+    @property
+    def bytes_per_event(self) -> float:
+        """Compressed bytes per event."""
+        return self.compressed_bytes / self.n_events if self.n_events else 0.0
+
+    @property
+    def ratio(self) -> float | None:
+        """Uncompressed over compressed bytes; None if there are none."""
+        return self.uncompressed_bytes / self.compressed_bytes if self.compressed_bytes else None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStatistics:
+    """One dataset.
+
+    Parameters
+    ----------
+    n_files, n_failed
+        Files that were looked at; how many of them could not be read or are damaged.
+    n_listed
+        Files that the dataset has: more than `n_files` if a sample was looked at.
+    events_per_file, file_sizes : shape (n_files - n_failed,)
+        In the order of `paths`; sizes in bytes, 0 where nobody knows.
+    cluster_events
+        Median number of events in a cluster.
+    """
+
+    dataset: str
+    process: str
+    is_data: bool
+    n_files: int
+    n_failed: int
+    n_listed: int
+    paths: tuple[str, ...]
+    events_per_file: IntArray
+    file_sizes: IntArray
+    branches: dict[str, BranchStatistics]
+    compressions: dict[str, int]
+    formats: dict[str, int]
+    root_versions: dict[str, int]
+    cluster_events: float
+    runs_sumw: float | None
+    run_range: tuple[int, int] | None
+    lumi_range: tuple[int, int] | None
+
+    @property
+    def n_events(self) -> int:
+        """Events in the readable files."""
+        return int(self.events_per_file.sum())
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the readable files."""
+        return int(self.file_sizes.sum())
+
+    @property
+    def bytes_per_event(self) -> float:
+        """File size per event."""
+        return self.size_bytes / self.n_events if self.n_events else 0.0
+
+    @property
+    def ratio(self) -> float | None:
+        """Uncompressed over compressed bytes of all branches."""
+        packed = sum(branch.compressed_bytes for branch in self.branches.values())
+        bare = sum(branch.uncompressed_bytes for branch in self.branches.values())
+        return bare / packed if packed else None
+
+    @property
+    def scale(self) -> float:
+        """By what sums over the readable files are multiplied to stand for all listed ones."""
+        n_readable = self.n_files - self.n_failed
+        return self.n_listed / n_readable if n_readable else 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """Give the numbers, ready for JSON."""
+        names = (
+            "dataset process is_data n_files n_failed n_listed n_events size_bytes bytes_per_event "
+            "ratio compressions formats root_versions cluster_events runs_sumw run_range lumi_range"
+        )
+        found = {name: getattr(self, name) for name in names.split()}
+        events = self.events_per_file
+        spread = [int(np.min(events)), float(np.median(events)), int(np.max(events))]
+        return found | {
+            "n_branches": len(self.branches),
+            "events_per_file_min_median_max": spread if len(events) else None,
+        }
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """All datasets, and what is odd about their files."""
+
+    datasets: dict[str, DatasetStatistics]
+    problems: tuple[Problem, ...]
+    has_rucio_sizes: bool = False
+
+    @property
+    def n_files(self) -> int:
+        """Files that were looked at."""
+        return sum(one.n_files for one in self.datasets.values())
+
+    @property
+    def n_failed(self) -> int:
+        """Files that cannot be read, or are damaged."""
+        return sum(one.n_failed for one in self.datasets.values())
+
+    @property
+    def n_events(self) -> int:
+        """Events in the readable files."""
+        return sum(one.n_events for one in self.datasets.values())
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the readable files."""
+        return sum(one.size_bytes for one in self.datasets.values())
+
+    def branches(self, dataset: str | None = None) -> tuple[BranchStatistics, ...]:
+        """Give the branches of one dataset, or of all together, the largest first."""
+        chosen = self.datasets.values() if dataset is None else [self.datasets[dataset]]
+        sums: dict[str, BranchStatistics] = {}
+        for branch in (branch for one in chosen for branch in one.branches.values()):
+            before = sums.get(branch.name)
+            sums[branch.name] = branch if before is None else _added(before, branch)
+        return tuple(sorted(sums.values(), key=lambda one: (-one.compressed_bytes, one.name)))
+
+    def collections(self, dataset: str | None = None) -> dict[str, int]:
+        """Compressed bytes by collection, the largest first."""
+        sums: Counter[str] = Counter()
+        for branch in self.branches(dataset):
+            sums[branch.collection] += branch.compressed_bytes
+        return dict(sums.most_common())
+
+    def summary(self, n_branches: int = 50) -> dict[str, Any]:
+        """Give everything, with the largest branches, ready for JSON."""
+        return {
+            "n_files": self.n_files,
+            "n_failed": self.n_failed,
+            "n_events": self.n_events,
+            "size_bytes": self.size_bytes,
+            "datasets": {name: one.summary() for name, one in self.datasets.items()},
+            "collections": self.collections(),
+            "branches": [
+                {name: getattr(branch, name) for name in branch.__slots__}
+                for branch in self.branches()[:n_branches]
+            ],
+            "problems": [problem.summary() for problem in self.problems],
+        }
+
+
+@dataclass
+class _Sums:
+    """What is kept of a dataset while records come in."""
+
+    files: list[FileRecord] = field(default_factory=list)  # without the bytes of branches
+    by_layout: dict[tuple[str, ...], npt.NDArray[np.int64]] = field(default_factory=dict)
+    n_of_layout: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    events_of_layout: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    cluster_events: list[int] = field(default_factory=list)
+
+    def take(self, record: FileRecord) -> None:
+        """Add one file."""
+        none = np.empty(0, dtype=np.int64)
+        slim = {
+            name: none
+            for name in ("compressed_bytes", "uncompressed_bytes", "n_baskets", "clusters")
+        }
+        self.files.append(replace(record, **slim))  # type: ignore[arg-type]
+        if record.error is not None:
+            return
+        key = record.branches
+        table = np.stack([record.compressed_bytes, record.uncompressed_bytes, record.n_baskets])
+        self.by_layout[key] = self.by_layout.get(key, 0) + table
+        self.n_of_layout[key] += 1
+        self.events_of_layout[key] += record.n_events or 0
+        self.cluster_events += np.diff(record.clusters).tolist()
+
+
+def aggregate_statistics(
+    results: Iterable[FileRecord],
+    size_summary: Sizes | None = None,
+    *,
+    n_listed: Mapping[str, int] | None = None,
+) -> Statistics:
+    """Add the records of files up, by dataset and by branch, and look for what is odd.
+
+    Parameters
+    ----------
+    results
+        What `inspect_files` yields.
+    size_summary
+        What `rucio.fetch_file_sizes` found: fills sizes in, and is compared with the files.
+    n_listed
+        Files of each dataset in all, where only a sample was inspected.
+    """
+    sums: dict[str, _Sums] = {}
+    for record in results:
+        sums.setdefault(record.dataset, _Sums()).take(record)
+    datasets = {
+        name: _dataset(name, one, size_summary, (n_listed or {}).get(name))
+        for name, one in sums.items()
+    }
+    records = [record for one in sums.values() for record in one.files]
+    problems = find_problems(records, None if size_summary is None else size_summary.disagreement)
+    return Statistics(datasets, problems, size_summary is not None)
+
+
+def _dataset(
+    name: str, sums: _Sums, sizes: Sizes | None, n_listed: int | None
+) -> DatasetStatistics:
+    good = [record for record in sums.files if record.error is None]
+    first = sums.files[0]
+    weights = [record.runs_sumw for record in good]
+    return DatasetStatistics(
+        dataset=name,
+        process=first.process or name,
+        is_data=first.is_data,
+        n_files=len(sums.files),
+        n_failed=len(sums.files) - len(good),
+        n_listed=max(n_listed or 0, len(sums.files)),
+        paths=tuple(record.path for record in good),
+        events_per_file=np.array([record.n_events for record in good], dtype=np.int64),
+        file_sizes=np.array([_size(record, sizes) for record in good], dtype=np.int64),
+        branches=_branches(sums),
+        compressions=_counted(record.compression for record in good if record.compression),
+        formats=_counted(record.format for record in good),
+        root_versions=_counted(record.root_version for record in good if record.root_version),
+        cluster_events=float(np.median(sums.cluster_events)) if sums.cluster_events else 0.0,
+        runs_sumw=sum(weight for weight in weights if weight is not None)
+        if weights and None not in weights
+        else None,
+        run_range=_joined(record.run_range for record in good),
+        lumi_range=_joined(record.lumi_range for record in good),
+    )
+
+
+def _size(record: FileRecord, sizes: Sizes | None) -> int:
+    known = record.size_bytes
+    if known is None and sizes is not None:
+        known = sizes.size_of(record.path)
+    return known or 0
+
+
+def _branches(sums: _Sums) -> dict[str, BranchStatistics]:
+    found: dict[str, BranchStatistics] = {}
+    for names, table in sums.by_layout.items():
+        known = frozenset(names)
+        n_files, n_events = sums.n_of_layout[names], sums.events_of_layout[names]
+        for name, (packed, bare, n_baskets) in zip(names, table.T.tolist(), strict=True):
+            collection = collection_of(name, known)
+            branch = BranchStatistics(name, collection, packed, bare, n_baskets, n_files, n_events)
+            found[name] = _added(found[name], branch) if name in found else branch
+    return found
+
+
+def _added(one: BranchStatistics, other: BranchStatistics) -> BranchStatistics:
+    numbers = ("compressed_bytes", "uncompressed_bytes", "n_baskets", "n_files", "n_events")
+    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in numbers})
+
+
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _joined(ranges: Iterable[tuple[int, int] | None]) -> tuple[int, int] | None:
+    known = [one for one in ranges if one is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None

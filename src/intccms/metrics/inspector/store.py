@@ -1,0 +1,168 @@
+"""Records of files on disk: one columnar table, ``files.parquet`` beside the other metadata.
+
+What stands in it is not opened again, neither by the inspector nor by `intccms.metadata`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from intccms.datasets import Fileset
+from intccms.datasets.contents import FileCount, FileQuery
+from intccms.metrics.inspector.layout import interned
+from intccms.metrics.inspector.record import FileRecord
+from intccms.utils.output import write_bytes
+
+__all__ = ["FILE_NAME", "RecordStore", "read_records", "write_records"]
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "files.parquet"
+
+_NUMBERS = pa.list_(pa.int64())
+_RANGE = pa.list_(pa.int64())
+_TYPES: dict[str, pa.DataType] = {
+    "is_data": pa.bool_(),
+    "n_events": pa.int64(),
+    "size_bytes": pa.int64(),
+    "modified": pa.float64(),
+    "compressions": pa.list_(pa.string()),
+    "branches": pa.list_(pa.string()),
+    "compressed_bytes": _NUMBERS,
+    "uncompressed_bytes": _NUMBERS,
+    "n_baskets": _NUMBERS,
+    "clusters": _NUMBERS,
+    "runs_sumw": pa.float64(),
+    "runs_count": pa.int64(),
+    "run_range": _RANGE,
+    "lumi_range": _RANGE,
+    "event_hashes": pa.list_(pa.uint64()),
+    "open_s": pa.float64(),
+}
+_ARRAYS = ("compressed_bytes", "uncompressed_bytes", "n_baskets", "clusters", "event_hashes")
+_TUPLES = ("compressions", "run_range", "lumi_range")
+_SCHEMA = pa.schema([(one.name, _TYPES.get(one.name, pa.string())) for one in fields(FileRecord)])
+_ROWS = 500  # in a row group: bounds the memory of reading
+
+
+def write_records(path: str | Path, records: Iterable[FileRecord]) -> None:
+    """Write records as a parquet table: a row per file, lists for its branches.
+
+    Parameters
+    ----------
+    path
+        Replaced as a whole.
+    records
+        What `inspect_files` yielded.
+    """
+    rows = list(records)
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
+        for start in range(0, len(rows), _ROWS):
+            some = rows[start : start + _ROWS]
+            columns = [_column(some, name, _SCHEMA.field(name).type) for name in _SCHEMA.names]
+            writer.write_table(pa.table(columns, schema=_SCHEMA))
+    write_bytes(path, sink.getvalue().to_pybytes())
+
+
+def _column(records: list[FileRecord], name: str, kind: pa.DataType) -> pa.Array:
+    return pa.array([getattr(record, name) for record in records], type=kind)
+
+
+def read_records(path: str | Path) -> list[FileRecord]:
+    """Read what `write_records` wrote.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it is not there, or something else.
+    """
+    file = pq.ParquetFile(path)
+    if set(file.schema_arrow.names) != set(_SCHEMA.names):
+        raise ValueError(f"{path} was written by another version")
+    records: list[FileRecord] = []
+    for batch in file.iter_batches(batch_size=_ROWS):
+        arrays = {name: _arrays(batch.column(name)) for name in _ARRAYS}
+        others = [name for name in _SCHEMA.names if name not in _ARRAYS]
+        for index, row in enumerate(batch.select(others).to_pylist()):
+            lists = {name: columns[index] for name, columns in arrays.items()}
+            records.append(_record(row, lists))
+    return records
+
+
+def _arrays(column: pa.ListArray) -> list[Any]:
+    return [np.array(one.values.to_numpy(zero_copy_only=False)) for one in column]
+
+
+def _record(row: dict[str, Any], lists: dict[str, Any]) -> FileRecord:
+    for name in _TUPLES:
+        row[name] = None if row[name] is None else tuple(row[name])
+    row["branches"] = interned(tuple(row["branches"]))
+    return FileRecord(**row, **lists)
+
+
+class RecordStore:
+    """The records of one metadata directory.
+
+    Parameters
+    ----------
+    directory
+        ``general.metadata_dir``.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.path = Path(directory) / FILE_NAME
+        self._records: dict[tuple[str, str], FileRecord] = {}
+        if self.path.exists():
+            try:
+                self.add(read_records(self.path))
+            except (OSError, ValueError) as error:
+                log.warning("the saved records are not used: %s", error)
+
+    def add(self, records: Iterable[FileRecord]) -> None:
+        """Take new records in; `save` writes them."""
+        self._records.update(((record.path, record.tree_name), record) for record in records)
+
+    def save(self) -> None:
+        """Write all records."""
+        write_records(self.path, self._records.values())
+
+    def known(self, query: FileQuery) -> FileRecord | None:
+        """Give the record of a file, unless it failed, or has changed since.
+
+        Files of this machine are compared by size and time; remote ones do not change under
+        their name.
+        """
+        record = self._records.get((query.lfn, query.tree_name))
+        if record is None or record.error is not None or record.is_data != query.is_data:
+            return None
+        if record.modified is not None:
+            try:
+                found = Path(record.pfn).stat()
+            except OSError:
+                return None
+            if (found.st_size, found.st_mtime) != (record.size_bytes, record.modified):
+                return None
+        return record if record.pfn in query.pfns else replace(record, pfn=query.pfns[0])
+
+    def counts(self, fileset: Fileset) -> Mapping[tuple[str, str], FileCount]:
+        """Give what `intccms.metadata.collect` need not look up, by dataset and LFN."""
+        found: dict[tuple[str, str], FileCount] = {}
+        for files in fileset:
+            for lfn in files.lfns:
+                query = FileQuery(
+                    files.dataset, lfn, files.pfns(lfn), files.tree_name, is_data=files.is_data
+                )
+                record = self.known(query)
+                count = None if record is None else record.count(files.dataset)
+                if count is not None:
+                    found[files.dataset, lfn] = count
+        return found
