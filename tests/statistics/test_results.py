@@ -7,14 +7,21 @@ import pyhf
 import pytest
 
 from intccms.histograms import Book
-from intccms.schema import Config
-from intccms.statistics import SignalResult, build_workspaces, infer, mass_of, write
+from intccms.schema import Config, load_config
+from intccms.statistics import (
+    SignalResult,
+    build_workspaces,
+    cross_section_of,
+    infer,
+    mass_of,
+    write,
+)
 from tests.statistics.conftest import SIGNAL_REGION, MakeBook, MakeConfig
 
 
 @pytest.fixture(scope="module")
 def files() -> tuple[str, ...]:
-    return ("fit.json", "limits.json", "workspace.json")
+    return ("fit.json", "limits.json", "significance.json", "workspace.json")
 
 
 @pytest.fixture
@@ -26,8 +33,10 @@ def result(config: Config, book: Book) -> SignalResult:
 def test_the_files_hold_what_was_found(
     result: SignalResult, tmp_path: Path, files: tuple[str, ...]
 ) -> None:
-    assert write([result], tmp_path / "new") == tuple(tmp_path / "new" / name for name in files)
-    fit, limits, workspace = (json.loads((tmp_path / "new" / name).read_text()) for name in files)
+    cards = ("datacards/signal.txt", "datacards/signal_shapes.root")
+    folder = tmp_path / "new"
+    assert write([result], folder) == tuple(folder / name for name in (*files, *cards))
+    fit, limits, discovery, workspace = (json.loads((folder / name).read_text()) for name in files)
     pyhf.schema.validate(workspace, "workspace.json")
     found = fit["signal"]
     assert found["mass_gev"] == 2000.0
@@ -37,6 +46,29 @@ def test_the_files_hold_what_was_found(
     assert found["postfit"]["sr"]["data"] == [103.0, 50.0, 17.0]
     assert limits["signal"]["expected_band"]["0"] == limits["signal"]["expected"]
     assert limits["signal"]["observed"] == result.limits.observed
+    assert discovery["signal"]["observed_p_value"] == result.significance.observed_p_value
+
+
+def test_limits_in_pb_are_those_on_the_strength_times_the_cross_section(
+    config: Config, book: Book
+) -> None:
+    (workspace,) = build_workspaces(config, book)
+    limit = infer(workspace, cross_section_pb=0.25, n_ranked=1).summary()["limits"]
+    assert limit["observed_pb"] == 0.25 * limit["observed"]
+    assert limit["expected_pb"] == 0.25 * limit["expected"]
+
+
+def test_the_cross_section_of_a_signal_is_that_of_one_year() -> None:
+    example = load_config("example_opendata.configs.configuration:config")
+    several = {
+        "directories": ["a", "b", "c"],
+        "cross_sections": [0.5, 0.25, 0.75],
+        "years": ["2017", "2017", "2018"],
+    }
+    overrides = {f"datasets.datasets.signal.{key}": value for key, value in several.items()}
+    config = load_config(example, overrides)
+    assert cross_section_of(config, "signal") == 0.75
+    assert cross_section_of(config, "no such signal") == 1.0
 
 
 def test_the_summary_is_short_and_can_be_written(result: SignalResult) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from intccms.histograms import Book
 from intccms.pipeline.summary import Findings, visible_cutflow
-from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, save, systematics
+from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, masses, save, systematics
 from intccms.plots import statistics as inference
 from intccms.schema import Config
 from intccms.statistics import SignalResult
@@ -105,6 +105,10 @@ def _statistics(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
         inside = folder if len(found.results) == 1 else folder / signal
         for name, make in _inferred(result, look):
             yield inside / name, make
+    scanned = [one for one in found.results.values() if one.mass_gev is not None]
+    if len(scanned) > 1:
+        yield folder / "limits_by_mass", partial(masses.limits_by_mass, scanned, look=look)
+        yield folder / "p_values_by_mass", partial(masses.p_values_by_mass, scanned, look=look)
 
 
 def _inferred(result: SignalResult, look: Look) -> Iterator[tuple[str, Make]]:

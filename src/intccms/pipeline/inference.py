@@ -15,7 +15,16 @@ from intccms.errors import InputError
 from intccms.execution.observer import Observer
 from intccms.pipeline.summary import Findings
 from intccms.schema import Config
-from intccms.statistics import SignalResult, Workspace, fit, limits, mass_of, ranking
+from intccms.statistics import (
+    SignalResult,
+    Workspace,
+    cross_section_of,
+    fit,
+    limits,
+    mass_of,
+    ranking,
+    significance,
+)
 from intccms.utils.output import write_bytes
 
 __all__ = ["has_fit", "inferred", "load_results", "save_results"]
@@ -58,11 +67,14 @@ def inferred(workspace: Workspace, config: Config, observer: Observer) -> Signal
         impacts = ranking(workspace, outcome)
         observer.advance()
         observer.end()
-        observer.begin(f"limit on {signal}", total=1)
+        observer.begin(f"limit on {signal}", total=2)
         found = limits(workspace)
         observer.advance()
+        discovery = significance(workspace)
+        observer.advance()
         observer.end()
-    return SignalResult(workspace, outcome, impacts, found, mass_of(config, signal))
+    mass, cross_section = mass_of(config, signal), cross_section_of(config, signal)
+    return SignalResult(workspace, outcome, impacts, found, discovery, mass, cross_section)
 
 
 @contextmanager

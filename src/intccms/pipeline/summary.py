@@ -58,6 +58,7 @@ class SavedRun:
             }
             parts = {name: summary[name] for name in names}
             parts["lumi_sections"] = summary.get("lumi_sections")  # since 0.2
+            parts["significance"] = summary.get("significance", {})  # since 0.2
             return cls(_ledger(summary), cutflow, parts)
         except (AttributeError, KeyError, TypeError) as error:
             path = output.run_summary_json
@@ -133,8 +134,11 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
     if error:
         status = "failed"
     inferred = {signal: result.summary() for signal, result in found.results.items()}
-    fits = {signal: _with_mass(one, "fit") for signal, one in inferred.items()}
-    limits = {signal: _with_mass(one, "limits") for signal, one in inferred.items()}
+    found_by = {
+        part: {signal: _with_mass(one, part) for signal, one in inferred.items()}
+        or saved.get(part, {})
+        for part in ("fit", "limits", "significance")
+    }
     summary: dict[str, Any] = {
         "status": status,
         "versions": _versions(),
@@ -145,8 +149,7 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
         **_measured(found, saved),
         "lumi_sections": _lumis(found, saved),
         "lost_chunks": [asdict(lost) for lost in found.ledger.lost_chunks],
-        "fit": fits or saved.get("fit", {}),
-        "limits": limits or saved.get("limits", {}),
+        **found_by,
     }
     return summary | ({"error": error} if error else {})
 

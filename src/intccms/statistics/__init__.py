@@ -13,7 +13,15 @@ from intccms.statistics.configuration import (
 from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
 from intccms.statistics.generation import POI
 from intccms.statistics.limits import LimitOutcome, limits
-from intccms.statistics.results import SignalResult, build_workspaces, infer, mass_of, write
+from intccms.statistics.results import (
+    SignalResult,
+    build_workspaces,
+    cross_section_of,
+    infer,
+    mass_of,
+    write,
+)
+from intccms.statistics.significance import Significance, significance
 from intccms.statistics.workspace import Workspace, build_workspace
 
 __all__ = [
@@ -22,16 +30,19 @@ __all__ = [
     "LimitOutcome",
     "Prediction",
     "SignalResult",
+    "Significance",
     "Workspace",
     "build_config",
     "build_workspace",
     "build_workspaces",
     "check_cabinetry_config",
+    "cross_section_of",
     "fit",
     "infer",
     "limits",
     "mass_of",
     "ranking",
     "signal_processes",
+    "significance",
     "write",
 ]

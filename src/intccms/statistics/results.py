@@ -13,25 +13,42 @@ from cabinetry.fit import RankingResults
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics.configuration import settings, signal_processes
+from intccms.statistics.datacards import write_datacard
 from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
 from intccms.statistics.limits import SIGMAS, LimitOutcome, limits
+from intccms.statistics.significance import Significance, significance
 from intccms.statistics.workspace import Workspace, build_workspace
 from intccms.utils.output import write_json
 
-__all__ = ["SignalResult", "build_workspaces", "infer", "mass_of", "write"]
+__all__ = [
+    "SignalResult",
+    "build_workspaces",
+    "cross_section_of",
+    "infer",
+    "mass_of",
+    "write",
+]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SignalResult:
-    """All that was inferred about one signal."""
+    """All that was inferred about one signal.
+
+    Parameters
+    ----------
+    cross_section_pb
+        That the signal has at strength 1, branching fraction included.
+    """
 
     workspace: Workspace
     fit: FitOutcome
     ranking: RankingResults
     limits: LimitOutcome
+    significance: Significance
     mass_gev: float | None = None
+    cross_section_pb: float = 1.0
 
     @property
     def signal(self) -> str:
@@ -43,7 +60,8 @@ class SignalResult:
         return {
             "mass_gev": self.mass_gev,
             "fit": _strength(self.fit),
-            "limits": _limit(self.limits),
+            "limits": _limit(self.limits) | _in_pb(self),
+            "significance": _significance(self.significance),
         }
 
 
@@ -59,7 +77,11 @@ def build_workspaces(config: Config, book: Book) -> tuple[Workspace, ...]:
 
 
 def infer(
-    workspace: Workspace, *, mass_gev: float | None = None, n_ranked: int = 15
+    workspace: Workspace,
+    *,
+    mass_gev: float | None = None,
+    cross_section_pb: float = 1.0,
+    n_ranked: int = 15,
 ) -> SignalResult:
     """Fit, impacts and limits of one workspace; workspaces may be sent to different processes.
 
@@ -67,8 +89,8 @@ def infer(
     ----------
     workspace
         One signal.
-    mass_gev
-        Mass of the signal, kept with the result.
+    mass_gev, cross_section_pb
+        Of the signal, kept with the result.
     n_ranked
         Parameters whose impact is computed, four fits each.
 
@@ -80,11 +102,14 @@ def infer(
     outcome = fit(workspace)
     log.info("%s: strength %.4g +- %.4g", workspace.signal, outcome.mu, outcome.mu_error)
     impacts = ranking(workspace, outcome, n_parameters=n_ranked)
-    return SignalResult(workspace, outcome, impacts, limits(workspace), mass_gev)
+    found, discovery = limits(workspace), significance(workspace)
+    return SignalResult(
+        workspace, outcome, impacts, found, discovery, mass_gev, cross_section_pb
+    )  # fmt: skip
 
 
 def write(results: Iterable[SignalResult], folder: Path) -> tuple[Path, ...]:
-    """Write ``fit.json``, ``limits.json`` and ``workspace.json``; with several signals one each.
+    """Write fits, limits and significances as JSON, and each signal's workspace and datacard.
 
     Numbers that do not exist, such as blinded data, are null.
 
@@ -96,19 +121,38 @@ def write(results: Iterable[SignalResult], folder: Path) -> tuple[Path, ...]:
     found = tuple(results)
     content: dict[str, Any] = {
         "fit.json": {one.signal: _fit(one) for one in found},
-        "limits.json": {one.signal: _limit(one.limits) | _scan(one.limits) for one in found},
+        "limits.json": {
+            one.signal: _limit(one.limits) | _in_pb(one) | _scan(one.limits) for one in found
+        },
+        "significance.json": {one.signal: _significance(one.significance) for one in found},
     }
     for one in found:
         name = "workspace.json" if len(found) == 1 else f"workspace_{one.signal}.json"
         content[name] = one.workspace.spec
     for name, value in content.items():
         write_json(folder / name, value)
-    return tuple(folder / name for name in content)
+    cards = [path for one in found for path in write_datacard(one.workspace, folder / "datacards")]
+    return (*(folder / name for name in content), *cards)
 
 
 def mass_of(config: Config, signal: str) -> float | None:
     """Mass of a signal in GeV, if the configuration gives it."""
     return settings(config).masses_gev.get(signal)
+
+
+def cross_section_of(config: Config, signal: str) -> float:
+    """Cross section in pb that a signal has at strength 1, as its datasets give it.
+
+    Those of several directories are added within a year; each year has its own simulation of
+    the same process, so the first year counts. Without any it is 1 pb.
+    """
+    for entry in config.datasets.datasets:
+        if entry.name == signal and entry.cross_sections:
+            by_year: dict[str | None, float] = {}
+            for year, value in zip(entry.years, entry.cross_sections, strict=True):
+                by_year[year] = by_year.get(year, 0.0) + value
+            return next(iter(by_year.values()))
+    return 1.0
 
 
 def _strength(outcome: FitOutcome) -> dict[str, Any]:
@@ -155,6 +199,26 @@ def _limit(outcome: LimitOutcome) -> dict[str, Any]:
         "expected": outcome.expected[2],
         "expected_band": dict(zip(map(str, SIGMAS), outcome.expected, strict=True)),
         "is_blinded": outcome.is_blinded,
+    }
+
+
+def _in_pb(one: SignalResult) -> dict[str, Any]:
+    """Give the limits on the cross section times branching fraction."""
+    scale, band = one.cross_section_pb, one.limits.expected
+    return {
+        "cross_section_pb": scale,
+        "observed_pb": one.limits.observed * scale,
+        "expected_pb": band[2] * scale,
+    }
+
+
+def _significance(one: Significance) -> dict[str, Any]:
+    return {
+        "observed_p_value": one.observed_p_value,
+        "observed_sigmas": one.observed_sigmas,
+        "expected_p_value": one.expected_p_value,
+        "expected_sigmas": one.expected_sigmas,
+        "is_blinded": one.is_blinded,
     }
 
 

@@ -1,0 +1,126 @@
+"""Results against the mass of the signal: limits with their bands, and local p-values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import norm
+
+from intccms.plots.statistics import INNER, OUTER
+from intccms.plots.style import PALETTE, Look, cms_label, cms_style, new_figure
+from intccms.statistics import SignalResult
+
+__all__ = ["limits_by_mass", "p_values_by_mass"]
+
+FloatArray = npt.NDArray[np.float64]
+MASS = r"$m_{Z'}$ [GeV]"
+LINES: dict[str, Any] = {"linewidth": 2, "color": "black"}
+
+
+def limits_by_mass(
+    results: Sequence[SignalResult], *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the limits on the cross section times branching fraction against the mass.
+
+    Parameters
+    ----------
+    results
+        At least two signals with a mass, in any order; points are joined by straight lines on
+        the logarithmic axis. The cross sections of the configuration are a line of their own.
+    look
+        Luminosity and status.
+    ax
+        Axes to draw in.
+    """
+    points = _with_mass(results)
+    mass = np.asarray([one.mass_gev for one in points])
+    scale = np.asarray([one.cross_section_pb for one in points])
+    bands = np.asarray([one.limits.expected for one in points]).T * scale
+    observed = np.asarray([one.limits.observed for one in points]) * scale
+    blinded = any(one.limits.is_blinded for one in points)
+    with cms_style():
+        ax = ax or _axes()
+        ax.fill_between(mass, bands[0], bands[4], color=OUTER, label="95% expected")
+        ax.fill_between(mass, bands[1], bands[3], color=INNER, label="68% expected")
+        ax.plot(mass, bands[2], "--", label="Median expected", **LINES)
+        name = "Partly blinded" if blinded else "Observed"
+        ax.plot(mass, observed, "o-", label=name, markersize=7, **LINES)
+        ax.plot(mass, scale, color=PALETTE[2], linewidth=2, label="Signal in the configuration")
+        ax.set_yscale("log")
+        _make_room(ax, np.concatenate([bands.ravel(), observed, scale]))
+        ax.set_xlim(mass.min(), mass.max())
+        ax.set_xlabel(MASS)
+        ax.set_ylabel(r"$\sigma(Z') \times \mathcal{B}(Z' \to t\bar{t})$ [pb]")
+        level = points[0].limits.confidence_level
+        ax.legend(loc="upper right", title=f"{level:.0%} CL upper limits", alignment="left")
+        cms_label(ax, look or Look(), with_data=not blinded)
+    return _figure(ax), ax
+
+
+def p_values_by_mass(
+    results: Sequence[SignalResult], *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the local p-value of the background-only hypothesis against the mass.
+
+    Parameters
+    ----------
+    results
+        At least two signals with a mass.
+    look, ax
+        As for `limits_by_mass`.
+    """
+    points = _with_mass(results)
+    mass = np.asarray([one.mass_gev for one in points])
+    observed = np.asarray([one.significance.observed_p_value for one in points])
+    expected = np.asarray([one.significance.expected_p_value for one in points])
+    blinded = any(one.significance.is_blinded for one in points)
+    with cms_style():
+        ax = ax or _axes()
+        ax.plot(mass, expected, "--", label="Expected with the signal", **LINES)
+        name = "Partly blinded" if blinded else "Observed"
+        ax.plot(mass, observed, "o-", label=name, markersize=7, **LINES)
+        ax.set_yscale("log")
+        lowest = max(min(observed.min(), expected.min()), norm.sf(8))
+        n_sigmas = max(math.ceil(norm.isf(lowest)), 3)
+        for n in range(1, n_sigmas + 1):
+            ax.axhline(norm.sf(n), color=PALETTE[2], linewidth=1, linestyle=":")
+            ax.text(
+                0.99, norm.sf(n) * 1.15, rf"{n}$\sigma$", color=PALETTE[2], ha="right",
+                fontsize=18, transform=ax.get_yaxis_transform(),
+            )  # fmt: skip
+        ax.set_ylim(norm.sf(n_sigmas) / 5, 50)
+        ax.set_xlim(mass.min(), mass.max())
+        ax.set_xlabel(MASS)
+        ax.set_ylabel("Local p-value")
+        ax.legend(loc="upper right")
+        cms_label(ax, look or Look(), with_data=not blinded)
+    return _figure(ax), ax
+
+
+def _with_mass(results: Sequence[SignalResult]) -> list[SignalResult]:
+    known = [one for one in results if one.mass_gev is not None]
+    return sorted(known, key=lambda one: one.mass_gev or 0.0)
+
+
+def _axes() -> Axes:
+    return new_figure(figsize=(10, 9), layout="constrained").add_subplot()
+
+
+def _make_room(ax: Axes, values: FloatArray) -> None:
+    """Leave the upper part of the logarithmic axis to the legend."""
+    positive = values[values > 0]
+    low, high = math.log10(positive.min()), math.log10(positive.max())
+    reach = max(high - low, 1.0)
+    ax.set_ylim(10 ** (low - 0.1 * reach), 10 ** (high + 0.75 * reach))
+
+
+def _figure(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
