@@ -5,6 +5,8 @@
 #   make lab           JupyterLab with the notebooks
 #   make check         ruff, mypy and the house tests
 #   make servers       programs that some tests start, in environments of their own (.servers)
+#   make bench         the table of speed and memory (25 minutes); JSON in outputs/bench
+#   make docs          these pages and the API reference, in outputs/docs
 #   make chaos         runs that are killed and disturbed; prints what came of them (15 minutes)
 #   make test-locked   the tests with the versions of pixi.lock (needs its Python)
 #   make clean         remove the environments, caches and outputs/demo
@@ -41,7 +43,7 @@ make_venv = "$(1)" -m venv "$(2)"
 install = "$(1)/bin/python" -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test lab check servers chaos test-locked clean
+.PHONY: demo test lab check bench docs servers chaos test-locked clean
 
 DEMO := outputs/demo
 DEMO_EVENTS_PER_FILE ?= 50000
@@ -56,8 +58,12 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)python -m pytest $(ARGS)
 
+# JupyterLab opens on the README; "New" in its Dask panel starts a cluster with our plots.
+lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/jupyter$(if $(JUPYTER_CONFIG_PATH),:$(JUPYTER_CONFIG_PATH))
+lab: export DASK_CONFIG ?= $(CURDIR)/jupyter/dask
+lab: export JUPYTERHUB_SERVICE_PREFIX ?= /
 lab: $(READY)
-	$(BIN)python -m jupyterlab
+	$(BIN)python -m jupyterlab $(ARGS)
 
 check: $(READY)
 	$(BIN)python -m ruff check .
@@ -65,6 +71,12 @@ check: $(READY)
 	$(BIN)python -m mypy
 	$(BIN)python -m pytest -q tests/test_layers.py tests/test_public_names.py \
 	    tests/test_house.py tests/test_pixi.py
+
+bench: $(READY)
+	$(BIN)python -m benchmarks $(ARGS)
+
+docs: $(READY)
+	$(BIN)python -m sphinx -q -W --keep-going -n -b html docs outputs/docs
 
 chaos: $(READY)
 	$(BIN)python -m benchmarks.chaos $(ARGS)
