@@ -11,10 +11,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from IPython.display import Image, display
+from IPython.display import FileLink, Image, display
 
 import intccms
 from intccms.dashboards import Table, make_observer
+from intccms.dashboards.measured import coverage_table, dataset_table, metric_tables
+from intccms.dashboards.panel import Panel
 from intccms.dashboards.result import describe
 from intccms.dashboards.tables import (
     cutflow_table,
@@ -25,11 +27,12 @@ from intccms.dashboards.tables import (
     yields_table,
 )
 from intccms.errors import InputError, nearest
+from intccms.metrics.measurement import Measurement
 from intccms.pipeline import Stages, summarise
 from intccms.pipeline.figures import GROUPS, Group
 from intccms.schema import Config, load_config
 
-__all__ = ["Session", "Text", "display_image", "setup"]
+__all__ = ["Session", "Text", "display_image", "setup", "show_metrics", "show_report"]
 
 SHOWN_INCHES = 7.0
 PIXELS_PER_INCH = 96  # of a browser
@@ -44,6 +47,7 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
     facility: str | None = None,
     n_workers: int | None = None,
     client: Any = None,
+    panel: bool = False,
 ) -> Session:
     """Load the configuration and begin a run of it.
 
@@ -58,6 +62,8 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
         `overrides`.
     client
         A `distributed.Client` to run on; it stays open.
+    panel
+        Whether the run is watched: see `Session.panel`.
 
     Raises
     ------
@@ -74,7 +80,7 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
     settings = [
         f"general.{name}={json.dumps(value)}" for name, value in given.items() if value is not None
     ]
-    return Session(load_config(config, [*overrides, *settings]), client)
+    return Session(load_config(config, [*overrides, *settings]), client, panel=panel)
 
 
 class Text:
@@ -97,11 +103,15 @@ class Session:
         What to run.
     client
         A `distributed.Client` to run on; it stays open.
+    panel
+        Whether the run is watched.
     """
 
-    def __init__(self, config: Config, client: Any = None) -> None:
+    def __init__(self, config: Config, client: Any = None, *, panel: bool = False) -> None:
         self.config = config
-        self.stages = Stages(config, client, observer=make_observer())
+        target = config.general.metrics.target_throughput_gbps
+        self.watch = Panel(target, inner=make_observer()) if panel else None
+        self.stages = Stages(config, client, observer=self.watch or make_observer())
 
     def show_config(self) -> Table:
         """Say what this run is about."""
@@ -140,7 +150,11 @@ class Session:
 
     def process(self) -> Table:
         """Turn events into histograms, or load those of an earlier run."""
-        self.stages.process()
+        try:
+            self.stages.process()
+        finally:
+            if self.watch is not None:  # for the saved notebook, also of a run that fails
+                self.watch.freeze()
         return rate_table(self._summary)
 
     def ledger(self) -> Table:
@@ -205,6 +219,19 @@ class Session:
         return Text(describe(result.summary, result.output.directory))
 
     @property
+    def measurement(self) -> Measurement:
+        """What was measured while the events were processed.
+
+        Raises
+        ------
+        InputError
+            If nothing was.
+        """
+        if self.stages.measurement is None:
+            raise InputError("nothing was measured: process() comes first, with metrics.enable")
+        return self.stages.measurement
+
+    @property
     def _summary(self) -> dict[str, Any]:
         return summarise(self.stages.found)
 
@@ -214,3 +241,39 @@ def display_image(path: Path) -> None:
     show: Any = display
     image: Any = Image
     show(image(filename=str(path), width=round(SHOWN_INCHES * PIXELS_PER_INCH)))
+
+
+def show_metrics(session: Session) -> None:
+    """Show all that was measured: rates, workers, times, datasets, branches.
+
+    Parameters
+    ----------
+    session
+        After `Session.process`.
+    """
+    measurement = session.measurement
+    show: Any = display
+    for wrong in measurement.violations:
+        show(Text(f"not consistent: {wrong}"))
+    for table in (*metric_tables(measurement), dataset_table(measurement)):
+        show(table)
+    branches = coverage_table(measurement)
+    if branches is not None:
+        show(branches)
+
+
+def show_report(session: Session) -> None:
+    """Show where the files of the measurement are.
+
+    Parameters
+    ----------
+    session
+        After `Session.process`.
+    """
+    folder = session.stages.output.measurement_dir(session.measurement.name)
+    show: Any = display
+    for path in sorted(folder.glob("*")):
+        name = Path(path).resolve()
+        here = Path.cwd()
+        link: Any = FileLink
+        show(link(str(name.relative_to(here) if name.is_relative_to(here) else name)))

@@ -5,7 +5,6 @@ Drawn at each look of the recorder's thread, as the kernel itself is busy with t
 
 from __future__ import annotations
 
-import html
 import os
 import sys
 import threading
@@ -13,11 +12,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bokeh.layouts import column, row
-from bokeh.models.widgets import Div
-
+from intccms.dashboards.board import Board
 from intccms.dashboards.columns import summary
-from intccms.dashboards.components import COMPONENTS, Component
+from intccms.dashboards.overview import picture
 from intccms.dashboards.progress import make_observer
 from intccms.dashboards.state import RunState
 from intccms.dashboards.tables import Table
@@ -25,30 +22,9 @@ from intccms.execution.observer import Observer
 from intccms.metrics.worker_tracker import Sample, WorkerLoad
 from intccms.receipts import Receipt
 
-__all__ = ["Board", "Panel"]
+__all__ = ["Panel"]
 
-ROWS = (("event-rate", "data-rate"), ("workers", "memory", "cpu"), ("chunks", "datasets"),
-        ("failures", "runtimes", "slow-chunks"))  # fmt: skip
 RESOURCES = "BOKEH_RESOURCES"  # cdn or inline, as Bokeh itself names it
-
-
-class Board:
-    """All components, with the numbers that matter most above them."""
-
-    def __init__(self) -> None:
-        self.header = Div(name="summary", sizing_mode="stretch_width")
-        self.components: dict[str, Component] = {kind.name: kind() for kind in COMPONENTS}
-        rows = [
-            row([self.components[name].root for name in names], sizing_mode="stretch_width")
-            for names in ROWS
-        ]
-        self.root = column([self.header, *rows], sizing_mode="stretch_width")
-
-    def update(self, state: RunState, now: float) -> None:
-        """Show the state of a run."""
-        self.header.text = _cards(summary(state, now))
-        for component in self.components.values():
-            component.update(state, now)
 
 
 class Panel:
@@ -127,11 +103,13 @@ class Panel:
         """Return the numbers of the panel as text."""
         return summary_table(self.state)
 
-    def freeze(self, png: bytes) -> None:
-        """Put a picture in the place of the live panel, which a saved notebook keeps."""
+    def freeze(self) -> None:
+        """Put a picture in the place of the live panel: a saved notebook keeps it."""
         if self._handle is not None:
-            bundle = {"image/png": png, "text/plain": str(self.table())}
-            self._handle.update(bundle, raw=True)
+            with self._lock:
+                png = picture(self.state, time.time())
+            self._handle.update({"image/png": png, "text/plain": str(self.table())}, raw=True)
+        self.board = self._handle = None
 
     def _draw(self) -> None:
         if self.board is not None:
@@ -143,18 +121,3 @@ def summary_table(state: RunState) -> Table:
     """Return the numbers that matter most, one a line."""
     numbers = summary(state, time.time())
     return Table("This run", [["what", "value"], *([name, text] for name, text in numbers.items())])
-
-
-def _cards(numbers: Mapping[str, str]) -> str:
-    cells = "".join(
-        "<div style='padding:4px 18px 4px 0'>"
-        f"<div style='font-size:11px;color:#7b8794'>{html.escape(name)}</div>"
-        f"<div style='font-size:20px;font-weight:600;color:{_colour(name, text)};"
-        f"white-space:nowrap'>{html.escape(text)}</div></div>"
-        for name, text in numbers.items()
-    )
-    return f"<div style='display:flex;flex-wrap:wrap;font-family:sans-serif'>{cells}</div>"
-
-
-def _colour(name: str, text: str) -> str:
-    return "#bd1f01" if name == "failed" and text != "0" else "#2e3440"

@@ -10,6 +10,7 @@ from typing import Any
 from bokeh.embed import components
 from bokeh.resources import Resources
 
+from intccms.dashboards.board import Board
 from intccms.dashboards.measured import (
     coverage_table,
     dataset_table,
@@ -17,7 +18,6 @@ from intccms.dashboards.measured import (
     metric_tables,
     state_of,
 )
-from intccms.dashboards.panel import Board
 from intccms.dashboards.tables import Table
 from intccms.metrics.measurement import Measurement
 

@@ -69,6 +69,8 @@ class Recorder:
         Between two samples of the workers; None: they are not sampled.
     receipts
         The file that receipts are written to as they come.
+    target_gbps
+        Data rate to compare with, for the dashboard on the scheduler.
     """
 
     def __init__(
@@ -78,8 +80,9 @@ class Recorder:
         *,
         interval_s: float | None = 1.0,
         receipts: Path | None = None,
+        target_gbps: float = 200.0,
     ) -> None:
-        self.inner = inner
+        self.inner, self.target_gbps = inner, target_gbps
         self.started = time.time()  # of the chunks, when they begin
         self.tracker: Tracker | None = None
         if interval_s is not None:
@@ -140,7 +143,8 @@ class Recorder:
             self.started = time.time()
         self.inner.begin(stage, total=total, unit=unit, parts=parts)
         if self._radio is not None and parts is not None:
-            self._radio.send({"begin": {name: list(sizes) for name, sizes in parts.items()}})
+            plan = {name: list(sizes) for name, sizes in parts.items()}
+            self._radio.send({"begin": plan, "target_gbps": self.target_gbps})
 
     def advance(self, n: int = 1) -> None:
         """See `Observer.advance`."""

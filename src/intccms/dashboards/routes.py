@@ -1,0 +1,105 @@
+"""Our plots on the dashboard of a Dask scheduler, beside Dask's own.
+
+`register` must be called before the scheduler starts: then the routes are served, and listed where
+dask-labextension looks for plots. A scheduler that runs already is never patched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from intccms.dashboards.board import Board
+from intccms.dashboards.components import COMPONENTS, Component
+from intccms.dashboards.state import RunState
+from intccms.metrics.recorder import TOPIC, WATCHER
+from intccms.metrics.worker_tracker import NAME, Sampler
+from intccms.receipts import Receipt
+
+__all__ = ["ROUTES", "RunWatcher", "register"]
+
+UPDATE_MS = 1000
+SAMPLE_S = 1.0
+
+
+class RunWatcher(SchedulerPlugin):
+    """What a scheduler knows of the run: receipts that the client sends, samples of the workers."""
+
+    def __init__(self) -> None:
+        self.name = WATCHER
+        self.state = RunState()
+        self.sampler: Sampler | None = None
+        self._n_seen = 0
+
+    def attach(self, scheduler: Any) -> None:
+        """Begin; the workers are sampled from now on."""
+        scheduler.add_plugin(self, name=WATCHER)
+        self.sampler = scheduler.plugins.get(NAME)
+        if self.sampler is None:
+            self.sampler = Sampler(SAMPLE_S, stays=True)
+            self.sampler.attach(scheduler)
+
+    def log_event(self, topic: str, msg: Any) -> None:
+        """Take what a recorder sends."""
+        if topic != TOPIC:
+            return
+        now = time.time()
+        if "begin" in msg:
+            self.state.target_gbps = msg["target_gbps"]
+            self.state.begin(msg["begin"], now)
+        for fields in msg["receipts"]:
+            self.state.take(Receipt(**fields), now)
+        if "end" in msg:
+            self.state.end(now)
+
+    def refresh(self) -> RunState:
+        """Return the state, with what was sampled since."""
+        assert self.sampler is not None
+        samples = self.sampler.samples
+        first = max(self._n_seen - self.sampler.n_dropped, 0)
+        self.state.watch(samples[first:], list(self.sampler.workers.values()))
+        self._n_seen = self.sampler.n_dropped + len(samples)
+        return self.state
+
+
+def register() -> None:
+    """Add our routes to those of every scheduler that this process starts from now on."""
+    from distributed.dashboard.scheduler import applications
+
+    applications.update(ROUTES)
+
+
+def _watcher(scheduler: Any) -> RunWatcher:
+    """Return the plugin; a scheduler that was started without our preload gets it now."""
+    watcher = scheduler.plugins.get(WATCHER)
+    if watcher is None:
+        watcher = RunWatcher()
+        watcher.attach(scheduler)
+    return watcher  # type: ignore[no-any-return]
+
+
+def _document(make: Callable[..., Any], title: str, scheduler: Any, _: Any, document: Any) -> None:
+    """Fill a Bokeh document, which is drawn anew each second while somebody looks at it."""
+    watcher, view = _watcher(scheduler), make()
+
+    def update() -> None:
+        view.update(watcher.refresh(), time.time())
+
+    update()
+    document.add_root(view.root)
+    document.title = f"intccms: {title}"
+    document.add_periodic_callback(update, UPDATE_MS)
+
+
+def _route(kind: type[Component]) -> Callable[..., None]:
+    return partial(_document, partial(kind, sizing_mode="stretch_both"), kind.title)
+
+
+ROUTES: dict[str, Callable[..., None]] = {
+    "/individual-intccms-panel": partial(_document, Board, "run"),
+    **{f"/individual-intccms-{kind.name}": _route(kind) for kind in COMPONENTS},
+}
