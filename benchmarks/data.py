@@ -43,7 +43,7 @@ class DataSet:
     title: str
     folder: str
     files: int
-    events: int = 100_000
+    events: int = 200_000
     branches: int | None = None
     chunk_size: int = 100_000
     with_signal: bool = True
@@ -60,11 +60,11 @@ class DataSet:
 
 
 SETS = {
-    "1m": DataSet("1.0 M events, signal-rich", "many", 2),
-    "1m-bkg": DataSet("0.8 M events, backgrounds only", "many", 2, with_signal=False),
-    "4m": DataSet("4.0 M events, signal-rich", "many", 8),
-    "4m-bkg": DataSet("3.2 M events, backgrounds only", "many", 8, with_signal=False),
-    "1600": DataSet("0.5 M events, 1,600 branches", "wide", 1, branches=1600, chunk_size=25_000),
+    "1m": DataSet("1.0 M events, signal-rich", "many", 1),
+    "1m-bkg": DataSet("0.8 M events, backgrounds only", "many", 1, with_signal=False),
+    "4m": DataSet("4.0 M events, signal-rich", "many", 4),
+    "4m-bkg": DataSet("3.2 M events, backgrounds only", "many", 4, with_signal=False),
+    "1600": DataSet("0.5 M events, 1,600 branches", "wide", 1, 100_000, 1600, chunk_size=25_000),
 }
 
 

@@ -18,6 +18,7 @@ import numpy as np
 __all__ = ["Measured", "measure"]
 
 TOLERANCE = 1e-9  # relative to the largest value of a histogram
+LONGEST = 4000  # characters of a row's complaint
 TOP = Path(__file__).parents[1]
 
 
@@ -76,7 +77,7 @@ def _run(data: Path, data_set: str, row: str, histograms: Path) -> dict[str, flo
         check=False,
     )
     if process.returncode:
-        raise RuntimeError(f"row {row} on {data_set} failed:\n{process.stderr}")
+        raise RuntimeError(f"row {row} on {data_set} failed:\n{process.stderr[-LONGEST:]}")
     answer: dict[str, float] = json.loads(process.stdout.splitlines()[-1])
     return answer
 

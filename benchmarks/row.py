@@ -69,12 +69,17 @@ def _kit(row: Row, data: Path, name: str, out: Path) -> Work:
 
 
 def _data_frame(row: Row, data: Path, name: str, out: Path) -> Work:
-    raise NotImplementedError
+    from benchmarks.dataframe import run
+
+    chosen = SETS[name]
+    files = files_of(data, chosen)
+    return lambda: run(data / chosen.folder, row.n_sources, files)
 
 
 KINDS = {
     "floor": _floor,
     "hand-written": _hand_written,
+    "RDataFrame": _data_frame,
     "intccms": _kit,
     "bare": _kit,
 }
