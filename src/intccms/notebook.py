@@ -6,7 +6,7 @@ Shows tables, figures and progress below the cells; what is written, the stages 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,16 @@ from intccms.pipeline import Stages, summarise
 from intccms.pipeline.figures import GROUPS, Group
 from intccms.schema import Config, load_config
 
-__all__ = ["Session", "Text", "display_image", "setup", "show_metrics", "show_report"]
+__all__ = [
+    "Session",
+    "Text",
+    "display_image",
+    "redirected",
+    "settings",
+    "setup",
+    "show_metrics",
+    "show_report",
+]
 
 SHOWN_INCHES = 7.0
 PIXELS_PER_INCH = 96  # of a browser
@@ -77,10 +86,35 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
         "facility": facility,
         "n_workers": n_workers,
     }
-    settings = [
-        f"general.{name}={json.dumps(value)}" for name, value in given.items() if value is not None
+    loaded = load_config(config, [*overrides, *settings("general", given)])
+    return Session(loaded, client, panel=panel)
+
+
+def settings(where: str, values: Mapping[str, Any]) -> list[str]:
+    """Write settings as overrides; those that are None are left as the configuration has them.
+
+    Examples
+    --------
+    >>> settings("general.metrics", {"measurement_name": "first", "track_workers": None})
+    ['general.metrics.measurement_name="first"']
+    """
+    return [
+        f"{where}.{name}={json.dumps(value)}" for name, value in values.items() if value is not None
     ]
-    return Session(load_config(config, [*overrides, *settings]), client, panel=panel)
+
+
+def redirected(config: Any, redirector: str) -> list[str]:
+    """Write the overrides that read every dataset through a redirector or a cache.
+
+    Parameters
+    ----------
+    config
+        ``"module:name"``, or a dict.
+    redirector
+        Put in front of names that begin with ``/store/``, e.g. ``root://xcache/``.
+    """
+    entries = load_config(config).datasets.datasets
+    return [f"datasets.datasets.{entry.name}.redirector={redirector}" for entry in entries]
 
 
 class Text:
