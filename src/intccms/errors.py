@@ -52,6 +52,10 @@ class FitError(IntccmsError):
     """A fit or a limit could not be computed; the histograms are kept."""
 
 
+class ServiceError(IntccmsError):
+    """A service (Rucio, CERN Open Data) cannot be reached, or does not let this user in."""
+
+
 class WorkerLostError(IntccmsError):
     """The workers that ran an item died or hung, each time; it may be too much for them."""
 
