@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -97,48 +98,59 @@ class SkimColumns:
         available = branches_of(events)
         kept: dict[str, ak.Array] = {}
         for name in self.names(available, is_data=is_data, source=source):
-            values = events
-            for step in available[name]:
-                values = values[step]
-            kept[name] = _plain(values)
-        counters = {}
-        for name, values in kept.items():
+            kept[name] = _plain(available[name]())
+        for name in list(kept):
             counter = f"n{name.split('_')[0]}"
-            if values.ndim > 1 and counter not in counters:
-                counters[counter] = ak.Array(ak.to_numpy(ak.num(values)).astype(np.uint32))
-        return dict(sorted((kept | counters).items()))
+            if kept[name].ndim > 1 and counter not in kept:
+                # int32 as NanoAOD has had it since v12, and as uproot writes it to a TTree
+                kept[counter] = ak.Array(ak.to_numpy(ak.num(kept[name])).astype(np.int32))
+        return dict(sorted(kept.items()))
+
+
+def branches_of(events: Any) -> dict[str, Callable[[], Any]]:
+    """Give each branch of the file that events are from, as a call that reads it; no counters.
+
+    What coffea adds (global indices, charges and masses of one value) is no branch: it is added
+    again when the skim is read.
+    """
+    found: dict[str, Callable[[], Any]] = {}
+    for where, leaf in _leaves(events):
+        steps = unquote(leaf.get("form_key") or "").split(",")
+        if steps[1:] in (["!load"], ["!load", "!content"]) and steps[0] not in found:
+            found[steps[0]] = partial(_read, events, steps[0], where)
+    return found
+
+
+def _leaves(events: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """Give place and form of each column of NanoEvents."""
+    if hasattr(events, "forms"):
+        forms = {name: events.forms[name].to_dict() for name in events.fields}
+    else:
+        whole = events.attrs["@form"]
+        forms = dict(zip(whole["fields"], whole["contents"], strict=True))
+    for name, form in forms.items():
+        record = form["content"] if form["class"].startswith("ListOffset") else form
+        if record["class"] == "RecordArray":
+            for field, leaf in zip(record["fields"], record["contents"], strict=True):
+                yield (name, field), leaf
+        else:
+            yield (name,), form
+
+
+def _read(events: Any, branch: str, where: tuple[str, ...]) -> Any:
+    if hasattr(events, "columns"):
+        return ak.Array(events.columns.read(branch))
+    values = events
+    for step in where:
+        values = values[step]
+    return values
 
 
 def _branch(collection: str, name: str) -> str:
     return name if collection == TOP_LEVEL else f"{collection}_{name}"
 
 
-def branches_of(events: Any) -> dict[str, tuple[str, ...]]:
-    """Say where in NanoEvents the values of each branch of the file are; without counters.
-
-    What coffea adds (global indices, charges of one value) has no name of a branch.
-    """
-    form = events.attrs.get("@form")
-    found: dict[str, tuple[str, ...]] = {}
-    for name, content in zip(form["fields"], form["contents"], strict=True):
-        record = content["content"] if content["class"].startswith("ListOffset") else content
-        if record["class"] == "RecordArray":
-            for inner, leaf in zip(record["fields"], record["contents"], strict=True):
-                _note(found, leaf, (name, inner))
-        else:
-            _note(found, content, (name,))
-    return found
-
-
-def _note(
-    found: dict[str, tuple[str, ...]], leaf: Mapping[str, Any], where: tuple[str, ...]
-) -> None:
-    steps = unquote(leaf.get("form_key") or "").split(",")
-    if steps[1:] in (["!load"], ["!load", "!content"]):
-        found.setdefault(steps[0], where)
-
-
-def _plain(values: Any) -> ak.Array:
+def _plain(values: ak.Array) -> ak.Array:
     """Values alone: in memory, packed, without coffea's names and behaviours."""
     packed = ak.to_packed(ak.materialize(ak.Array(values.layout)))
     return ak.without_parameters(packed, behavior=None, attrs=None)

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from intccms.errors import InputError, nearest
 from intccms.skimming.parts import SkimPart
 
-__all__ = ["SkimManifest"]
+__all__ = ["Gap", "SkimManifest", "selected_parts"]
 
 VERSION = 1
+REMAKE = "make it again with general.run_skimming=True and general.use_skimmed_input=False"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Entries of a source file that a skim says nothing about; `stop` None: to its end."""
+
+    file_index: int
+    source: str
+    start: int
+    stop: int | None
+
+    def __str__(self) -> str:
+        """Give file and entries in words."""
+        entries = f"entries {self.start} to {'its end' if self.stop is None else self.stop}"
+        return f"{entries} of file {self.file_index} ({self.source})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkimManifest:
-    """The parts of one dataset, in the order of files and entries; empty chunks have no file."""
+    """The parts of one dataset, in the order of files and entries.
+
+    Chunks of which no event was kept are parts without a file; a source file without events has
+    one part from entry 0 to 0.
+    """
 
     dataset: str
     format: str
@@ -27,7 +48,7 @@ class SkimManifest:
     parts: tuple[SkimPart, ...]
 
     @classmethod
-    def of(cls, parts: Iterable[SkimPart], *, format: str, tree_name: str) -> SkimManifest:  # noqa: A002
+    def of(cls, parts: Iterable[SkimPart], *, file_format: str, tree_name: str) -> SkimManifest:
         """Put the parts of one dataset together.
 
         Raises
@@ -35,20 +56,19 @@ class SkimManifest:
         ValueError
             If there are none, or they are of different skims.
         """
-        ordered = tuple(sorted(parts, key=lambda part: (part.file_index, part.entry_start)))
+        ordered = tuple(sorted(parts, key=_place))
         same = {(part.dataset, part.fingerprint, part.n_listed) for part in ordered}
         if len(same) != 1:
-            raise ValueError(f"parts of different skims: {sorted(same)}")
+            raise ValueError(f"a manifest is of one skim, these are parts of {sorted(same)}")
         dataset, fingerprint, n_listed = same.pop()
         held = [set(part.columns) for part in ordered if part.path]
-        columns = tuple(sorted(set.intersection(*held))) if held else ()
         return cls(
             dataset=dataset,
-            format=format,
+            format=file_format,
             tree_name=tree_name,
             fingerprint=fingerprint,
             n_listed=n_listed,
-            columns=columns,
+            columns=tuple(sorted(set.intersection(*held))) if held else (),
             parts=ordered,
         )
 
@@ -61,36 +81,145 @@ class SkimManifest:
         ValueError
             If it is no manifest.
         """
-        plain = json.loads(text)
-        parts = [SkimPart.from_json(part) for part in plain["parts"]]
-        return cls.of(parts, format=plain["format"], tree_name=plain["tree_name"])
+        try:
+            plain = json.loads(text)
+            parts = [SkimPart.from_json(part) for part in plain["parts"]]
+            return cls.of(parts, file_format=plain["format"], tree_name=plain["tree_name"])
+        except (KeyError, TypeError) as exc:
+            raise ValueError(f"not a manifest: {type(exc).__name__}: {exc}") from exc
 
     def to_json(self) -> str:
         """Give it as the text of ``manifest.json``."""
-        plain: Mapping[str, Any] = {"version": VERSION, **asdict(self)}
-        return json.dumps(plain, indent=1) + "\n"
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n"
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Files of the skim, each once."""
+        return tuple(dict.fromkeys(part.path for part in self.parts if part.path))
+
+    def find(self, part: SkimPart) -> SkimPart | None:
+        """Find the record of the same chunk of the same selection, wherever its rows are now."""
+        wanted = (part.uuid, part.entry_start, part.entry_stop, part.fingerprint)
+        for one in self.parts:
+            if (one.uuid, one.entry_start, one.entry_stop, one.fingerprint) == wanted:
+                return one
+        return None
+
+    def gaps(self, lfns: Sequence[str]) -> list[Gap]:
+        """List the entries of the wanted files that no part is from.
+
+        Parameters
+        ----------
+        lfns
+            The files wanted; their positions are those in the complete listing.
+        """
+        of_file = defaultdict(list)
+        for part in self.parts:
+            of_file[part.file_index].append(part)
+        found: list[Gap] = []
+        for index, lfn in enumerate(lfns):
+            reached, parts = 0, of_file[index]
+            for part in parts:
+                if part.entry_start > reached:
+                    found.append(Gap(index, lfn, reached, part.entry_start))
+                reached = max(reached, part.entry_stop)
+            end = parts[0].source_events if parts else None
+            if not parts or (end is not None and reached < end):
+                found.append(Gap(index, lfn, reached, end))
+        return found
 
     def check(
         self,
         *,
         fingerprint: str,
-        format: str,
+        file_format: str,
         lfns: Sequence[str],
-        columns: Iterable[str] = (),  # noqa: A002
+        columns: Collection[str] = (),
     ) -> None:
-        """Check that this skim stands for the files and the selection asked for.
+        """Check that this skim stands for the wanted files, selection and branches.
 
         Parameters
         ----------
-        fingerprint, format
-            Of the skim selection and the output, as configured now.
+        fingerprint, file_format
+            Of the skim selection and the output as they are configured now.
         lfns
-            The files wanted, numbered as in the complete listing.
+            The files wanted; their positions are those in the complete listing.
         columns
             Branches that the analysis reads.
 
         Raises
         ------
         InputError
-            Saying which and how to remake it.
+            Saying what differs and how to make the skim again.
         """
+        for problem in self._problems(fingerprint, file_format, lfns, columns):
+            raise InputError(f"the skim of {self.dataset} {problem}; {REMAKE}")
+
+    def _problems(
+        self, fingerprint: str, file_format: str, lfns: Sequence[str], columns: Collection[str]
+    ) -> Iterable[str]:
+        if self.format != file_format:
+            yield (
+                f"is in {self.format}, but preprocess.skimming.output.format is {file_format}: "
+                f"set it to {self.format}, or"
+            )[:-4]
+        if self.fingerprint != fingerprint:
+            yield "was made with another selection than preprocess.skimming has now"
+        for part in self.parts:
+            if part.file_index < len(lfns) and part.source != lfns[part.file_index]:
+                yield (
+                    f"was made from another list of files: its file {part.file_index} was "
+                    f"{part.source} and is {lfns[part.file_index]} now"
+                )
+        gaps = self.gaps(lfns)
+        if gaps:
+            more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
+            yield f"is incomplete: it lacks {gaps[0]}{more}"
+        missing = [name for name in columns if name not in self.columns] if self.columns else []
+        if missing:
+            yield f"lacks the branch {missing[0]!r}; {nearest(missing[0], self.columns)}"
+
+
+def _place(part: SkimPart) -> tuple[int, int, int]:
+    return part.file_index, part.entry_start, part.entry_stop
+
+
+def selected_parts(
+    files: Iterable[Sequence[SkimPart]], fingerprint: str | None = None
+) -> list[SkimPart]:
+    """Choose, of all records that were found, one for each event.
+
+    A run that was killed can leave the same chunk in two files: whole and in halves, or alone and
+    put together with others. Both hold the same events.
+
+    Parameters
+    ----------
+    files
+        The records of each file.
+    fingerprint
+        Of the selection that is wanted; None: the one that most events are from.
+    """
+    known = [list(records) for records in files]
+    n_events: Counter[tuple[str, int]] = Counter()
+    n_of_uuid: Counter[tuple[int, str]] = Counter()
+    for part in (part for records in known for part in records):
+        if fingerprint is None or part.fingerprint == fingerprint:
+            n_events[part.fingerprint, part.n_listed] += part.n_in
+            n_of_uuid[part.file_index, part.uuid] += part.n_in
+    if not n_events:
+        return []
+    skim = max(n_events, key=lambda key: n_events[key])
+    chosen: dict[int, list[SkimPart]] = defaultdict(list)
+    for records in sorted(known, key=lambda one: (-len(one), -sum(part.n_in for part in one))):
+        for part in records:
+            taken, index = chosen[part.file_index], part.file_index
+            best = max(n_of_uuid[key] for key in n_of_uuid if key[0] == index) if n_of_uuid else 0
+            if (part.fingerprint, part.n_listed) != skim or n_of_uuid[index, part.uuid] < best:
+                continue
+            if not any(_overlap(part, other) for other in taken):
+                taken.append(part)
+    return [part for parts in chosen.values() for part in parts]
+
+
+def _overlap(one: SkimPart, other: SkimPart) -> bool:
+    return one.entry_start < other.entry_stop and other.entry_start < one.entry_stop

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from intccms.schema import SkimOutput, Skimming
+from intccms.errors import InputError, SkimWriteError
+from intccms.schema import Skimming, SkimOutput
+from intccms.skimming.coalescing import groups, laid_out
 from intccms.skimming.columns import SkimColumns
-from intccms.skimming.manifest import SkimManifest
-from intccms.skimming.options import check_options, resolved
+from intccms.skimming.files import EMPTY, MANIFEST, Record, SkimFiles, is_part, place_of
+from intccms.skimming.manifest import SkimManifest, selected_parts
+from intccms.skimming.options import check_options, resolved, secrets
 from intccms.skimming.parts import SkimPart
-from intccms.skimming.writers import SUFFIX, write_file
-from intccms.utils.output import write_text
+from intccms.skimming.storage import Storage
+from intccms.skimming.writers import SUFFIX
 
 __all__ = ["SkimStore"]
+
+log = logging.getLogger(__name__)
 
 
 class SkimStore:
@@ -54,27 +60,36 @@ class SkimStore:
         )
 
     def check(self) -> None:
-        """Check format and options, without a look at the storage.
+        """Check place, format and options; the storage is not touched.
 
         Raises
         ------
         ConfigError
-            If an option is not known.
+            In one line, which option is wrong.
         """
         check_options(self.output)
 
     def probe(self) -> None:
-        """Write and remove a small file, on a worker: credentials may be there only.
+        """Write and remove a small file; on a worker, as credentials may be there only.
 
         Raises
         ------
         InputError
             In one line, why nothing can be written there.
         """
+        path = f".probe-{uuid4().hex}"
+        try:
+            storage = self._files.storage
+            storage.write(path, b"x")
+            storage.remove(path)
+        except SkimWriteError as exc:
+            raise InputError(f"preprocess.skimming.output.output_dir: {exc}") from exc
 
     def reader_options(self) -> dict[str, Any]:
         """Resolve ``from_kwargs``; on a worker, where a part is read."""
         options: dict[str, Any] = resolved(self.output.from_kwargs)
+        if "storage_options" in self.output.to_kwargs and "storage_options" not in options:
+            options["storage_options"] = resolved(self.output.to_kwargs["storage_options"])
         return options
 
     def url(self, path: str) -> str:
@@ -96,59 +111,128 @@ class SkimStore:
         Raises
         ------
         MissingColumnError
-            If the file lacks a branch to keep.
-        OSError
-            If it cannot be written; nothing is left then.
+            If the source lacks a branch to keep.
+        SkimWriteError
+            If it cannot be written, or cannot be read as it was written; nothing is left then.
         """
-        name = f"part_{part.chunk}" + (f"_{part.piece}" if part.piece else "")
-        path = f"{part.dataset}/file_{part.file_index}/{name}.{SUFFIX[self.output.format]}"
-        target = Path(self.root) / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not len(events):
-            write_text(target.with_suffix(".empty"), str(part.to_json()))
+        if len(events) == 0:
+            self._files.write_empty(part)
             return part
         kept = columns.take(events, is_data=part.is_data, source=part.source)
         part = replace(
-            part, n_out=len(events), path=path, rows=(0, len(events)), columns=tuple(kept)
+            part,
+            n_out=len(events),
+            path=f"{place_of(part)}.{SUFFIX[self.output.format]}",
+            rows=(0, len(events)),
+            columns=tuple(kept),
         )
-        aside = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
-        write_file(
-            aside,
-            self.output.format,
-            [kept],
-            tree=self.tree_name,
-            record=[part.to_json()],
-            options=resolved(self.output.to_kwargs),
-        )
-        data = aside.read_bytes()
-        aside.replace(target)
-        return replace(part, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        return self._files.write([part], [kept])[0]
 
     def holds(self, part: SkimPart) -> bool:
         """Say whether the file of a part is there, with its size; an empty chunk has none."""
-        target = Path(self.root) / part.path
-        return not part.path or (target.is_file() and target.stat().st_size == part.size_bytes)
+        folder = part.path.rpartition("/")[0]
+        return not part.path or self._files.storage.sizes(folder).get(part.path) == part.size_bytes
 
     def coalesce(self, parts: Sequence[SkimPart], target_events: int) -> tuple[SkimPart, ...]:
-        """Put small parts of one source file together, up to `target_events` kept events a file.
+        """Put small parts of one source file together.
 
-        The records come back with their new `path` and `rows`; the old files stay until `save`.
+        Parameters
+        ----------
+        parts
+            All of one source file, empty ones too.
+        target_events
+            Kept events of a file, at least; the last one may have fewer.
+
+        Returns
+        -------
+        tuple
+            The same chunks, with their new files and rows. The old files stay until `save`.
+
+        Raises
+        ------
+        SkimWriteError
+            If a part cannot be read, or the new file cannot be written.
         """
-        return tuple(parts)
+        files, done = self._files, [part for part in parts if not part.path]
+        for group in groups((part for part in parts if part.path), target_events):
+            same = len({part.path for part in group}) == 1
+            done += group if same else files.write(laid_out(group), files.batches(group))
+        return tuple(sorted(done, key=lambda part: part.entry_start))
 
     def save(self, parts: Iterable[SkimPart]) -> SkimManifest:
-        """Write ``<dataset>/manifest.json`` all at once, then remove files that it does not list.
+        """Write ``<dataset>/manifest.json``, then remove files that it does not list.
+
+        Chunks of the same skim that `parts` says nothing about, as those of files that this run
+        left out, are taken over from the manifest that is there.
 
         Parameters
         ----------
         parts
             Of one dataset, of chunks with and without kept events.
         """
-        manifest = SkimManifest.of(parts, format=self.output.format, tree_name=self.tree_name)
-        write_text(Path(self.root) / manifest.dataset / "manifest.json", manifest.to_json())
+        files, kind = self._files, {"file_format": self.output.format, "tree_name": self.tree_name}
+        manifest = SkimManifest.of(parts, **kind)
+        before, sizes = files.manifest(manifest.dataset), files.storage.sizes(manifest.dataset)
+        if before is not None and _kind(before) == _kind(manifest):
+            older = [
+                part
+                for part in before.parts
+                if not part.path
+                or (part.path not in manifest.paths and sizes.get(part.path) == part.size_bytes)
+            ]
+            manifest = SkimManifest.of(selected_parts([manifest.parts, older]), **kind)
+        empty = {f"{place_of(part)}.{EMPTY}": part for part in manifest.parts if not part.path}
+        for path in empty.keys() - sizes.keys():
+            files.write_empty(empty[path])
+        files.storage.write(f"{manifest.dataset}/{MANIFEST}", manifest.to_json().encode())
+        for path in sizes.keys() - empty.keys() - set(manifest.paths):
+            if is_part(path):
+                files.storage.remove(path)
         return manifest
 
-    def load(self, dataset: str) -> SkimManifest | None:
-        """Read a manifest, or make it again from the parts; None: there is no skim."""
-        path = Path(self.root) / dataset / "manifest.json"
-        return SkimManifest.from_json(path.read_text()) if path.is_file() else None
+    def load(self, dataset: str, fingerprint: str | None = None) -> SkimManifest | None:
+        """Read a manifest, or make it again from the parts; None: there is no skim.
+
+        Parameters
+        ----------
+        dataset
+            Its key.
+        fingerprint
+            Of the selection that is wanted, if parts of several are found.
+        """
+        files = self._reading
+        manifest = files.manifest(dataset)
+        if manifest is not None:
+            return manifest
+        kinds: dict[tuple[str, str], list[Record]] = defaultdict(list)
+        for path in sorted(filter(is_part, files.storage.sizes(dataset))):
+            record = files.record(path)
+            if record is not None:
+                kinds[record.format, record.tree_name].append(record)
+        wanted = (self.output.format, self.tree_name)
+        for kind in sorted(kinds, key=lambda kind: (kind != wanted, -len(kinds[kind]))):
+            parts = selected_parts([record.parts for record in kinds[kind]], fingerprint)
+            if parts:
+                log.warning("%s/%s is made again from the parts", self.url(dataset), MANIFEST)
+                return SkimManifest.of(parts, file_format=kind[0], tree_name=kind[1])
+        return None
+
+    @property
+    def _files(self) -> SkimFiles:
+        """The files to write; secrets are resolved here, where they are used, each time."""
+        return _opened(self, resolved(self.output.to_kwargs))
+
+    @property
+    def _reading(self) -> SkimFiles:
+        """The files to read."""
+        return _opened(self, self.reader_options())
+
+
+def _opened(store: SkimStore, options: dict[str, Any]) -> SkimFiles:
+    hidden = secrets([store.output.to_kwargs, store.output.from_kwargs])
+    storage = Storage(store.root, options.get("storage_options"), hidden=hidden)
+    return SkimFiles(storage, store.output.format, store.tree_name, store.verify, options)
+
+
+def _kind(manifest: SkimManifest) -> tuple[object, ...]:
+    return manifest.format, manifest.tree_name, manifest.fingerprint, manifest.n_listed

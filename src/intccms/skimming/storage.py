@@ -1,0 +1,198 @@
+"""Files in a folder or at any fsspec URL, which appear under their names only when complete.
+
+Local files are renamed, objects uploaded as a whole, XRootD's copied aside and then renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from fsspec.core import url_to_fs
+
+from intccms.datasets.xrootd import bound_waiting
+from intccms.errors import SkimWriteError
+
+__all__ = ["UNFINISHED", "Storage"]
+
+UNFINISHED = ".tmp"
+# A whole object appears at once or not at all.
+OBJECT_STORES = {"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"}
+BLOCK = 1 << 22
+
+
+class Storage:
+    """Files below one place.
+
+    Parameters
+    ----------
+    root
+        Folder or URL.
+    options
+        Of the file system, resolved.
+    hidden
+        Texts that no message may show.
+    """
+
+    def __init__(
+        self, root: str, options: Mapping[str, Any] | None = None, *, hidden: Iterable[str] = ()
+    ) -> None:
+        bound_waiting(root)
+        self.root = root.rstrip("/")
+        self._hidden = tuple(hidden)
+        with self._explained("use", self.root):
+            self.fs, self._base = url_to_fs(self.root, **(options or {}))
+        protocols = (self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol
+        self.is_local = "file" in protocols
+        self._is_object_store = bool(OBJECT_STORES & set(protocols))
+
+    def url(self, path: str) -> str:
+        """Say where a file can be opened."""
+        return f"{self.root}/{path}"
+
+    @contextmanager
+    def draft(self, path: str) -> Iterator[Path]:
+        """Give the name of a local file that becomes `path` when the block ends well.
+
+        Raises
+        ------
+        SkimWriteError
+            If it cannot be written or put there; then nothing is left.
+        """
+        with self._explained("write", self.url(path)):
+            if not self.is_local:
+                with tempfile.TemporaryDirectory(prefix="intccms-") as folder:
+                    draft = Path(folder) / path.rpartition("/")[2]
+                    yield draft
+                    self._upload(draft, self._at(path))
+                return
+            target = Path(self._at(path))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = target.with_name(_aside(target.name))
+            try:
+                yield draft
+                _rename(draft, target)
+            finally:
+                draft.unlink(missing_ok=True)
+
+    @contextmanager
+    def local_copy(self, path: str) -> Iterator[Path]:
+        """Give a file as a local one: itself, or a copy for as long as the block lasts."""
+        if self.is_local:
+            yield Path(self._at(path))
+            return
+        with tempfile.TemporaryDirectory(prefix="intccms-") as folder:
+            copy = Path(folder) / path.rpartition("/")[2]
+            with self.fs.open(self._at(path), "rb") as source, copy.open("wb") as file:
+                shutil.copyfileobj(source, file, BLOCK)
+            yield copy
+
+    def read(self, path: str) -> bytes | None:
+        """Give the content of a file; None if there is none."""
+        with self._explained("read", self.url(path)):
+            if not self.fs.exists(self._at(path)):
+                return None
+            with self.fs.open(self._at(path), "rb") as file:
+                return bytes(file.read())
+
+    def write(self, path: str, content: bytes) -> None:
+        """Replace a small file, all at once."""
+        with self.draft(path) as draft:
+            draft.write_bytes(content)
+
+    def sha256(self, path: str) -> str:
+        """Give the checksum of a file as it is read from there."""
+        digest = hashlib.sha256()
+        with self.fs.open(self._at(path), "rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """List all files below a folder, with their sizes in bytes."""
+        with self._explained("list", self.url(folder)):
+            self.fs.invalidate_cache()
+            if not self.fs.exists(self._at(folder)):
+                return {}
+            found = self.fs.find(self._at(folder), detail=True)
+        n_base = len(self._at(""))
+        return {name[n_base:]: int(info["size"] or 0) for name, info in found.items()}
+
+    def remove(self, path: str) -> None:
+        """Remove a file; none there is fine."""
+        with self._explained("remove", self.url(path)):
+            if self.fs.exists(self._at(path)):
+                self.fs.rm_file(self._at(path))
+
+    def _at(self, path: str) -> str:
+        return f"{self._base.rstrip('/')}/{path}"
+
+    def _upload(self, draft: Path, target: str) -> None:
+        if self._is_object_store:
+            self.fs.put_file(str(draft), target)
+        else:
+            folder, _, name = target.rpartition("/")
+            self.fs.makedirs(folder, exist_ok=True)
+            aside = f"{folder}/{_aside(name)}"
+            try:
+                with draft.open("rb") as source, self.fs.open(aside, "wb") as file:
+                    shutil.copyfileobj(source, file, BLOCK)
+                self._check_size(draft, aside)
+                self.fs.mv(aside, target)
+            except BaseException:
+                self._forget(aside)
+                raise
+        self._check_size(draft, target)
+
+    def _check_size(self, draft: Path, target: str) -> None:
+        self.fs.invalidate_cache(target.rpartition("/")[0])
+        there, here = int(self.fs.info(target)["size"]), draft.stat().st_size
+        if there != here:
+            self._forget(target)
+            raise OSError(f"{there} of {here} bytes arrived")
+
+    def _forget(self, target: str) -> None:
+        try:
+            self.fs.rm_file(target)
+        except Exception:  # noqa: BLE001 - the first error tells; this one would hide it
+            return
+
+    @contextmanager
+    def _explained(self, verb: str, url: str) -> Iterator[None]:
+        """Turn what any storage library raises into one clear line without secrets."""
+        try:
+            yield
+        except (SkimWriteError, KeyboardInterrupt, MemoryError):
+            raise
+        except Exception as exc:
+            text = " ".join(str(exc).split()) or "no reason given"
+            for secret in self._hidden:
+                text = text.replace(secret, "***")
+            raise SkimWriteError(f"cannot {verb} {url}: {type(exc).__name__}: {text}") from exc
+
+
+def _aside(name: str) -> str:
+    return f".{name}.{uuid4().hex}{UNFINISHED}"
+
+
+def _rename(draft: Path, target: Path) -> None:
+    """Give a complete file its name so that it survives a crash of the machine too."""
+    _sync(draft)
+    draft.replace(target)
+    for folder in (target.parent, target.parent.parent):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
