@@ -56,6 +56,8 @@ NOT_READ_YET = {
 DISTRIBUTIONS = {
     "IPython": "ipykernel",
     "XRootD": "xrootd",
+    "cernopendata_client": "cernopendata-client",
+    "rucio": "rucio-clients",
     "boost_histogram": "boost-histogram",
     "pydantic_core": "pydantic",
     "yaml": "pyyaml",
