@@ -86,6 +86,7 @@ class ChunkWork:
         self._cutflow: dict[str, CutflowSums] = {}
         self._counts = {"n_events": 0, "n_kept": 0}
         self._sumw = ExactSums.zeros(1)
+        self._steps = Steps(0, np.empty(0))
         self._fill_s = 0.0
 
     def sums(self) -> dict[str, Any]:
@@ -100,19 +101,7 @@ class ChunkWork:
         }
 
     def skim(self, objects: Objects, weight_branch: str | None, whole: Whole | None = None) -> None:
-        """Count the events and apply the skim selection, nothing else; see `skimmed`."""
-        steps = self._counted(objects, weight_branch, whole)
-        self.skimmed = self._skimmed(objects, steps)
-        self._counts["n_kept"] = len(self.skimmed)
-
-    def fill_nominal(
-        self,
-        objects: Objects,
-        weight_branch: str | None,
-        lumi_mask: Functor | None,
-        whole: Whole | None = None,
-    ) -> NominalChunk:
-        """Select and fill the nominal events; the weight variations go in with them.
+        """Count the events and apply the skim selection; the answer is in `skimmed`.
 
         Parameters
         ----------
@@ -120,16 +109,40 @@ class ChunkWork:
             All events of the chunk.
         weight_branch
             Column of the generator weight; None for data, where the weight is 1.
-        lumi_mask
-            Certified sections, for data.
         whole
             Where `objects` are those of a skim: what they were taken from.
         """
-        steps = self._counted(objects, weight_branch, whole)
-        gen_weight = steps.gen_weight
-        self.skimmed = self._skimmed(objects, steps)
-        kept = self._certified(objects, lumi_mask, steps)
-        nominal = self._nominal_objects(objects.narrowed(kept))
+        gen_weight = generator_weights(objects, weight_branch)
+        self._steps = Steps(objects.n, gen_weight, whole)
+        self._counts["n_events"] = objects.n if whole is None else whole.n_events
+        self._sumw = ExactSums.total(gen_weight) if whole is None else whole.sumw
+        functor = self.config.preprocess.skimming.selection
+        self.skimmed = np.arange(objects.n)
+        if functor is not None and (whole is None or not whole.is_selected):
+            answer = select(functor, "preprocess.skimming", objects, self.caller.functor)
+            self.skimmed = np.flatnonzero(answer.mask)
+        if functor is not None:
+            self._steps.keep("skim", self.skimmed)
+        self._counts["n_kept"] = len(self.skimmed)
+
+    def fill_nominal(self, objects: Objects, lumi_mask: Functor | None) -> NominalChunk:
+        """Select and fill the nominal events; the weight variations go in with them.
+
+        Parameters
+        ----------
+        objects
+            The events that `skim` has left.
+        lumi_mask
+            Certified sections, for data.
+        """
+        steps, gen_weight = self._steps, self._steps.gen_weight
+        certified = np.arange(objects.n)
+        if lumi_mask is not None:
+            answer = select(lumi_mask, "lumi_mask", objects, self.caller.functor)
+            certified = np.flatnonzero(answer.mask)
+            steps.keep("lumi mask", self.skimmed[certified])
+        kept, objects = self.skimmed[certified], objects.narrowed(certified)
+        nominal = self._nominal_objects(objects)
         call, functor = self.caller.functor, self.config.baseline_selection
         baseline = select(functor, "baseline_selection", nominal.stages[-1], call)
         steps.add(baseline, kept, "baseline")
@@ -148,35 +161,6 @@ class ChunkWork:
             self.fill(channel, chosen, weights)
         self._counts["n_kept"] = int(np.count_nonzero(in_any))
         return NominalChunk(nominal, gen_weight[kept], baseline, passed, level, selections)
-
-    def _counted(self, objects: Objects, branch: str | None, whole: Whole | None) -> Steps:
-        """Count all events of the chunk, as they were before any selection."""
-        gen_weight = generator_weights(objects, branch)
-        steps = Steps(objects.n, gen_weight, whole)
-        self._counts["n_events"] = objects.n if whole is None else whole.n_events
-        self._sumw = ExactSums.total(gen_weight) if whole is None else whole.sumw
-        return steps
-
-    def _skimmed(self, objects: Objects, steps: Steps) -> Index:
-        """Apply the skim selection, where it is not done; return the events that are left."""
-        functor, whole = self.config.preprocess.skimming.selection, steps.whole
-        index = np.arange(objects.n)
-        if functor is None:
-            return index
-        if whole is None or not whole.is_selected:
-            answer = select(functor, "preprocess.skimming", objects, self.caller.functor)
-            index = index[answer.mask]
-        steps.keep("skim", index)
-        return index
-
-    def _certified(self, objects: Objects, lumi_mask: Functor | None, steps: Steps) -> Index:
-        """Apply the lumi mask to what the skim has left."""
-        index = self.skimmed
-        if lumi_mask is not None:
-            answer = select(lumi_mask, "lumi_mask", objects.take(index), self.caller.functor)
-            index = index[answer.mask]
-            steps.keep("lumi mask", index)
-        return index
 
     def _nominal_objects(self, objects: Objects) -> Nominal:
         corrected = correct(self.plan, objects, self.factors)

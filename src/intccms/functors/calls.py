@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class Caller:
 
     def functor(self, functor: Functor, key: str, objects: Objects) -> Any:
         """Call `functor` with the columns it uses, taken from `objects`."""
-        inputs = [objects.column(ref) for ref in functor.use]
+        inputs = [_own(objects.column(ref)) for ref in functor.use]
         return self.call(functor.function, key, inputs, functor.static_kwargs, functor.use)
 
     def call(
@@ -81,6 +82,11 @@ class Caller:
             if is_read_failure(exc):
                 raise
             raise FunctorError(f"{key}: {type(exc).__name__}: {describe(exc)}") from exc
+
+
+def _own(array: Any) -> Any:
+    """Return an array in which a function may set a column that no other function sees."""
+    return copy(array) if ak.fields(array) else array
 
 
 def _answer(function: Callable[..., Any], inputs: list[Any], kwargs: Mapping[str, Any]) -> Any:

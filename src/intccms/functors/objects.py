@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.errors import MissingColumnError, nearest
+from intccms.functors.columns import Collection, Column, wrapped
 from intccms.schema import ObjVar
 
 __all__ = ["FlatObjects", "Objects", "event_seeds", "from_events", "overlaps", "top_level"]
@@ -48,7 +49,7 @@ class Objects:
     def __getitem__(self, name: str) -> ak.Array:
         """Return a collection, or a top-level column, by name."""
         if name not in self._known:
-            self._known[name] = self._fetch(name)
+            self._known[name] = wrapped(self._fetch(name))
         return self._known[name]
 
     def column(self, ref: ObjVar) -> ak.Array:
@@ -106,6 +107,8 @@ class Objects:
         old = self[ref.obj]
         if ref.field in ak.fields(old):
             values = ak.values_astype(values, dtype_of(old[ref.field]))
+        if isinstance(old, Collection) and isinstance(values, Column):
+            return self.replaced({ref.obj: old.with_column(ref.field, values)})
         return self.replaced({ref.obj: ak.with_field(old, values, ref.field)})
 
 
@@ -122,6 +125,8 @@ class FlatObjects(Objects):
 
 def dtype_of(column: ak.Array) -> np.dtype[np.generic]:
     """Return the data type of a flat or jagged column."""
+    if isinstance(column, Column):
+        return column.values.dtype
     empty: NDArray[np.generic] = ak.to_numpy(ak.flatten(column[:0], axis=None))
     return empty.dtype
 
