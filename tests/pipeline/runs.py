@@ -53,7 +53,7 @@ class Watcher(Silent):
         self.stages: list[str] = []
         self.n_receipts = 0
 
-    def begin(self, stage: str, *, total: int | None = None, unit: str = "steps") -> None:
+    def begin(self, stage: str, **plan: Any) -> None:
         self.stages.append(stage)
 
     def receipt(self, receipt: Any) -> None:

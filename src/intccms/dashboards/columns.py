@@ -86,7 +86,7 @@ def worker_times(state: RunState, now: float) -> Columns:
 
 
 def worker_loads(state: RunState, now: float) -> Columns:
-    """Return memory and CPU of each worker that is there, by host."""
+    """Return memory and CPU of each worker that is there, by host; at the end its mean CPU."""
     newest = max((load.last_seen for load in state.loads), default=0.0)
     late = newest - 3 * state.timeline.interval_s
     loads = sorted(
@@ -100,7 +100,11 @@ def worker_loads(state: RunState, now: float) -> Columns:
         "memory_gb": [load.memory_bytes / 1e9 for load in loads],
         "peak_gb": [load.peak_bytes / 1e9 for load in loads],
         "limit_gb": [load.memory_limit_bytes / 1e9 for load in loads],
-        "cpu": [load.cpu_percent / max(load.n_threads, 1) for load in loads],
+        "cpu": [
+            (load.cpu_percent if state.ended is None else load.mean_cpu_percent)
+            / max(load.n_threads, 1)
+            for load in loads
+        ],
         "busy": [load.n_executing for load in loads],
         "spilled_gb": [load.spilled_bytes / 1e9 for load in loads],
     }

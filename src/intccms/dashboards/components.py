@@ -166,7 +166,7 @@ class Memory(Component):
         highest, limit = max(data["peak_gb"]), max(data["limit_gb"])
         # the limit is drawn where it is near
         self.root.y_range.end = 1.2 * (limit if limit < 2 * highest else highest or 1.0)
-        return f"Memory per worker: at most {highest:.3g} GB of {limit:.3g} GB"
+        return f"Memory per worker: {highest:.2g} of {limit:.3g} GB"
 
 
 class Cpu(Component):
@@ -184,7 +184,8 @@ class Cpu(Component):
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
         cpu = data["cpu"]
-        return f"CPU per thread: {sum(cpu) / len(cpu):.0f} %" if len(cpu) else self.title
+        mean = "average " if state.ended is not None else ""
+        return f"CPU per thread: {mean}{sum(cpu) / len(cpu):.0f} %" if len(cpu) else self.title
 
 
 class Chunks(Component):
@@ -222,7 +223,8 @@ class Datasets(Component):
         names = ["resumed", "done", "failed"]
         plot.hbar_stack(
             names, y="dataset", height=0.75, source=self.source,
-            color=[drawing.STATE_COLOURS[name] for name in names], legend_label=names,
+            color=[drawing.STATE_COLOURS[name] for name in names], line_color=None,
+            legend_label=names,
         )  # fmt: skip
         plot.text(1, "dataset", text="text", source=self.source, **drawing.TEXT_LEFT)
         plot.x_range.start, plot.x_range.end = 0, 1.6
@@ -291,7 +293,8 @@ class SlowChunks(Component):
         plot = drawing.bars([], x_axis_label="s", **sizes)
         plot.hbar_stack(
             list(drawing.PART_COLOURS), y="label", height=0.7, source=self.source,
-            color=list(drawing.PART_COLOURS.values()), legend_label=list(drawing.PART_NAMES),
+            color=list(drawing.PART_COLOURS.values()), line_color=None,
+            legend_label=list(drawing.PART_NAMES),
         )  # fmt: skip
         plot.x_range.start = 0
         plot.legend.location = "bottom_right"

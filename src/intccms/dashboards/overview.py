@@ -69,12 +69,14 @@ def picture(state: RunState, now: float) -> bytes:
 
 
 def _numbers(area: Any, numbers: dict[str, str]) -> None:
-    for index, (name, text) in enumerate(numbers.items()):
-        x = 0.012 + index * 0.985 / len(numbers)
+    widths = [max(len(text), 0.7 * len(name)) + 3 for name, text in numbers.items()]
+    x = 0.012
+    for (name, text), width in zip(numbers.items(), widths, strict=True):
         area.text(x, 0.78, name, fontsize=8, color=drawing.GREY)
         is_bad = name == "failed" and text != "0"
         colour = drawing.RED if is_bad else drawing.INK
-        area.text(x, 0.2, text, fontsize=12.5, fontweight="bold", color=colour)
+        area.text(x, 0.2, text, fontsize=13, fontweight="bold", color=colour)
+        x += 0.98 * width / sum(widths)
 
 
 def _rates(axes: Any, state: RunState, now: float) -> None:
@@ -114,7 +116,7 @@ def _loads(axes: Any, data: dict[str, Any]) -> None:
     if data["x"]:
         memory.legend(loc="upper left", ncols=2)
     cpu.bar(data["x"], data["cpu"], color=drawing.ORANGE, width=0.8)
-    cpu.set(title="CPU per thread, last seen", xlabel="worker", ylabel="%", ylim=(0, 115))
+    cpu.set(title="CPU per thread", xlabel="worker", ylabel="%", ylim=(0, 115))
     for ax in axes:
         ax.grid(visible=False, axis="x")
         ax.xaxis.get_major_locator().set_params(integer=True)

@@ -48,11 +48,13 @@ class ProcessTracker:
                 continue
             name = str(process.pid)
             known = self.timeline.workers.get(name)
-            first, peak = (now, 0) if known is None else (known.first_seen, known.peak_bytes)
+            first, peak, mean, n = (now, 0, 0.0, 0) if known is None else (
+                known.first_seen, known.peak_bytes, known.mean_cpu_percent, known.n_seen
+            )  # fmt: skip
             loads.append(
                 WorkerLoad(
                     name, self._host, 1, limit, first, now, memory, max(memory, peak), cpu,
-                    int(is_busy), 0,
+                    mean + (cpu - mean) / (n + 1), int(is_busy), 0, n + 1,
                 )
             )  # fmt: skip
         sizes = [load.memory_bytes for load in loads]

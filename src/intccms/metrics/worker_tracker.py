@@ -55,8 +55,10 @@ class WorkerLoad(NamedTuple):
     memory_bytes: int
     peak_bytes: int
     cpu_percent: float
+    mean_cpu_percent: float
     n_executing: int
     spilled_bytes: int
+    n_seen: int  # samples that the mean is made of
 
 
 class Sampler(SchedulerPlugin):
@@ -117,10 +119,13 @@ class Sampler(SchedulerPlugin):
             own_spilled = load.get("spilled_bytes", {}).get("disk", 0)
             own_executing = load.get("task_counts", {}).get("executing", 0)
             known = self.workers.get(address)
-            first, peak = (now, 0) if known is None else (known.first_seen, known.peak_bytes)
+            first, peak, mean, n = (now, 0, 0.0, 0) if known is None else (
+                known.first_seen, known.peak_bytes, known.mean_cpu_percent, known.n_seen
+            )  # fmt: skip
             self.workers[address] = WorkerLoad(
                 address, worker.host, worker.nthreads, worker.memory_limit, first, now,
-                own, max(own, peak), own_cpu, own_executing, own_spilled,
+                own, max(own, peak), own_cpu, mean + (own_cpu - mean) / (n + 1), own_executing,
+                own_spilled, n + 1,
             )  # fmt: skip
             threads += worker.nthreads
             memory += own
@@ -168,6 +173,8 @@ def _start(interval_s: float, user: str, *, dask_scheduler: Any) -> int:
         sampler.attach(dask_scheduler)
     elif interval_s < sampler.interval_s:
         sampler.sample_every(interval_s)
+    if not sampler.users:  # highest and mean are those of a run
+        sampler.workers = {}
     sampler.users.add(user)
     sampler.sample()
     return int(sampler.n_dropped + len(sampler.samples)) - 1

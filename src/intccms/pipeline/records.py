@@ -95,7 +95,7 @@ class RunRecord:
             notes={
                 "executor": getattr(self.executor, "name", general.executor),
                 "facility": general.facility or "this machine",
-                "configuration": summary["config_sha256"],
+                "configuration": summary["config_sha256"][:12],
                 "versions": summary["versions"],
             },
         )  # fmt: skip

@@ -1,0 +1,55 @@
+"""JupyterLab and Chromium, once for all tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.lab import CHROMIUM_FLAGS, Lab, start_lab
+from tests.conftest import free_port
+
+
+@pytest.fixture(scope="session")
+def lab(
+    require: Callable[[object, str], None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    """A JupyterLab; notebooks go into its folder."""
+    require(shutil.which("chromium"), "no Chromium here (Debian: chromium)")
+    folder = tmp_path_factory.mktemp("lab")
+    lab, server = start_lab(folder, free_port(), folder / "lab.log")
+    yield lab
+    server.terminate()
+    server.wait(30)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium")
+        chromium = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(lab: Lab, browser: Any) -> Iterator[Any]:
+    """A new page."""
+    page = browser.new_page(viewport={"width": 1600, "height": 1500})
+    page.set_default_timeout(60_000)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def screenshots() -> Path | None:
+    """Where pictures go that people want to look at: INTCCMS_SCREENSHOTS."""
+    named = os.environ.get("INTCCMS_SCREENSHOTS")
+    return Path(named) if named else None
