@@ -243,7 +243,7 @@ def test_saved_files_that_are_not_asked_for_are_left_out(fileset: Fileset, tmp_p
     save(collect(fileset, Serial(), chunk_size=50), tmp_path)
     found = load(tmp_path, single(fileset["ttbar_2016"].lfns[3], dataset="ttbar_2016"))
     assert [file.n_events for file in found.files] == [70]
-    assert [item.usermeta for item in found.work_items] == [{"file_index": 0}]
+    assert [item.usermeta for item in found.work_items] == [{"file_index": 0, "chunk": 0}]
 
 
 def test_a_redirector_may_change_after_saving(tmp_path: Path) -> None:

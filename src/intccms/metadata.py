@@ -18,11 +18,14 @@ from coffea.processor.executor import WorkItem
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.contents import FileCount, FileFailure, FileQuery, count, dataset_spec
 from intccms.errors import InputError, WorkerLostError
+from intccms.execution.pieces import Piece
 from intccms.utils.output import write_json
 
 __all__ = ["FileCount", "FileFailure", "Metadata", "collect", "load", "save"]
 
 log = logging.getLogger(__name__)
+
+Place = tuple[str, str, int]  # dataset, LFN, first entry of a work item
 
 _ADVICE = "run once with general.run_metadata_generation=True"
 
@@ -44,7 +47,14 @@ class Metadata:
     fileset: Fileset
     files: tuple[FileCount, ...]
     failures: tuple[FileFailure, ...]
-    work_items: tuple[WorkItem, ...]  # filename is the LFN, usermeta {"file_index": i}
+    work_items: tuple[WorkItem, ...]  # filename is the LFN, usermeta {"file_index": i, "chunk": j}
+    pieces: Mapping[Place, tuple[Piece, ...]] | None = None  # of a skim, what it kept of each item
+
+    def pieces_of(self, item: WorkItem) -> tuple[Piece, ...] | None:
+        """Give what a skim has kept of a work item; None where originals are read."""
+        if self.pieces is None:
+            return None
+        return self.pieces[item.dataset, item.filename, item.entrystart]
 
     def files_of(self, dataset: str) -> tuple[FileCount, ...]:
         """Give the opened files of a dataset."""
@@ -159,7 +169,7 @@ def _work_items(
     index = _file_indices(fileset)
     trees = {files.dataset: files.tree_name for files in fileset}
     for file in counts:
-        for start, stop in _ranges(file.n_events, chunk_size):
+        for chunk, (start, stop) in enumerate(_ranges(file.n_events, chunk_size)):
             yield WorkItem(
                 dataset=file.dataset,
                 filename=file.lfn,
@@ -167,7 +177,7 @@ def _work_items(
                 entrystart=start,
                 entrystop=stop,
                 fileuuid=file.uuid,
-                usermeta={"file_index": index[file.dataset, file.lfn]},
+                usermeta={"file_index": index[file.dataset, file.lfn], "chunk": chunk},
             )
 
 
@@ -291,9 +301,9 @@ def _saved_items(metadata: Metadata, path: Path) -> tuple[WorkItem, ...]:
             raise InputError(f"{path} plans {what}; {_ADVICE}")
     index = _file_indices(metadata.fileset)  # the listing may have grown since
     return tuple(
-        replace(item, usermeta={"file_index": index[file.dataset, file.lfn]})
+        replace(item, usermeta={"file_index": index[file.dataset, file.lfn], "chunk": chunk})
         for file in metadata.files
-        for item in planned.get((file.dataset, file.lfn), ())
+        for chunk, item in enumerate(planned.get((file.dataset, file.lfn), ()))
     )
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
+from intccms.analysis.skimmed import REMAKE
 from intccms.datasets import DatasetFiles
 from intccms.engine.weights import reads
 from intccms.errors import FunctorError, InputError, MissingColumnError
 from intccms.functors.objects import from_events, overlaps
-from intccms.metadata import FileCount, Metadata
+from intccms.metadata import Metadata
 from intccms.reading.source import ReadMeter, open_source
 from intccms.schema import Config, Functor
 
@@ -92,8 +94,17 @@ def _is_range(pair: Any) -> bool:
     return isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, int) for end in pair)
 
 
-def check_columns(processor: AnalysisProcessor, metadata: Metadata) -> None:
+def check_columns(
+    processor: AnalysisProcessor, metadata: Metadata, options: Mapping[str, Any] | None = None
+) -> None:
     """Run the analysis on no or few events of each dataset, to see that every column is there.
+
+    Parameters
+    ----------
+    processor, metadata
+        What is to be done, and where the events are.
+    options
+        Of the reader of skims.
 
     Raises
     ------
@@ -103,12 +114,47 @@ def check_columns(processor: AnalysisProcessor, metadata: Metadata) -> None:
     """
     for files in metadata.fileset:
         missing: MissingColumnError | None = None
-        for count in metadata.files_of(files.dataset):
-            missing = _missing_in(processor, files, count)
+        for look in _looks(metadata, files, options):
+            missing = _missing_in(processor, files, look)
             if missing is None:
                 break
         if missing is not None:
-            raise MissingColumnError(f"dataset {files.dataset!r}: {missing}") from missing
+            what = f"dataset {files.dataset!r}: {missing}"
+            if metadata.pieces is not None:
+                what = f"the skim of {what}; add it to preprocess.branches and {REMAKE}"
+            raise MissingColumnError(what) from missing
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A file to look at: where it is, and how many events there are."""
+
+    pfn: str
+    tree_name: str
+    n_events: int
+    about: dict[str, Any]
+    options: Mapping[str, Any] | None = None
+
+
+def _looks(
+    metadata: Metadata, files: DatasetFiles, options: Mapping[str, Any] | None
+) -> Iterator[_Look]:
+    """Give the files of a dataset; of a skim those that hold events first, each once."""
+    about: dict[str, Any] = {"dataset": files.dataset}
+    if metadata.pieces is None:
+        for count in metadata.files_of(files.dataset):
+            source = about | {"filename": count.lfn}
+            yield _Look(count.pfn, files.tree_name, count.n_events, source)
+        return
+    of_dataset = [item for item in metadata.work_items if item.dataset == files.dataset]
+    pieces = [piece for item in of_dataset for piece in metadata.pieces_of(item) or ()]
+    seen: set[str] = set()
+    for piece in sorted(pieces, key=lambda one: one.rows[0] == one.rows[1]):
+        if piece.pfns[0] not in seen:
+            seen.add(piece.pfns[0])
+            skim = about | {"filename": piece.pfns[0], "whole": piece.whole}
+            n_rows = piece.rows[1] - piece.rows[0]
+            yield _Look(piece.pfns[0], piece.tree_name, n_rows, skim, options)
 
 
 def truncations(processor: AnalysisProcessor) -> list[str]:
@@ -130,21 +176,22 @@ def truncations(processor: AnalysisProcessor) -> list[str]:
 
 
 def _missing_in(
-    processor: AnalysisProcessor, files: DatasetFiles, count: FileCount, n_events: int = 0
+    processor: AnalysisProcessor, files: DatasetFiles, look: _Look, n_events: int = 0
 ) -> MissingColumnError | None:
     try:
-        source = open_source(count.pfn, files.tree_name)
-        events = source.events(0, n_events, ReadMeter(), {"dataset": files.dataset})
-        for correction in processor.plan(files.dataset).corrections:
-            if correction.type == "object":  # without events no shift is evaluated
-                for ref in reads(correction):
-                    from_events(events).column(ref)
-        processor.process(events)
+        source = open_source(look.pfn, look.tree_name, look.options)
+        events = source.events(0, n_events, ReadMeter(), dict(look.about))
+        if processor.has_analysis:
+            for correction in processor.plan(files.dataset).corrections:
+                if correction.type == "object":  # without events no shift is evaluated
+                    for ref in reads(correction):
+                        from_events(events).column(ref)
+        processor.check(events)
     except MissingColumnError as exc:
         return exc
     except Exception as exc:  # noqa: BLE001 - found again, and booked, when the file is read
-        few = min(count.n_events, FEW)
+        few = min(look.n_events, FEW)
         if isinstance(exc, FunctorError) and n_events < few:  # it cannot take an empty array
-            return _missing_in(processor, files, count, few)
-        log.debug("%s in %s: %s: %s", files.dataset, count.pfn, type(exc).__name__, exc)
+            return _missing_in(processor, files, look, few)
+        log.debug("%s in %s: %s: %s", files.dataset, look.pfn, type(exc).__name__, exc)
     return None

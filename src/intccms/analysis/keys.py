@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
+from intccms.analysis.skim_tables import SkimTable
+from intccms.analysis.skimmed import input_store
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.execution.chunk import ChunkPolicy, ChunkTask
@@ -34,7 +37,9 @@ CODE = (
     "partials/*.py",
     "reading/*.py",
     "receipts.py",
+    "skimming/*.py",
 )
+CODECS = (ExactSums, HistogramSums, CutflowSums, LumiSections, SkimTable)
 KEPT_BYTES = 20_000_000_000  # results of chunks in the output directory, at most
 KEPT_S = 30 * 24 * 3600.0  # how long those of other settings are kept
 PACKAGES = ("numpy", "awkward", "coffea", "correctionlib", "uproot", "vector")
@@ -61,16 +66,32 @@ def dataset_digests(processor: AnalysisProcessor) -> dict[str, str | None]:
 
 def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
     config = processor.config
-    return (
+    skimmed: tuple[Any, ...] = (
         (platform.python_version(), *((name, version(name)) for name in PACKAGES)),
         _own_code(),
         config.preprocess.skimming.selection,
+        _written(processor),
+    )
+    if not processor.has_analysis:
+        return skimmed
+    return (
+        *skimmed,
         config.good_object_masks,
         config.baseline_selection,
         config.ghost_observables,
         tuple(_channel(channel) for channel in processor.channels),
         config.general.run_histogramming,
     )
+
+
+def _written(processor: AnalysisProcessor) -> tuple[Any, ...]:
+    """Give what decides the content of a skim; where it is does not count."""
+    if processor.writer is None:
+        return ()
+    preprocess, output = processor.config.preprocess, processor.config.preprocess.skimming.output
+    options = {k: v for k, v in output.to_kwargs.items() if k != "storage_options"}
+    branches = (preprocess.branches, preprocess.mc_branches, preprocess.ignore_missing)
+    return (output.format, options, preprocess.skimming.tree_name, *branches)
 
 
 @lru_cache(maxsize=1)
@@ -92,10 +113,13 @@ def _channel(channel: Channel) -> tuple[Any, ...]:
 
 
 def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, ...]:
+    about = (task.dataset, task.is_data, task.weight_branch)
+    if not processor.has_analysis:
+        return (about,)
     plan = processor.plan(task.dataset)
     mask = task.lumi_mask
     return (
-        (task.dataset, task.is_data, task.weight_branch),
+        about,
         mask and (mask.function, mask.use, _by_content(mask.static_kwargs)),
         tuple(_correction(processor.config, correction) for correction in plan.corrections),
         plan.labels,
@@ -145,17 +169,20 @@ def with_keys(
                 "entries": [item.entrystart, item.entrystop],
             }
             key = PartialStore.key_of(parts)
-        keyed.append(ChunkTask(item, task.pfns, key))
+        keyed.append(replace(task, key=key))
     return keyed
 
 
-def chunk_policy(config: Config) -> ChunkPolicy:
-    """Say how often chunks are tried and where their results are kept."""
-    codecs = {kind.__name__: kind for kind in (ExactSums, HistogramSums, CutflowSums, LumiSections)}
+def chunk_policy(processor: AnalysisProcessor) -> ChunkPolicy:
+    """Say how often chunks are tried, where their results are kept and how skims are opened."""
+    config, writer = processor.config, processor.writer
+    codecs = {kind.__name__: kind for kind in CODECS}
     return ChunkPolicy(
         config.preprocess.skimming.max_retries,
         PartialStore(config.general.cache_url, codecs=codecs, max_bytes=KEPT_BYTES),
         config.general.read_from_cache,
+        is_valid=None if writer is None else writer.is_whole,
+        reader_options=input_store(config).reader_options,
     )
 
 

@@ -10,9 +10,12 @@ from uuid import uuid4
 import awkward as ak
 from coffea.processor import ProcessorABC, accumulate
 
+from intccms.analysis.skim_tables import exact_from_json
+from intccms.analysis.skims import SkimWriter, only_skims
 from intccms.datasets.sections import LumiSections
 from intccms.engine.chunk import ChunkWork
 from intccms.engine.shifting import fill_shifts
+from intccms.engine.steps import Index, Whole
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects, from_events
@@ -48,11 +51,20 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         What to do.
     tasks
         The datasets, by key; ``events.metadata["dataset"]`` names the one of a chunk.
+    writer
+        Writes the events that pass the skim selection; None: they are not written.
     """
 
-    def __init__(self, config: Config, tasks: Mapping[str, DatasetTask]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        tasks: Mapping[str, DatasetTask],
+        writer: SkimWriter | None = None,
+    ) -> None:
         self.config = config
         self.tasks = dict(tasks)
+        self.writer = writer
+        self.has_analysis = not only_skims(config.general)
         self.key = uuid4().hex
         wanted = config.general.channels
         self.channels = tuple(c for c in config.channels if wanted is None or c.name in wanted)
@@ -65,6 +77,9 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
     def process(self, events: ak.Array) -> dict[str, Any]:
         """Evaluate one chunk of NanoEvents; nothing is kept on the processor.
 
+        Events of a skim have, as ``events.metadata["whole"]``, what is known of all the events
+        that they were taken from; then these are what the sums are of.
+
         Returns
         -------
         dict
@@ -73,30 +88,67 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
             observable) and ``cutflow`` by channel: sums that are not normalised, to be added
             with ``+``; ``fill_s``, the seconds spent on filling; ``n_draws``, the calls that drew
             random numbers; for data ``sections``, those of all events, by the uuid of
-            the file.
+            the file; ``skim_parts``, the records of what was written.
         """
+        return self._evaluated(events, writes=True)
+
+    def check(self, events: ak.Array) -> None:
+        """Evaluate events, and look whether all that a skim is to keep is there; write nothing.
+
+        Raises
+        ------
+        MissingColumnError
+            If a column is not there.
+        """
+        self._evaluated(events, writes=False)
+        if self.writer is not None:
+            is_data = self.tasks[events.metadata["dataset"]].is_data
+            self.writer.check(events, is_data=is_data)
+
+    def _evaluated(self, events: ak.Array, *, writes: bool) -> dict[str, Any]:
         task = self.tasks[events.metadata["dataset"]]
         uuid = str(events.metadata.get("fileuuid", ""))
         entry = int(events.metadata.get("entrystart", 0))
         caller = Caller.of_chunk(task.dataset, uuid, entry)
         work = ChunkWork(self.config, self.channels, self.plan(task.dataset), caller)
-        gen_weight = None if task.is_data else task.weight_branch
-        objects = from_events(events)
-        nominal = work.fill_nominal(objects, gen_weight, task.lumi_mask)
-        if work.plan.shifts and nominal.n_events:
-            fill_shifts(work, nominal, f"{self.key}/{task.dataset}")
-        sums = work.sums()
+        objects, whole = from_events(events), events.metadata.get("whole")
+        work.skim(objects, None if task.is_data else task.weight_branch, _whole(whole))
+        more: dict[str, Any] = {}
         if task.is_data:
-            sums["sections"] = {uuid: _sections(objects)}
-        return sums
+            more["sections"] = {uuid: _sections(objects, whole)}
+        kept = _kept(events, work.skimmed)
+        if self.writer is not None and writes:
+            sums = work.sums() | more
+            more["skim_parts"] = self.writer.write(kept, sums, is_data=task.is_data)
+        if self.has_analysis:
+            nominal = work.fill_nominal(from_events(kept), task.lumi_mask)
+            if work.plan.shifts and nominal.n_events:
+                fill_shifts(work, nominal, f"{self.key}/{task.dataset}")
+        return work.sums() | more
 
     def postprocess(self, accumulator: Any) -> Any:
         """Do nothing: normalisation waits until all chunks are in."""
         return accumulator
 
 
-def _sections(objects: Objects) -> LumiSections:
+def _kept(events: ak.Array, index: Index) -> ak.Array:
+    """Return the events at `index`; of the others nothing more is read."""
+    if len(index) == len(events):
+        return events
+    return events.narrowed(index) if hasattr(events, "narrowed") else events[index]
+
+
+def _whole(known: Mapping[str, Any] | None) -> Whole | None:
+    if known is None:
+        return None
+    sumw = exact_from_json(known["sumw"])
+    return Whole(known["n_events"], sumw, is_selected=known["is_selected"])
+
+
+def _sections(objects: Objects, whole: Mapping[str, Any] | None) -> LumiSections:
     """Give the luminosity sections of a chunk; none where events do not say theirs."""
+    if whole is not None:
+        return LumiSections.from_text(whole["sections"] or "")
     names = ("run", "luminosityBlock")
     if not all(objects.has(name) for name in names):
         return LumiSections.union(())

@@ -28,6 +28,7 @@ class DatasetFiles:
     redirectors: tuple[str, ...] = ()  # e.g. ("root://xcache/",), tried in this order
     tree_name: str = "Events"
     weight_branch: str | None = None  # None for data
+    n_listed: int = 0  # files in the complete listing, of which `lfns` may be the first
 
     def pfns(self, lfn: str) -> tuple[str, ...]:
         """Every place where a file can be opened, in the order to try them.

@@ -115,6 +115,7 @@ class DatasetManager:
                 redirectors=dataset.redirector,
                 tree_name=dataset.tree_name,
                 weight_branch=self._weight_branch(dataset),
+                n_listed=len(names),
             )
 
     def _weight_branch(self, dataset: Dataset) -> str | None:

@@ -88,7 +88,7 @@ class Attempt:
         if self.piece is not None:
             options = {} if reader_options is None else reader_options()
             check_unchanged(self.pfn, self.piece, options)
-            source = open_source(self.pfn, self.tree_name)
+            source = open_source(self.pfn, self.tree_name, options, self.piece.sha256)
         else:
             source = open_source(self.pfn, self.tree_name)
             if source.uuid and expected and source.uuid != expected:
@@ -130,9 +130,12 @@ class Attempt:
         return self._receipt(
             status="failed",
             stage=self.stage,
-            error_type=type(exc.__cause__ if self.stage == "write" else exc).__name__,
+            error_type=type(self._reason(exc)).__name__,
             error=describe(exc),
         )
+
+    def _reason(self, exc: Exception) -> BaseException:
+        return exc.__cause__ or exc if self.stage == "write" else exc
 
     def trace(self, exc: Exception) -> str:
         """Give the traceback of a user's function; empty if something else failed."""

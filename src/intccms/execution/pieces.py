@@ -30,8 +30,9 @@ class Piece:
         Of all events before any cut: their number, the exact sum of their weights in terms of
         JSON and, for data, their luminosity sections as text.
     size_bytes, sha256
-        Of the file; one of another size is not the one that was written. 0 and ``""``: not
-        looked at.
+        Of the file; one of another size is not the one that was written.
+    is_verified
+        Whether the checksum is looked at before the file is read.
     is_selected
         Whether the skim selection of this run is applied.
     """
@@ -45,6 +46,7 @@ class Piece:
     sections: str | None = None
     size_bytes: int = 0
     sha256: str = ""
+    is_verified: bool = False
     is_selected: bool = True
 
     @property
@@ -107,7 +109,7 @@ def check_unchanged(pfn: str, piece: Piece, options: Mapping[str, Any]) -> None:
             f"{pfn} has {size_bytes} bytes, the manifest says {piece.size_bytes}: "
             "it was truncated or replaced after the skim was made"
         )
-    if not piece.sha256:
+    if not piece.is_verified:
         return
     with fs.open(path, "rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != piece.sha256:

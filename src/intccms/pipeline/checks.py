@@ -10,6 +10,8 @@ from intccms import facility, metadata
 from intccms.analysis import runner
 from intccms.analysis.inputs import check_columns
 from intccms.analysis.processor import AnalysisProcessor
+from intccms.analysis.skimmed import skimmed_metadata
+from intccms.analysis.skims import only_skims, writes_skims
 from intccms.datasets import DatasetManager
 from intccms.errors import InputError
 from intccms.execution.executors import Executor
@@ -33,8 +35,6 @@ def check_supported(config: Config) -> None:
     """
     general = config.general
     asked = {
-        "general.run_skimming=True": general.run_skimming,
-        "general.use_skimmed_input=True": general.use_skimmed_input,
         "general.run_mva_training=True": general.run_mva_training,
     }
     for setting, is_asked in asked.items():
@@ -42,7 +42,12 @@ def check_supported(config: Config) -> None:
             raise InputError(f"{setting}: not yet in this version")
     if general.facility is not None:
         facility.check(general.facility)
-    if general.run_statistics and not general.run_plots_only:
+    if only_skims(general) and not (writes_skims(general) or general.run_plots_only):
+        raise InputError(
+            "nothing to do: without the analysis a run on skims writes skims of them; "
+            "see general.run_skimming"
+        )
+    if general.run_statistics and not only_skims(general) and not general.run_plots_only:
         check_cabinetry_config(config)
 
 
@@ -69,7 +74,9 @@ def checked_inputs(
     fileset = DatasetManager(config).fileset(general.processes)
     processor = runner.make_processor(config, fileset)
     chunk_size = runner.chunk_size(config)
-    if general.run_metadata_generation:
+    if general.use_skimmed_input:
+        found = skimmed_metadata(config, fileset)
+    elif general.run_metadata_generation:
         observer.begin("counting events", total=fileset.n_files, unit="files")
         store = RecordStore(output.metadata_dir)  # of `intccms inspect`
         found = metadata.collect(
@@ -82,7 +89,7 @@ def checked_inputs(
         observer.end()
     else:
         found = metadata.load(output.metadata_dir, fileset, chunk_size=chunk_size)
-    check_columns(processor, found)
+    check_columns(processor, found, runner.reader_options(config, found))
     return processor, found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import fsspec
@@ -25,14 +26,19 @@ class ParquetFile:
     ----------
     pfn
         Path or any URL that fsspec knows.
+    options
+        ``storage_options`` are those of fsspec, ``parquet_options`` those of pyarrow.
     """
 
-    def __init__(self, pfn: str) -> None:
+    def __init__(self, pfn: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.uuid = ""
         self.is_remote = "://" in pfn
-        self._handle = fsspec.open(pfn, "rb").open()
-        self._file = pyarrow.parquet.ParquetFile(self._handle)
+        given = dict(options)
+        self._handle = fsspec.open(pfn, "rb", **given.pop("storage_options", {})).open()
+        parquet = given.get("parquet_options", {})
+        self._file = pyarrow.parquet.ParquetFile(self._handle, **parquet)
         metadata = self._file.metadata
+        self.n_events = int(metadata.num_rows)
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         self._ends = np.cumsum([group.num_rows for group in groups], dtype=np.int64)
         self._parts: dict[str, list[int]] = {}  # positions of a column's parts in a row group

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import awkward as ak
@@ -27,6 +28,7 @@ KEPT_HISTORIES = 64
 # One read for each basket, in this thread: handing over to another thread costs more CPU than a
 # read from the page cache, and a mapped file that somebody truncates would kill the process.
 LOCAL = {"handler": uproot.MultithreadedFileSource, "use_threads": False}
+NO_CACHES = {"array_cache": None, "object_cache": None}  # nothing is read twice
 
 T = TypeVar("T")
 
@@ -35,7 +37,7 @@ class _Cache(threading.local):
     """What one worker thread keeps from chunk to chunk."""
 
     def __init__(self) -> None:
-        self.sources: OrderedDict[tuple[str, str], Source] = OrderedDict()
+        self.sources: OrderedDict[tuple[str, str, str], Source] = OrderedDict()
         self.forms: OrderedDict[Hashable, NanoForms] = OrderedDict()
         self.histories: OrderedDict[Hashable, tuple[History, ...]] = OrderedDict()
 
@@ -61,6 +63,10 @@ class _File(Protocol):
         """Universally unique identifier; empty where the format has none."""
 
     @property
+    def n_events(self) -> int:
+        """Number of entries."""
+
+    @property
     def layout_key(self) -> Hashable:
         """The same for files with the same columns."""
 
@@ -83,10 +89,15 @@ class _File(Protocol):
 class Source:
     """One open file; gives the events of its entry ranges."""
 
-    def __init__(self, pfn: str, tree_name: str) -> None:
-        is_parquet = file_format(pfn) == "parquet"
-        self._file: _File = ParquetFile(pfn) if is_parquet else _RootFile(pfn, tree_name)
+    def __init__(
+        self, pfn: str, tree_name: str, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        if file_format(pfn) == "parquet":
+            self._file: _File = ParquetFile(pfn, options)
+        else:
+            self._file = _RootFile(pfn, tree_name, options)
         self.uuid = self._file.uuid
+        self.n_events = self._file.n_events
         self.close = self._file.close
 
     @property
@@ -134,14 +145,16 @@ class _Stopwatch(uproot.source.futures.TrivialExecutor):  # type: ignore[misc]
 class _RootFile:
     """One open ROOT file with its TTree or RNTuple."""
 
-    def __init__(self, pfn: str, tree_name: str) -> None:
+    def __init__(self, pfn: str, tree_name: str, options: Mapping[str, Any]) -> None:
         bound_waiting(pfn)
         self.is_remote = "://" in pfn
-        options = {} if self.is_remote else LOCAL
-        # as a dict: a plain name is split at a colon; no caches: nothing is read twice
-        self._directory = uproot.open({pfn: None}, array_cache=None, object_cache=None, **options)
+        given = dict(options)
+        given |= given.pop("storage_options", {})  # uproot hands on what it does not know
+        given = (given if self.is_remote else LOCAL | given) | NO_CACHES
+        self._directory = uproot.open({pfn: None}, **given)  # a plain name is split at a colon
         self.tree = self._directory[tree_name]
         self.uuid = str(self._directory.file.uuid)
+        self.n_events = int(self.tree.num_entries)
         self.layout_key = tuple(self.tree.typenames().items())
         self._branches: dict[str, Any] = {}
 
@@ -189,17 +202,29 @@ def _plain(array: ak.Array) -> Content:
     return layout.to_ListOffsetArray64(True) if isinstance(layout, ListOffsetArray) else layout
 
 
-def open_source(pfn: str, tree_name: str) -> Source:
+def open_source(
+    pfn: str, tree_name: str, options: Mapping[str, Any] | None = None, version: str = ""
+) -> Source:
     """Open a file, or return it as this thread already has it open.
+
+    Parameters
+    ----------
+    pfn, tree_name
+        Where it is.
+    options
+        Of the reader: ``storage_options`` are those of fsspec, ``parquet_options`` those of
+        pyarrow, the others of `uproot.open`.
+    version
+        Tells apart files that were at the same place one after the other.
 
     Raises
     ------
     OSError, KeyError, ValueError
         As the reading library raises them.
     """
-    key = (pfn, tree_name)
+    key = (pfn, tree_name, version)
     if key not in _cache.sources:
-        _cache.sources[key] = Source(pfn, tree_name)
+        _cache.sources[key] = Source(pfn, tree_name, options or {})
     _cache.sources.move_to_end(key)
     while len(_cache.sources) > KEPT_FILES:
         _cache.sources.popitem(last=False)[1].close()
@@ -208,7 +233,6 @@ def open_source(pfn: str, tree_name: str) -> Source:
 
 def forget(pfn: str, tree_name: str) -> None:
     """Close a file that gave an error, so that the next try opens it anew."""
-    source = _cache.sources.pop((pfn, tree_name), None)
-    if source is not None:
-        source.close()
+    for key in [key for key in _cache.sources if key[:2] == (pfn, tree_name)]:
+        _cache.sources.pop(key).close()
     drop_handle(pfn)

@@ -1,0 +1,139 @@
+"""Which branches an analysis reads: asked of its functions on no event, or of what they declare."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from intccms.analysis.processor import AnalysisProcessor
+from intccms.datasets import DatasetFiles
+from intccms.functors.objects import top_level
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
+from intccms.schema import Config, Correction, ObjVar
+
+__all__ = ["branches_of", "branches_read", "declared_inputs"]
+
+log = logging.getLogger(__name__)
+
+SEED = ObjVar("event", "seed")
+IDENTITY = (ObjVar("run"), ObjVar("luminosityBlock"), ObjVar("event"))
+
+
+def declared_inputs(config: Config, files: DatasetFiles) -> tuple[ObjVar, ...]:
+    """Give every reference that the functions of a dataset declare, each once.
+
+    Parameters
+    ----------
+    config
+        Skim, masks, baseline, channels, corrections and observables.
+    files
+        The dataset: its year picks the corrections, data have a lumi mask.
+    """
+    entry = config.datasets.process(files.process)
+    masks = dict(zip(entry.keys(), entry.lumi_mask, strict=True))
+    wanted = ("both", "data") if files.is_data else ("both", "mc")
+    corrections = [one for one in config.corrections_for(files.year) if one.applies_to in wanted]
+    parts: list[Any] = [
+        config.preprocess.skimming.selection,
+        masks[files.dataset],
+        config.good_object_masks.analysis,
+        config.baseline_selection,
+        config.ghost_observables,
+        config.active_channels,
+        corrections,
+    ]
+    refs = [ref for part in parts for ref in _refs(part)]
+    if files.weight_branch is not None:
+        refs.append(ObjVar(files.weight_branch))
+    made = {
+        (collection, name)
+        for ghost in config.ghost_observables
+        for name, collection in zip(ghost.names, ghost.collections, strict=True)
+    }
+    found: dict[ObjVar, None] = {}
+    for ref in refs:
+        if ref == SEED:
+            found.update(dict.fromkeys(IDENTITY))
+        elif (ref.obj, ref.field) not in made:
+            found[top_level(ref)] = None
+    return tuple(found)
+
+
+def _refs(part: Any) -> Iterator[ObjVar]:
+    if isinstance(part, ObjVar):
+        yield part
+    elif isinstance(part, BaseModel):
+        names = set(type(part).model_fields)
+        if isinstance(part, Correction):  # a target is read only where it is among the inputs
+            names.discard("propagate_to")
+        for name in sorted(names):
+            yield from _refs(getattr(part, name))
+    elif isinstance(part, Mapping):
+        yield from _refs(list(part.values()))
+    elif isinstance(part, list | tuple):
+        for one in part:
+            yield from _refs(one)
+
+
+def branches_of(refs: Iterable[ObjVar], branches: Iterable[str]) -> frozenset[str]:
+    """Name the branches that references lead to; of a whole collection, all of its branches.
+
+    Parameters
+    ----------
+    refs
+        As functions declare them.
+    branches
+        Of the files; what is not among them is named as it would be called.
+
+    Examples
+    --------
+    >>> names = ["nMuon", "Muon_pt", "Muon_eta", "run"]
+    >>> sorted(branches_of([ObjVar("Muon", "pt"), ObjVar("run"), ObjVar("Jet", "pt")], names))
+    ['Jet_pt', 'Muon_pt', 'nMuon', 'run']
+    """
+    known = frozenset(branches)
+    found: set[str] = set()
+    for ref in refs:
+        whole = {name for name in known if name.startswith(f"{ref.obj}_")}
+        if ref.field is not None:
+            found.add(f"{ref.obj}_{ref.field}")
+        elif ref.obj in known or not whole:
+            found.add(ref.obj)
+        else:
+            found |= whole
+        if whole and f"n{ref.obj}" in known:
+            found.add(f"n{ref.obj}")
+    return frozenset(found)
+
+
+def branches_read(
+    processor: AnalysisProcessor, files: DatasetFiles, pfn: str
+) -> frozenset[str] | None:
+    """Name the branches that the analysis of a dataset touches, found by running it on no event.
+
+    Parameters
+    ----------
+    processor
+        The analysis.
+    files
+        The dataset.
+    pfn
+        Where one of its files can be opened.
+
+    Returns
+    -------
+    frozenset of str or None
+        None where it cannot be run so; see `declared_inputs` then.
+    """
+    meter = ReadMeter()
+    try:
+        source = open_source(pfn, files.tree_name)
+        processor.check(source.events(0, 0, meter, {"dataset": files.dataset}))
+    except Exception as error:  # noqa: BLE001  a run will say what is wrong with it
+        log.debug("cannot follow the analysis of %s: %s", files.dataset, error)
+        return None
+    return frozenset(meter.columns)

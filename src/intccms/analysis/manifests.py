@@ -1,0 +1,155 @@
+"""The end of a run that writes skims: small parts are put together, manifests are written.
+
+Writes through `skimming.SkimStore`, on the client and on the workers of the executor.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from intccms.analysis.skim_tables import PER_FILE, SkimTable, exact_as_json
+from intccms.analysis.skims import SkimWriter
+from intccms.datasets import DatasetFiles
+from intccms.errors import InputError, SkimWriteError
+from intccms.execution.chunk import ChunkOutcome, ChunkTask
+from intccms.execution.executors import Executor
+from intccms.histograms.exact import ExactSums
+from intccms.metadata import FileCount, Metadata
+from intccms.receipts import Receipt
+from intccms.skimming import SkimManifest, SkimPart, SkimStore
+
+__all__ = ["finished", "probed", "source_of", "unwritten"]
+
+log = logging.getLogger(__name__)
+
+PROBE_S = 0.5  # before the second try; doubled for each further one
+
+
+def probed(writer: SkimWriter, executor: Executor, max_retries: int) -> str:
+    """Say why nothing can be written, as a worker sees it; empty if it can."""
+    ((_, reason),) = executor.map(_probed, [writer.store], arguments=(max_retries,))
+    return str(reason)
+
+
+def _probed(store: SkimStore, max_retries: int) -> str:
+    reason = ""
+    for n_try in range(max_retries + 1):
+        try:
+            store.probe()
+            return ""
+        except InputError as exc:
+            reason = str(exc)
+        if n_try < max_retries:
+            time.sleep(PROBE_S * 2**n_try)
+    return reason
+
+
+def unwritten(task: ChunkTask, reason: str) -> ChunkOutcome:
+    """Give the outcome of a chunk that was not processed, as its events cannot be written."""
+    item = task.item
+    receipt = Receipt(
+        dataset=item.dataset,
+        file=item.filename,
+        uuid=item.fileuuid,
+        entry_start=item.entrystart,
+        entry_stop=item.entrystop,
+        status="failed",
+        stage="write",
+        error_type=SkimWriteError.__name__,
+        error=reason,
+    )
+    return ChunkOutcome(None, receipt)
+
+
+def source_of(count: FileCount) -> dict[str, Any]:
+    """Say of an original file what a skim of it must know."""
+    values = (count.n_events, count.runs_sumw, count.runs_count, count.sections)
+    return dict(zip(PER_FILE, values, strict=True))
+
+
+def finished(
+    writer: SkimWriter, metadata: Metadata, tables: dict[str, SkimTable], executor: Executor
+) -> dict[str, SkimManifest]:
+    """Put small parts together if asked to and write the manifest of each dataset.
+
+    Parameters
+    ----------
+    writer
+        What has written the parts.
+    metadata
+        The original files.
+    tables
+        By dataset, the records of the parts.
+    executor
+        Puts parts together.
+    """
+    manifests: dict[str, SkimManifest] = {}
+    for files in metadata.fileset:
+        table = tables.get(files.dataset, SkimTable())
+        parts = list(_records(writer, metadata, files, table))
+        try:
+            if writer.target_part_size is not None:
+                parts = _coalesced(writer, parts, executor)
+            if parts:
+                manifests[files.dataset] = writer.store.save(parts)
+        except SkimWriteError as exc:
+            log.error("%s; it is made again from the parts when they are read", exc)
+    return manifests
+
+
+def _records(
+    writer: SkimWriter, metadata: Metadata, files: DatasetFiles, table: SkimTable
+) -> Iterator[SkimPart]:
+    """Give the records of all chunks, and one for each file without events."""
+    counts = metadata.files_of(files.dataset)
+    common: dict[str, Any] = {
+        "dataset": files.dataset,
+        "n_listed": files.n_listed,
+        "fingerprint": writer.fingerprint,
+        "is_data": files.is_data,
+    }
+    before = None if writer.target_part_size is None else writer.store.load(files.dataset)
+    for part in table.parts(common, {count.lfn: source_of(count) for count in counts}):
+        moved = None if before is None else before.find(part)
+        is_old = moved is not None and moved.path != part.path and not writer.store.holds(part)
+        yield moved if is_old and moved is not None else part
+    for count in counts:
+        if not count.n_events:
+            yield SkimPart(
+                **common,
+                **source_of(count),
+                source=count.lfn,
+                uuid=count.uuid,
+                file_index=files.lfns.index(count.lfn),
+                chunk=0,
+                entry_start=0,
+                entry_stop=0,
+                n_in=0,
+                sumw=exact_as_json(ExactSums.zeros(1)),
+                sections="" if files.is_data else None,
+            )
+
+
+def _coalesced(writer: SkimWriter, parts: list[SkimPart], executor: Executor) -> list[SkimPart]:
+    of_file: dict[int, list[SkimPart]] = {}
+    for part in parts:
+        of_file.setdefault(part.file_index, []).append(part)
+    done: list[SkimPart] = []
+    arguments = (writer.store, writer.target_part_size)
+    for before, after in executor.map(_put_together, list(of_file.values()), arguments=arguments):
+        if isinstance(after, Exception):
+            log.warning("small parts of %s stay as they are: %s", before[0].source, after)
+        done += before if isinstance(after, Exception) else after
+    return done
+
+
+def _put_together(
+    parts: list[SkimPart], store: SkimStore, target: int
+) -> list[SkimPart] | Exception:
+    try:
+        return list(store.coalesce(parts, target))
+    except Exception as exc:  # noqa: BLE001 - the small parts are good, too
+        return exc

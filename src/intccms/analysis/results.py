@@ -1,0 +1,213 @@
+"""What the chunks gave → histograms, cutflow and ledger of a run; normalised here, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import fsum
+from typing import Any
+
+from intccms.analysis.inputs import golden_jsons
+from intccms.analysis.processor import AnalysisProcessor
+from intccms.datasets import DatasetFiles
+from intccms.errors import IntccmsError
+from intccms.execution.chunk import ChunkOutcome
+from intccms.execution.ledger import Ledger, LostChunk
+from intccms.execution.lumis import LumiBooks, balanced, file_sections
+from intccms.execution.rounds import FileSums
+from intccms.histograms.book import Book, make_book
+from intccms.histograms.cutflow import Cutflow, make_cutflow
+from intccms.histograms.exact import ExactSums
+from intccms.metadata import Metadata
+from intccms.receipts import Receipt
+from intccms.skimming import SkimManifest
+
+__all__ = ["AnalysisResult", "Collected", "result_of"]
+
+RUNS_TOLERANCE = 1e-4  # relative difference of Runs and Events sums in an unfiltered file
+
+
+@dataclass(frozen=True)
+class AnalysisResult:
+    """What an analysis gives.
+
+    Parameters
+    ----------
+    histograms
+        Normalised histograms of all channels.
+    cutflow
+        By channel and process.
+    ledger
+        What was planned, processed and lost.
+    receipts
+        One for each planned chunk.
+    wall_s
+        Seconds from the first chunk to the last.
+    lumis
+        Luminosity sections of the data; None if there is none.
+    skims
+        By dataset, what was written of it.
+    """
+
+    histograms: Book
+    cutflow: Cutflow
+    ledger: Ledger
+    receipts: tuple[Receipt, ...]
+    wall_s: float
+    lumis: LumiBooks | None = None
+    skims: dict[str, SkimManifest] = field(default_factory=dict)
+
+
+@dataclass
+class Collected:
+    """What has come back so far."""
+
+    receipts: dict[tuple[str, str, int], Receipt] = field(default_factory=dict)  # by chunk
+    faults: dict[str, list[ChunkOutcome]] = field(default_factory=dict)
+    sums: dict[str, dict[str, Any]] = field(default_factory=dict)  # by dataset, when all are in
+
+    def take(self, outcome: ChunkOutcome) -> bool:
+        """Keep the receipt; say whether it is the first of its chunk."""
+        receipt = outcome.receipt
+        key = (receipt.dataset, receipt.file, receipt.entry_start)
+        is_first = key not in self.receipts
+        self.receipts[key] = receipt
+        if outcome.trace:
+            self.faults.setdefault(receipt.error, []).append(outcome)
+        return is_first
+
+    def files(self, dataset: str) -> dict[str, FileSums]:
+        """Give the sums by file."""
+        files: dict[str, FileSums] = self.sums.get(dataset, {}).get("files", {})
+        return files
+
+    @cached_property
+    def file_events(self) -> dict[tuple[str, str], int]:
+        """Number of processed events by dataset and file."""
+        events: dict[tuple[str, str], int] = {}
+        for (dataset, file, _), receipt in self.receipts.items():
+            if receipt.status != "failed":
+                events[dataset, file] = events.get((dataset, file), 0) + receipt.n_events
+        return events
+
+
+def result_of(
+    processor: AnalysisProcessor, metadata: Metadata, collected: Collected, wall_s: float
+) -> AnalysisResult:
+    """Close the books and normalise.
+
+    Parameters
+    ----------
+    processor, metadata
+        What was done, and with which events.
+    collected
+        What has come back.
+    wall_s
+        How long it took.
+
+    Raises
+    ------
+    IntccmsError
+        If the sum of weights of a dataset is not positive.
+    """
+    config = processor.config
+    never_opened = [
+        LostChunk(failure.dataset, failure.lfn, None, f"{failure.error_type}: {failure.error}")
+        for failure in metadata.failures
+    ]
+    receipts = [collected.receipts[_position(item)] for item in metadata.work_items]
+    ledger = Ledger.closed(metadata.fileset.keys(), receipts, never_opened)
+    for count in metadata.files:
+        if not count.n_events:
+            ledger.add_empty(count.dataset)
+    scale: dict[str, float] = {}
+    for files in metadata.fileset:
+        if files.dataset in collected.sums:
+            scale[files.dataset] = _scale(processor, files, metadata, (collected, ledger))
+    sums = {key: collected.sums[key] for key in scale}
+    process_of = {files.dataset: files.process for files in metadata.fileset}
+    observables = {
+        (channel.name, observable.name): (observable.binning, observable.label)
+        for channel in processor.channels
+        for observable in channel.observables
+    }
+    book = make_book(
+        {key: value["histograms"] for key, value in sums.items()},
+        scale,
+        process_of,
+        observables if processor.has_analysis and config.general.run_histogramming else {},
+        tuple(dict.fromkeys(files.process for files in metadata.fileset if files.is_data)),
+    )
+    flow = {key: value["cutflow"] for key, value in sums.items()}
+    cutflow = make_cutflow(flow, scale, process_of)
+    lumis = _lumis(processor, metadata, collected)
+    return AnalysisResult(book, cutflow, ledger, tuple(receipts), wall_s, lumis)
+
+
+def _position(item: Any) -> tuple[str, str, int]:
+    return item.dataset, item.filename, item.entrystart
+
+
+def _scale(
+    processor: AnalysisProcessor,
+    files: DatasetFiles,
+    metadata: Metadata,
+    found: tuple[Collected, Ledger],
+) -> float:
+    """Return xsec · lumi / sumw of a dataset, 1 for data.
+
+    Where the ``Runs`` tree of a file disagrees with its events, the file was filtered before it
+    came here: its ``Runs`` sum counts, for the part of its events that was processed.
+
+    Raises
+    ------
+    IntccmsError
+        If the sum of weights is not positive.
+    """
+    collected, ledger = found
+    book = ledger.datasets[files.dataset]
+    exact = ExactSums.zeros(1)
+    from_runs: list[float] = []
+    in_files = collected.files(files.dataset)
+    for count in metadata.files_of(files.dataset):
+        key = (files.dataset, count.lfn)
+        if count.lfn not in in_files:
+            continue
+        fraction = collected.file_events[key] / max(count.n_events, 1)
+        runs = None if count.runs_sumw is None else count.runs_sumw * fraction
+        sumw = in_files[count.lfn].sumw
+        filtered = count.runs_count not in (None, count.n_events)
+        if collected.file_events[key] == count.n_events and runs is not None:
+            filtered = _differ(runs, sumw.value)
+        if filtered and runs is not None:
+            from_runs.append(runs)
+        else:
+            exact = exact + sumw
+    if from_runs:
+        book.sumw_source = "runs"
+    total = fsum([exact.value, *from_runs])
+    book.processed.sumw = total
+    if not book.lost.files:
+        book.planned.sumw = total
+    if files.is_data or not processor.has_analysis:
+        return 1.0
+    if total <= 0:
+        raise IntccmsError(
+            f"dataset {files.dataset!r}: the sum of {files.weight_branch} is {total:g}, it must "
+            "be positive; are its events all there?"
+        )
+    return files.xsec_pb * processor.config.general.lumi_for(files.year) / total
+
+
+def _differ(runs: float, events: float) -> bool:
+    return abs(runs - events) > RUNS_TOLERANCE * max(abs(runs), abs(events))
+
+
+def _lumis(
+    processor: AnalysisProcessor, metadata: Metadata, collected: Collected
+) -> LumiBooks | None:
+    golden = {k: golden_jsons(t.lumi_mask) for k, t in processor.tasks.items() if t.is_data}
+    seen = {name: collected.sums.get(name, {}).get("sections", {}) for name in golden}
+    opened = (metadata.files, metadata.failures)
+    files = file_sections(*opened, seen=seen, n_processed=collected.file_events)
+    return balanced(files, golden)

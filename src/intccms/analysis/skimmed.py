@@ -1,0 +1,192 @@
+"""Reading skims: the manifests of an earlier run stand in for the original files.
+
+Reads manifests; no original is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from coffea.processor.executor import WorkItem
+
+from intccms.analysis.skims import selection_fingerprint, writes_skims
+from intccms.datasets import DatasetFiles, Fileset
+from intccms.errors import InputError, SkimWriteError
+from intccms.execution.pieces import Piece
+from intccms.metadata import FileCount, Metadata
+from intccms.schema import Config, SkimOutput
+from intccms.skimming import SkimManifest, SkimPart, SkimStore
+
+__all__ = ["REMAKE", "input_store", "skimmed_metadata"]
+
+REMAKE = "make it again with general.run_skimming=True and general.use_skimmed_input=False"
+N_DONORS = 3  # files that say which columns a chunk without events has
+
+
+def input_store(config: Config) -> SkimStore:
+    """Give the place of the skims to read: that of the skims to write, if none are written.
+
+    Raises
+    ------
+    InputError
+        If a skim were to be made from itself.
+    """
+    skimming, general = config.preprocess.skimming, config.general
+    default = general.path("skimmed_dir")
+    if not (general.use_skimmed_input and writes_skims(general)):
+        return SkimStore.of(skimming, default)
+    target = skimming.output.output_dir
+    if target is None or str(default) == target.rstrip("/"):
+        raise InputError(
+            "general.run_skimming and general.use_skimmed_input: a skim of a skim needs two "
+            "places; it is read from general.skimmed_dir and written to "
+            "preprocess.skimming.output.output_dir, which must be given and be another one"
+        )
+    output = SkimOutput(format=skimming.output.format, from_kwargs=skimming.output.from_kwargs)
+    return SkimStore(output, default, tree_name=skimming.tree_name)
+
+
+def skimmed_metadata(config: Config, fileset: Fileset) -> Metadata:
+    """Make metadata and plan of the skims of all datasets.
+
+    Raises
+    ------
+    InputError
+        If there is no skim of a dataset, or it does not stand for the files and the selection
+        that the configuration asks for now.
+    """
+    store, wanted = input_store(config), selection_fingerprint(config)
+    is_final = not writes_skims(config.general)
+    manifests = {
+        files.dataset: _manifest(store, files, wanted if is_final else None) for files in fileset
+    }
+    donors = _donors(store, fileset, manifests)
+    counts: list[FileCount] = []
+    items: list[WorkItem] = []
+    pieces: dict[tuple[str, str, int], tuple[Piece, ...]] = {}
+    for files in fileset:
+        manifest = manifests[files.dataset]
+        as_piece = _Pieces(store, manifest, donors[files.dataset], manifest.fingerprint == wanted)
+        for lfn, parts in _by_file(manifest, files):
+            counts.append(_count(files, lfn, parts))
+            for several in _planned(parts):
+                item = _item(files, several)
+                items.append(item)
+                pieces[files.dataset, lfn, item.entrystart] = tuple(map(as_piece, several))
+    return Metadata(fileset, tuple(counts), (), tuple(items), pieces)
+
+
+def _manifest(store: SkimStore, files: DatasetFiles, fingerprint: str | None) -> SkimManifest:
+    """Read the manifest of a dataset and check that it stands for its files."""
+    try:
+        manifest = store.load(files.dataset, fingerprint)
+    except (SkimWriteError, OSError, ValueError) as exc:
+        raise InputError(f"cannot read the skim of dataset {files.dataset!r}: {exc}") from exc
+    if manifest is None:
+        make = REMAKE.replace("make it again", "make it")
+        raise InputError(f"there is no skim of dataset {files.dataset!r} in {store.root}; {make}")
+    manifest.check(
+        fingerprint=manifest.fingerprint if fingerprint is None else fingerprint,
+        file_format=manifest.format if fingerprint is None else store.output.format,
+        lfns=files.lfns,
+    )
+    return manifest
+
+
+def _donors(
+    store: SkimStore, fileset: Fileset, manifests: Mapping[str, SkimManifest]
+) -> dict[str, tuple[str, ...]]:
+    """Name files of each dataset that say which columns there are: of others if it has none.
+
+    Raises
+    ------
+    InputError
+        If no event at all was kept.
+    """
+    own = {
+        name: tuple(store.url(path) for path in manifest.paths[:N_DONORS])
+        for name, manifest in manifests.items()
+    }
+    found: dict[str, tuple[str, ...]] = {}
+    for files in fileset:
+        alike = [own[other.dataset] for other in fileset if other.is_data == files.is_data]
+        found[files.dataset] = next(filter(None, [own[files.dataset], *alike, *own.values()]), ())
+        if not found[files.dataset]:
+            raise InputError(
+                "the skim selection has kept no event of any dataset: there is nothing to read"
+            )
+    return found
+
+
+def _by_file(manifest: SkimManifest, files: DatasetFiles) -> Iterator[tuple[str, list[SkimPart]]]:
+    """Give the parts of each wanted file; `SkimManifest.check` has seen that they are all there."""
+    for index, parts in groupby(manifest.parts, key=lambda part: part.file_index):
+        if index < len(files.lfns):
+            yield files.lfns[index], list(parts)
+
+
+def _planned(parts: list[SkimPart]) -> Iterator[list[SkimPart]]:
+    """Bring together the parts of each planned chunk: several if it was halved."""
+    events = [part for part in parts if part.piece or part.entry_stop > part.entry_start]
+
+    def chunk_of(part: SkimPart) -> tuple[int, int]:
+        return part.chunk, -1 if part.piece else part.entry_start
+
+    for _, several in groupby(events, key=chunk_of):
+        yield list(several)
+
+
+def _count(files: DatasetFiles, lfn: str, parts: list[SkimPart]) -> FileCount:
+    first = parts[0]
+    n_events = first.source_events
+    return FileCount(
+        dataset=files.dataset,
+        lfn=lfn,
+        pfn=files.pfns(lfn)[0],
+        uuid=first.uuid,
+        n_events=max(part.entry_stop for part in parts) if n_events is None else n_events,
+        runs_sumw=first.source_sumw,
+        runs_count=first.source_count,
+        sections=first.source_sections,
+    )
+
+
+def _item(files: DatasetFiles, parts: list[SkimPart]) -> WorkItem:
+    """Plan a chunk as it was planned for the originals."""
+    return WorkItem(
+        dataset=files.dataset,
+        filename=parts[0].source,
+        treename=files.tree_name,
+        entrystart=parts[0].entry_start,
+        entrystop=parts[-1].entry_stop,
+        fileuuid=parts[0].uuid,
+        usermeta={"file_index": parts[0].file_index, "chunk": parts[0].chunk},
+    )
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Says to the workers what a part is."""
+
+    store: SkimStore
+    manifest: SkimManifest
+    donors: tuple[str, ...]
+    is_selected: bool
+
+    def __call__(self, part: SkimPart) -> Piece:
+        has_rows = bool(part.path)
+        return Piece(
+            pfns=(self.store.url(part.path),) if has_rows else self.donors,
+            tree_name=self.manifest.tree_name,
+            rows=part.rows if has_rows else (0, 0),
+            entries=(part.entry_start, part.entry_stop),
+            n_in=part.n_in,
+            sumw=part.sumw,
+            sections=part.sections,
+            size_bytes=part.size_bytes if has_rows else 0,
+            sha256=part.sha256 if has_rows else "",
+            is_verified=self.store.verify == "full",
+            is_selected=self.is_selected,
+        )

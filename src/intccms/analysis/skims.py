@@ -1,0 +1,159 @@
+"""Writing skims: what the chunks of a run keep, written on the workers by `SkimStore`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from intccms.analysis.skim_tables import PER_DATASET, PER_FILE, SkimTable, exact_as_json
+from intccms.datasets import DatasetFiles
+from intccms.datasets.sections import LumiSections
+from intccms.fingerprint import fingerprint, is_reproducible
+from intccms.schema import Config, General
+from intccms.skimming import SkimColumns, SkimManifest, SkimPart, SkimStore
+
+__all__ = ["SkimWriter", "only_skims", "selection_fingerprint", "writes_skims"]
+
+log = logging.getLogger(__name__)
+
+NOT_COMPARABLE = "not comparable"
+
+
+def only_skims(general: General) -> bool:
+    """Whether a run stops after the skim selection."""
+    return general.analysis == "skip" or not general.run_analysis
+
+
+def writes_skims(general: General) -> bool:
+    """Whether a run writes skims; one that makes nothing else does."""
+    return general.run_skimming or (only_skims(general) and not general.use_skimmed_input)
+
+
+def selection_fingerprint(config: Config) -> str:
+    """Identify the skim selection; the same text for all that have no form to be compared."""
+    selection = config.preprocess.skimming.selection
+    found = fingerprint(selection)
+    if found.unstable and not is_reproducible(selection):
+        log.warning("the skim selection cannot be compared: %s", ", ".join(found.unstable))
+        return NOT_COMPARABLE
+    return found.digest
+
+
+@dataclass
+class SkimWriter:
+    """Writes what the chunks keep; it travels to the workers with the processor.
+
+    Parameters
+    ----------
+    store
+        Where to.
+    columns
+        What is kept, by dataset.
+    fingerprint
+        Of the skim selection.
+    target_part_size
+        Kept events for which chunks of a file are put together; None: they are not.
+    """
+
+    store: SkimStore
+    columns: dict[str, SkimColumns]
+    fingerprint: str
+    target_part_size: int | None = None
+
+    @classmethod
+    def of(cls, config: Config, fileset: Iterable[DatasetFiles]) -> SkimWriter:
+        """Make it as configured.
+
+        Raises
+        ------
+        ConfigError
+            If the writer does not know one of its options.
+        """
+        skimming = config.preprocess.skimming
+        store = SkimStore.of(skimming, config.general.path("skimmed_dir"))
+        store.check()
+        columns = {
+            files.dataset: SkimColumns.of(config.preprocess, files.weight_branch)
+            for files in fileset
+        }
+        return cls(store, columns, selection_fingerprint(config), skimming.target_part_size)
+
+    def check(self, events: Any, *, is_data: bool) -> None:
+        """Look whether all branches to keep are there; nothing is written.
+
+        Raises
+        ------
+        MissingColumnError
+            If one is not.
+        """
+        about = events.metadata
+        columns = self.columns[about["dataset"]]
+        columns.take(_first(events, 0), is_data=is_data, source=about["filename"])
+
+    def write(self, kept: Any, sums: dict[str, Any], *, is_data: bool) -> SkimTable:
+        """Write the kept events of a chunk.
+
+        Parameters
+        ----------
+        kept
+            The events, with the metadata of the chunk.
+        sums
+            Of all its events.
+        is_data
+            Whether they are collision data.
+
+        Raises
+        ------
+        MissingColumnError, SkimWriteError
+            As `SkimStore.write` does.
+        """
+        about, source = kept.metadata, kept.metadata["source"]
+        sections: LumiSections | None = sums.get("sections", {}).get(about["fileuuid"])
+        part = SkimPart(
+            dataset=about["dataset"],
+            source=about["filename"],
+            uuid=about["fileuuid"],
+            entry_start=about["entries"][0],
+            entry_stop=about["entries"][1],
+            n_in=sums["n_events"],
+            sumw=exact_as_json(sums["sumw"]),
+            fingerprint=self.fingerprint,
+            piece=about["piece"],
+            is_data=is_data,
+            sections=None if sections is None else sections.to_text(),
+            **source,
+        )
+        return SkimTable.of(self.store.write(kept, self.columns[about["dataset"]], part))
+
+    def is_whole(self, sums: dict[str, Any]) -> bool:
+        """Say whether all parts that the sums of a chunk tell of are still there."""
+        return all(self._holds(json.loads(line)) for line in sums["skim_parts"].lines)
+
+    def _holds(self, plain: dict[str, Any]) -> bool:
+        names = dict.fromkeys((*PER_FILE, *PER_DATASET))
+        part = SkimPart.from_json(names | plain | {"columns": (), "fingerprint": self.fingerprint})
+        if self.store.holds(part):
+            return True
+        if self.target_part_size is None:
+            return False
+        dataset = part.path.partition("/")[0]
+        if dataset not in self._manifests:
+            self._manifests[dataset] = self.store.load(dataset, self.fingerprint)
+        manifest = self._manifests[dataset]
+        moved = None if manifest is None else manifest.find(part)
+        return moved is not None and self.store.holds(moved)
+
+    @cached_property
+    def _manifests(self) -> dict[str, SkimManifest | None]:
+        return {}
+
+
+def _first(events: Any, n: int) -> Any:
+    index = np.arange(n)
+    return events.narrowed(index) if hasattr(events, "narrowed") else events[index]
