@@ -86,7 +86,9 @@ class IterativeExecutor:
 
 
 @contextmanager
-def open_executor(general: General, client: Any = None, *, code: Any = None) -> Iterator[Executor]:
+def open_executor(
+    general: General, client: Any = None, *, code: Any = None, **options: Any
+) -> Iterator[Executor]:
     """Give the executor that the configuration asks for and close what was started for it.
 
     Parameters
@@ -97,6 +99,8 @@ def open_executor(general: General, client: Any = None, *, code: Any = None) -> 
         A `distributed.Client` that the caller owns; it wins and stays as it is.
     code
         The configuration: what its functions need is sent to the workers of a facility.
+    **options
+        For `facility.connect`.
 
     Raises
     ------
@@ -116,11 +120,11 @@ def open_executor(general: General, client: Any = None, *, code: Any = None) -> 
     if client is not None:
         yield DaskExecutor(client)
     elif general.facility is None:
-        with facility.connect("local", n_workers=n_workers) as local:
+        with facility.connect("local", n_workers=n_workers, **options) as local:
             yield DaskExecutor(local)
     else:
         modules = facility.modules_of(code)
         with facility.connect(
-            general.facility, n_workers=general.n_workers, modules=modules
+            general.facility, n_workers=general.n_workers, modules=modules, **options
         ) as remote:
             yield DaskExecutor(remote)

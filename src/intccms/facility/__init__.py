@@ -24,12 +24,13 @@ from intccms.facility import (
     purdue_af,
     slurm,
 )
+from intccms.facility.credentials import Credential, find_credentials
 from intccms.facility.factory import of_factory
 from intccms.facility.kinds import Facility
 from intccms.facility.packages import modules_of
 from intccms.facility.shipping import Shipment, shipped
 
-__all__ = ["check", "connect", "known", "modules_of"]
+__all__ = ["check", "connect", "credentials", "known", "modules_of"]
 
 FACILITIES: dict[str, Facility] = {
     "client": client.FACILITY,
@@ -56,6 +57,17 @@ def check(name: str) -> None:
         If there is none.
     """
     _found(name)
+
+
+def credentials(name: str | None = None) -> list[Credential]:
+    """Find the user's proxy and token, at the usual places and at those of a facility.
+
+    Raises
+    ------
+    InputError
+        If there is no such facility, or a file that the user has named is not there.
+    """
+    return find_credentials(() if name is None else _found(name).token_files)
 
 
 def _found(name: str | Client) -> Facility:

@@ -1,0 +1,38 @@
+"""``intccms preflight``: the checks before anything expensive."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from intccms.cli.options import add_config, add_overrides, load
+from intccms.errors import InputError
+
+__all__ = ["HELP", "add_arguments", "execute"]
+
+HELP = "check workers, files, credentials and space before a run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_config(parser)
+    add_overrides(parser)
+
+
+def execute(parsed: argparse.Namespace) -> None:
+    """Print the table.
+
+    Raises
+    ------
+    InputError
+        If a check has failed.
+    """
+    from intccms.dashboards import Table
+    from intccms.preflight import preflight
+
+    found = preflight(load(parsed, parsed.overrides))
+    rows = [["", "check", "found", "remedy"], *(one.row() for one in found)]
+    sys.stdout.write(f"{Table('Preflight', rows, is_text=True)}\n")
+    failed = [one.check for one in found if one.state == "failed"]
+    if failed:
+        raise InputError(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}")
