@@ -35,7 +35,7 @@ def prepared(
 ) -> Path:
     """The metrics notebook up to the metrics, for a sample with a file that is damaged."""
     sample = copy_of(tiny_sample, tmp_path_factory.mktemp("damaged") / "sample")
-    (signal,) = (path for path in sample.rglob("*.root") if "signal" in path.parent.name)
+    (signal,) = sample.rglob("signal_*.root")
     damage(signal, "PuppiMET_pt")
     target = lab.folder / "processing_with_metrics.ipynb"
     papermill.execute_notebook(
