@@ -74,7 +74,10 @@ def flat(column: ak.Array) -> Floats:
 
 def leading(column: ak.Array) -> Floats:
     """First value of each event's list, 0 where the list is empty."""
-    return numbers(ak.fill_none(ak.firsts(column, axis=1), 0))
+    counts = np.asarray(ak.num(column, axis=1))
+    first = np.cumsum(counts) - counts
+    values = np.append(flat(column), 0.0)
+    return values[np.where(counts > 0, first, -1)]
 
 
 def delta_r(eta: Floats, phi: Floats, other_eta: Floats, other_phi: Floats) -> Floats:
