@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import awkward as ak
 import numpy as np
+from awkward.contents import NumpyArray
 
 from intccms.errors import MissingColumnError, nearest
 from intccms.schema import Preprocess
@@ -152,5 +153,8 @@ def _branch(collection: str, name: str) -> str:
 
 def _plain(values: ak.Array) -> ak.Array:
     """Values alone: in memory, packed, without coffea's names and behaviours."""
-    packed = ak.to_packed(ak.materialize(ak.Array(values.layout)))
+    layout = values.layout
+    if type(layout) is NumpyArray and isinstance(layout.data, np.ndarray):  # as it mostly is
+        return ak.Array(np.ascontiguousarray(layout.data))
+    packed = ak.to_packed(ak.materialize(ak.Array(layout)))
     return ak.without_parameters(packed, behavior=None, attrs=None)

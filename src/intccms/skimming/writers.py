@@ -28,6 +28,8 @@ COMPRESSION = {
 LEVEL = {"zlib": 1, "lzma": 1, "lz4": 4, "zstd": 5}  # ROOT's own
 DEFAULT_COMPRESSION = "zstd"
 
+TOGETHER = 32  # columns of parquet that are read at a time
+
 Columns = Mapping[str, ak.Array]
 
 
@@ -160,13 +162,19 @@ def columns_of(
     start, stop = rows or (None, None)
     if kind == "parquet":
         with pyarrow.parquet.ParquetFile(path) as file:
-            for name in file.schema_arrow.names:
-                table = file.read([name], use_threads=False)[start:stop]
-                yield name, ak.from_arrow(table)[name]
-    else:
-        with uproot.open({str(path): None}, object_cache=None, array_cache=None) as file:
-            for name in file[tree].keys():  # noqa: SIM118 - a tree is no dict
-                yield name, file[tree][name].array(entry_start=start, entry_stop=stop)
+            names = file.schema_arrow.names
+            for group in (names[i : i + TOGETHER] for i in range(0, len(names), TOGETHER)):
+                array = ak.from_arrow(file.read(group, use_threads=False)[start:stop])
+                yield from ((name, array[name]) for name in group)
+        return
+    with uproot.open({str(path): None}, array_cache=None) as file:
+        entries = {"entry_start": start, "entry_stop": stop}
+        if kind == "ttree":
+            for name, branch in file[tree].iteritems(recursive=False):
+                yield name, branch.array(**entries)
+            return
+        # at once: looking one field of an RNTuple up takes as long as there are fields
+        yield from file[tree].arrays(how=dict, **entries).items()
 
 
 def record_of(path: Path, kind: str) -> Any:
