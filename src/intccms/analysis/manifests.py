@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from intccms.analysis.skim_tables import PER_FILE, SkimTable, exact_as_json
@@ -21,11 +22,39 @@ from intccms.metadata import FileCount, Metadata
 from intccms.receipts import Receipt
 from intccms.skimming import SkimManifest, SkimPart, SkimStore
 
-__all__ = ["finished", "probed", "source_of", "unwritten"]
+__all__ = ["WrittenSkim", "finished", "probed", "source_of", "unwritten"]
 
 log = logging.getLogger(__name__)
 
 PROBE_S = 0.5  # before the second try; doubled for each further one
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSkim:
+    """What was written of a dataset: its place, and what is in it.
+
+    Parameters
+    ----------
+    n_files, n_events, size_bytes
+        Of the parts.
+    is_complete
+        Whether it stands for every event of the files of this run.
+    """
+
+    url: str
+    n_files: int
+    n_events: int
+    size_bytes: int
+    is_complete: bool
+
+    @classmethod
+    def of(cls, manifest: SkimManifest, store: SkimStore, files: DatasetFiles) -> WrittenSkim:
+        """Sum up a manifest."""
+        size_bytes = sum({part.path: part.size_bytes for part in manifest.parts}.values())
+        n_events = sum(part.n_out for part in manifest.parts)
+        is_complete = not manifest.gaps(files.lfns)
+        url = store.url(manifest.dataset)
+        return cls(url, len(manifest.paths), n_events, size_bytes, is_complete)
 
 
 def probed(writer: SkimWriter, executor: Executor, max_retries: int) -> str:
@@ -72,7 +101,7 @@ def source_of(count: FileCount) -> dict[str, Any]:
 
 def finished(
     writer: SkimWriter, metadata: Metadata, tables: dict[str, SkimTable], executor: Executor
-) -> dict[str, SkimManifest]:
+) -> dict[str, WrittenSkim]:
     """Put small parts together if asked to and write the manifest of each dataset.
 
     Parameters
@@ -86,7 +115,7 @@ def finished(
     executor
         Puts parts together.
     """
-    manifests: dict[str, SkimManifest] = {}
+    written: dict[str, WrittenSkim] = {}
     for files in metadata.fileset:
         table = tables.get(files.dataset, SkimTable())
         parts = list(_records(writer, metadata, files, table))
@@ -94,10 +123,11 @@ def finished(
             if writer.target_part_size is not None:
                 parts = _coalesced(writer, parts, executor)
             if parts:
-                manifests[files.dataset] = writer.store.save(parts)
+                manifest = writer.store.save(parts)
+                written[files.dataset] = WrittenSkim.of(manifest, writer.store, files)
         except SkimWriteError as exc:
             log.error("%s; it is made again from the parts when they are read", exc)
-    return manifests
+    return written
 
 
 def _records(

@@ -8,6 +8,7 @@ from math import fsum
 from typing import Any
 
 from intccms.analysis.inputs import golden_jsons
+from intccms.analysis.manifests import WrittenSkim
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.datasets import DatasetFiles
 from intccms.errors import IntccmsError
@@ -20,7 +21,6 @@ from intccms.histograms.cutflow import Cutflow, make_cutflow
 from intccms.histograms.exact import ExactSums
 from intccms.metadata import Metadata
 from intccms.receipts import Receipt
-from intccms.skimming import SkimManifest
 
 __all__ = ["AnalysisResult", "Collected", "result_of"]
 
@@ -55,7 +55,7 @@ class AnalysisResult:
     receipts: tuple[Receipt, ...]
     wall_s: float
     lumis: LumiBooks | None = None
-    skims: dict[str, SkimManifest] = field(default_factory=dict)
+    skims: dict[str, WrittenSkim] = field(default_factory=dict)
 
 
 @dataclass

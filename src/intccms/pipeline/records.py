@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intccms.analysis.runner import AnalysisResult
+from intccms.analysis.skims import only_skims
 from intccms.dashboards.measured import state_of
 from intccms.dashboards.overview import picture
 from intccms.dashboards.report import report_html
@@ -33,7 +34,8 @@ def write_records(config: Config, output: Output, analysis: AnalysisResult) -> N
     analysis
         The results. Without data, the processed sections of an earlier run are removed.
     """
-    storage.save(analysis.histograms, output.histograms_dir)
+    if not only_skims(config.general):
+        storage.save(analysis.histograms, output.histograms_dir)
     if analysis.lumis is None:
         output.processed_lumis_json.unlink(missing_ok=True)
     else:

@@ -5,7 +5,6 @@ Writes below ``general.output_dir``; `Stages` lets a notebook call them one by o
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -36,8 +35,6 @@ from intccms.statistics import write as write_statistics
 from intccms.utils.output import Output, write_json
 
 __all__ = ["RunResult", "Stages", "run"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -190,10 +187,6 @@ class Stages:
             self._lock.acquire()
             self.found.begun = True
             write_json(self.output.config_json, self.config.dump())
-            return
-        general = self.config.general
-        if not general.run_analysis or general.analysis == "skip":
-            log.warning("no analysis is asked for: the files were counted, no event is read")
             return
         if self.metadata is None:
             raise IntccmsError("count the files first")

@@ -151,6 +151,8 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
         "lost_chunks": [asdict(lost) for lost in found.ledger.lost_chunks],
         **found_by,
     }
+    if found.analysis is not None and found.analysis.skims:
+        summary["skims"] = {name: asdict(skim) for name, skim in found.analysis.skims.items()}
     return summary | ({"error": error} if error else {})
 
 
