@@ -54,11 +54,13 @@ def declared_inputs(config: Config, files: DatasetFiles) -> tuple[ObjVar, ...]:
         for ghost in config.ghost_observables
         for name, collection in zip(ghost.names, ghost.collections, strict=True)
     }
+    read = {ref.obj for ref in refs if ref.field and (ref.obj, ref.field) not in made}
+    new = {collection for collection, _ in made} - read  # collections that no file has
     found: dict[ObjVar, None] = {}
     for ref in refs:
         if ref == SEED:
             found.update(dict.fromkeys(IDENTITY))
-        elif (ref.obj, ref.field) not in made:
+        elif (ref.obj, ref.field) not in made and ref.obj not in new:
             found[top_level(ref)] = None
     return tuple(found)
 
