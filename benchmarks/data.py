@@ -60,6 +60,7 @@ class DataSet:
 
 
 SETS = {
+    "tiny": DataSet("20 k events, to try it", "tiny", 1, 4_000, chunk_size=2_000),
     "1m": DataSet("1.0 M events, signal-rich", "many", 1),
     "1m-bkg": DataSet("0.8 M events, backgrounds only", "many", 1, with_signal=False),
     "4m": DataSet("4.0 M events, signal-rich", "many", 4),
