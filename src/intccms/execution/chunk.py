@@ -15,6 +15,7 @@ from coffea.processor.executor import WorkItem
 from intccms.datasets.places import best_first, note_failure
 from intccms.execution.attempt import Attempt, Processor
 from intccms.execution.failures import FailureKind, classify
+from intccms.execution.garbage import patient_collector
 from intccms.execution.tasks import ChunkTask
 from intccms.partials.store import PartialStore
 from intccms.reading.source import forget
@@ -84,7 +85,8 @@ def run_chunk(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> Chu
     known = _stored(task, policy)
     if known is not None:
         return known
-    outcome = _whole(task, processor, policy)
+    with patient_collector():
+        outcome = _whole(task, processor, policy)
     keep(task, outcome, policy)
     return outcome
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
+from intccms.execution.garbage import patient_collector
 from intccms.execution.processes import FuturesExecutor
 from intccms.execution.totals import Totals
 from intccms.schema import General
@@ -109,7 +110,8 @@ def open_executor(
     """
     n_workers = general.n_workers or os.cpu_count() or 1
     if client is None and general.facility is None and general.executor == "iterative":
-        yield IterativeExecutor()
+        with patient_collector():
+            yield IterativeExecutor()
         return
     if client is None and general.facility is None and general.executor == "futures":
         yield FuturesExecutor(n_workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import OrderedDict
@@ -23,6 +24,7 @@ from intccms.reading.parquet import ParquetFile
 __all__ = ["ReadMeter", "Source", "forget", "open_source"]
 
 KEPT_FILES = 4  # open files a thread keeps; it takes the chunks of one file in a row
+COLLECTED_FILES = 4  # closed files whose objects, which refer to each other, are freed at once
 KEPT_FORMS = 16
 KEPT_HISTORIES = 64
 # One read for each basket, in this thread: handing over to another thread costs more CPU than a
@@ -40,6 +42,14 @@ class _Cache(threading.local):
         self.sources: OrderedDict[tuple[str, str, str], Source] = OrderedDict()
         self.forms: OrderedDict[Hashable, NanoForms] = OrderedDict()
         self.histories: OrderedDict[Hashable, tuple[History, ...]] = OrderedDict()
+        self.n_closed = 0
+
+    def close_oldest(self) -> None:
+        """Close the file that was not used for longest."""
+        self.sources.popitem(last=False)[1].close()
+        self.n_closed += 1
+        if self.n_closed % COLLECTED_FILES == 0:
+            gc.collect()
 
 
 _cache = _Cache()
@@ -155,7 +165,7 @@ class _RootFile:
         self.tree = self._directory[tree_name]
         self.uuid = str(self._directory.file.uuid)
         self.n_events = int(self.tree.num_entries)
-        self.layout_key = tuple(self.tree.typenames().items())
+        self.layout_key = _layout_key(self.tree)
         self._branches: dict[str, Any] = {}
 
     def base_form(self) -> dict[str, Any]:
@@ -197,6 +207,26 @@ class _RootFile:
         self._directory.close()
 
 
+def _layout_key(tree: Any) -> Hashable:
+    """Names and types of all branches; the types of plain ones are told by their leaves."""
+    if not isinstance(tree, uproot.TTree):
+        return tuple(tree.typenames().items())
+    found: list[Hashable] = []
+    for branch in tree.branches:
+        leaves: Hashable = tuple(
+            (
+                type(leaf).__name__,
+                leaf.member("fTitle"),
+                leaf.member("fIsUnsigned"),
+                leaf.member("fLeafCount") is None,
+            )
+            for leaf in branch.member("fLeaves")
+        )
+        is_plain = type(branch).__name__.startswith("Model_TBranch_v") and not branch.branches
+        found.append((branch.name, leaves if is_plain else branch.typename))
+    return tuple(found)
+
+
 def _plain(array: ak.Array) -> Content:
     layout = array.layout
     return layout.to_ListOffsetArray64(True) if isinstance(layout, ListOffsetArray) else layout
@@ -227,7 +257,7 @@ def open_source(
         _cache.sources[key] = Source(pfn, tree_name, options or {})
     _cache.sources.move_to_end(key)
     while len(_cache.sources) > KEPT_FILES:
-        _cache.sources.popitem(last=False)[1].close()
+        _cache.close_oldest()
     return _cache.sources[key]
 
 
