@@ -24,6 +24,7 @@ from intccms.utils.output import write_text
 __all__ = ["SOURCES", "Change", "Services", "discover"]
 
 SOURCES = "sources.yaml"
+SHOWN = 10  # names of files
 
 Source = str | int  # a DAS name, maybe with wildcards; the number of a record
 
@@ -68,6 +69,13 @@ class Change:
     removed: tuple[str, ...] = ()
     date: str = ""
     error: IntccmsError | None = None
+
+    def shown(self, names: tuple[str, ...]) -> list[str]:
+        """Give the first names of a listing that has changed; of a new one none."""
+        if self.status != "changed":
+            return []
+        more = [f"… and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
+        return [*names[:SHOWN], *more]
 
     def __str__(self) -> str:
         """Say it in one line."""

@@ -33,7 +33,7 @@ PALETTE = (
 N_BINS = 40
 MAX_LEGEND = 10
 MIN_TEXT = 0.0025  # of the whole area, for a tile to bear its name
-MB, GB = 1e6, 1e9
+MB = 1e6
 
 
 def _axes(ax: Axes | None, width: float = 7.0, height: float = 4.5) -> tuple[Figure, Axes]:
@@ -41,6 +41,10 @@ def _axes(ax: Axes | None, width: float = 7.0, height: float = 4.5) -> tuple[Fig
         figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
         return figure, ax
     return ax.get_figure(root=True), ax  # type: ignore[return-value]
+
+
+def _bytes(n: float) -> str:
+    return EngFormatter("B", places=1).format_eng(n) + "B"
 
 
 def _colors(names: Sequence[str]) -> dict[str, str]:
@@ -103,9 +107,9 @@ def plot_file_size_distribution(
     figure, ax = _axes(ax)
     values = _sizes_mb(statistics, size_summary)
     _distribution(ax, values, "file size [MB]")
-    total = sum(float(np.sum(one)) for one in values.values()) * MB
+    total = _bytes(sum(float(np.sum(one)) for one in values.values()) * MB)
     source = " (sizes of the rest from Rucio)" if "not inspected" in values else ""
-    ax.set_title(f"File sizes, {total / GB:,.3g} GB in all{source}")
+    ax.set_title(f"File sizes, {total} in all{source}")
     return figure, ax
 
 
@@ -158,7 +162,7 @@ def plot_branch_sizes(tiles: Sequence[Any], ax: Axes | None = None) -> tuple[Fig
         share = sum(tile.size_bytes for tile in group) / total
         if share > MIN_TEXT:
             text = f"{collection}\n{share:.0%}" if share > 4 * MIN_TEXT else collection
-            size = float(np.clip(95 * min(w / width / max(len(collection), 5), h / 2.6), 4.5, 15))
+            size = float(np.clip(150 * min(w / width / max(len(collection), 5), h / 2.6), 5, 15))
             ax.text(x + w / 2, y + h / 2, text, ha="center", va="center", size=size, clip_on=True,
                     color="black", fontweight="bold")  # fmt: skip
     ax.set_xlim(0, width)
@@ -238,7 +242,7 @@ def plot_datasets(statistics: Any, ax: Axes | None = None) -> tuple[Figure, Axes
     ax.barh(names, [one.bytes_per_event / 1e3 for one in datasets], color=PALETTE[1])
     for y, one in enumerate(datasets):
         failed = f", {one.n_failed} failed" if one.n_failed else ""
-        text = f" {one.n_events:,} events in {one.n_files} files{failed}"
+        text = f" {one.n_events:,} events, files: {one.n_files:,}{failed}"
         ax.text(one.bytes_per_event / 1e3, y, text, va="center", size=8)
     largest = max((one.bytes_per_event / 1e3 for one in datasets), default=1.0)
     ax.set_xlim(0, 1.9 * largest or 1.0)
@@ -271,5 +275,5 @@ def plot_summary(statistics: Any, tiles: Sequence[Any], *, size_summary: Any = N
     plot_top_branches(statistics.branches(), figure.add_subplot(grid[2, 1]))
     counts = f"{statistics.n_files:,} files, {statistics.n_events:,} events"
     problems = f", {len(statistics.problems)} problems" if statistics.problems else ""
-    figure.suptitle(f"{counts}, {statistics.size_bytes / GB:,.3g} GB{problems}", fontsize=16)
+    figure.suptitle(f"{counts}, {_bytes(statistics.size_bytes)}{problems}", fontsize=16)
     return figure

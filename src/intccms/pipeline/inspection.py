@@ -1,0 +1,265 @@
+"""Inspecting the inputs of a configuration: files → statistics → what will be read → one page.
+
+Reads the input files, asks Rucio if wanted, writes below ``general.metadata_dir``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from intccms.analysis import runner
+from intccms.analysis.declared import branches_of, branches_read, declared_inputs
+from intccms.dashboards import make_observer
+from intccms.dashboards.inspector import inspector_layout, inspector_page
+from intccms.dashboards.inspector_tables import (
+    branch_table,
+    dataset_table,
+    forecast_table,
+    problem_table,
+    site_table,
+    size_text,
+)
+from intccms.dashboards.tables import Table
+from intccms.datasets import DatasetFiles, DatasetManager
+from intccms.errors import IntccmsError, ServiceError
+from intccms.execution.executors import open_executor
+from intccms.execution.observer import Observer
+from intccms.metrics.inspector import (
+    FileRecord,
+    Forecast,
+    Statistics,
+    aggregate_statistics,
+    forecast,
+    inspect_files,
+)
+from intccms.metrics.inspector.plots import plot_summary
+from intccms.metrics.inspector.rucio import SizeSummary, fetch_file_sizes
+from intccms.metrics.inspector.store import RecordStore, write_records
+from intccms.metrics.inspector.treemap import treemap
+from intccms.schema import Config
+from intccms.utils.output import Output, write_json, write_text
+
+__all__ = ["Inspection"]
+
+log = logging.getLogger(__name__)
+
+RUCIO_CACHE = "rucio.json"
+
+
+class Inspection:
+    """The inputs of one configuration, step by step: `files`, `rucio`, `forecast`, and shown.
+
+    Parameters
+    ----------
+    config
+        Says which files, and what is read of them.
+    client
+        A `distributed.Client` to run on; it stays open.
+    observer
+        Is told of each file.
+    """
+
+    def __init__(
+        self, config: Config, client: Any = None, *, observer: Observer | None = None
+    ) -> None:
+        self.config = config
+        self.fileset = DatasetManager(config).fileset()
+        self.records: list[FileRecord] = []
+        self.sizes: SizeSummary | None = None
+        self.forecasted: Forecast | None = None
+        self.notes: list[str] = []
+        self._client = client
+        self._observer = observer or make_observer()
+        self._n_cores = 1
+        self._output = Output(config.general)
+        self._statistics: Statistics | None = None
+
+    @property
+    def statistics(self) -> Statistics:
+        """Sums over the files, with what Rucio says of them."""
+        if self._statistics is None:
+            n_listed = {files.dataset: len(files.lfns) for files in self.fileset}
+            self._statistics = aggregate_statistics(self.records, self.sizes, n_listed=n_listed)
+        return self._statistics
+
+    def files(
+        self,
+        *,
+        max_files_per_process: int | None = None,
+        seed: int = 0,
+        verify: bool = False,
+        refresh: bool = False,
+    ) -> Table:
+        """Look at the input files; what was found is kept even if this is interrupted.
+
+        Parameters
+        ----------
+        max_files_per_process, seed, verify
+            As for `inspect_files`.
+        refresh
+            Open files again that are known from before.
+        """
+        store = RecordStore(self._output.metadata_dir)
+        fresh = refresh or verify or not self.config.general.read_from_cache
+        self.records, self._statistics = [], None
+        n_files = self.fileset.n_files
+        self._observer.begin(
+            "inspecting files", total=n_files if max_files_per_process is None else None,
+            unit="files",
+        )  # fmt: skip
+        with open_executor(self.config.general, self._client) as executor:
+            self._n_cores = executor.n_workers
+            try:
+                for record in inspect_files(
+                    self.fileset,
+                    executor=executor,
+                    max_files_per_process=max_files_per_process,
+                    seed=seed,
+                    verify=verify,
+                    store=None if fresh else store,
+                ):
+                    self.records.append(record)
+                    self._observer.advance()
+            finally:
+                self._observer.end()
+                store.add(self.records)
+                store.save()
+        return dataset_table(self.statistics)
+
+    def rucio(self, scope: str | None = "cms", *, refresh: bool = False) -> Table:
+        """Ask Rucio for sizes and replicas; if it does not answer, say so and go on.
+
+        Parameters
+        ----------
+        scope
+            Rucio's scope of the files; None: do not ask.
+        refresh
+            Ask again for what is known from before.
+        """
+        why = "it was not asked"
+        if scope is not None:
+            cache = self._output.metadata_dir / RUCIO_CACHE
+            try:
+                self.sizes = fetch_file_sizes(
+                    self.fileset, scope=scope, cache=cache, refresh=refresh
+                )
+                self._statistics = None
+            except (ServiceError, ModuleNotFoundError) as error:
+                why = " ".join(str(error).split())
+                self.notes.append(f"Sizes and sites are those of the files alone: {why}")
+        if self.sizes is None:
+            rows = [["Rucio", "why"], ["no answer, local statistics only", why]]
+            return Table("Replicas", rows, is_text=True)
+        return site_table(self.sizes)
+
+    def forecast(self, *, rate_hz_per_core: float | None = None) -> Table:
+        """Say what the analysis will read, and how long that takes on the cores of `files`.
+
+        Parameters
+        ----------
+        rate_hz_per_core
+            Events per second and core; None: as the last run in this output directory measured.
+        """
+        rate = rate_hz_per_core or self._measured_rate()
+        self.forecasted = forecast(
+            self.statistics, self.columns(), n_cores=self._n_cores, rate_hz_per_core=rate
+        )
+        return forecast_table(self.forecasted)
+
+    def columns(self) -> dict[str, frozenset[str]]:
+        """Name the branches that the analysis reads, by dataset."""
+        try:
+            processor = runner.make_processor(self.config, self.fileset)
+        except IntccmsError as error:  # e.g. a correction file that is not there yet
+            self.notes.append(f"Columns are those that the functions declare: {error}")
+            processor = None
+        found: dict[str, frozenset[str]] = {}
+        for files in self.fileset:
+            good = [
+                record
+                for record in self.records
+                if record.dataset == files.dataset and record.error is None
+            ]
+            read = None
+            if processor is not None and good:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    read = branches_read(processor, files, good[0].pfn)
+            found[files.dataset] = self._declared(files) if read is None else read
+        return found
+
+    def _declared(self, files: DatasetFiles) -> frozenset[str]:
+        known = self.statistics.datasets.get(files.dataset)
+        branches = () if known is None else tuple(known.branches)
+        return branches_of(declared_inputs(self.config, files), branches)
+
+    def _measured_rate(self) -> float | None:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            summary = json.loads(self._output.run_summary_json.read_text(encoding="utf-8"))
+            return float(summary["throughput"]["events_per_s_per_core"]) or None
+        return None
+
+    def problems(self) -> Table:
+        """List what is odd about the files."""
+        return problem_table(self.statistics)
+
+    def tables(self) -> list[Table]:
+        """Give all that is known as tables."""
+        found = [dataset_table(self.statistics)]
+        if self.statistics.problems:
+            found.append(self.problems())
+        if self.forecasted is not None:
+            found.append(forecast_table(self.forecasted))
+        if self.sizes is not None:
+            found.append(site_table(self.sizes))
+        found.append(branch_table(self.statistics, self.forecasted))
+        return found
+
+    def show(self, kind: str = "bokeh") -> Any:
+        """Give all figures: ``bokeh``, which answers to the mouse, or ``matplotlib``."""
+        if kind == "bokeh":
+            return inspector_layout(self.statistics, self.sizes)
+        tiles = treemap(self.statistics.branches(), aspect=1.6)
+        return plot_summary(self.statistics, tiles, size_summary=self.sizes)
+
+    def save(
+        self,
+        *,
+        json_file: str | Path | None = None,
+        html_file: str | Path | None = None,
+        parquet_file: str | Path | None = None,
+    ) -> None:
+        """Write what was found: numbers, one page with all figures, the table of files."""
+        statistics = self.statistics
+        if json_file is not None:
+            content = statistics.summary() | {
+                "files": [record.summary() for record in self.records],
+                "forecast": None if self.forecasted is None else self.forecasted.summary(),
+                "rucio": None if self.sizes is None else self.sizes.summary(),
+                "notes": self.notes,
+            }
+            write_json(json_file, content)
+        if html_file is not None:
+            text = inspector_page(
+                statistics,
+                title=f"Input files of {', '.join(self.config.processes)}",
+                forecast=self.forecasted,
+                size_summary=self.sizes,
+                notes=self.notes,
+            )
+            write_text(html_file, text)
+        if parquet_file is not None:
+            write_records(parquet_file, self.records)
+
+    def __repr__(self) -> str:
+        """Say how much was found."""
+        found = self.statistics
+        return (
+            f"{found.n_files:,} files, {found.n_failed:,} failed, {found.n_events:,} events, "
+            f"{size_text(found.size_bytes)}, {len(found.problems):,} problems"
+        )
