@@ -155,6 +155,8 @@ def _outcomes(
 ) -> Iterator[ChunkOutcome]:
     """Run the chunks, unless it is known that what they keep cannot be written."""
     reason = "" if writer is None else probed(writer, chunks.executor, chunks.policy.max_retries)
+    if writer is not None and not reason:
+        writer.begin()
     if reason:
         log.error("nothing is processed: %s", reason)
         yield from (unwritten(task, reason) for task in tasks)

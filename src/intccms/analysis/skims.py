@@ -38,7 +38,7 @@ def writes_skims(general: General) -> bool:
 def selection_fingerprint(config: Config) -> str:
     """Identify the skim selection; the same text for all that have no form to be compared."""
     selection = config.preprocess.skimming.selection
-    found = fingerprint(selection)
+    found = fingerprint(selection, versions=False)  # a skim is read for longer than they last
     if found.unstable and not is_reproducible(selection):
         log.warning("the skim selection cannot be compared: %s", ", ".join(found.unstable))
         return NOT_COMPARABLE
@@ -83,6 +83,17 @@ class SkimWriter:
             for files in fileset
         }
         return cls(store, columns, selection_fingerprint(config), skimming.target_part_size)
+
+    def begin(self) -> None:
+        """Take back what manifests say of other skims at the same place: it is overwritten now.
+
+        Raises
+        ------
+        SkimWriteError
+            If that cannot be written.
+        """
+        for dataset in self.columns:
+            self.store.begin(dataset, self.fingerprint)
 
     def check(self, events: Any, *, is_data: bool) -> None:
         """Look whether all branches to keep are there; nothing is written.

@@ -13,6 +13,7 @@ from typing import Any
 import cloudpickle
 
 from intccms.fingerprint.forms import Form, form_of
+from intccms.fingerprint.homes import WITH_VERSIONS
 
 __all__ = ["Fingerprint", "fingerprint", "is_reproducible"]
 
@@ -42,12 +43,19 @@ class Fingerprint:
     unstable: tuple[str, ...] = ()
 
 
-def fingerprint(value: Any) -> Fingerprint:
+def fingerprint(value: Any, *, versions: bool = True) -> Fingerprint:
     """Digest of a function with all it uses, or of any object, by structure.
 
     For a function: byte code, constants, names, defaults, closure cells and the global names that
     it really reads, followed through the user's own modules. Installed packages count by name and
     version. File names, line numbers, comments and docstrings do not count.
+
+    Parameters
+    ----------
+    value
+        What to identify.
+    versions
+        Whether another version of an installed package makes another fingerprint.
 
     Notes
     -----
@@ -55,7 +63,11 @@ def fingerprint(value: Any) -> Fingerprint:
     opens are not seen; with ``globals``, ``eval`` or ``exec`` all names of its module count.
     """
     graph = _Graph()
-    graph.add(value, _name(value))
+    before = WITH_VERSIONS.set(versions)
+    try:
+        graph.add(value, _name(value))
+    finally:
+        WITH_VERSIONS.reset(before)
     return Fingerprint(graph.digest(), tuple(sorted(graph.unstable)))
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+from contextvars import ContextVar
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["home"]
+__all__ = ["WITH_VERSIONS", "home"]
+
+WITH_VERSIONS = ContextVar("WITH_VERSIONS", default=True)  # whether those of packages count
 
 INSTALLED = {"site-packages", "dist-packages"}
 OURS = "intccms"  # its own version and digest are part of a key anyway
 
 
-@lru_cache(maxsize=4096)
 def home(module: str) -> str | None:
     """Package and version that a module belongs to; None: it is the user's own code.
 
@@ -26,6 +28,12 @@ def home(module: str) -> str | None:
         Full name. What is not under ``site-packages`` nor Python's own library is the user's,
         also if it was installed in place.
     """
+    found = _home(module)
+    return found if found is None or WITH_VERSIONS.get() else found.partition(" ")[0]
+
+
+@lru_cache(maxsize=4096)
+def _home(module: str) -> str | None:
     top = module.partition(".")[0]
     if top in (OURS, "__main__"):
         return OURS if top == OURS else None

@@ -159,6 +159,23 @@ class SkimStore:
             done += group if same else files.write(laid_out(group), files.batches(group))
         return tuple(sorted(done, key=lambda part: part.entry_start))
 
+    def begin(self, dataset: str, fingerprint: str) -> None:
+        """Remove the manifest of a skim in another format or with another selection.
+
+        Its parts are about to be overwritten; of what is left of them they tell themselves.
+        """
+        files = self._files
+        try:
+            before = files.manifest(dataset)
+            same = before is None or (before.format, before.fingerprint) == (
+                self.output.format,
+                fingerprint,
+            )
+        except ValueError:  # damaged
+            same = False
+        if not same:
+            files.storage.remove(f"{dataset}/{MANIFEST}")
+
     def save(self, parts: Iterable[SkimPart]) -> SkimManifest:
         """Write ``<dataset>/manifest.json``, then remove files that it does not list.
 
