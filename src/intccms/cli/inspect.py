@@ -52,4 +52,6 @@ def execute(parsed: argparse.Namespace) -> None:
     inspection.forecast(rate_hz_per_core=parsed.rate)
     blocks = [*inspection.notes, *(str(table) for table in inspection.tables())]
     sys.stdout.write("\n\n".join([*blocks, repr(inspection)]) + "\n")
-    inspection.save(json_file=parsed.json, html_file=parsed.html, parquet_file=parsed.parquet)
+    wanted = {"json_file": parsed.json, "html_file": parsed.html, "parquet_file": parsed.parquet}
+    if any(wanted.values()):
+        inspection.save(**wanted)

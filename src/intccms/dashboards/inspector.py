@@ -13,7 +13,6 @@ import numpy as np
 from bokeh.embed import components
 from bokeh.layouts import gridplot
 from bokeh.models import ColumnDataSource, HoverTool, LayoutDOM, NumeralTickFormatter
-from bokeh.models.annotations import Legend, LegendItem
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
@@ -39,7 +38,8 @@ PALETTE = (
 N_BINS = 40
 WIDTH, HEIGHT = 560, 320
 ASPECT = 1.75
-NAMED_AREA = 0.012  # of a tile's collection, for its name to be written
+LEGEND_ROWS = 10
+LETTER_PX = 7  # width of one, so that names fit their tiles
 
 
 def _new(title: str, tooltips: Sequence[tuple[str, str]], **options: Any) -> Any:
@@ -65,7 +65,6 @@ def _distribution(title: str, label: str, values: dict[str, Any], unit: str = ""
     tips = [("dataset", "@dataset"), (label, f"@left{{0,0.[00]}} – @right{{0,0.[00]}}{unit}")]
     plot = _new(title, [*tips, ("files", "@n")], x_axis_type="log" if is_wide else "linear")
     bottom = np.zeros(N_BINS)
-    items = []
     for index, (name, numbers) in enumerate(shown.items()):
         counts, _ = np.histogram(numbers, edges)
         filled = counts > 0
@@ -79,13 +78,18 @@ def _distribution(title: str, label: str, values: dict[str, Any], unit: str = ""
                 "dataset": [name] * int(filled.sum()),
             }
         )
-        bars = plot.quad(
+        legend = {"legend_label": name or "files"} if len(shown) <= LEGEND_ROWS else {}
+        plot.quad(
             "left", "right", "top", "bottom", source=source,
-            color=PALETTE[index % len(PALETTE)], line_color="white",
+            color=PALETTE[index % len(PALETTE)], line_color="white", **legend,
         )  # fmt: skip
-        items.append(LegendItem(label=name or "files", renderers=[bars]))
         bottom = bottom + counts
-    plot.add_layout(Legend(items=items, click_policy="hide", label_text_font_size="9pt"), "right")
+    if plot.legend:
+        plot.legend.click_policy = "hide"
+        plot.legend.label_text_font_size = "8pt"
+        plot.legend.background_fill_alpha = 0.7
+        plot.legend.spacing, plot.legend.padding = 0, 4
+    plot.y_range.start = 0
     plot.xaxis.axis_label = label
     plot.yaxis.axis_label = "files"
     plot.xaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
@@ -130,6 +134,9 @@ def treemap_figure(tiles: Sequence[Tile], *, width: int = WIDTH, height: int = H
         [("branch", "@branch"), ("collection", "@collection"), ("", "@size (@share)")],
     )
     plot.width, plot.height = width, height
+    across = max((tile.box[0] + tile.box[2] for tile in tiles), default=1.0)
+    plot.x_range.update(start=0, end=across)
+    plot.y_range.update(start=-1, end=0)
     columns: dict[str, list[Any]] = {
         "x": [tile.box[0] + tile.box[2] / 2 for tile in tiles],
         "y": [-tile.box[1] - tile.box[3] / 2 for tile in tiles],
@@ -146,7 +153,11 @@ def treemap_figure(tiles: Sequence[Tile], *, width: int = WIDTH, height: int = H
         fill_color="color", line_color="white", fill_alpha=0.75,
     )  # fmt: skip
     outer = {tile.collection: tile.outer for tile in tiles}
-    named = {name: box for name, box in outer.items() if box[2] * box[3] > NAMED_AREA * ASPECT}
+    named = {
+        name: box
+        for name, box in outer.items()
+        if box[2] / across * width > LETTER_PX * len(name) and box[3] * height > 2 * LETTER_PX
+    }
     plot.text(
         [box[0] + box[2] / 2 for box in named.values()],
         [-box[1] - box[3] / 2 for box in named.values()],

@@ -151,10 +151,13 @@ class Inspection:
                 self._statistics = None
             except (ServiceError, ModuleNotFoundError) as error:
                 why = " ".join(str(error).split())
-                self.notes.append(f"Sizes and sites are those of the files alone: {why}")
+        if self.sizes is not None and not self.sizes.files:
+            why = f"it knows none of the files: {next(iter(self.sizes.errors.values()), '')}"
+            self.sizes = None
         if self.sizes is None:
-            rows = [["Rucio", "why"], ["no answer, local statistics only", why]]
-            return Table("Replicas", rows, is_text=True)
+            note = f"local statistics only, nothing from Rucio: {why}"
+            self.notes += [note] if scope is not None else []
+            return Table("Replicas", [["site"], [note]], is_text=True)
         return site_table(self.sizes)
 
     def forecast(self, *, rate_hz_per_core: float | None = None) -> Table:
@@ -233,21 +236,23 @@ class Inspection:
         json_file: str | Path | None = None,
         html_file: str | Path | None = None,
         parquet_file: str | Path | None = None,
-    ) -> None:
-        """Write what was found: numbers, one page with all figures, the table of files."""
-        statistics = self.statistics
+    ) -> Table:
+        """Write what was found; without names, numbers and page go beside the other metadata.
+
+        Parameters
+        ----------
+        json_file, html_file, parquet_file
+            All numbers; one page with all figures; a row per file. None: not wanted.
+        """
+        if (json_file, html_file, parquet_file) == (None, None, None):
+            json_file = self._output.metadata_dir / "inspection.json"
+            html_file = self._output.metadata_dir / "inspection.html"
         if json_file is not None:
-            content = statistics.summary() | {
-                "files": [record.summary() for record in self.records],
-                "forecast": None if self.forecasted is None else self.forecasted.summary(),
-                "rucio": None if self.sizes is None else self.sizes.summary(),
-                "notes": self.notes,
-            }
-            write_json(json_file, content)
+            write_json(json_file, self.summary())
         if html_file is not None:
             text = inspector_page(
-                statistics,
-                title=f"Input files of {', '.join(self.config.processes)}",
+                self.statistics,
+                title=f"Input files of {', '.join(self.fileset.processes)}",
                 forecast=self.forecasted,
                 size_summary=self.sizes,
                 notes=self.notes,
@@ -255,6 +260,17 @@ class Inspection:
             write_text(html_file, text)
         if parquet_file is not None:
             write_records(parquet_file, self.records)
+        written = [str(path) for path in (json_file, html_file, parquet_file) if path is not None]
+        return Table("Written", [["file"], *([path] for path in written)], is_text=True)
+
+    def summary(self) -> dict[str, Any]:
+        """Give everything, ready for JSON."""
+        return self.statistics.summary() | {
+            "files": [record.summary() for record in self.records],
+            "forecast": None if self.forecasted is None else self.forecasted.summary(),
+            "rucio": None if self.sizes is None else self.sizes.summary(),
+            "notes": self.notes,
+        }
 
     def __repr__(self) -> str:
         """Say how much was found."""

@@ -44,7 +44,7 @@ def _axes(ax: Axes | None, width: float = 7.0, height: float = 4.5) -> tuple[Fig
 
 
 def _bytes(n: float) -> str:
-    return EngFormatter("B", places=1).format_eng(n) + "B"
+    return EngFormatter("B", places=1).format_data(n)
 
 
 def _colors(names: Sequence[str]) -> dict[str, str]:
@@ -69,7 +69,7 @@ def _distribution(ax: Axes, values: dict[str, Any], label: str) -> None:
     ax.set_ylabel("files")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     if shown and len(shown) <= MAX_LEGEND:
-        ax.legend(fontsize="small", frameon=False)
+        ax.legend(fontsize="small", framealpha=0.7)
 
 
 def plot_events_per_file(statistics: Any, ax: Axes | None = None) -> tuple[Figure, Axes]:
