@@ -40,9 +40,7 @@ class Lists:
     @classmethod
     def of_counts(cls, counts: NDArray[Any]) -> Lists:
         """Make the lists of events that have `counts` values."""
-        offsets = np.zeros(len(counts) + 1, dtype=np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        return cls(offsets)
+        return cls(_so_far(counts))
 
     @cached_property
     def counts(self) -> Index:
@@ -66,8 +64,7 @@ class Lists:
 
     def keep(self, values: NDArray[np.bool_]) -> tuple[Lists, Index]:
         """Return the lists of chosen values, and where these stood."""
-        chosen = np.flatnonzero(values)
-        return Lists(np.searchsorted(chosen, self.offsets)), chosen
+        return Lists(_so_far(values)[self.offsets]), np.flatnonzero(values)
 
     def each(self, values: Values) -> Values:
         """Repeat one value per event for each value of that event."""
@@ -75,7 +72,7 @@ class Lists:
 
     def n_true(self, values: NDArray[np.bool_]) -> Index:
         """Count for each event the values that are true."""
-        return np.diff(np.searchsorted(np.flatnonzero(values), self.offsets))
+        return np.diff(_so_far(values)[self.offsets])
 
     def nth(self, position: int) -> Index | None:
         """Return where value `position` of each event stands; None if one has not so many."""
@@ -83,6 +80,13 @@ class Lists:
             return None
         start = self.offsets[:-1] if position >= 0 else self.offsets[1:]
         return start + position
+
+
+def _so_far(numbers: NDArray[Any]) -> Index:
+    """Return the sum of the numbers before each position, the last being that of all."""
+    sums = np.zeros(len(numbers) + 1, dtype=np.int64)
+    np.cumsum(numbers, out=sums[1:])
+    return sums
 
 
 class _Lean(ak.Array):  # type: ignore[misc]
@@ -203,6 +207,10 @@ class Column(_Lean):
         """How the values belong to events."""
         return self._lists
 
+    def astype(self, dtype: Any) -> Column:
+        """Return the numbers in another data type."""
+        return Column(self._values.astype(dtype, copy=False), self._lists)
+
     def matches(self, lists: Lists | None) -> bool:
         """Say whether there is one number for each value of `lists`."""
         own = self._lists
@@ -262,35 +270,36 @@ def _flat(item: Any, lists: Lists | None) -> Any:
 class Collection(_Lean):
     """Records with one column per field: one per event, as a MET is, or a list, as jets are.
 
-    Fields are made when they are asked for. A derived collection can always make the awkward
-    array that it stands for, with the behaviours of NanoEvents.
+    Fields are made when they are asked for. A collection can always make the awkward array that
+    it stands for, with the behaviours of NanoEvents.
 
     Parameters
     ----------
-    whole
-        Makes that array.
+    record
+        Makes the layout of all records, end to end.
     field
         Makes the column of a field.
     names
         The fields.
     kind
-        Class of the awkward array.
+        Class of the awkward array, and its `attrs`.
     n, lists
-        Number of events, and the lists of objects; None if there is one for each event.
+        Number of events, and the lists of records; None if there is one for each event.
     """
 
     def __init__(
         self,
-        whole: Callable[[], ak.Array],
+        record: Callable[[], Any],
         field: Callable[[str], Any],
         names: tuple[str, ...],
         *,
-        kind: type,
+        kind: tuple[type, Any],
         n: int,
         lists: Lists | None,
     ) -> None:
-        self._make, self._field, self._names, self._kind = whole, field, names, kind
+        self._record, self._field, self._names, self._kind = record, field, names, kind
         self._n, self._lists = n, lists
+        self._attrs = kind[1]
         self._columns: dict[str, Any] = {}
 
     def __len__(self) -> int:
@@ -298,20 +307,18 @@ class Collection(_Lean):
         return self._n
 
     @cached_property
-    def _whole(self) -> ak.Array:
-        return self._make()
+    def _records(self) -> Any:
+        return self._record()
 
-    @property
+    @cached_property
     def _layout(self) -> Any:
-        return self._whole._layout
+        if self._lists is None:
+            return self._records
+        return ak.contents.ListOffsetArray(ak.index.Index64(self._lists.offsets), self._records)
 
-    @property
-    def _behavior(self) -> Any:
-        return self._whole._behavior
-
-    @property
-    def _attrs(self) -> Any:
-        return self._whole._attrs
+    @cached_property
+    def _whole(self) -> ak.Array:
+        return ak.Array(self._layout, attrs=self._attrs)
 
     @property
     def fields(self) -> list[str]:
@@ -330,34 +337,36 @@ class Collection(_Lean):
         return self._columns[name]
 
     def _at(self, values: Index | slice, lists: Lists | None) -> Collection:
-        def whole() -> ak.Array:
-            old = self._whole if self._lists is None else ak.flatten(self._whole, axis=1)
-            new = old[values]
-            return new if lists is None else ak.unflatten(new, lists.counts)
+        if isinstance(values, slice):
+            values = np.arange(self._n)[values]
+        index: Index = values
 
-        n = len(range(self._n)[values]) if isinstance(values, slice) else len(values)
+        def record() -> Any:
+            return ak.contents.IndexedArray.simplified(ak.index.Index64(index), self._records)
+
         return self._with(
-            whole,
-            lambda name: self._column_at(name, values, lists),
-            n=n if lists is None else lists.n,
+            record,
+            lambda name: self._column_at(name, index, lists),
+            n=len(index) if lists is None else lists.n,
             lists=lists,
         )
 
-    def _column_at(self, name: str, values: Index | slice, lists: Lists | None) -> Any:
+    def _column_at(self, name: str, values: Index, lists: Lists | None) -> Any:
         column = self.column(name)
         if isinstance(column, Column):
             return column._at(values, lists)
         flat = column if self._lists is None else ak.flatten(column, axis=1)
         return flat[values] if lists is None else ak.unflatten(flat[values], lists.counts)
 
-    def _with(self, whole: Any, field: Any, **more: Any) -> Collection:
+    def _with(self, record: Any, field: Any, **more: Any) -> Collection:
         about = {"names": self._names, "n": self._n, "lists": self._lists, **more}
-        return type(self)(whole, field, about.pop("names"), kind=self._kind, **about)
+        return type(self)(record, field, about.pop("names"), kind=self._kind, **about)
 
     def with_column(self, name: str, column: Column) -> Collection:
         """Return a collection in which `column` is the field `name`."""
+        values = ak.contents.NumpyArray(column.values)
         return self._with(
-            lambda: ak.with_field(self._whole, plain(column), name),
+            lambda: ak.with_field(self._records, values, name, highlevel=False),
             lambda other: column if other == name else self.column(other),
             names=tuple(dict.fromkeys((*self._names, name))),
         )
@@ -371,18 +380,21 @@ class Collection(_Lean):
     def __setitem__(self, where: Any, what: Any) -> None:
         """Put a column in the place of a field or beside the fields."""
         whole = ak.with_field(self._whole, plain(what), where)
-        self._whole, self._names = whole, tuple(ak.fields(whole))
-        self._field, self._columns = lambda name: lean(whole[name]), {}
+        self._names, self._columns = tuple(ak.fields(whole)), {}
+        self._field = lambda name: lean(whole[name])
+        self._whole, self._layout = whole, whole.layout
+        self._record = lambda: ak.flatten(whole, axis=1).layout if self._lists else whole.layout
+        self.__dict__.pop("_records", None)
 
     def __copy__(self) -> Collection:
         """Return a collection in which columns can be set while this one keeps its own."""
-        return self._with(lambda: self._whole, self.column)
+        return self._with(lambda: self._records, self.column)
 
     def __getattribute__(self, name: str) -> Any:
         """Return a field or what the behaviours of the collection define."""
         if name.startswith("_") or name in OWN:
             return super().__getattribute__(name)
-        if name in self._names and _is_stored(self._kind, name, self._names):
+        if name in self._names and _is_stored(self._kind[0], name, self._names):
             return self.column(name)
         return getattr(self._whole, name)
 
@@ -435,28 +447,24 @@ def wrapped(array: Any) -> Any:
     """Return numbers as a `Column` and records, one or one list per event, as a `Collection`."""
     if not isinstance(array, ak.Array) or isinstance(array, _Lean) or not _is_ours(array):
         return array
-    layout, kind = array.layout, type(array)
-    if not ak.fields(array) or array.ndim > 2 or layout.is_option:
+    layout = array.layout
+    if not layout.fields or array.ndim > 2 or layout.is_option:
         return lean(array)
-    whole: ak.Array = array
     lists, record = None, layout
-    if array.ndim == 2:
-        lists = Lists.of_counts(np.asarray(ak.num(whole, axis=1)))
-        record = layout.content if layout.is_list else None
-        if record is not None and type(layout).__name__ != "ListOffsetArray":
-            record = None
+    if layout.is_list:
+        layout = layout.to_ListOffsetArray64(True)
+        lists = Lists(np.asarray(layout.offsets.data))
+        record = layout.content[: int(lists.offsets[-1])]
 
     def field(name: str) -> Any:
-        if record is None or not record.is_record:
-            return lean(whole[name])
-        column = _column_of(record.content(name))
+        column = _column_of(record.content(name)) if record.is_record else None
         if column is None or column.lists is not None:
-            return lean(whole[name])
-        return Column(column.values[:n_values], lists)
+            return lean(array[name])
+        return Column(column.values, lists)
 
-    n_values = len(array) if lists is None else int(lists.offsets[-1])
-    names = tuple(ak.fields(array))
-    return _class_of(kind)(lambda: whole, field, names, kind=kind, n=len(array), lists=lists)
+    kind = (type(array), array.attrs or None)
+    names = tuple(layout.fields)
+    return _class_of(kind[0])(lambda: record, field, names, kind=kind, n=len(array), lists=lists)
 
 
 @lru_cache(maxsize=256)
@@ -482,7 +490,7 @@ def _column_of(layout: Any) -> Column | None:
         layout = layout.project()
     if not layout.is_numpy or layout.parameter("__array__") is not None:
         return None
-    values = ak.to_numpy(layout)
+    values = layout.to_backend_array()
     return Column(values, lists) if values.ndim == 1 and values.dtype.kind in "biuf" else None
 
 
@@ -528,7 +536,9 @@ def _all(array: Any, axis: Any = None) -> Any:
 
 
 def _flatten(array: Any, axis: Any = 1) -> Any:
-    if not isinstance(array, Column) or (axis is not None and _values_per_event(array, axis) is None):
+    if not isinstance(array, Column) or (
+        axis is not None and _values_per_event(array, axis) is None
+    ):
         return None
     return Column(array._values)
 

@@ -70,10 +70,9 @@ class Objects:
         collection = self[ref.obj]
         if ref.field is None:
             return collection
-        if ref.field not in ak.fields(collection):
-            raise MissingColumnError(
-                f"{ref.obj} has no field {ref.field!r}; {nearest(ref.field, ak.fields(collection))}"
-            )
+        if ref.field not in collection.fields:
+            known = nearest(ref.field, collection.fields)
+            raise MissingColumnError(f"{ref.obj} has no field {ref.field!r}; {known}")
         return collection[ref.field]
 
     def has(self, name: str) -> bool:
@@ -103,13 +102,18 @@ class Objects:
         """Return objects in which one column holds `values`, in the data type it had before."""
         if ref.obj == EVENT or ref.field is None:
             name = ref.field or ref.obj
-            return self.replaced({name: ak.values_astype(values, dtype_of(self[name]))})
+            return self.replaced({name: _in_type_of(self[name], values)})
         old = self[ref.obj]
-        if ref.field in ak.fields(old):
-            values = ak.values_astype(values, dtype_of(old[ref.field]))
+        if ref.field in old.fields:
+            values = _in_type_of(old[ref.field], values)
         if isinstance(old, Collection) and isinstance(values, Column):
             return self.replaced({ref.obj: old.with_column(ref.field, values)})
         return self.replaced({ref.obj: ak.with_field(old, values, ref.field)})
+
+
+def _in_type_of(old: ak.Array, values: ak.Array) -> ak.Array:
+    dtype = dtype_of(old)
+    return values.astype(dtype) if isinstance(values, Column) else ak.values_astype(values, dtype)
 
 
 class FlatObjects(Objects):
@@ -120,6 +124,8 @@ class FlatObjects(Objects):
 
     def _column(self, ref: ObjVar) -> NDArray[np.generic]:
         column = super()._column(ref)
+        if isinstance(column, Column):
+            return column.values
         return np.asarray(ak.flatten(column) if column.ndim > 1 else column)
 
 
