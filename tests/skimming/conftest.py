@@ -167,6 +167,7 @@ def s3_server(
     identities = [
         _identity("tester", KEY, ["Admin", "Read", "List", "Tagging", "Write"]),
         _identity("reader", f"{KEY}-ro", ["Read", "List"]),
+        _identity("writer", f"{KEY}-rw", ["Read", "List", "Write"]),  # makes no buckets
     ]
     (folder / "s3.json").write_text(json.dumps({"identities": identities}))
     names = ["master.port", "volume.port", "filer.port", "master.port.grpc", "volume.port.grpc"]
@@ -183,7 +184,7 @@ def s3_server(
         _wait_for_bucket(s3, server, folder / "log")
         yield s3
     finally:
-        server.terminate()
+        server.kill()  # nothing of it is kept; a graceful end takes half a minute
         server.wait(20)
 
 
@@ -225,4 +226,5 @@ def mounted(
 
     yield mount
     for folder in folders:
-        subprocess.run(["umount", str(folder)], check=True)
+        # lazily: pyarrow has a file open that it failed to write, for as long as the error lives
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from intccms.skimming.verification import Checksums, sha256_of, verify_file
 from intccms.skimming.writers import SUFFIX, Columns, columns_of, record_of, write_file
 
 __all__ = ["EMPTY", "MANIFEST", "Record", "SkimFiles", "is_part", "place_of"]
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 EMPTY = "empty"  # suffix of the record of a chunk of which no event was kept
@@ -96,21 +99,26 @@ class SkimFiles:
                 yield dict(columns_of(copy, self.format, self.tree_name, part.rows))
 
     def manifest(self, dataset: str) -> SkimManifest | None:
-        """Read the manifest of a dataset; None: there is none."""
+        """Read the manifest of a dataset; None: there is none that can be read."""
         text = self.storage.read(f"{dataset}/{MANIFEST}")
-        return None if text is None else SkimManifest.from_json(text.decode())
+        try:
+            return None if text is None else SkimManifest.from_json(text.decode())
+        except ValueError as exc:
+            log.warning("%s is damaged: %s", self.storage.url(f"{dataset}/{MANIFEST}"), exc)
+            return None
 
     def record(self, path: str) -> Record | None:
         """Read what a file says about itself, size and checksum included; None: nothing."""
-        if path.endswith(f".{EMPTY}"):
-            return Record.from_json(json.loads(self.storage.read(path) or b""))
-        kind = "parquet" if path.endswith(SUFFIX["parquet"]) else "ttree"
-        with self.storage.local_copy(path) as copy:
-            plain = record_of(copy, kind)
-            if plain is None:
-                return None
-            record = Record.from_json(plain)
-            size_bytes, sha256 = copy.stat().st_size, sha256_of(copy)
+        try:
+            if path.endswith(f".{EMPTY}"):
+                return Record.from_json(json.loads(self.storage.read(path) or b""))
+            kind = "parquet" if path.endswith(SUFFIX["parquet"]) else "ttree"
+            with self.storage.local_copy(path) as copy:
+                record = Record.from_json(record_of(copy, kind))
+                size_bytes, sha256 = copy.stat().st_size, sha256_of(copy)
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            log.warning("%s is left out: it cannot be read: %s", self.storage.url(path), exc)
+            return None
         parts = (replace(part, size_bytes=size_bytes, sha256=sha256) for part in record.parts)
         return replace(record, parts=tuple(parts))
 

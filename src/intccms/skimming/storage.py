@@ -172,10 +172,21 @@ class Storage:
         except (SkimWriteError, KeyboardInterrupt, MemoryError):
             raise
         except Exception as exc:
-            text = " ".join(str(exc).split()) or "no reason given"
+            reason = _reason(exc)
+            text = " ".join(str(reason).split()) or "no reason given"
             for secret in self._hidden:
                 text = text.replace(secret, "***")
-            raise SkimWriteError(f"cannot {verb} {url}: {type(exc).__name__}: {text}") from exc
+            raise SkimWriteError(f"cannot {verb} {url}: {type(reason).__name__}: {text}") from exc
+
+
+def _reason(exc: BaseException) -> BaseException:
+    """Find what the system said, which a library may have tripped over while it cleaned up."""
+    found: BaseException | None = exc
+    while found is not None:
+        if isinstance(found, OSError):
+            return found
+        found = found.__cause__ or found.__context__
+    return exc
 
 
 def _aside(name: str) -> str:
