@@ -12,6 +12,9 @@ __all__ = ["Receipt"]
 class Receipt:
     """What happened to one work item; there is exactly one for each, whatever happened.
 
+    A chunk is ``resumed`` if its result was there from an earlier run, ``cached`` if columns
+    were; neither says how quickly events are read.
+
     Times are wall-clock seconds, sizes bytes. `sumw` is the sum of ``genWeight`` over all
     events of the chunk before any cut (for data the number of events).
     """
@@ -21,7 +24,7 @@ class Receipt:
     uuid: str
     entry_start: int
     entry_stop: int
-    status: Literal["done", "failed", "resumed"]
+    status: Literal["done", "cached", "failed", "resumed"]
     tries: int = 1
     stage: str = ""  # where it failed: open, read, process, write
     error_type: str = ""

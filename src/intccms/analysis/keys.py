@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
-from intccms.analysis.skim_tables import SkimTable
+from intccms.analysis.skim_tables import SkimTable, exact_as_json
 from intccms.analysis.skimmed import input_store
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.execution.chunk import ChunkPolicy, ChunkTask
+from intccms.execution.columns import ColumnPolicy
 from intccms.fingerprint import fingerprint, is_reproducible
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums
 from intccms.partials.store import PartialStore
+from intccms.reading.cache import ColumnCache
 from intccms.schema import Channel, Config, Correction
 
-__all__ = ["chunk_policy", "dataset_digests", "prune", "with_keys"]
+__all__ = ["chunk_policy", "dataset_digests", "prune", "whole_of", "with_keys"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ CODE = (
 )
 CODECS = (ExactSums, HistogramSums, CutflowSums, LumiSections, SkimTable)
 KEPT_BYTES = 20_000_000_000  # results of chunks in the output directory, at most
+KEPT_COLUMN_BYTES = 20_000_000_000  # columns, wherever they are
 KEPT_S = 30 * 24 * 3600.0  # how long those of other settings are kept
 PACKAGES = ("numpy", "awkward", "coffea", "correctionlib", "uproot", "vector")
 
@@ -183,11 +186,49 @@ def chunk_policy(processor: AnalysisProcessor) -> ChunkPolicy:
         config.general.read_from_cache,
         is_valid=None if writer is None else writer.is_whole,
         reader_options=input_store(config).reader_options,
+        columns=_column_policy(processor),
     )
+
+
+def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
+    """Keep columns of events that pass the skim selection, unless skims are written or read."""
+    config = processor.config
+    if processor.writer is not None or config.general.use_skimmed_input:
+        return None
+    versions = tuple((name, version(name)) for name in PACKAGES)
+    common = (versions, _own_code(), config.preprocess.skimming.selection)
+    digests = {
+        name: _digest((common, task.is_data, task.weight_branch), name)
+        for name, task in processor.tasks.items()
+    }
+    general = config.general
+    return ColumnPolicy(
+        ColumnCache(general.cache_url, KEPT_COLUMN_BYTES),
+        digests,
+        whole_of,
+        reuse=general.read_from_cache,
+        local_too=general.cache_dir is not None,
+    )
+
+
+def whole_of(sums: dict[str, Any]) -> dict[str, Any]:
+    """Say in terms of JSON what a chunk's sums tell of all its events, see `Whole`."""
+    sections = [one.to_text() for one in sums.get("sections", {}).values()]
+    return {
+        "n_events": sums["n_events"],
+        "sumw": exact_as_json(sums["sumw"]),
+        "sections": sections[0] if sections else None,
+        "is_selected": True,
+    }
 
 
 def prune(config: Config, policy: ChunkPolicy, tasks: list[ChunkTask]) -> None:
     """Keep the run's own store small; one that the user has named may be shared with others."""
+    try:
+        if policy.columns is not None:
+            policy.columns.cache.prune()
+    except OSError as exc:
+        log.warning("old columns could not be removed: %s", exc)
     if config.general.cache_dir is not None or policy.store is None:
         return
     keys = {task.key for task in tasks if task.key is not None}

@@ -133,9 +133,9 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
 
 def _kept(events: ak.Array, index: Index) -> ak.Array:
     """Return the events at `index`; of the others nothing more is read."""
-    if len(index) == len(events):
-        return events
-    return events.narrowed(index) if hasattr(events, "narrowed") else events[index]
+    if hasattr(events, "narrowed"):
+        return events.narrowed(index)
+    return events if len(index) == len(events) else events[index]
 
 
 def _whole(known: Mapping[str, Any] | None) -> Whole | None:

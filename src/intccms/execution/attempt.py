@@ -8,16 +8,19 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
 import awkward as ak
 
 from intccms.errors import SkimWriteError
+from intccms.execution.columns import ChunkColumns, ColumnPolicy
 from intccms.execution.failures import classify, describe, is_read_failure
 from intccms.execution.pieces import check_unchanged
 from intccms.execution.tasks import ChunkTask
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.events import ChunkEvents
+from intccms.reading.source import ReadMeter, Source, open_source
 from intccms.receipts import Receipt
 
 __all__ = ["Attempt", "Processor"]
@@ -56,25 +59,30 @@ class Attempt:
         self.stage = "open"
         self.meter = ReadMeter()
         self.open_s = 0.0
+        self._source: Source | None = None
 
     def run(
-        self, processor: Processor, reader_options: Options | None = None
+        self,
+        processor: Processor,
+        reader_options: Options | None = None,
+        columns: ColumnPolicy | None = None,
     ) -> tuple[dict[str, Any], Receipt]:
         """Give the sums and the receipt; whatever goes wrong is raised."""
-        source = self._opened(reader_options)
-        self.stage = "read"
+        kept = None
+        if columns is not None and self.piece is None:
+            kept = columns.of_chunk(self.item, self.pfn)
         begin = time.perf_counter()
-        entries = (self.item.entrystart, self.item.entrystop)
-        start, stop = entries if self.piece is None else self.piece.rows
-        events = source.events(start, stop, self.meter, self._metadata())
-        form_s = time.perf_counter() - begin
+        events = self._events(kept, reader_options)
+        form_s = time.perf_counter() - begin - self.open_s
         self.stage = "process"
         begin = time.perf_counter()
         sums = processor.process(events)
         process_s = time.perf_counter() - begin - self.meter.read_s - sums["fill_s"]
+        if kept is not None:
+            kept.save(events, sums, self._source)
         sums["columns"] = dict(self.meter.columns)
         return sums, self._receipt(
-            status="done",
+            status="cached" if kept is not None and kept.is_used else "done",
             n_events=sums["n_events"],
             n_kept=sums["n_kept"],
             sumw=sums["sumw"].value,
@@ -83,7 +91,25 @@ class Attempt:
             fill_s=sums["fill_s"],
         )
 
-    def _opened(self, reader_options: Options | None) -> Any:
+    def _events(self, kept: ChunkColumns | None, reader_options: Options | None) -> ChunkEvents:
+        """Give the events: those that are kept from an earlier run, else those of the file."""
+        start, stop = self.item.entrystart, self.item.entrystop
+        metadata = self._metadata()
+        if kept is not None:
+            self.stage = "read"
+            opened = partial(self._opened, reader_options)
+            events = kept.events(opened, start, self.meter, metadata)
+            if events is not None:
+                return events
+        self.stage = "open"
+        source = self._opened(reader_options)
+        self.stage = "read"
+        start, stop = (start, stop) if self.piece is None else self.piece.rows
+        return source.events(start, stop, self.meter, metadata)
+
+    def _opened(self, reader_options: Options | None) -> Source:
+        if self._source is not None:
+            return self._source
         begin, expected = time.perf_counter(), self.item.fileuuid
         if self.piece is not None:
             options = {} if reader_options is None else reader_options()
@@ -97,6 +123,7 @@ class Attempt:
                     "it was replaced; make the metadata anew"
                 )
         self.open_s = time.perf_counter() - begin
+        self._source = source
         return source
 
     def _metadata(self) -> dict[str, Any]:

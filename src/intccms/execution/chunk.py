@@ -14,6 +14,7 @@ from coffea.processor.executor import WorkItem
 
 from intccms.datasets.places import best_first, note_failure
 from intccms.execution.attempt import Attempt, Processor
+from intccms.execution.columns import ColumnPolicy
 from intccms.execution.failures import FailureKind, classify
 from intccms.execution.garbage import patient_collector
 from intccms.execution.tasks import ChunkTask
@@ -45,6 +46,8 @@ class ChunkPolicy:
         Says of the sums of such a result whether what they stand for is still there.
     reader_options
         Gives, on the worker, the options with which pieces are opened.
+    columns
+        Which columns are kept for later runs; None: none.
     """
 
     max_retries: int = 3
@@ -52,6 +55,7 @@ class ChunkPolicy:
     reuse: bool = True
     is_valid: Callable[[dict[str, Any]], bool] | None = None
     reader_options: Callable[[], Mapping[str, Any]] | None = None
+    columns: ColumnPolicy | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
     for n_try, pfn in enumerate(_places(pfns, policy.max_retries), start=1):
         attempt = Attempt(task, pfn, n_try, started=started, clock=clock)
         try:
-            sums, receipt = attempt.run(processor, policy.reader_options)
+            sums, receipt = attempt.run(processor, policy.reader_options, policy.columns)
             return ChunkOutcome(sums, receipt)
         except Exception as exc:  # noqa: BLE001 - sorted by class, kept in the receipt
             outcome = ChunkOutcome(None, attempt.failed(exc), attempt.trace(exc))

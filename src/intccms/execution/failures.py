@@ -44,8 +44,7 @@ def is_read_failure(exc: BaseException) -> bool:
     """Say whether `exc` came through a reading library, where virtual arrays are read."""
     modules = [_module_of(frame) for frame, _ in traceback.walk_tb(exc.__traceback__)]
     return any(
-        module.split(".")[0] in READERS or module.startswith("coffea.nanoevents.mapping")
-        for module in modules
+        module.split(".")[0] in READERS or module == "intccms.reading.columns" for module in modules
     )
 
 

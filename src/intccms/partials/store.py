@@ -5,27 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Collection, Mapping
-from datetime import datetime
-from pathlib import Path
+from functools import partial
 from typing import Any
-from uuid import uuid4
 
 from fsspec.core import url_to_fs
 
 from intccms.partials.encoding import Damaged, decode, encode
+from intccms.partials.files import UNFINISHED, modified, put, remove
 
 __all__ = ["PartialStore"]
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".partial"
-UNFINISHED = ".tmp"
 UNFINISHED_S = 3600.0  # older than this, nobody is writing it any more
-# A whole object appears at once or not at all; elsewhere it is written aside and renamed.
-OBJECT_STORES = {"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss"}
 
 
 class PartialStore:
@@ -73,17 +68,7 @@ class PartialStore:
             If something in `sums` is neither plain data nor one of `codecs`.
         """
         data = encode(dict(sums), key=key, codecs=self.codecs)
-        path = self.path_of(key)
-        if _is_local(self.fs):
-            _replace(Path(path), data)
-        elif OBJECT_STORES & set(_protocols(self.fs)):
-            self.fs.pipe_file(path, data)
-        else:
-            aside = _aside(path)
-            self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            with self.fs.open(aside, "wb") as file:
-                file.write(data)
-            self.fs.mv(aside, path)
+        put(self.fs, self.path_of(key), data)
 
     def load(self, key: str) -> dict[str, Any] | None:
         """Return the result of `key`, or None where there is none that can be trusted.
@@ -132,63 +117,14 @@ class PartialStore:
             elif name.endswith(SUFFIX):
                 n_removed += self._remove(path)
         excess = 0 if self.max_bytes is None else sum(sizes.values()) - self.max_bytes
-        for path in sorted(sizes, key=self._modified) if excess > 0 else ():
+        for path in sorted(sizes, key=partial(modified, self.fs)) if excess > 0 else ():
             if excess > 0:
                 n_removed += self._remove(path)
                 excess -= sizes[path]
         return n_removed
 
     def _age(self, path: str) -> float:
-        return time.time() - self._modified(path)
-
-    def _modified(self, path: str) -> float:
-        try:
-            when = self.fs.modified(path)
-        except FileNotFoundError:
-            return 0.0
-        return float(when.timestamp() if isinstance(when, datetime) else when)
+        return time.time() - modified(self.fs, path)
 
     def _remove(self, path: str) -> bool:
-        try:
-            self.fs.rm_file(path)
-        except FileNotFoundError:  # another run was quicker
-            return False
-        return True
-
-
-def _protocols(fs: Any) -> tuple[str, ...]:
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-
-
-def _is_local(fs: Any) -> bool:
-    return "file" in _protocols(fs)
-
-
-def _aside(path: str) -> str:
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/.{name}.{uuid4().hex}{UNFINISHED}"
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a local file so that, killed at any time, the old or the new one is there, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(_aside(str(path)))
-    try:
-        with aside.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    for folder in (path.parent, path.parent.parent):  # the names of the file and of its folder
-        _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return remove(self.fs, path)

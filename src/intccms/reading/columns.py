@@ -88,23 +88,35 @@ class Columns:
         self._reads = histories[0].begin() if n and histories else None
         self._known: dict[str, Content] = {}
         self._before: Columns | None = None
-        self._kept: Index | None = None  # in the events before the cut
-        self._index: Index | None = None  # in the chunk
+        self._index: Index | None = None  # of the events in those before the cut
+        self._is_cut = False
+        self._part: Columns | None = None  # after the first cut
 
     def __len__(self) -> int:
         """Return the number of events."""
         return self._n if self._index is None else len(self._index)
 
     def take(self, index: Index) -> Columns:
-        """Return the columns of the events at `index`, which ascends."""
+        """Return the columns of the events at `index`, which ascends.
+
+        The first cut is the skim selection: what is read afterwards is read for all events that
+        pass it, so that it can be kept for runs with other cuts; see `kept`.
+        """
         if len(index) == len(self):
+            self._is_cut = True
             return self
         part = Columns(self._fetch, self._n, self.meter)
-        part._before, part._kept = self, index
-        part._index = index if self._index is None else self._index[index]
-        part._histories = self._histories[-1:]
-        part._reads = part._histories[0].begin() if len(index) and part._histories else None
+        part._before, part._index, part._is_cut = self, index, True
+        if not self._is_cut:
+            self._part = part
+            part._histories = self._histories[-1:]
+            part._reads = part._histories[0].begin() if len(index) and part._histories else None
         return part
+
+    @property
+    def kept(self) -> Columns | None:
+        """Columns of the events that are left after the first cut; None before it."""
+        return self if self._is_cut else self._part
 
     def read(self, name: str) -> Content:
         """Return a column, for which all of the file's errors may be raised."""
@@ -123,12 +135,29 @@ class Columns:
         if name not in self._known and self._before is not None:
             whole = self._before._find(name)
             if whole is not None:
-                self._known[name] = _picked(whole, self._kept)
+                self._known[name] = _picked(whole, self._index)
         return self._known.get(name)
+
+    def collected(self) -> dict[str, Content]:
+        """Return all columns that were read, cut to the events that are left."""
+        names = {*self._known, *(() if self._before is None else self._before._known)}
+        return {name: column for name in sorted(names) if (column := self._find(name)) is not None}
+
+    def preset(self, known: dict[str, Content]) -> None:
+        """Take columns that somebody has read before."""
+        self._known |= known
+
+    @property
+    def index(self) -> Index:
+        """Which events of the chunk are left after the first cut."""
+        return np.arange(self._n) if self._index is None else self._index
 
     def _read(self, name: str) -> None:
         if not len(self):
             self._known |= self._fetch([name], True)
+            return
+        if self._before is not None and self._before._is_cut:
+            self._known[name] = _picked(self._before.read(name), self._index)
             return
         names = [name]
         if self._reads is not None:

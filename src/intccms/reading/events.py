@@ -128,7 +128,10 @@ class ChunkEvents:
 
     def narrowed(self, index: NDArray[np.int64]) -> ChunkEvents:
         """Return the events at `index`, which ascends: columns read from now on hold no others."""
-        return ChunkEvents(self.columns.take(index), self.forms, self.metadata)
+        columns = self.columns.take(index)
+        if columns is self.columns:
+            return self
+        return ChunkEvents(columns, self.forms, self.metadata)
 
 
 class _Factory:

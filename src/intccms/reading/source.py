@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -21,7 +22,7 @@ from intccms.reading.columns import Columns, History, ReadMeter
 from intccms.reading.events import ChunkEvents, NanoForms
 from intccms.reading.parquet import ParquetFile
 
-__all__ = ["ReadMeter", "Source", "forget", "open_source"]
+__all__ = ["ReadMeter", "Source", "forget", "forms_of", "open_source"]
 
 KEPT_FILES = 4  # open files a thread keeps; it takes the chunks of one file in a row
 COLLECTED_FILES = 4  # closed files whose objects, which refer to each other, are freed at once
@@ -63,6 +64,11 @@ def _kept(kept: OrderedDict[Hashable, T], key: Hashable, size: int, make: Callab
     while len(kept) > size:
         kept.popitem(last=False)
     return kept[key]
+
+
+def forms_of(layout: str, base_form: Callable[[], dict[str, Any]]) -> NanoForms:
+    """Return what coffea makes of columns; made once for all files with the same `layout`."""
+    return _kept(_cache.forms, layout, KEPT_FORMS, lambda: NanoForms(base_form()))
 
 
 class _File(Protocol):
@@ -110,11 +116,8 @@ class Source:
         self.n_events = self._file.n_events
         self.close = self._file.close
 
-    @property
-    def forms(self) -> NanoForms:
-        """What coffea makes of the columns; made once for files that have the same."""
-        key = self._file.layout_key
-        return _kept(_cache.forms, key, KEPT_FORMS, lambda: NanoForms(self._file.base_form()))
+        self.layout = hashlib.sha256(repr(self._file.layout_key).encode()).hexdigest()
+        self.base_form = self._file.base_form
 
     def fetch(
         self, start: int, stop: int, meter: ReadMeter
@@ -132,10 +135,10 @@ class Source:
         """Return the events of the entries from `start` up to `stop`."""
         histories: tuple[History, ...] = ()
         if self._file.is_remote:
-            key = (self._file.layout_key, metadata.get("dataset"))
+            key = (self.layout, metadata.get("dataset"))
             histories = _kept(_cache.histories, key, KEPT_HISTORIES, lambda: (History(), History()))
         columns = Columns(self.fetch(start, stop, meter), stop - start, meter, histories)
-        return ChunkEvents(columns, self.forms, metadata)
+        return ChunkEvents(columns, forms_of(self.layout, self.base_form), metadata)
 
 
 class _Stopwatch(uproot.source.futures.TrivialExecutor):  # type: ignore[misc]
