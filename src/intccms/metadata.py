@@ -49,6 +49,12 @@ class Metadata:
     failures: tuple[FileFailure, ...]
     work_items: tuple[WorkItem, ...]  # filename is the LFN, usermeta {"file_index": i, "chunk": j}
     pieces: Mapping[Place, tuple[Piece, ...]] | None = None  # of a skim, what it kept of each item
+    chunking: str = ""  # why the work is cut as it is, where that was not asked for
+
+    def cut(self, chunk_size: int) -> Metadata:
+        """Give the same files with work items of another size."""
+        items = _work_items(self.fileset, self.files, chunk_size)
+        return replace(self, work_items=tuple(items))
 
     def pieces_of(self, item: WorkItem) -> tuple[Piece, ...] | None:
         """Give what a skim has kept of a work item; None where originals are read."""

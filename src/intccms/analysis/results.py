@@ -47,6 +47,8 @@ class AnalysisResult:
         Luminosity sections of the data; None if there is none.
     skims
         By dataset, what was written of it.
+    chunking
+        Why chunks have the size they have, where ``general.chunk_size`` is ``auto``.
     """
 
     histograms: Book
@@ -56,6 +58,7 @@ class AnalysisResult:
     wall_s: float
     lumis: LumiBooks | None = None
     skims: dict[str, WrittenSkim] = field(default_factory=dict)
+    chunking: str = ""
 
 
 @dataclass

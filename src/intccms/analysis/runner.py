@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from intccms.analysis.chunking import rechunked
 from intccms.analysis.inputs import check_columns, dataset_tasks, truncations
 from intccms.analysis.keys import chunk_policy, dataset_digests, prune, with_keys
 from intccms.analysis.manifests import finished, probed, source_of, unwritten
@@ -74,6 +75,7 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
                 on_file=lambda _: observer.advance(),
             )
             observer.end()
+        metadata = rechunked(metadata, processor, executor)
         check_columns(processor, metadata, reader_options(config, metadata))
         return process(config, metadata, executor, processor=processor, observer=observer)
 
@@ -128,7 +130,8 @@ def process(
     tables = {name: sums.pop("skim_parts", SkimTable()) for name, sums in collected.sums.items()}
     writer = processor.writer
     skims = {} if writer is None else finished(writer, metadata, tables, executor)
-    return replace(result_of(processor, metadata, collected, wall_s), skims=skims)
+    result = result_of(processor, metadata, collected, wall_s)
+    return replace(result, skims=skims, chunking=metadata.chunking)
 
 
 def _tasks(metadata: Metadata, processor: AnalysisProcessor) -> list[ChunkTask]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from intccms import facility, metadata
 from intccms.analysis import runner
+from intccms.analysis.chunking import rechunked
 from intccms.analysis.inputs import check_columns
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.skimmed import skimmed_metadata
@@ -89,6 +90,8 @@ def checked_inputs(
         observer.end()
     else:
         found = metadata.load(output.metadata_dir, fileset, chunk_size=chunk_size)
+    if general.chunk_size == "auto":
+        found = rechunked(found, processor, workers())
     check_columns(processor, found, runner.reader_options(config, found))
     return processor, found
 

@@ -153,6 +153,8 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
     }
     if found.analysis is not None and found.analysis.skims:
         summary["skims"] = {name: asdict(skim) for name, skim in found.analysis.skims.items()}
+    if found.analysis is not None and found.analysis.chunking:
+        summary["chunking"] = found.analysis.chunking
     return summary | ({"error": error} if error else {})
 
 
