@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,8 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import TimeoutError
+
 __all__ = ["Lab", "damage", "plots", "start_lab"]
 
+ROOT = Path(__file__).resolve().parents[2]
 START_S = 120
 CHROMIUM_FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -59,6 +63,10 @@ class Lab:
         page.keyboard.press("Escape")
         page.click("li.lm-MenuBar-item:has-text('Run')")
         page.click("li.lm-Menu-item:has-text('Run All Cells')")
+        try:  # it may ask again for the kernel that it has
+            page.click("dialog.jp-Dialog button.jp-mod-accept", timeout=2000)
+        except TimeoutError:
+            return
 
 
 def plots(page: Any) -> dict[str, dict[str, list[Any]]]:
@@ -72,16 +80,17 @@ def start_lab(folder: Path, port: int, log: Path) -> tuple[Lab, subprocess.Popen
     settings = {
         "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0,
         "ServerApp.token": "", "ServerApp.password": "", "ServerApp.root_dir": folder,
-        "IdentityProvider.token": "", "LabApp.news_url": "None",
+        "IdentityProvider.token": "",
     }  # fmt: skip
     options = [f"--{name}={value}" for name, value in settings.items()]
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options]
     environment = {
         **os.environ,
         "BOKEH_RESOURCES": "inline",  # there is no network
-        "JUPYTER_CONFIG_DIR": str(folder / ".jupyter"),
+        "JUPYTER_CONFIG_DIR": str(folder / ".jupyter"),  # ours, but it writes to it
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
+    shutil.copytree(ROOT / "jupyter", folder / ".jupyter")
     with log.open("wb") as output:
         server = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
