@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dask
 import pytest
 from distributed import Client
 
-from intccms import facility
 from intccms.histograms import Book
 from intccms.pipeline import Stages
 from tests.conftest import free_port
@@ -149,5 +147,3 @@ def same(one: Book, other: Book) -> bool:
         for place in places
     )
 
-
-__all__ = ["facility", "dask"]

@@ -125,8 +125,8 @@ class _Run:
             time.sleep(TICK_S / 10)
         if self.client.status != "running":
             return False
-        if self.function is None or self.function.status == "cancelled":
-            if self.function is not None:
+        if self.function is None or self.function.status in ("cancelled", "error"):
+            if self.function is not None and self.function.status == "cancelled":
                 log.warning("the scheduler knows this run no more: what was running is sent again")
             self.function = self.shipped.to_task(self.client)
             self.radio.listen()

@@ -77,7 +77,7 @@ class Merging:
     def _merge(self, one: _Sum) -> None:
         if one not in self._busy:
             self._busy.append(one)
-        if self._adder is None or self._adder.status == "cancelled":
+        if self._adder is None or self._adder.status in ("cancelled", "error"):
             payload = cloudpickle.dumps(_sum)
             self._adder = self.client.submit(cloudpickle.loads, payload, key=f"adder-{uuid4().hex}")
         free = self.workers.free()
@@ -95,9 +95,13 @@ class Merging:
             finished = [future for future in one.tries if future.status == "finished"]
             if finished:
                 self._take(one, finished[0])
-            elif any(future.status in ("error", "cancelled") for future in one.tries):
-                self._drop(one)
-            elif time.monotonic() - one.since > self.patience_s:
+            elif any(future.status == "cancelled" for future in one.tries):
+                self._drop(one)  # the scheduler knows neither it nor its parts any more
+            elif (
+                # Dask blames all that waits at a worker for its death: an addition may be innocent
+                all(future.status == "error" for future in one.tries)
+                or time.monotonic() - one.since > self.patience_s
+            ):
                 if len(one.tries) == TRIES:
                     self._drop(one)
                 else:
@@ -122,6 +126,8 @@ class Merging:
 
     def is_finished(self) -> bool:
         """Whether all is added up, when nothing more will come."""
+        if any(one.level < LEVELS for one in self._busy):
+            return False
         rest: dict[str, list[Future[Any]]] = {}
         for (group, _), futures in self._waiting.items():
             rest.setdefault(group, []).extend(futures)

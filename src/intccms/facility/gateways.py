@@ -40,18 +40,15 @@ def gateway_client(n_workers: int | None, options: dict[str, Any]) -> Iterator[C
     given = {name: options.pop(name) for name in GATEWAY_OPTIONS if name in options}
     wanted = options.pop("cluster", None)
     gateway = _gateway(given)
-    try:
-        name = _running(gateway, wanted)
-        cluster = _connected(gateway, name) if name else _started(gateway, options)
-        with cluster:
-            if n_workers is not None:
-                cluster.scale(n_workers)
-            elif not name:
-                cluster.adapt(minimum=1)
-            with cluster.get_client() as client:
-                yield client
-    finally:
-        gateway.close()
+    # It is not closed here: it closes itself when it is dropped, and fails if that was done.
+    name = _running(gateway, wanted)
+    with _connected(gateway, name) if name else _started(gateway, options) as cluster:
+        if n_workers is not None:
+            cluster.scale(n_workers)
+        elif not name:
+            cluster.adapt(minimum=1)
+        with cluster.get_client() as client:
+            yield client
 
 
 def _gateway(given: dict[str, Any]) -> Any:

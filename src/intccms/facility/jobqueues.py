@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 N_WORKERS = 10
 # Of a job, where neither the user nor Dask's configuration (jobqueue.<system>) says more.
 DEFAULTS = {"cores": 1, "memory": "4GB", "processes": 1}
+MORE_DEFAULTS = {"htcondor": {"disk": "4GB"}}
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def jobqueue_client(
     InputError
         If dask-jobqueue is not there or refuses an option.
     """
-    with TemporaryDirectory(dir=_shared_folder(system, options)) as folder:
+    with TemporaryDirectory(prefix=".intccms-", dir=_shared_folder(system, options)) as folder:
         cluster = jobqueue_cluster(kind, system, options | {"shared_temp_directory": folder})
         with cluster, Client(cluster) as client:
             cluster.scale(n_workers or N_WORKERS)
@@ -59,7 +60,8 @@ def jobqueue_cluster(kind: str, system: str, options: dict[str, Any]) -> Any:
     except ModuleNotFoundError as error:
         raise InputError("batch systems need dask-jobqueue: pip install dask-jobqueue") from error
     configured = dask.config.get(f"jobqueue.{system}", None) or {}
-    settings = {name: one for name, one in DEFAULTS.items() if configured.get(name) is None}
+    defaults = DEFAULTS | MORE_DEFAULTS.get(system, {})
+    settings = {name: one for name, one in defaults.items() if configured.get(name) is None}
     prologue = [f"export {name}=${{{name}:-{value}}}" for name, value in WAITING.items()]
     prologue += options.get("job_script_prologue", configured.get("job-script-prologue") or [])
     if "security" not in options and "protocol" not in options and find_spec("cryptography"):
@@ -71,7 +73,8 @@ def jobqueue_cluster(kind: str, system: str, options: dict[str, Any]) -> Any:
         with scheduler_settings():
             return getattr(dask_jobqueue, kind)(**settings)
     except (TypeError, ValueError) as error:
-        raise InputError(f"facility {system!r}: {error}") from error
+        why = str(error).partition(". ")[0]  # the rest repeats all options
+        raise InputError(f"facility {system!r}: {why}") from error
 
 
 def _shared_folder(system: str, options: dict[str, Any]) -> str:
