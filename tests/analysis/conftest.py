@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import uproot
 
+from tests.skimming.conftest import mounted, s3_server  # noqa: F401 - fixtures
+
 N_EVENTS = 3000
 N_JES = 27
 

@@ -52,6 +52,7 @@ def settings(inputs: Path, out: Path) -> dict[str, Any]:
     """Return a configuration with the formats and functions of which a skim has to be careful."""
     config = make_config(base_dir=str(inputs), output_dir=str(out), executor="iterative")
     config["general"]["run_statistics"] = False
+    config["general"]["metrics"] = {"enable": False}
     config["preprocess"] = {
         "branches": BRANCHES,
         "mc_branches": MC_BRANCHES,
@@ -74,10 +75,10 @@ def settings(inputs: Path, out: Path) -> dict[str, Any]:
     return config
 
 
-def configured(inputs: Path, out: Path, *overrides: str, **more: Any) -> Config:
+def configured(inputs: Path, out: Path, *overrides: str, **skimming: Any) -> Config:
+    """Make the configuration; keyword arguments go to ``preprocess.skimming``."""
     config = settings(inputs, out)
-    for key, value in more.items():
-        config[key] = value
+    config["preprocess"]["skimming"] |= skimming
     return load_config(config, list(overrides))
 
 
@@ -89,9 +90,21 @@ def run(config: Config, client: Any = None) -> RunResult:
         return stages.finish()
 
 
-def reading(place: Path, *more: str) -> list[str]:
+def reading(made: RunResult | Path, *more: str) -> list[str]:
     """Say that skims are read, and where they are."""
-    return ["general.use_skimmed_input=True", f"general.skimmed_dir={json.dumps(str(place))}", *more]
+    place = made if isinstance(made, Path) else made.output.skimmed_dir
+    return [
+        "general.use_skimmed_input=True",
+        f"general.skimmed_dir={json.dumps(str(place))}",
+        *more,
+    ]
+
+
+def manifest(made: RunResult, dataset: str = "ttbar") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(
+        (made.output.skimmed_dir / dataset / "manifest.json").read_text()
+    )
+    return content
 
 
 def assert_same(one: RunResult, other: RunResult) -> None:

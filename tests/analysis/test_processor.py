@@ -8,11 +8,11 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from intccms.engine import shifting
 from intccms.analysis.inputs import dataset_tasks
 from intccms.analysis.processor import AnalysisProcessor, add_sums
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.datasets import DatasetManager
+from intccms.engine import shifting
 from intccms.reading.source import ReadMeter, open_source
 from intccms.schema import load_config
 from tests.analysis import configuration as cc
