@@ -81,9 +81,11 @@ class SkimColumns:
             wanted += [charge] if charge in available else []
         missing = [name for name in wanted if name not in available]
         if missing and not self.ignore_missing:
+            collection = missing[0].partition("_")[0] + "_"
+            alike = [name for name in available if name.startswith(collection)]
             raise MissingColumnError(
                 f"{source} has no branch {missing[0]!r}, which preprocess.branches keeps; "
-                f"{nearest(missing[0], available)}; "
+                f"{nearest(missing[0], alike or available)}; "
                 "preprocess.ignore_missing=True leaves out what a file lacks"
             )
         return [name for name in dict.fromkeys(wanted) if name in available]

@@ -125,6 +125,13 @@ class Storage:
         n_base = len(self._at(""))
         return {name[n_base:]: int(info["size"] or 0) for name, info in found.items()}
 
+    def size(self, path: str) -> int | None:
+        """Give the size of a file in bytes; None: there is none."""
+        with self._explained("look at", self.url(path)):
+            self.fs.invalidate_cache()
+            there = self.fs.exists(self._at(path))
+            return int(self.fs.info(self._at(path))["size"]) if there else None
+
     def remove(self, path: str) -> None:
         """Remove a file; none there is fine."""
         with self._explained("remove", self.url(path)):

@@ -130,8 +130,7 @@ class SkimStore:
 
     def holds(self, part: SkimPart) -> bool:
         """Say whether the file of a part is there, with its size; an empty chunk has none."""
-        folder = part.path.rpartition("/")[0]
-        return not part.path or self._files.storage.sizes(folder).get(part.path) == part.size_bytes
+        return not part.path or self._files.storage.size(part.path) == part.size_bytes
 
     def coalesce(self, parts: Sequence[SkimPart], target_events: int) -> tuple[SkimPart, ...]:
         """Put small parts of one source file together.
