@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import rucio_server as rucio
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # also for the processes that tests start
 # XRootD's own defaults wait for minutes before they give a server up.
@@ -135,3 +138,12 @@ def xrootd_server() -> Iterator[XRootDServer]:
         finally:
             server.terminate()
             server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def rucio_server() -> Iterator[rucio.RucioServer]:
+    """A real Rucio server, empty but for what tests declare in it; its clients find it."""
+    _require(rucio.PYTHON, "no Rucio server here (make servers)")
+    _require(importlib.util.find_spec("rucio"), "no Rucio client here (rucio-clients)")
+    with rucio.running_rucio(free_port()) as server:
+        yield server

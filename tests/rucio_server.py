@@ -9,6 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +21,11 @@ PYTHON = ROOT / ".servers" / "rucio" / "bin" / "python"
 
 DATASET = "/TTToSemiLeptonic_TuneCP5/RunIISummer20UL16NanoAODv9-v1/NANOAODSIM"
 EXTENSION = "/TTToSemiLeptonic_TuneCP5/RunIISummer20UL16NanoAODv9_ext1-v1/NANOAODSIM"
-SITES = {"T2_US_Nebraska": "DISK", "T2_CH_CERN": "DISK", "T1_US_FNAL_Tape": "TAPE"}
+SITES = {  # one door under several names, so that their replicas differ
+    "T2_US_Nebraska": ("DISK", "127.0.0.1"),
+    "T2_CH_CERN": ("DISK", "localhost"),
+    "T1_US_FNAL_Tape": ("TAPE", "127.0.0.2"),
+}
 DOMAINS = {
     "lan": {"read": 1, "write": 1, "delete": 1},
     "wan": {"read": 1, "write": 1, "delete": 1, "third_party_copy_read": 1},
@@ -111,6 +116,50 @@ class RucioServer:
         path.write_text("\n".join(lines) + "\n")
         return path
 
+    def fill(self, client: Any, files: dict[str, dict[str, Any]], door: str) -> None:
+        """Declare sites, and the files of datasets with replicas at them; what is there stays.
+
+        Parameters
+        ----------
+        client
+            Of this server.
+        files
+            ``bytes``, ``adler32``, ``events``, ``dataset`` and ``sites`` of each LFN.
+        door
+            The XRootD server of all sites, ``root://127.0.0.1:1094/``.
+        """
+        if "cms" not in set(client.list_scopes()):
+            client.add_scope("root", "cms")
+            for site, (kind, host) in SITES.items():
+                _declare(client, site, kind, (host, int(door.rstrip("/").rpartition(":")[2])))
+        for site in SITES:
+            here = [
+                {"scope": "cms", "name": lfn, "bytes": one["bytes"], "adler32": one["adler32"],
+                 "meta": {"events": one["events"]}}
+                for lfn, one in files.items()
+                if site in one["sites"]
+            ]  # fmt: skip
+            if here:
+                client.add_replicas(site, here)
+        for dataset in dict.fromkeys(one["dataset"] for one in files.values()):
+            inside = [lfn for lfn, one in files.items() if one["dataset"] == dataset]
+            block = f"{dataset}#{zlib.adler32(inside[0].encode())}"
+            if dataset not in client.list_dids("cms", {"name": dataset}, did_type="container"):
+                client.add_container("cms", dataset)
+            client.add_dataset("cms", block)
+            client.attach_dids("cms", block, [{"scope": "cms", "name": lfn} for lfn in inside])
+            client.attach_dids("cms", dataset, [{"scope": "cms", "name": block}])
+
+
+def _declare(client: Any, site: str, kind: str, door: tuple[str, int]) -> None:
+    client.add_rse(site, deterministic=True, volatile=False, rse_type=kind)
+    protocol = {
+        "scheme": "root", "hostname": door[0], "port": door[1], "prefix": "/",
+        "impl": "rucio.rse.protocols.xrootd.Default", "domains": DOMAINS,
+    }  # fmt: skip
+    client.add_protocol(site, protocol)
+    client.add_rse_attribute(site, "lfn2pfn_algorithm", "rucio_policy_cms")
+
 
 @contextmanager
 def running_rucio(port: int) -> Iterator[RucioServer]:
@@ -164,45 +213,6 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
             return
         time.sleep(0.1)
     raise RuntimeError(f"Rucio did not start: {log.read_text()[-2000:]}")
-
-
-def fill(client: Any, files: dict[str, dict[str, Any]], door: tuple[str, int]) -> None:
-    """Declare sites, and the files of a dataset with replicas at them.
-
-    Parameters
-    ----------
-    client
-        Of the server.
-    files
-        ``bytes``, ``adler32``, ``events``, ``dataset`` and ``sites`` of each LFN.
-    door
-        Host and port of the XRootD server of all sites.
-    """
-    client.add_scope("root", "cms")
-    for site, kind in SITES.items():
-        client.add_rse(site, deterministic=True, volatile=False, rse_type=kind)
-        protocol = {
-            "scheme": "root", "hostname": door[0], "port": door[1], "prefix": "//",
-            "impl": "rucio.rse.protocols.xrootd.Default", "domains": DOMAINS,
-        }  # fmt: skip
-        client.add_protocol(site, protocol)
-        client.add_rse_attribute(site, "lfn2pfn_algorithm", "rucio_policy_cms")
-    for site in SITES:
-        here = [
-            {"scope": "cms", "name": lfn, "bytes": one["bytes"], "adler32": one["adler32"],
-             "meta": {"events": one["events"]}}
-            for lfn, one in files.items()
-            if site in one["sites"]
-        ]  # fmt: skip
-        if here:
-            client.add_replicas(site, here)
-    for dataset in dict.fromkeys(one["dataset"] for one in files.values()):
-        block = f"{dataset}#1"
-        client.add_container("cms", dataset)
-        client.add_dataset("cms", block)
-        inside = [lfn for lfn, one in files.items() if one["dataset"] == dataset]
-        client.attach_dids("cms", block, [{"scope": "cms", "name": lfn} for lfn in inside])
-        client.attach_dids("cms", dataset, [{"scope": "cms", "name": block}])
 
 
 if __name__ == "__main__":

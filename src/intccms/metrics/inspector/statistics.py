@@ -124,10 +124,10 @@ class DatasetStatistics:
         )
         found = {name: getattr(self, name) for name in names.split()}
         events = self.events_per_file
-        spread = [int(np.min(events)), float(np.median(events)), int(np.max(events))]
+        spread = np.quantile(events, [0.0, 0.5, 1.0]).tolist() if len(events) else None
         return found | {
             "n_branches": len(self.branches),
-            "events_per_file_min_median_max": spread if len(events) else None,
+            "events_per_file_min_median_max": spread,
         }
 
 
