@@ -157,12 +157,9 @@ class Attempt:
         return self._receipt(
             status="failed",
             stage=self.stage,
-            error_type=type(self._reason(exc)).__name__,
+            error_type=type(exc).__name__,
             error=describe(exc),
         )
-
-    def _reason(self, exc: Exception) -> BaseException:
-        return exc.__cause__ or exc if self.stage == "write" else exc
 
     def trace(self, exc: Exception) -> str:
         """Give the traceback of a user's function; empty if something else failed."""

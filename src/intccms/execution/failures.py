@@ -29,6 +29,9 @@ PERMANENT_WRITES = (
     "quota exceeded",
     "read-only file system",
     "not a directory",
+    "permissionerror",
+    "filenotfounderror",
+    "nosuchbucket",
     "access denied",
     "accessdenied",
     "forbidden",
@@ -83,8 +86,8 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
 def _of_writing(exc: SkimWriteError) -> FailureKind:
     """Sort a failure to write: the same place is all there is."""
     cause = exc.__cause__
-    text = f"{type(cause).__name__}: {cause}".lower()
-    if isinstance(cause, FileNotFoundError | PermissionError | TypeError | ValueError):
+    text = f"{type(cause).__name__}: {cause} {exc}".lower()
+    if isinstance(cause, TypeError | ValueError):
         return "permanent"
     return "permanent" if any(w in text for w in PERMANENT + PERMANENT_WRITES) else "transient"
 
