@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,7 +10,8 @@ from urllib.parse import unquote
 
 import awkward as ak
 import numpy as np
-from awkward.contents import NumpyArray
+from awkward.contents import ListOffsetArray, NumpyArray
+from awkward.index import Index64
 
 from intccms.errors import MissingColumnError, nearest
 from intccms.schema import Preprocess
@@ -52,17 +53,26 @@ class SkimColumns:
             weight_branch=weight_branch,
         )
 
-    def names(self, available: Mapping[str, Any], *, is_data: bool, source: str) -> list[str]:
+    def names(
+        self,
+        available: Collection[str],
+        *,
+        is_data: bool,
+        source: str,
+        made: Collection[str] = (),
+    ) -> list[str]:
         """List the branches to keep of a file, without the counters.
 
         Parameters
         ----------
         available
-            Branches of the file, as `branches_of` gives them.
+            Branches of the file.
         is_data
             Whether the branches of simulation are left out.
         source
             The file, for the error.
+        made
+            What coffea makes of other branches, and will make again of the skim.
 
         Raises
         ------
@@ -79,7 +89,7 @@ class SkimColumns:
             wanted += [_branch(collection, name) for name in fields if name not in only_mc]
             charge = f"{collection}_charge"  # coffea's leptons are nothing without it
             wanted += [charge] if charge in available else []
-        missing = [name for name in wanted if name not in available]
+        missing = [name for name in wanted if name not in available and name not in made]
         if missing and not self.ignore_missing:
             collection = missing[0].partition("_")[0] + "_"
             alike = [name for name in available if name.startswith(collection)]
@@ -98,9 +108,9 @@ class SkimColumns:
         MissingColumnError
             If the file lacks one of them.
         """
-        available = branches_of(events)
+        available, made = branches_of(events), {"_".join(where) for where, _ in _leaves(events)}
         kept: dict[str, ak.Array] = {}
-        for name in self.names(available, is_data=is_data, source=source):
+        for name in self.names(available, is_data=is_data, source=source, made=made):
             kept[name] = _plain(available[name]())
         for name in list(kept):
             counter = f"n{name.split('_')[0]}"
@@ -155,8 +165,11 @@ def _branch(collection: str, name: str) -> str:
 
 def _plain(values: ak.Array) -> ak.Array:
     """Values alone: in memory, packed, without coffea's names and behaviours."""
-    layout = values.layout
-    if type(layout) is NumpyArray and isinstance(layout.data, np.ndarray):  # as it mostly is
+    layout = ak.materialize(values).layout
+    if isinstance(layout, ListOffsetArray) and isinstance(layout.content, NumpyArray):
+        offsets, flat = np.asarray(layout.offsets), np.asarray(layout.content.data)
+        flat = np.ascontiguousarray(flat[offsets[0] : offsets[-1]])
+        return ak.Array(ListOffsetArray(Index64(offsets - offsets[0]), NumpyArray(flat)))
+    if isinstance(layout, NumpyArray):
         return ak.Array(np.ascontiguousarray(layout.data))
-    packed = ak.to_packed(ak.materialize(ak.Array(layout)))
-    return ak.without_parameters(packed, behavior=None, attrs=None)
+    return ak.without_parameters(ak.to_packed(layout), behavior=None, attrs=None)
