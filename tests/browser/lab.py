@@ -34,6 +34,7 @@ SOURCES = """() => {
       }
   return found;
 }"""
+STARTED = ".jp-InputPrompt:has-text('*'), .jp-InputPrompt:has-text('1')"
 IDLE = "() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
 
 
@@ -59,16 +60,16 @@ class Lab:
 
     def run_all(self, page: Any) -> None:
         """Run all cells; they go on when this returns."""
-        for _ in range(3):
+        for _ in range(4):
+            try:  # it may ask once more for the kernel that it has
+                page.click("dialog.jp-Dialog button.jp-mod-accept", timeout=1500)
+            except TimeoutError:
+                if page.query_selector(STARTED):
+                    return
             page.click(".jp-Notebook .jp-CodeCell >> nth=0")
             page.keyboard.press("Escape")
             page.click("li.lm-MenuBar-item:has-text('Run')")
             page.click("li.lm-Menu-item:has-text('Run All Cells')")
-            try:  # it may ask once more for the kernel that it has
-                page.click("dialog.jp-Dialog button.jp-mod-accept", timeout=2000)
-            except TimeoutError:
-                return
-            page.wait_for_function(IDLE, timeout=START_S * 1e3)
 
 
 def plots(page: Any) -> dict[str, dict[str, list[Any]]]:
