@@ -77,7 +77,8 @@ def problem_table(statistics: Statistics) -> Table:
     more = len(statistics.problems) - SHOWN_PROBLEMS
     if more > 0:
         rows.append(["…", f"{more:,} more", "", ""])
-    return Table(f"Problems: {len(statistics.problems):,}", rows, is_text=True)
+    count = f"{len(statistics.problems):,}" if statistics.problems else "none"
+    return Table(f"Problems: {count}", rows, is_text=True)
 
 
 def branch_table(statistics: Statistics, forecast: Forecast | None = None) -> Table:

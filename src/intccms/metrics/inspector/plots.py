@@ -60,10 +60,12 @@ def _distribution(ax: Axes, values: dict[str, Any], label: str) -> None:
     if high <= low:
         low, high = 0.5 * low, 1.5 * high + 1
     edges = np.geomspace(low, high, N_BINS + 1) if is_wide else np.linspace(low, high, N_BINS + 1)
-    ax.hist(
-        list(shown.values()), bins=edges.tolist(), stacked=True, label=list(shown),
-        color=[_colors(list(values))[name] for name in shown],
-    )  # fmt: skip
+    colors = _colors(list(values))
+    if shown:
+        ax.hist(
+            list(shown.values()), bins=edges.tolist(), stacked=True, label=list(shown),
+            color=[colors[name] for name in shown],
+        )  # fmt: skip
     ax.set_xscale("log" if is_wide else "linear")
     ax.set_xlabel(label)
     ax.set_ylabel("files")
