@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from intccms.dashboards.state import RunState
+from intccms.metrics.worker_tracker import Sample
 
 __all__ = [
     "Columns",
@@ -34,6 +35,7 @@ N_BINS = 40
 N_DATASETS = 14
 N_FAILURES = 8
 STATES = ("done", "resumed", "running", "waiting", "failed")
+NOBODY = Sample(0.0, 0, 0, 0, 0, 0, 0.0, 0, 0)
 PARTS = ("open_s", "read_s", "decompress_s", "process_s", "fill_s")
 
 
@@ -73,7 +75,8 @@ def worker_times(state: RunState, now: float) -> Columns:
     """Return workers, threads, busy threads, memory and CPU over time."""
     start, end = state.started or 0.0, state.clock(now)
     samples = [one for one in state.timeline.samples if start - 1.0 <= one.t <= end + 1.0]
-    samples = samples[:: len(samples) // N_POINTS + 1] + samples[-1:]
+    # never empty: Bokeh's varea_step hangs the browser then
+    samples = samples[:: len(samples) // N_POINTS + 1] + samples[-1:] or [NOBODY]
     return {
         "t": [max(one.t - start, 0.0) for one in samples],
         "workers": [one.n_workers for one in samples],

@@ -34,8 +34,7 @@ class Component:
     columns: Callable[[RunState, float], Columns]
 
     def __init__(self, **sizes: Any) -> None:
-        empty = type(self).columns(RunState(), 0.0)
-        self.source = ColumnDataSource({key: [] for key in empty}, name=self.name)
+        self.source = ColumnDataSource(type(self).columns(RunState(), 0.0), name=self.name)
         self.heading = Title(
             text=self.title, text_font_size="13px", text_font_style="bold", text_color=drawing.INK
         )
@@ -131,8 +130,6 @@ class Workers(Component):
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
-        if not len(data["t"]):
-            return self.title
         return f"Workers: {data['workers'][-1]:,} with {data['threads'][-1]:,} threads"
 
 
