@@ -146,4 +146,3 @@ def same(one: Book, other: Book) -> bool:
         == other.histogram(*place).view(flow=True).tobytes()
         for place in places
     )
-

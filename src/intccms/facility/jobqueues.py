@@ -6,11 +6,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import dask
 from distributed import Client
+from distributed.security import Security
 
 from intccms.datasets.xrootd import WAITING
 from intccms.errors import InputError
@@ -47,14 +49,17 @@ def jobqueue_client(
         If dask-jobqueue is not there or refuses an option.
     """
     with TemporaryDirectory(prefix=".intccms-", dir=_shared_folder(system, options)) as folder:
-        cluster = jobqueue_cluster(kind, system, options | {"shared_temp_directory": folder})
+        cluster = jobqueue_cluster(kind, system, options, folder)
         with cluster, Client(cluster) as client:
             cluster.scale(n_workers or N_WORKERS)
             yield client
 
 
-def jobqueue_cluster(kind: str, system: str, options: dict[str, Any]) -> Any:
-    """Make a cluster without jobs; arguments as for `jobqueue_client`."""
+def jobqueue_cluster(kind: str, system: str, options: dict[str, Any], folder: str) -> Any:
+    """Make a cluster without jobs; arguments as for `jobqueue_client`.
+
+    `folder` is seen by the jobs: it gets the certificates of this cluster.
+    """
     try:
         import dask_jobqueue
     except ModuleNotFoundError as error:
@@ -65,7 +70,7 @@ def jobqueue_cluster(kind: str, system: str, options: dict[str, Any]) -> Any:
     prologue = [f"export {name}=${{{name}:-{value}}}" for name, value in WAITING.items()]
     prologue += options.get("job_script_prologue", configured.get("job-script-prologue") or [])
     if "security" not in options and "protocol" not in options and find_spec("cryptography"):
-        settings["security"] = True  # certificates of its own: credentials go to the workers
+        settings["security"] = _certified(Path(folder))  # credentials go to the workers
     scheduler = {"dashboard_address": "127.0.0.1:0"}
     scheduler |= options.get("scheduler_options", configured.get("scheduler-options") or {})
     settings |= options | {"job_script_prologue": prologue, "scheduler_options": scheduler}
@@ -75,6 +80,23 @@ def jobqueue_cluster(kind: str, system: str, options: dict[str, Any]) -> Any:
     except (TypeError, ValueError) as error:
         why = str(error).partition(". ")[0]  # the rest repeats all options
         raise InputError(f"facility {system!r}: {why}") from error
+
+
+def _certified(folder: Path) -> Security:
+    """Write certificates of one cluster, which only their owner can read."""
+    made = Security.temporary().get_tls_config_for_role("worker")
+    files = {}
+    for name in ("ca_file", "cert", "key"):
+        path = folder / f"{name}.pem"
+        path.touch(mode=0o600)
+        path.write_text(made[name])
+        files[name] = str(path)
+    roles = {
+        f"tls_{role}_{name}": files[name]
+        for role in ("client", "scheduler", "worker")
+        for name in ("cert", "key")
+    }
+    return Security(tls_ca_file=files["ca_file"], require_encryption=True, **roles)
 
 
 def _shared_folder(system: str, options: dict[str, Any]) -> str:
