@@ -120,7 +120,7 @@ BAD_INPUT: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "no such key": (unchanged, "corrections.pileup.key=nope", "nope"),
     "malformed golden JSON": (malformed_golden_json, "", "Cert_271036"),
     "no golden JSON": (golden_json_of_another_kind, "", "Cert_271036"),
-    "not in this version": (unchanged, "general.run_skimming=True", "not yet in this version"),
+    "no skim": (unchanged, "general.use_skimmed_input=True", "no skim of dataset"),
 }
 
 

@@ -48,9 +48,6 @@ NOT_READ_YET = {
         "random_state",
         "validation_split",
     },
-    "Preprocess": {"branches", "ignore_missing", "mc_branches"},
-    "SkimOutput": {"format", "from_kwargs", "to_kwargs"},
-    "Skimming": {"target_part_size", "verify"},
 }
 # Import name -> distribution name, where they differ.
 DISTRIBUTIONS = {

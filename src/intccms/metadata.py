@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from coffea.processor.executor import WorkItem
 
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.contents import FileCount, FileFailure, FileQuery, count, dataset_spec
+from intccms.datasets.planning import file_indices, work_items
 from intccms.errors import InputError, WorkerLostError
 from intccms.execution.pieces import Piece
 from intccms.utils.output import write_json
@@ -53,7 +53,7 @@ class Metadata:
 
     def cut(self, chunk_size: int) -> Metadata:
         """Give the same files with work items of another size."""
-        items = _work_items(self.fileset, self.files, chunk_size)
+        items = work_items(self.fileset, self.files, chunk_size)
         return replace(self, work_items=tuple(items))
 
     def pieces_of(self, item: WorkItem) -> tuple[Piece, ...] | None:
@@ -141,7 +141,7 @@ def _assembled(
             reasons = [failure for failure in failures if failure.dataset == files.dataset]
             raise InputError(_nothing_readable(files, reasons))
     _warn_of_twins(counts)
-    items = _work_items(fileset, counts, chunk_size) if chunk_size is not None else ()
+    items = work_items(fileset, counts, chunk_size) if chunk_size is not None else ()
     return Metadata(fileset, counts, failures, tuple(items))
 
 
@@ -167,37 +167,6 @@ def _warn_of_twins(counts: Iterable[FileCount]) -> None:
         if first is not file:
             names = f"{first.lfn} ({first.dataset}) and {file.lfn} ({file.dataset})"
             log.warning("the same file twice, its events count twice: %s", names)
-
-
-def _work_items(
-    fileset: Fileset, counts: Iterable[FileCount], chunk_size: int
-) -> Iterator[WorkItem]:
-    index = _file_indices(fileset)
-    trees = {files.dataset: files.tree_name for files in fileset}
-    for file in counts:
-        for chunk, (start, stop) in enumerate(_ranges(file.n_events, chunk_size)):
-            yield WorkItem(
-                dataset=file.dataset,
-                filename=file.lfn,
-                treename=trees[file.dataset],
-                entrystart=start,
-                entrystop=stop,
-                fileuuid=file.uuid,
-                usermeta={"file_index": index[file.dataset, file.lfn], "chunk": chunk},
-            )
-
-
-def _file_indices(fileset: Fileset) -> dict[tuple[str, str], int]:
-    return {(files.dataset, lfn): i for files in fileset for i, lfn in enumerate(files.lfns)}
-
-
-def _ranges(n_events: int, chunk_size: int) -> Iterator[tuple[int, int]]:
-    """Cut entries into ranges of about `chunk_size`, as coffea does."""
-    if n_events == 0:
-        return
-    step = math.ceil(n_events / max(round(n_events / chunk_size), 1))
-    for start in range(0, n_events, step):
-        yield start, min(start + step, n_events)
 
 
 def save(metadata: Metadata, directory: str | Path) -> None:
@@ -305,7 +274,7 @@ def _saved_items(metadata: Metadata, path: Path) -> tuple[WorkItem, ...]:
         if n_planned != file.n_events:
             what = f"{n_planned} of the {file.n_events} events of {file.lfn}"
             raise InputError(f"{path} plans {what}; {_ADVICE}")
-    index = _file_indices(metadata.fileset)  # the listing may have grown since
+    index = file_indices(metadata.fileset)  # the listing may have grown since
     return tuple(
         replace(item, usermeta={"file_index": index[file.dataset, file.lfn], "chunk": chunk})
         for file in metadata.files

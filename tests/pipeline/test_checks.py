@@ -20,10 +20,9 @@ from tests.pipeline.runs import FEW, configured, processed
         ("general.run_processor=False", "no histograms"),
         ("general.run_plots_only=True", "no histograms"),
         ("general.run_metadata_generation=False", "metadata"),
-        ("general.run_skimming=True", "not yet in this version"),
-        ("general.use_skimmed_input=True", "not yet in this version"),
+        ("general.use_skimmed_input=True", "no skim of dataset"),
         ("general.run_mva_training=True", "not yet in this version"),
-        ("general.facility=somewhere", "not yet in this version"),
+        ("general.facility=somewhere", "unknown facility"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_nothing_is_written(
