@@ -16,7 +16,7 @@ from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.fingerprint import fingerprint, is_reproducible
 from intccms.schema import Config, General
-from intccms.skimming import SkimColumns, SkimManifest, SkimPart, SkimStore
+from intccms.skimming import SkimColumns, SkimManifest, SkimPart, SkimStore, retire
 
 __all__ = ["SkimWriter", "only_skims", "selection_fingerprint", "writes_skims"]
 
@@ -93,7 +93,7 @@ class SkimWriter:
             If that cannot be written.
         """
         for dataset in self.columns:
-            self.store.begin(dataset, self.fingerprint)
+            retire(self.store, dataset, self.fingerprint)
 
     def check(self, events: Any, *, is_data: bool) -> None:
         """Look whether all branches to keep are there; nothing is written.

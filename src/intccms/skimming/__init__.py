@@ -3,6 +3,6 @@
 from intccms.skimming.columns import SkimColumns
 from intccms.skimming.manifest import SkimManifest
 from intccms.skimming.parts import SkimPart
-from intccms.skimming.store import SkimStore
+from intccms.skimming.store import SkimStore, retire
 
-__all__ = ["SkimColumns", "SkimManifest", "SkimPart", "SkimStore"]
+__all__ = ["SkimColumns", "SkimManifest", "SkimPart", "SkimStore", "retire"]

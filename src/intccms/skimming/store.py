@@ -21,7 +21,7 @@ from intccms.skimming.parts import SkimPart
 from intccms.skimming.storage import Storage
 from intccms.skimming.writers import SUFFIX
 
-__all__ = ["SkimStore"]
+__all__ = ["SkimStore", "retire"]
 
 log = logging.getLogger(__name__)
 
@@ -158,23 +158,6 @@ class SkimStore:
             done += group if same else files.write(laid_out(group), files.batches(group))
         return tuple(sorted(done, key=lambda part: part.entry_start))
 
-    def begin(self, dataset: str, fingerprint: str) -> None:
-        """Remove the manifest of a skim in another format or with another selection.
-
-        Its parts are about to be overwritten; of what is left of them they tell themselves.
-        """
-        files = self._files
-        try:
-            before = files.manifest(dataset)
-            same = before is None or (before.format, before.fingerprint) == (
-                self.output.format,
-                fingerprint,
-            )
-        except ValueError:  # damaged
-            same = False
-        if not same:
-            files.storage.remove(f"{dataset}/{MANIFEST}")
-
     def save(self, parts: Iterable[SkimPart]) -> SkimManifest:
         """Write ``<dataset>/manifest.json``, then remove files that it does not list.
 
@@ -242,6 +225,27 @@ class SkimStore:
     def _reading(self) -> SkimFiles:
         """The files to read."""
         return _opened(self, self.reader_options())
+
+
+def retire(store: SkimStore, dataset: str, fingerprint: str) -> None:
+    """Remove the manifest of a skim in another format or with another selection.
+
+    Its parts are about to be overwritten; of what is left of them they tell themselves.
+
+    Raises
+    ------
+    SkimWriteError
+        If it cannot be removed.
+    """
+    files = store._files
+    try:
+        before = files.manifest(dataset)
+        wanted = (store.output.format, fingerprint)
+        is_same = before is None or (before.format, before.fingerprint) == wanted
+    except ValueError:  # damaged
+        is_same = False
+    if not is_same:
+        files.storage.remove(f"{dataset}/{MANIFEST}")
 
 
 def _opened(store: SkimStore, options: dict[str, Any]) -> SkimFiles:
