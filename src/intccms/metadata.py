@@ -18,7 +18,7 @@ from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.contents import FileCount, FileFailure, FileQuery, count, dataset_spec
 from intccms.datasets.planning import file_indices, work_items
 from intccms.errors import InputError, WorkerLostError
-from intccms.execution.pieces import Piece
+from intccms.reading.pieces import Piece
 from intccms.utils.output import write_json
 
 __all__ = ["FileCount", "FileFailure", "Metadata", "collect", "load", "save"]

@@ -14,8 +14,8 @@ from coffea.processor.executor import WorkItem
 from intccms.analysis.skims import selection_fingerprint, writes_skims
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.errors import InputError, SkimWriteError
-from intccms.execution.pieces import Piece
 from intccms.metadata import FileCount, Metadata
+from intccms.reading.pieces import Piece
 from intccms.schema import Config, SkimOutput
 from intccms.skimming import SkimManifest, SkimPart, SkimStore
 

@@ -17,9 +17,9 @@ import awkward as ak
 from intccms.errors import SkimWriteError
 from intccms.execution.columns import ChunkColumns, ColumnPolicy
 from intccms.execution.failures import classify, describe, is_read_failure
-from intccms.execution.pieces import check_unchanged
 from intccms.execution.tasks import ChunkTask
 from intccms.reading.events import ChunkEvents
+from intccms.reading.pieces import check_unchanged
 from intccms.reading.source import ReadMeter, Source, open_source
 from intccms.receipts import Receipt
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from coffea.processor.executor import WorkItem
 
-from intccms.execution.pieces import Piece, halved
+from intccms.reading.pieces import Piece, halved
 
 __all__ = ["ChunkTask"]
 
