@@ -45,6 +45,7 @@ def nano_columns(n: int = N_EVENTS, seed: int = 1) -> dict[str, Any]:
         "genWeight": rng.normal(size=n).astype(np.float32),
         "HLT_IsoMu24": rng.random(n) > 0.5,
         "PuppiMET_pt": rng.random(n).astype(np.float32),
+        "PuppiMET_phi": rng.random(n).astype(np.float32),
         "LHE_Njets": rng.integers(0, 4, n).astype(np.uint8),
         "BeamSpot_type": rng.integers(-1, 3, n).astype(np.int8),
         "Muon_pt": lists(rng, muons, np.float32),
@@ -56,6 +57,10 @@ def nano_columns(n: int = N_EVENTS, seed: int = 1) -> dict[str, Any]:
         "Jet_area": lists(rng, jets, np.float64),
         **{f"Jet_{name}": lists(rng, jets, np.float32) for name in ("eta", "phi", "mass")},
         **{f"Muon_{name}": lists(rng, muons, np.float32) for name in ("eta", "phi", "mass")},
+        **{
+            f"GenPart_{name}": lists(rng, parts, np.float32)
+            for name in ("pt", "eta", "phi", "mass")
+        },
         "GenPart_pdgId": lists(rng, parts, np.int32),
         "PSWeight": lists(rng, np.full(n, 4), np.float32),
     }
