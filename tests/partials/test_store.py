@@ -19,7 +19,7 @@ import pytest
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums
-from intccms.partials import store as partials
+from intccms.partials import files
 from intccms.partials.store import PartialStore
 from intccms.receipts import Receipt
 
@@ -206,7 +206,7 @@ def test_a_failed_write_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     store.save(KEY, make_sums())
-    monkeypatch.setattr(partials.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         store.save(KEY, make_sums(2))
     assert store.load(KEY) == make_sums()

@@ -126,6 +126,8 @@ class Columns:
             if found is None:
                 self._read(name)
                 found = self._known[name]
+            if self._reads is not None:
+                self._reads.add(name)
             return found
         finally:
             self.meter.read_s += time.perf_counter() - start
@@ -161,10 +163,16 @@ class Columns:
             return
         names = [name]
         if self._reads is not None:
-            together = self._histories[0].together(name) - self._reads
-            names += sorted(other for other in together - {name} if self._find(other) is None)
-            self._reads.add(name)
-        read = self._fetch(names, False)
+            together = self._histories[0].together(name) - {name}
+            names += sorted(other for other in together if self._find(other) is None)
+        try:
+            read = self._fetch(names, False)
+        except OSError:
+            raise
+        except Exception:
+            if len(names) == 1:
+                raise
+            read = self._fetch([name], False)  # it may be another that cannot be read
         self._known |= {key: _picked(column, self._index) for key, column in read.items()}
 
 

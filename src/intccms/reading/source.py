@@ -180,6 +180,9 @@ class _RootFile:
         self, names: Sequence[str], start: int, stop: int, meter: ReadMeter
     ) -> dict[str, Content]:
         """Read columns of an entry range."""
+        if start == stop:  # uproot would read a basket
+            meter.columns |= {name: meter.columns.get(name, 0) for name in names}
+            return {name: self._empty(name) for name in names}
         source = self.tree.file.source
         before, requests = source.num_requested_bytes, source.num_requests
         options = {
@@ -204,6 +207,16 @@ class _RootFile:
         if name not in self._branches:  # a search through all branches
             self._branches[name] = self.tree[name]
         return self._branches[name]
+
+    def _empty(self, name: str) -> Content:
+        branch = self._branch(name)
+        is_field = isinstance(branch, uproot.behaviors.RNTuple.HasFields)
+        if is_field:
+            form = branch.to_akform()[0].contents[0]
+        else:
+            form = branch.interpretation.awkward_form(None)
+        empty: Content = form.length_zero_array(highlevel=False)
+        return empty
 
     def close(self) -> None:
         """Close the file."""
