@@ -193,6 +193,8 @@ class Inspection:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     read = branches_read(processor, files, good[0].pfn)
+            if processor is not None and good and read is None:
+                self.notes.append(f"Columns of {files.dataset} are those that functions declare")
             found[files.dataset] = self._declared(files) if read is None else read
         return found
 

@@ -122,6 +122,11 @@ def _records(
             todo.append(task)
         else:
             yield replace(record, dataset=task.query.dataset, process=task.process)
+    if executor is not None and todo and Path(todo[0].query.lfn).is_file():
+        record = _inspected(todo[0], look, timeout_s)  # while others have to start their workers
+        if record.error is None:
+            del todo[0]
+            yield record
     for task, answer in _mapped(executor, todo, (look, timeout_s)):
         if isinstance(answer, FileRecord):
             yield replace(answer, branches=interned(answer.branches))

@@ -1,0 +1,145 @@
+"""How fast files are inspected, beside a bare loop that opens them; what many files take.
+
+    python -m benchmarks.inspector [--files 1000] [--repeated 10000] [--out FILE]
+
+1. Local files of 150 branches on 2 cores, against `uproot.open` and `keys()` on as many.
+2. The same files, repeated: memory of the client, and when the first record is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import uproot
+
+from intccms.execution.processes import FuturesExecutor
+from intccms.metrics.inspector import aggregate_statistics, inspect_files
+
+N_BRANCHES = 150
+N_EVENTS = 1000
+N_CORES = 2
+ROUNDS = 2
+
+
+def make_files(folder: Path, n_files: int) -> list[str]:
+    """Write one file of NanoAOD's shape and copy it."""
+    generator = np.random.default_rng(1)
+    columns: dict[str, Any] = {
+        "run": np.ones(N_EVENTS, np.uint32),
+        "luminosityBlock": np.arange(N_EVENTS, dtype=np.uint32) // 100,
+        "event": np.arange(N_EVENTS, dtype=np.uint64),
+    }
+    for i in range(N_BRANCHES - len(columns)):
+        columns[f"Object{i // 10}_{i % 10}"] = generator.normal(size=N_EVENTS).astype(np.float32)
+    original = folder / "original.root"
+    with uproot.recreate(original) as file:
+        file.mktree("Events", {name: column.dtype for name, column in columns.items()})
+        file["Events"].extend(columns)
+        file.mktree("Runs", {"run": "uint32", "genEventSumw": "float64", "genEventCount": "int64"})
+        file["Runs"].extend(
+            {
+                "run": np.ones(1, np.uint32),
+                "genEventSumw": np.ones(1),
+                "genEventCount": np.ones(1, np.int64),
+            }
+        )
+    paths = []
+    for i in range(n_files):
+        paths.append(str(folder / f"{i}.root"))
+        shutil.copy(original, paths[-1])
+    original.unlink()
+    return paths
+
+
+def opened(path: str) -> int:
+    """Open a file and name its branches, as the bare loop does."""
+    with uproot.open({path: None}) as file:
+        return len(file["Events"].keys())
+
+
+def bare(paths: list[str]) -> float:
+    """Time the bare loop on as many cores."""
+    start = time.perf_counter()
+    answers = [answer for _, answer in FuturesExecutor(N_CORES).map(opened, paths)]
+    assert answers == [N_BRANCHES] * len(paths)
+    return time.perf_counter() - start
+
+
+def inspected(paths: list[str]) -> float:
+    """Time the inspector, statistics included."""
+    start = time.perf_counter()
+    statistics = aggregate_statistics(inspect_files(paths, executor=FuturesExecutor(N_CORES)))
+    assert statistics.n_events == N_EVENTS * len(paths)
+    return time.perf_counter() - start
+
+
+def many(paths: list[str], n_files: int) -> dict[str, float]:
+    """Inspect files again and again, keep all records, and look at the memory."""
+    process = psutil.Process()
+    before = process.memory_info().rss
+    datasets = {
+        str(i): [paths[j % len(paths)] for j in range(i * len(paths), (i + 1) * len(paths))]
+        for i in range(-(-n_files // len(paths)))
+    }
+    start = time.perf_counter()
+    first, peak = 0.0, before
+
+    def watched(records: Iterator[Any]) -> Iterator[Any]:
+        nonlocal first, peak
+        for record in records:
+            first = first or time.perf_counter() - start
+            peak = max(peak, process.memory_info().rss)
+            yield record
+
+    records = list(watched(inspect_files(datasets, executor=FuturesExecutor(N_CORES))))
+    wall_s = time.perf_counter() - start
+    aggregate_statistics(records)
+    peak = max(peak, process.memory_info().rss)
+    return {
+        "n_files": len(records),
+        "wall_s": wall_s,
+        "first_record_s": first,
+        "peak_rss_bytes": peak,
+        "rss_before_bytes": before,
+    }
+
+
+def main() -> None:
+    """Measure, and print one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--repeated", type=int, default=10_000)
+    parser.add_argument("--out", type=Path)
+    parsed = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        paths = make_files(Path(name), parsed.files)
+        bare(paths[: len(paths) // 10])  # imports, caches
+        pairs = [(bare(paths), inspected(paths)) for _ in range(ROUNDS)]
+        loop_s, inspector_s = (min(times) for times in zip(*pairs, strict=True))
+        found = {
+            "n_files": len(paths),
+            "n_branches": N_BRANCHES,
+            "n_cores": N_CORES,
+            "bare_files_per_s": len(paths) / loop_s,
+            "inspector_files_per_s": len(paths) / inspector_s,
+            "ratio": loop_s / inspector_s,
+            "many": many(paths, parsed.repeated),
+        }
+    text = json.dumps(found, indent=2)
+    sys.stdout.write(text + "\n")
+    if parsed.out is not None:
+        parsed.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
