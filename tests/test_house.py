@@ -32,13 +32,6 @@ LONG_BODIES: dict[str, str] = {}
 NOT_READ_YET = {
     "Correction": {"propagate_to", "resort"},
     "General": {"check_functors"},
-    "Metrics": {
-        "generate_plots",
-        "generate_reports",
-        "target_throughput_gbps",
-        "track_workers",
-        "worker_tracking_interval",
-    },
     "Mva": {
         "balance_strategy",
         "batch_size",

@@ -47,6 +47,8 @@ class AnalysisResult:
         Luminosity sections of the data; None if there is none.
     skims
         By dataset, what was written of it.
+    columns
+        By dataset, the compressed bytes read of each branch.
     chunking
         Why chunks have the size they have, where ``general.chunk_size`` is ``auto``.
     """
@@ -58,6 +60,7 @@ class AnalysisResult:
     wall_s: float
     lumis: LumiBooks | None = None
     skims: dict[str, WrittenSkim] = field(default_factory=dict)
+    columns: dict[str, dict[str, int]] = field(default_factory=dict)
     chunking: str = ""
 
 
@@ -144,7 +147,8 @@ def result_of(
     flow = {key: value["cutflow"] for key, value in sums.items()}
     cutflow = make_cutflow(flow, scale, process_of)
     lumis = _lumis(processor, metadata, collected)
-    return AnalysisResult(book, cutflow, ledger, tuple(receipts), wall_s, lumis)
+    columns = {key: dict(value.get("columns", {})) for key, value in sums.items()}
+    return AnalysisResult(book, cutflow, ledger, tuple(receipts), wall_s, lumis, columns=columns)
 
 
 def _position(item: Any) -> tuple[str, str, int]:

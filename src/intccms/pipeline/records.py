@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,9 @@ from intccms.execution.executors import Executor
 from intccms.execution.lumis import write_golden_json
 from intccms.execution.observer import Observer
 from intccms.histograms import storage
-from intccms.metrics.measurement import Measurement
+from intccms.metadata import Metadata
+from intccms.metrics.coverage import TreePlace, TreeSizes, coverage_of, tree_sizes
+from intccms.metrics.measurement import Coverage, Measurement
 from intccms.metrics.recorder import Recorder
 from intccms.schema import Config
 from intccms.utils.output import Output, write_bytes, write_text
@@ -60,6 +63,7 @@ class RunRecord:
     ) -> None:
         self.config, self.output, self.executor = config, output, executor
         self.wanted = wanted = config.general.metrics
+        self.coverage: dict[str, Coverage] = {}
         self.name = wanted.measurement_name or f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
         if not wanted.enable:
             self.recorder = Recorder(observer, interval_s=None)
@@ -71,6 +75,24 @@ class RunRecord:
             receipts=output.receipts_jsonl(self.name) if wanted.save_measurements else None,
             target_gbps=wanted.target_throughput_gbps,
         )
+
+    def see_trees(self, analysis: AnalysisResult, metadata: Metadata) -> None:
+        """Let the workers look how large the trees are of which the run has read a part."""
+        if not self.wanted.enable or metadata.pieces is not None:
+            return
+        done = {one.dataset: one for one in analysis.receipts if one.status != "failed"}
+        trees = {item.dataset: item.treename for item in metadata.work_items}
+        places = [
+            TreePlace(name, metadata.fileset[name].pfns(receipt.file), trees[name])
+            for name, receipt in done.items()
+            if analysis.columns.get(name)
+        ]
+        sizes = {place.dataset: answer for place, answer in self.executor.map(tree_sizes, places)}
+        events: Counter[str] = Counter()
+        for one in analysis.receipts:
+            events[one.dataset] += one.n_events
+        known = {name: size for name, size in sizes.items() if isinstance(size, TreeSizes)}
+        self.coverage = coverage_of(analysis.columns, known, events)
 
     def write(self, analysis: AnalysisResult, summary: Mapping[str, Any]) -> Measurement | None:
         """Write what was measured, its plots and its report.
@@ -93,6 +115,7 @@ class RunRecord:
         measurement = Measurement(
             self.name, self.recorder.started, analysis.wall_s, analysis.receipts,
             self.recorder.timeline, len(analysis.receipts),
+            coverage=self.coverage,
             target_gbps=self.wanted.target_throughput_gbps,
             notes={
                 "executor": getattr(self.executor, "name", general.executor),

@@ -202,6 +202,7 @@ class Stages:
                     processor=self._processor,
                     observer=record.recorder,
                 )
+                record.see_trees(analysis, self.metadata)
             self._executor = None
             self._open.close()
             self.found.take(analysis, n_workers)
