@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,33 @@ def test_a_receipt_says_what_was_done(good: Path) -> None:
     assert (receipt.dataset, receipt.file) == ("mc", "/store/a.root")
     assert (receipt.entry_start, receipt.entry_stop, receipt.n_planned) == (10, 30, 20)
     assert receipt.bytes_read > 0
-    assert receipt.read_s > 0
+    assert receipt.n_requests == 2  # one for each column
+    assert receipt.read_s > receipt.decompress_s > 0
     assert receipt.process_s >= 0
     assert receipt.rss_bytes > 10_000_000
     assert receipt.host
     assert receipt.sumw > 0
+
+
+def test_the_sums_say_which_branches_were_read(good: Path) -> None:
+    outcome = run(task(good, entries=(10, 30)), Counter())
+    assert outcome.sums is not None
+    assert set(outcome.sums["columns"]) == {"nMuon", "Muon_pt"}
+    assert sum(outcome.sums["columns"].values()) == outcome.receipt.bytes_read
+
+
+def test_garbage_is_searched_as_before_when_a_chunk_is_done(good: Path) -> None:
+    before = gc.get_threshold()
+    during: list[tuple[int, int, int]] = []
+
+    class Watcher(Counter):
+        def process(self, events: Any) -> dict[str, Any]:
+            during.append(gc.get_threshold())
+            return super().process(events)
+
+    run(task(good), Watcher())
+    assert during != [before]
+    assert gc.get_threshold() == before
 
 
 def test_a_failure_that_passes_is_tried_again(good: Path, tmp_path: Path) -> None:

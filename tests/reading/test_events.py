@@ -98,22 +98,21 @@ def test_a_second_cut_counts_from_the_first(path: Path, reference: Any) -> None:
     assert is_same(read(chunk["Jet"], without_global=True), expected)
 
 
-@pytest.mark.parametrize(("collection", "name"), CROSS_REFERENCES)
-def test_cross_references_lead_to_the_same_objects(
-    path: Path, reference: Any, collection: str, name: str
-) -> None:
-    if collection not in reference.fields:
-        pytest.skip(f"no {collection} in this file")
-    try:
-        expected = getattr(reference[collection], name).pt
-    except AttributeError:
-        pytest.skip(f"no {collection}.{name} in this file")
+def test_cross_references_lead_to_the_same_objects(path: Path, reference: Any) -> None:
     index = np.arange(2, 33, 4)
-    whole = events(path, 7, 40)
-    assert ak.array_equal(getattr(whole[collection], name).pt, expected)
-    assert ak.array_equal(getattr(whole[collection][index], name).pt, expected[index])
-    cut = whole.narrowed(index)
-    assert ak.array_equal(getattr(cut[collection], name).pt, expected[index])
+    n_checked = 0
+    for collection, name in CROSS_REFERENCES:
+        try:
+            expected = getattr(reference[collection], name).pt
+        except AttributeError:  # the file lacks the branch with the index
+            continue
+        whole = events(path, 7, 40)
+        assert ak.array_equal(getattr(whole[collection], name).pt, expected)
+        assert ak.array_equal(getattr(whole[collection][index], name).pt, expected[index])
+        cut = whole.narrowed(index)
+        assert ak.array_equal(getattr(cut[collection], name).pt, expected[index])
+        n_checked += 1
+    assert n_checked > 4
 
 
 def test_cross_references_outlive_the_events(nano: Path) -> None:
