@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import intccms
-from intccms.cli import batch, datasets, inspect, preflight, run, sample, summary
+from intccms.cli import batch, compare, datasets, inspect, preflight, run, sample, summary
 from intccms.cli.options import DEFAULT_CONFIG
 from intccms.errors import IncompleteError, IntccmsError
 
@@ -21,6 +21,7 @@ __all__ = ["DEFAULT_CONFIG", "main"]
 # `execute` only, because worker processes import this module too.
 COMMANDS = {
     "batch": batch,
+    "compare": compare,
     "datasets": datasets,
     "inspect": inspect,
     "preflight": preflight,

@@ -82,6 +82,7 @@ class DataRate(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
+        sizes = {"y_range": (0, 1), **sizes}
         plot = drawing.over_time(self.source, "gbps", drawing.TEAL, "Gbit/s", **sizes)
         self.target = Span(
             dimension="width", line_color=drawing.RED, line_dash="dashed", line_width=2
@@ -140,8 +141,8 @@ class Memory(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
+        sizes = {"y_range": (0, 1), **sizes}
         plot = drawing.plot_of(x_axis_label="worker", y_axis_label="GB", **sizes)
-        plot.y_range.start = 0
         common = {"source": self.source, "width": 0.8}
         plot.vbar("x", top="peak_gb", color=drawing.PALE, legend_label="highest", **common)
         plot.vbar("x", top="memory_gb", color=drawing.BLUE, legend_label="now", **common)
@@ -243,10 +244,10 @@ class Failures(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
-        plot = drawing.bars([], **sizes)
+        plot = drawing.bars([], x_range=(0, 1), **sizes)
         plot.hbar("label", right="n", height=0.6, source=self.source, color=drawing.RED, alpha=0.85)
         plot.text("n", "label", text="text", source=self.source, **drawing.TEXT_LEFT)
-        plot.x_range.start, plot.xaxis.visible = 0, False
+        plot.xaxis.visible = False
         return plot
 
     def headline(self, data: Columns, state: RunState) -> str:
