@@ -20,9 +20,9 @@ from intccms.histograms import Book
 from intccms.pipeline import Stages
 from tests.conftest import free_port
 from tests.facility.certificates import make_secrets, security
-from tests.pipeline.runs import FEW, configured
+from tests.pipeline.runs import FEW, NOMINAL_ONLY, configured
 
-SMALL = (*FEW, "general.run_statistics=False", "general.chunk_size=700")
+SMALL = (*FEW, *NOMINAL_ONLY, "general.chunk_size=700")
 ENDING = 10.0
 
 

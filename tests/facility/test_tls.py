@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import cloudpickle
+import dask
 import pytest
 from distributed import Client
 
@@ -18,8 +20,10 @@ from intccms import facility
 from intccms.errors import InputError
 from intccms.histograms import Book
 from tests.conftest import free_port
+from tests.facility import probes
 from tests.facility.certificates import make_proxy, make_secrets, make_token, security
 from tests.facility.conftest import TlsCluster, histograms, processes, same
+from tests.facility.probes import environment, file_of, finds, talk
 
 CONDOR = "coffeacasa-condor"
 SECRET = "p4ssw0rd-of-nobody"
@@ -32,6 +36,13 @@ def connected(cluster: TlsCluster, **options: Any) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="module", autouse=True)
+def by_value() -> Iterator[None]:
+    cloudpickle.register_pickle_by_value(probes)
+    yield
+    cloudpickle.unregister_pickle_by_value(probes)
+
+
 @pytest.fixture
 def stranger(tls_cluster: TlsCluster) -> Iterator[Client]:
     """A client that brings nothing."""
@@ -39,27 +50,6 @@ def stranger(tls_cluster: TlsCluster) -> Iterator[Client]:
         yield client
 
 
-# Made of text, so that they are pickled by value: the workers have no `tests`.
-SCOPE: dict[str, Any] = {}
-exec(
-    """
-def finds(name):
-    from importlib.util import find_spec
-    return find_spec(name) is not None
-
-def environment(*names):
-    import os
-    return {name: os.environ.get(name) for name in names}
-
-def file_of(variable):
-    import os, stat
-    path = os.environ[variable]
-    with open(path, "rb") as file:
-        return path, stat.S_IMODE(os.stat(path).st_mode), file.read()
-""",
-    SCOPE,
-)
-finds, environment, file_of = SCOPE["finds"], SCOPE["environment"], SCOPE["file_of"]
 VARIABLES = ("X509_USER_PROXY", "BEARER_TOKEN_FILE", "MY_SECRET", "MINE", "XRD_CONNECTIONWINDOW")
 
 
@@ -78,10 +68,7 @@ def test_the_configuration_names_the_facility_and_its_code_is_found_and_sent(
     tiny_sample: Path,
     tmp_path: Path,
     reference: Book,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import dask
-
     certificate = str(tls_cluster.secrets / "hostcert.pem")
     settings = {
         "distributed.comm.tls.ca-file": str(tls_cluster.secrets / "ca.pem"),
@@ -108,7 +95,7 @@ def test_credentials_and_environment_arrive_are_private_and_are_taken_away(
     monkeypatch.setenv("BEARER_TOKEN", token)
     Path(".env").write_text(f"# mine\nexport MY_SECRET='{SECRET}'\nMINE=not this\n")
     with connected(tls_cluster, environment={"MINE": "this"}) as client:
-        [path, mode, content] = client.submit(file_of, "X509_USER_PROXY").result()
+        path, mode, content = client.submit(file_of, "X509_USER_PROXY").result()
         assert (mode, content) == (0o600, proxy.read_bytes())
         token_path, mode, content = client.submit(file_of, "BEARER_TOKEN_FILE").result()
         assert (mode, content) == (0o600, token.encode())
@@ -246,11 +233,8 @@ def test_packages_are_installed_where_they_are_missing(
 def test_what_workers_print_and_log_is_shown_here_on_request(
     tls_cluster: TlsCluster, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    scope: dict[str, Any] = {}
-    exec("def talk():\n    import logging\n    print('printed')\n"
-         "    logging.getLogger('mine').warning('logged')\n", scope)  # fmt: skip
     with connected(tls_cluster, forward_logs=True) as client:
-        client.submit(scope["talk"]).result()
+        client.submit(talk, pure=False).result()
         until = time.monotonic() + 20
         out = ""
         while ("printed" not in out or "logged" not in caplog.text) and time.monotonic() < until:
