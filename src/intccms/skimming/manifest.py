@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from intccms.errors import InputError, nearest
 from intccms.skimming.parts import SkimPart
@@ -13,6 +13,7 @@ from intccms.skimming.parts import SkimPart
 __all__ = ["Gap", "SkimManifest", "selected_parts"]
 
 VERSION = 1
+COMMON = ("dataset", "fingerprint", "n_listed")  # of a manifest and of each of its parts
 REMAKE = "make it again with general.run_skimming=True and general.use_skimmed_input=False"
 
 
@@ -61,7 +62,7 @@ class SkimManifest:
         if len(same) != 1:
             raise ValueError(f"a manifest is of one skim, these are parts of {sorted(same)}")
         dataset, fingerprint, n_listed = same.pop()
-        held = [set(part.columns) for part in ordered if part.path]
+        held = [set(columns) for columns in {part.columns for part in ordered if part.path}]
         return cls(
             dataset=dataset,
             format=file_format,
@@ -83,14 +84,31 @@ class SkimManifest:
         """
         try:
             plain = json.loads(text)
-            parts = [SkimPart.from_json(part) for part in plain["parts"]]
+            common = {name: plain[name] for name in COMMON}
+            sets = [tuple(names) for names in plain["column_sets"]]
+            parts = [
+                SkimPart.from_json({**part, **common, "columns": sets[part["columns"]]})
+                for part in plain["parts"]
+            ]
             return cls.of(parts, file_format=plain["format"], tree_name=plain["tree_name"])
-        except (KeyError, TypeError) as exc:
+        except (IndexError, KeyError, TypeError) as exc:
             raise ValueError(f"not a manifest: {type(exc).__name__}: {exc}") from exc
 
     def to_json(self) -> str:
-        """Give it as the text of ``manifest.json``."""
-        return json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n"
+        """Give it as the text of ``manifest.json``: one line a part, equal things said once."""
+        sets = {columns: i for i, columns in enumerate({part.columns: 0 for part in self.parts})}
+        head = {
+            "version": VERSION,
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "column_sets": list(sets),
+        }
+        del head["parts"]
+        lines: list[str] = []
+        for part in self.parts:
+            plain = part.to_json() | {"columns": sets[part.columns]}
+            lines.append(json.dumps({k: v for k, v in plain.items() if k not in COMMON}))
+        body = ",\n  ".join(lines)
+        return f'{json.dumps(head, indent=1)[:-2]},\n "parts": [\n  {body}\n ]\n}}\n'
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from intccms.errors import ConfigError, nearest
+from intccms.errors import ConfigError, SkimWriteError, nearest
 from intccms.schema import SkimOutput, WorkerEval
 from intccms.skimming.writers import SUFFIX, write_file
 
@@ -35,9 +36,21 @@ READER = {
 
 
 def resolved(value: Any) -> Any:
-    """Replace every `WorkerEval` inside dicts, lists and tuples by its value; on a worker only."""
+    """Replace every `WorkerEval` inside dicts, lists and tuples by its value; on a worker only.
+
+    Raises
+    ------
+    SkimWriteError
+        If one cannot be evaluated here.
+    """
     if isinstance(value, WorkerEval):
-        return value.resolve()
+        try:
+            return value.resolve()
+        except Exception as exc:
+            raise SkimWriteError(
+                "a WorkerEval in preprocess.skimming.output cannot be evaluated on "
+                f"{socket.gethostname()}: {type(exc).__name__}: {exc}"
+            ) from exc
     if isinstance(value, Mapping):
         return {name: resolved(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -48,7 +61,7 @@ def resolved(value: Any) -> Any:
 def secrets(value: Any) -> Iterator[str]:
     """Give the texts that no message may hold: the values of each `WorkerEval` inside `value`."""
     if isinstance(value, WorkerEval):
-        yield from _texts(value.resolve())
+        yield from _texts(resolved(value))
     elif isinstance(value, Mapping):
         for entry in value.values():
             yield from secrets(entry)

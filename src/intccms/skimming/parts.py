@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 __all__ = ["SkimPart"]
@@ -13,7 +13,7 @@ __all__ = ["SkimPart"]
 class SkimPart:
     """The kept events of one chunk; the upper fields are the caller's, the lower the writer's.
 
-    `asdict` of it can be written as JSON, `from_json` reads that back.
+    `to_json` gives what can be written as JSON, `from_json` reads that back.
     """
 
     dataset: str
@@ -44,7 +44,7 @@ class SkimPart:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> SkimPart:
-        """Read back `asdict`, or its JSON.
+        """Read back `to_json`.
 
         Raises
         ------
@@ -61,5 +61,5 @@ class SkimPart:
             raise ValueError(f"not the record of a part: {exc}") from exc
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain data."""
-        return asdict(self)
+        """Give it as plain data, which it shares."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

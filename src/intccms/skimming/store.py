@@ -18,7 +18,7 @@ from intccms.skimming.files import EMPTY, MANIFEST, Record, SkimFiles, is_part, 
 from intccms.skimming.manifest import SkimManifest, selected_parts
 from intccms.skimming.options import check_options, resolved, secrets
 from intccms.skimming.parts import SkimPart
-from intccms.skimming.storage import Storage
+from intccms.skimming.storage import UNFINISHED, Storage
 from intccms.skimming.writers import SUFFIX
 
 __all__ = ["SkimStore", "retire"]
@@ -50,7 +50,8 @@ class SkimStore:
         verify: str = "count",
     ) -> None:
         self.output, self.tree_name, self.verify = output, tree_name, verify
-        self.root = str(output.output_dir or default_dir).rstrip("/")
+        root = str(output.output_dir or default_dir).rstrip("/")
+        self.root = root if "://" in root else str(Path(root).absolute())  # workers sit elsewhere
 
     @classmethod
     def of(cls, skimming: Skimming, default_dir: str | Path) -> SkimStore:
@@ -87,9 +88,7 @@ class SkimStore:
 
     def reader_options(self) -> dict[str, Any]:
         """Resolve ``from_kwargs``; on a worker, where a part is read."""
-        options: dict[str, Any] = resolved(self.output.from_kwargs)
-        if "storage_options" in self.output.to_kwargs and "storage_options" not in options:
-            options["storage_options"] = resolved(self.output.to_kwargs["storage_options"])
+        options: dict[str, Any] = resolved(_to_read(self.output))
         return options
 
     def url(self, path: str) -> str:
@@ -185,7 +184,7 @@ class SkimStore:
             files.write_empty(empty[path])
         files.storage.write(f"{manifest.dataset}/{MANIFEST}", manifest.to_json().encode())
         for path in sizes.keys() - empty.keys() - set(manifest.paths):
-            if is_part(path):
+            if is_part(path) or path.endswith(UNFINISHED):
                 files.storage.remove(path)
         return manifest
 
@@ -219,12 +218,12 @@ class SkimStore:
     @property
     def _files(self) -> SkimFiles:
         """The files to write; secrets are resolved here, where they are used, each time."""
-        return _opened(self, resolved(self.output.to_kwargs))
+        return _opened(self, self.output.to_kwargs)
 
     @property
     def _reading(self) -> SkimFiles:
         """The files to read."""
-        return _opened(self, self.reader_options())
+        return _opened(self, _to_read(self.output))
 
 
 def retire(store: SkimStore, dataset: str, fingerprint: str) -> None:
@@ -238,19 +237,21 @@ def retire(store: SkimStore, dataset: str, fingerprint: str) -> None:
         If it cannot be removed.
     """
     files = store._files
-    try:
-        before = files.manifest(dataset)
-        wanted = (store.output.format, fingerprint)
-        is_same = before is None or (before.format, before.fingerprint) == wanted
-    except ValueError:  # damaged
-        is_same = False
-    if not is_same:
+    before = files.manifest(dataset)
+    wanted = (store.output.format, fingerprint)
+    if before is not None and (before.format, before.fingerprint) != wanted:
         files.storage.remove(f"{dataset}/{MANIFEST}")
 
 
-def _opened(store: SkimStore, options: dict[str, Any]) -> SkimFiles:
-    hidden = secrets([store.output.to_kwargs, store.output.from_kwargs])
-    storage = Storage(store.root, options.get("storage_options"), hidden=hidden)
+def _to_read(output: SkimOutput) -> dict[str, Any]:
+    """Give the options of the reader, whose credentials are those of the writer if need be."""
+    shared = {k: v for k, v in output.to_kwargs.items() if k == "storage_options"}
+    return shared | output.from_kwargs
+
+
+def _opened(store: SkimStore, given: dict[str, Any]) -> SkimFiles:
+    options = resolved(given)
+    storage = Storage(store.root, options.get("storage_options"), hidden=secrets(given))
     return SkimFiles(storage, store.output.format, store.tree_name, store.verify, options)
 
 
