@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Measured", "measure"]
+__all__ = ["Measured", "compare", "measure"]
 
 TOLERANCE = 1e-9  # relative to the largest value of a histogram
 LONGEST = 4000  # characters of a row's complaint
@@ -59,7 +59,7 @@ def measure(
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "histograms.npz"
                 one = _run(data, data_set, row, path)
-                _compare(row, dict(np.load(path)), reference)
+                compare(row, dict(np.load(path)), reference)
             found[row].repeats.append(one)
             said(f"{data_set} {row}: {one['cpu_s']:.2f} s")
     return found
@@ -82,7 +82,7 @@ def _run(data: Path, data_set: str, row: str, histograms: Path) -> dict[str, flo
     return answer
 
 
-def _compare(row: str, histograms: dict[str, Any], reference: dict[str, Any]) -> None:
+def compare(row: str, histograms: dict[str, Any], reference: dict[str, Any]) -> None:
     """Compare with what other rows gave for the same process and variation."""
     for key, values in histograms.items():
         expected = reference.setdefault(key, values)

@@ -141,7 +141,8 @@ def cost_plot(path: Path, found: Measurements) -> None:
     axes.set_xlabel("object variations")
     axes.set_ylabel("CPU seconds")
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize="small")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
