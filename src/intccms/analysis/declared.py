@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
+from intccms.analysis import runner
 from intccms.analysis.processor import AnalysisProcessor
-from intccms.datasets import DatasetFiles
+from intccms.datasets import DatasetFiles, Fileset
+from intccms.errors import IntccmsError
 from intccms.functors.objects import top_level
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import Config, Correction, ObjVar
 
-__all__ = ["branches_of", "branches_read", "declared_inputs"]
+__all__ = ["branches_of", "branches_read", "columns_by_dataset", "declared_inputs"]
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +136,56 @@ def branches_read(
     """
     meter = ReadMeter()
     try:
-        source = open_source(pfn, files.tree_name)
-        processor.check(source.events(0, 0, meter, {"dataset": files.dataset}))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            source = open_source(pfn, files.tree_name)
+            processor.check(source.events(0, 0, meter, {"dataset": files.dataset}))
     except Exception as error:  # noqa: BLE001  a run will say what is wrong with it
         log.debug("cannot follow the analysis of %s: %s", files.dataset, error)
         return None
     return frozenset(meter.columns)
+
+
+def columns_by_dataset(
+    config: Config,
+    fileset: Fileset,
+    *,
+    pfns: Mapping[str, str],
+    branches: Mapping[str, Collection[str]],
+) -> tuple[dict[str, frozenset[str]], list[str]]:
+    """Name the branches that the analysis reads of each dataset.
+
+    Parameters
+    ----------
+    config
+        The analysis.
+    fileset
+        Its datasets.
+    pfns
+        Where a file of a dataset can be opened; without one, what is declared counts.
+    branches
+        All branches of its files.
+
+    Returns
+    -------
+    tuple
+        The names by dataset; and where they are only what the functions declare, sentences that
+        say so.
+    """
+    notes: list[str] = []
+    processor: AnalysisProcessor | None = None
+    try:
+        processor = runner.make_processor(config, fileset)
+    except IntccmsError as error:  # e.g. a correction file that is not there yet
+        notes.append(f"Columns are those that the functions declare: {error}")
+    found: dict[str, frozenset[str]] = {}
+    for files in fileset:
+        read = None
+        if processor is not None and files.dataset in pfns:
+            read = branches_read(processor, files, pfns[files.dataset])
+            if read is None:
+                notes.append(f"Columns of {files.dataset} are those that its functions declare")
+        if read is None:
+            read = branches_of(declared_inputs(config, files), branches.get(files.dataset, ()))
+        found[files.dataset] = read
+    return found, notes

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from intccms.analysis.skim_tables import PER_FILE, SkimTable, exact_as_json
-from intccms.analysis.skims import SkimWriter
+from intccms.analysis.skims import SkimWriter, by_entries
 from intccms.datasets import DatasetFiles
 from intccms.errors import InputError, SkimWriteError
 from intccms.execution.chunk import ChunkOutcome, ChunkTask
@@ -141,11 +141,13 @@ def _records(
         "fingerprint": writer.fingerprint,
         "is_data": files.is_data,
     }
-    before = None if writer.target_part_size is None else writer.store.load(files.dataset)
+    moved: dict[Any, SkimPart] = {}
+    if writer.target_part_size is not None:  # a resumed chunk knows the place it had at first
+        moved = by_entries(writer.store.load(files.dataset))
     for part in table.parts(common, {count.lfn: source_of(count) for count in counts}):
-        moved = None if before is None else before.find(part)
-        is_old = moved is not None and moved.path != part.path and not writer.store.holds(part)
-        yield moved if is_old and moved is not None else part
+        new = moved.get((part.uuid, part.entry_start, part.entry_stop), part)
+        is_gone = new.path != part.path and new.fingerprint == part.fingerprint
+        yield new if is_gone and not writer.store.holds(part) else part
     for count in counts:
         if not count.n_events:
             yield SkimPart(

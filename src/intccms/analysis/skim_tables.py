@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class SkimTable:
         plain = part.to_json()
         for name in (*PER_FILE, *PER_DATASET):
             del plain[name]
-        digest = hashlib.sha256("\n".join(part.columns).encode()).hexdigest()[:16]
+        digest = _digest(part.columns)
         line = json.dumps(plain | {"columns": digest}, separators=(",", ":"))
         return cls((line,), {digest: part.columns})
 
@@ -75,3 +76,8 @@ class SkimTable:
             yield SkimPart.from_json(
                 plain | common | files.get(plain["source"], {}) | {"columns": columns}
             )
+
+
+@lru_cache(maxsize=64)
+def _digest(columns: tuple[str, ...]) -> str:
+    return hashlib.sha256("\n".join(columns).encode()).hexdigest()[:16]

@@ -18,11 +18,13 @@ from intccms.fingerprint import fingerprint, is_reproducible
 from intccms.schema import Config, General
 from intccms.skimming import SkimColumns, SkimManifest, SkimPart, SkimStore, retire
 
-__all__ = ["SkimWriter", "only_skims", "selection_fingerprint", "writes_skims"]
+__all__ = ["SkimWriter", "by_entries", "only_skims", "selection_fingerprint", "writes_skims"]
 
 log = logging.getLogger(__name__)
 
 NOT_COMPARABLE = "not comparable"
+
+Entries = tuple[str, int, int]  # uuid, first entry, the one after the last
 
 
 def only_skims(general: General) -> bool:
@@ -154,15 +156,20 @@ class SkimWriter:
         if self.target_part_size is None:
             return False
         dataset = part.path.partition("/")[0]
-        if dataset not in self._manifests:
-            self._manifests[dataset] = self.store.load(dataset, self.fingerprint)
-        manifest = self._manifests[dataset]
-        moved = None if manifest is None else manifest.find(part)
+        if dataset not in self._moved:
+            self._moved[dataset] = by_entries(self.store.load(dataset, self.fingerprint))
+        moved = self._moved[dataset].get((part.uuid, part.entry_start, part.entry_stop))
         return moved is not None and self.store.holds(moved)
 
     @cached_property
-    def _manifests(self) -> dict[str, SkimManifest | None]:
+    def _moved(self) -> dict[str, dict[Entries, SkimPart]]:
         return {}
+
+
+def by_entries(manifest: SkimManifest | None) -> dict[Entries, SkimPart]:
+    """Find records by uuid and entries of the original, wherever their rows are now."""
+    parts = () if manifest is None else manifest.parts
+    return {(part.uuid, part.entry_start, part.entry_stop): part for part in parts}
 
 
 def _first(events: Any, n: int) -> Any:
