@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def exact_from_json(plain: dict[str, Any]) -> ExactSums:
     return ExactSums.from_arrays({"levels": np.asarray(plain["levels"], np.int64), "sums": sums})
 
 
-@dataclass(frozen=True)
+@dataclass
 class SkimTable:
     """The records of parts of one dataset, small enough for a hundred thousand of them.
 
@@ -43,7 +43,7 @@ class SkimTable:
         Branches by the digest that a line has in their place.
     """
 
-    lines: tuple[str, ...] = ()
+    lines: list[str] = field(default_factory=list)
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -54,11 +54,17 @@ class SkimTable:
             del plain[name]
         digest = _digest(part.columns)
         line = json.dumps(plain | {"columns": digest}, separators=(",", ":"))
-        return cls((line,), {digest: part.columns})
+        return cls([line], {digest: part.columns})
 
     def __add__(self, other: SkimTable) -> SkimTable:
         """Both."""
         return SkimTable(self.lines + other.lines, self.columns | other.columns)
+
+    def __iadd__(self, other: SkimTable) -> Self:
+        """Take in the other; a table of many is not copied for each."""
+        self.lines += other.lines
+        self.columns |= other.columns
+        return self
 
     def parts(self, common: dict[str, Any], files: dict[str, dict[str, Any]]) -> Iterator[SkimPart]:
         """Give the records back.
