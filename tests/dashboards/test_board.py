@@ -1,0 +1,110 @@
+"""The plots in Bokeh, as a picture and in the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bokeh.document import Document
+
+from intccms.dashboards.board import Board
+from intccms.dashboards.comparison import comparison_html, comparison_png, comparison_table
+from intccms.dashboards.components import COMPONENTS, Component
+from intccms.dashboards.measured import metric_tables, state_of
+from intccms.dashboards.overview import picture
+from intccms.dashboards.panel import Panel
+from intccms.dashboards.progress import PlainProgress
+from intccms.dashboards.report import report_html
+from intccms.dashboards.state import RunState
+from intccms.dashboards.tables import Table
+from intccms.metrics.measurement import Measurement
+from intccms.metrics.recorder import Watcher
+from intccms.metrics.worker_tracker import Timeline
+from tests.dashboards.watched import START, half_way, receipt
+
+NOW = START + 10
+PNG = b"\x89PNG"
+
+
+@pytest.fixture
+def measurement() -> Measurement:
+    receipts = [receipt("data", n, read_s=0.4, process_s=0.5) for n in range(9)]
+    receipts.append(receipt("data", 9, "failed", error_type="OSError", error="no such <file>"))
+    timeline = Timeline(half_way().timeline.samples)
+    return Measurement("first", START, 10.0, tuple(receipts), timeline, 10,
+                       notes={"executor": "dask", "versions": {"numpy": "2"}})  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COMPONENTS, ids=lambda kind: kind.name)
+def test_a_component_shows_a_run_from_nothing_to_its_end(kind: type[Component]) -> None:
+    component = kind()
+    component.update(RunState(), START)
+    component.update(half_way(), NOW)
+    assert component.source.name == kind.name
+    assert len({len(column) for column in component.source.data.values()}) == 1
+    document = Document()
+    document.add_root(component.root)
+    document.validate()
+
+
+def test_the_data_rate_is_drawn_against_its_target() -> None:
+    board = Board()
+    board.update(half_way(), START + 8)
+    plot = board.components["data-rate"]
+    assert plot.target.location == 2.0
+    assert plot.root.y_range.end == pytest.approx(2.3)
+    assert "% of target 2" in plot.heading.text
+    assert "failed" in board.header.text
+
+
+def test_the_stepped_area_is_never_empty() -> None:
+    board = Board()
+    board.update(RunState(), START)
+    assert len(board.components["workers"].source.data["t"]) == 1
+
+
+def test_the_picture_shows_any_run() -> None:
+    assert picture(RunState(), START).startswith(PNG)
+    assert picture(half_way(), NOW).startswith(PNG)
+
+
+def test_a_panel_without_a_notebook_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    panel = Panel(2.0, inner=PlainProgress())
+    assert isinstance(panel, Watcher)
+    panel.show()
+    panel.begin("processing", total=1000, unit="events", parts={"data": [1000]})
+    panel.receipt(receipt("data", 0))
+    panel.workers(half_way().timeline.samples, [])
+    panel.end()
+    panel.freeze()
+    text = str(panel.table())
+    assert "1 / 1" in text
+    assert "processing  1,000/1,000 events" in capsys.readouterr().err
+
+
+def test_the_report_needs_no_network_and_shows_what_is_wrong(measurement: Measurement) -> None:
+    page = report_html(measurement, ledger=Table("Ledger", [["dataset"], ["data"]]))
+    assert "<script" in page
+    assert "src=" not in page.replace('src="data:', "")[:3000]
+    assert "cdn.bokeh.org" not in page.split("</head>")[1]
+    assert "no such &lt;file&gt;" in page
+    assert "are consistent" in page
+    plain = report_html(measurement, ledger=Table("Ledger", [["dataset"]]), with_plots=False)
+    assert "<script" not in plain
+    assert len(plain) < 20_000
+
+
+def test_a_saved_measurement_gives_the_state_of_the_run(measurement: Measurement) -> None:
+    state = state_of(measurement)
+    assert (state.chunks["done"], state.chunks["failed"], state.ended) == (9, 1, NOW)
+    assert [table.title for table in metric_tables(measurement)][0] == "Throughput"
+
+
+def test_measurements_are_compared(measurement: Measurement, tmp_path: Path) -> None:
+    both = (measurement, Measurement("second", START, 5.0, measurement.receipts))
+    names = ["first", "second"]
+    rows = {row[0]: row[1:] for row in comparison_table(both, names).rows}
+    assert rows["event rate"] == ["0.9 kHz", "1.8 kHz", "2"]
+    assert rows["cores, average"] == ["4", "-", "-"]
+    assert comparison_png(both, names).startswith(PNG)
+    assert "data:image/png;base64" in comparison_html(both, names)
