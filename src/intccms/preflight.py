@@ -37,9 +37,9 @@ __all__ = ["Finding", "preflight"]
 T = TypeVar("T")
 State = Literal["ok", "failed", "open"]
 
-TOTAL_S = 25.0  # for everything but closing what was started
+WAIT_S = 25.0  # for everything but closing what was started
 CLOSE_S = 4.0
-CONNECT_S = 12.0  # until a worker is there
+COMING = 0.5  # part of it, until a worker is there
 FILE_S = 8.0  # for files to open
 LOCAL_S = 8.0  # for what is looked at here
 AT_ONCE = 32  # files that a worker opens at the same time
@@ -76,7 +76,7 @@ class Finding:
         return [MARKS[self.state], self.check, self.text, self.remedy]
 
 
-def preflight(config: Config, client: Any = None) -> list[Finding]:
+def preflight(config: Config, client: Any = None, *, wait_s: float = WAIT_S) -> list[Finding]:
     """Try in less than 30 seconds what a run would need hours to stumble over.
 
     Parameters
@@ -86,8 +86,10 @@ def preflight(config: Config, client: Any = None) -> list[Finding]:
     client
         A `distributed.Client` to run on; None: one worker of the configured facility, or of this
         machine.
+    wait_s
+        How long workers may take to come and to answer.
     """
-    until = time.monotonic() + TOTAL_S
+    until = time.monotonic() + wait_s
     seen: list[Finding] = []
     asked = threading.Event()
     remote = _Thread(lambda: _on_workers(config, client, until, seen.append, asked.set))
@@ -164,9 +166,10 @@ def _on_workers(
     n_workers = 1 if name in STARTED_BY_US else None
     wanted = {"executor": "dask", "n_workers": n_workers, "facility": name}
     general = general.model_copy(update=wanted)
+    patience_s = COMING * (until - time.monotonic())
     with ExitStack() as stack:
         try:
-            opened = open_executor(general, client, code=config, patience_s=CONNECT_S)
+            opened = open_executor(general, client, code=config, patience_s=patience_s)
             for finding in _asked(config, stack.enter_context(opened), until):
                 tell(finding)
         except Exception as error:  # noqa: BLE001 - a check that fails is a finding
@@ -332,8 +335,8 @@ def _outputs(config: Config) -> list[Finding]:
 
 
 def _existing(path: Path) -> Path:
-    """Give the nearest directory above, or at, a path."""
-    return next(one for one in (path, *path.parents) if one.is_dir())
+    """Give what is there of a path: itself, or the nearest above it."""
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def forecast(config: Config) -> dict[str, float]:

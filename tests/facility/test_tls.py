@@ -43,6 +43,12 @@ def by_value() -> Iterator[None]:
     cloudpickle.unregister_pickle_by_value(probes)
 
 
+def answer(client: Client, function: Any, *arguments: str) -> Any:
+    """Ask the one worker."""
+    [found] = client.run(function, *arguments).values()
+    return found
+
+
 @pytest.fixture
 def stranger(tls_cluster: TlsCluster) -> Iterator[Client]:
     """A client that brings nothing."""
@@ -95,11 +101,11 @@ def test_credentials_and_environment_arrive_are_private_and_are_taken_away(
     monkeypatch.setenv("BEARER_TOKEN", token)
     Path(".env").write_text(f"# mine\nexport MY_SECRET='{SECRET}'\nMINE=not this\n")
     with connected(tls_cluster, environment={"MINE": "this"}) as client:
-        path, mode, content = client.submit(file_of, "X509_USER_PROXY").result()
+        path, mode, content = answer(client, file_of, "X509_USER_PROXY")
         assert (mode, content) == (0o600, proxy.read_bytes())
-        token_path, mode, content = client.submit(file_of, "BEARER_TOKEN_FILE").result()
+        token_path, mode, content = answer(client, file_of, "BEARER_TOKEN_FILE")
         assert (mode, content) == (0o600, token.encode())
-        seen = client.submit(environment, *VARIABLES, pure=False).result()
+        seen = answer(client, environment, *VARIABLES)
         assert seen == {
             "X509_USER_PROXY": path,
             "BEARER_TOKEN_FILE": token_path,
@@ -121,7 +127,7 @@ def test_credentials_and_environment_arrive_are_private_and_are_taken_away(
             assert set(client.run(finds, "intccms.engine.chunk").values()) == {True}
     assert not Path(path).exists()
     assert not Path(token_path).exists()
-    after = stranger.submit(environment, "MY_SECRET", "X509_USER_PROXY", pure=False).result()
+    after = answer(stranger, environment, "MY_SECRET", "X509_USER_PROXY")
     assert after == {"MY_SECRET": None, "X509_USER_PROXY": None}
     assert SECRET not in os.environ.values()
     logs = [tls_cluster.folder / "0.log", tls_cluster.folder / "1.log"]
@@ -222,7 +228,7 @@ def test_packages_are_installed_where_they_are_missing(
                       "Tag: py3-none-any\n")  # fmt: skip
         file.writestr(f"{info}/RECORD", "")
     with connected(tls_cluster, pip=[str(wheel)]) as client:
-        assert client.submit(finds, "tiny_thing", pure=False).result()
+        assert answer(client, finds, "tiny_thing")
     with (
         pytest.raises(InputError, match="cannot install"),
         connected(tls_cluster, pip=[str(tmp_path / "absent-1.0-py3-none-any.whl")]),
@@ -234,7 +240,7 @@ def test_what_workers_print_and_log_is_shown_here_on_request(
     tls_cluster: TlsCluster, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     with connected(tls_cluster, forward_logs=True) as client:
-        client.submit(talk, pure=False).result()
+        answer(client, talk)
         until = time.monotonic() + 20
         out = ""
         while ("printed" not in out or "logged" not in caplog.text) and time.monotonic() < until:

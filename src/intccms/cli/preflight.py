@@ -17,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_config(parser)
     add_overrides(parser)
+    text = "seconds that workers may take to come and to answer; default: %(default)g"
+    parser.add_argument("--wait", type=float, default=25.0, metavar="S", help=text)
 
 
 def execute(parsed: argparse.Namespace) -> None:
@@ -30,7 +32,7 @@ def execute(parsed: argparse.Namespace) -> None:
     from intccms.dashboards import Table
     from intccms.preflight import preflight
 
-    found = preflight(load(parsed, parsed.overrides))
+    found = preflight(load(parsed, parsed.overrides), wait_s=parsed.wait)
     rows = [["", "check", "found", "remedy"], *(one.row() for one in found)]
     sys.stdout.write(f"{Table('Preflight', rows, is_text=True)}\n")
     failed = [one.check for one in found if one.state == "failed"]
