@@ -13,7 +13,7 @@ import sys
 import time
 from types import SimpleNamespace
 
-from intccms.metrics.worker_tracker import NAME, Sampler, _fetch
+from intccms.metrics.sampler import NAME, Sampler, fetch
 
 __all__ = ["main", "measured"]
 
@@ -48,7 +48,7 @@ def measured(n_workers: int) -> tuple[float, float]:
     sample_s = (time.process_time() - start) / N_SAMPLES
     start = time.process_time()
     for n in range(N_SAMPLES):
-        pickle.dumps(_fetch(n, dask_scheduler=scheduler)["workers"])
+        pickle.dumps(fetch(n, dask_scheduler=scheduler)["workers"])
     return sample_s, (time.process_time() - start) / N_SAMPLES
 
 

@@ -17,7 +17,7 @@ from intccms.dashboards.board import Board
 from intccms.dashboards.components import COMPONENTS, Component
 from intccms.dashboards.state import RunState
 from intccms.metrics.recorder import TOPIC, WATCHER
-from intccms.metrics.worker_tracker import NAME, Sampler
+from intccms.metrics.sampler import NAME, Sampler
 from intccms.receipts import Receipt
 
 __all__ = ["ROUTES", "RunWatcher", "register"]

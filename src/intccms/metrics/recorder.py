@@ -20,7 +20,8 @@ from distributed import Client
 
 from intccms.execution.observer import Observer
 from intccms.metrics.process_tracker import ProcessTracker
-from intccms.metrics.worker_tracker import Sample, Timeline, WorkerLoad, WorkerTracker, run_by_value
+from intccms.metrics.sampler import Sample, WorkerLoad, run_by_value
+from intccms.metrics.worker_tracker import Timeline, WorkerTracker
 from intccms.receipts import Receipt
 
 __all__ = ["TOPIC", "WATCHER", "Recorder", "Tracker", "Watcher", "is_watched"]
