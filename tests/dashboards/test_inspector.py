@@ -18,7 +18,7 @@ from intccms.dashboards.inspector_tables import (
 )
 from intccms.metrics.inspector import Statistics, aggregate_statistics, forecast, inspect_files
 from intccms.metrics.inspector.rucio import FileSize, SizeSummary
-from intccms.metrics.inspector.treemap import treemap
+from intccms.plots.treemap import treemap
 from tests.metrics.inspector.small import write_file
 
 

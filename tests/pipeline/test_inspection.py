@@ -80,7 +80,7 @@ def test_rucio_that_is_not_asked_is_no_note(config: Config) -> None:
     assert inspection.notes == []
 
 
-def test_a_second_look_opens_nothing_and_a_run_counts_nothing(
+def test_a_second_look_opens_nothing_and_a_run_takes_the_counts(
     tiny_sample: Path, tmp_path: Path
 ) -> None:
     sample = tmp_path / "sample"
@@ -96,8 +96,12 @@ def test_a_second_look_opens_nothing_and_a_run_counts_nothing(
     fresh = Inspection(config, observer=Silent())
     fresh.files(refresh=True)
     assert [one.open_s for one in fresh.records] != [one.open_s for one in first.records]
-    result = pipeline.run(config)
-    assert result.summary["status"] == "complete"
+    observer = Counting()
+    with pipeline.Stages(config, observer=observer) as stages:
+        counted = stages.count_files()
+    assert counted is not None
+    assert counted.n_events("signal") == first.statistics.n_events
+    assert observer.n == first.statistics.n_files
 
 
 def test_an_interrupted_look_keeps_what_was_found(config: Config, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from intccms.dashboards.inspector_tables import (
 from intccms.dashboards.report import page
 from intccms.metrics.inspector import Forecast, Statistics
 from intccms.metrics.inspector.rucio import SizeSummary
-from intccms.metrics.inspector.treemap import Tile, treemap
+from intccms.plots.treemap import Tile, treemap
 
 __all__ = ["inspector_layout", "inspector_page", "treemap_figure"]
 
@@ -165,9 +165,7 @@ def treemap_figure(tiles: Sequence[Tile], *, width: int = WIDTH, height: int = H
         text_align="center", text_baseline="middle", text_font_style="bold",
         text_font_size="9pt",
     )  # fmt: skip
-    plot.axis.visible = False
-    plot.grid.visible = False
-    plot.outline_line_color = None
+    plot.axis.visible = plot.grid.visible = False
     return plot
 
 

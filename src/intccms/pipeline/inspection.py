@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from intccms.analysis import runner
-from intccms.analysis.declared import branches_of, branches_read, declared_inputs
+from intccms.analysis.declared import columns_by_dataset
 from intccms.dashboards import make_observer
 from intccms.dashboards.inspector import inspector_layout, inspector_page
 from intccms.dashboards.inspector_tables import (
@@ -25,8 +23,8 @@ from intccms.dashboards.inspector_tables import (
     size_text,
 )
 from intccms.dashboards.tables import Table
-from intccms.datasets import DatasetFiles, DatasetManager
-from intccms.errors import IntccmsError, ServiceError
+from intccms.datasets import DatasetManager
+from intccms.errors import ServiceError
 from intccms.execution.executors import open_executor
 from intccms.execution.observer import Observer
 from intccms.metrics.inspector import (
@@ -40,7 +38,7 @@ from intccms.metrics.inspector import (
 from intccms.metrics.inspector.plots import plot_summary
 from intccms.metrics.inspector.rucio import SizeSummary, fetch_file_sizes
 from intccms.metrics.inspector.store import RecordStore, write_records
-from intccms.metrics.inspector.treemap import treemap
+from intccms.plots.treemap import treemap
 from intccms.schema import Config
 from intccms.utils.output import Output, write_json, write_text
 
@@ -169,39 +167,19 @@ class Inspection:
             Events per second and core; None: as the last run in this output directory measured.
         """
         rate = rate_hz_per_core or self._measured_rate()
+        good = {one.dataset: one.pfn for one in reversed(self.records) if one.error is None}
+        datasets = self.statistics.datasets
+        columns, notes = columns_by_dataset(
+            self.config,
+            self.fileset,
+            pfns=good,
+            branches={name: tuple(one.branches) for name, one in datasets.items()},
+        )
+        self.notes += notes
         self.forecasted = forecast(
-            self.statistics, self.columns(), n_cores=self._n_cores, rate_hz_per_core=rate
+            self.statistics, columns, n_cores=self._n_cores, rate_hz_per_core=rate
         )
         return forecast_table(self.forecasted)
-
-    def columns(self) -> dict[str, frozenset[str]]:
-        """Name the branches that the analysis reads, by dataset."""
-        try:
-            processor = runner.make_processor(self.config, self.fileset)
-        except IntccmsError as error:  # e.g. a correction file that is not there yet
-            self.notes.append(f"Columns are those that the functions declare: {error}")
-            processor = None
-        found: dict[str, frozenset[str]] = {}
-        for files in self.fileset:
-            good = [
-                record
-                for record in self.records
-                if record.dataset == files.dataset and record.error is None
-            ]
-            read = None
-            if processor is not None and good:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    read = branches_read(processor, files, good[0].pfn)
-            if processor is not None and good and read is None:
-                self.notes.append(f"Columns of {files.dataset} are those that functions declare")
-            found[files.dataset] = self._declared(files) if read is None else read
-        return found
-
-    def _declared(self, files: DatasetFiles) -> frozenset[str]:
-        known = self.statistics.datasets.get(files.dataset)
-        branches = () if known is None else tuple(known.branches)
-        return branches_of(declared_inputs(self.config, files), branches)
 
     def _measured_rate(self) -> float | None:
         with suppress(OSError, ValueError, KeyError, TypeError):

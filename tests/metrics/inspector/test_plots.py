@@ -16,7 +16,7 @@ from intccms.metrics.inspector import (
     inspect_files,
     plots,
 )
-from intccms.metrics.inspector.treemap import treemap
+from intccms.plots.treemap import treemap
 from tests.metrics.inspector.small import write_file
 
 FIGURES: dict[str, Callable[[Statistics, Any], Any]] = {
