@@ -16,11 +16,12 @@ from tests.pipeline.runs import copy_of
 
 pytestmark = pytest.mark.slow
 
-RUN_S = 240
+RUN_S = 280
 SCROLL = """() => document.querySelector(".bk-Column, img[src^='data:image/png']")
   ?.scrollIntoView({block: 'start'})"""
 OVERRIDES = [
     "general.executor=dask",
+    "general.processes=[signal,ttbar_lep,data]",
     "general.chunk_size=125",
     "general.run_statistics=False",
     "general.run_systematics=False",
@@ -75,12 +76,14 @@ def test_the_panel_moves_while_a_run_goes_on_and_shows_what_fails(
     while time.monotonic() < until:
         found = plots(page)
         if found.get("chunks", {}).get("n"):
-            done = found["chunks"]["n"][0]
-            if not progress or progress[-1] != done:
-                progress.append(done)
+            done, *_, failed = found["chunks"]["n"]
+            if not progress or progress[-1] != done + failed:
+                progress.append(done + failed)
                 seen.append(found)
-            if screenshots is not None and len(progress) == 12:
-                look(page, screenshots / "panel_live.png")
+            if screenshots is not None and len(progress) in (10, 30):
+                look(page, screenshots / f"panel_live_{len(progress)}.png")
+            if screenshots is not None and failed:
+                look(page, screenshots / "panel_with_failures.png")
         elif seen:  # the picture has taken its place
             break
         time.sleep(0.2)
