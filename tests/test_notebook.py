@@ -53,9 +53,9 @@ def test_parameters_of_the_notebook_win_over_overrides(tmp_path: Path) -> None:
     assert session.config.general.n_workers == 7
 
 
-def test_a_facility_is_refused_for_now() -> None:
-    with pytest.raises(InputError, match="not yet in this version"):
-        notebook.setup(CONFIG, facility="coffeacasa-condor")
+def test_an_unknown_facility_is_refused() -> None:
+    with pytest.raises(InputError, match="unknown facility 'coffea-casa'"):
+        notebook.setup(CONFIG, facility="coffea-casa")
 
 
 def test_the_configuration_is_shown_in_one_table(session: Session, tiny_sample: Path) -> None:

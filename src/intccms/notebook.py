@@ -30,6 +30,7 @@ from intccms.errors import InputError, nearest
 from intccms.metrics.measurement import Measurement
 from intccms.pipeline import Stages, summarise
 from intccms.pipeline.figures import GROUPS, Group
+from intccms.preflight import preflight, rows_of
 from intccms.schema import Config, load_config
 
 __all__ = [
@@ -170,6 +171,10 @@ class Session:
             ["output", str(self.stages.output.directory)],
         ]
         return Table("This run", rows, is_text=True)
+
+    def preflight(self, client: Any = None) -> Table:
+        """Try what a run needs, in half a minute: workers, files, credentials, space."""
+        return Table("Preflight", rows_of(preflight(self.config, client)), is_text=True)
 
     def count_files(self) -> Table:
         """Open all input files and check everything that the configuration names."""

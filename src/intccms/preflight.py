@@ -32,7 +32,7 @@ from intccms.skimming.options import resolved
 from intccms.skimming.storage import Storage
 from intccms.utils.output import Output
 
-__all__ = ["Finding", "preflight"]
+__all__ = ["Finding", "preflight", "rows_of"]
 
 T = TypeVar("T")
 State = Literal["ok", "failed", "open"]
@@ -71,9 +71,11 @@ class Finding:
     text: str
     remedy: str = ""
 
-    def row(self) -> list[str]:
-        """Give mark, check, text and remedy."""
-        return [MARKS[self.state], self.check, self.text, self.remedy]
+
+def rows_of(found: Iterable[Finding]) -> list[list[str]]:
+    """Give the rows of a table, the headings first."""
+    rows = [[MARKS[one.state], one.check, one.text, one.remedy] for one in found]
+    return [["", "check", "found", "remedy"], *rows]
 
 
 def preflight(config: Config, client: Any = None, *, wait_s: float = WAIT_S) -> list[Finding]:

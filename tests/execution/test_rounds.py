@@ -119,7 +119,8 @@ def test_a_killed_worker_on_dask_is_halved_too(
     _, client = start_cluster(2)
     _, expected = run(IterativeExecutor(), chunks, ChunkPolicy())
     outcomes, sums = run(DaskExecutor(client), chunks, policy(tmp_path), limit=SIZE // 2)
-    assert ranges(outcomes, "done") == PLANNED
+    # what Dask runs again after a death may have been kept the first time
+    assert sorted(ranges(outcomes, "done") + ranges(outcomes, "resumed")) == PLANNED
     assert sums["sumw"] == expected["sumw"]
 
 

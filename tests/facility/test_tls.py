@@ -74,7 +74,9 @@ def test_the_configuration_names_the_facility_and_its_code_is_found_and_sent(
     tiny_sample: Path,
     tmp_path: Path,
     reference: Book,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tiny_sample)  # workers run somewhere else
     certificate = str(tls_cluster.secrets / "hostcert.pem")
     settings = {
         "distributed.comm.tls.ca-file": str(tls_cluster.secrets / "ca.pem"),
@@ -82,8 +84,8 @@ def test_the_configuration_names_the_facility_and_its_code_is_found_and_sent(
         "distributed.comm.tls.client.key": certificate,
     }
     with dask.config.set(settings):
-        override = f"general.facility={tls_cluster.address}"
-        book = histograms(tiny_sample, tmp_path / "out", None, override)
+        overrides = (f"general.facility={tls_cluster.address}", "general.base_dir=.")
+        book = histograms(tiny_sample, tmp_path / "out", None, *overrides)
     assert same(book, reference)
 
 

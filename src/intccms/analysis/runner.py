@@ -43,6 +43,8 @@ def make_processor(config: Config, fileset: Fileset) -> AnalysisProcessor:
         If one of them is absent or malformed.
     """
     check_correction_files(config, list(dict.fromkeys(files.year for files in fileset)))
+    here = {"base_dir": str(config.general.input_path("."))}  # workers run in other directories
+    config = config.model_copy(update={"general": config.general.model_copy(update=here)})
     tasks = dataset_tasks(config, fileset)
     writer = SkimWriter.of(config, fileset) if writes_skims(config.general) else None
     return AnalysisProcessor(config, tasks, writer)

@@ -30,11 +30,10 @@ def execute(parsed: argparse.Namespace) -> None:
         If a check has failed.
     """
     from intccms.dashboards import Table
-    from intccms.preflight import preflight
+    from intccms.preflight import preflight, rows_of
 
     found = preflight(load(parsed, parsed.overrides), wait_s=parsed.wait)
-    rows = [["", "check", "found", "remedy"], *(one.row() for one in found)]
-    sys.stdout.write(f"{Table('Preflight', rows, is_text=True)}\n")
+    sys.stdout.write(f"{Table('Preflight', rows_of(found), is_text=True)}\n")
     failed = [one.check for one in found if one.state == "failed"]
     if failed:
         raise InputError(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}")
