@@ -39,7 +39,6 @@ def opened(path: Path) -> Any:
         *(("nano/nano_dimuon.root", True, kind) for kind in FORMATS),
         ("nano/nano_dy.root", False, "ttree"),  # v6
         ("nano/GJet_v11_Skim.root", False, "rntuple"),
-        ("rntuple/nano_dimuon_rntuple.root", True, "rntuple"),
         ("parquet/nano_dy.parquet", False, "parquet"),
     ],
 )

@@ -1,8 +1,8 @@
 """Kept events → smaller files that stand in for the originals: columns, writers, manifest."""
 
 from intccms.skimming.columns import SkimColumns
-from intccms.skimming.manifest import SkimManifest
+from intccms.skimming.manifest import Gap, SkimManifest
 from intccms.skimming.parts import SkimPart
 from intccms.skimming.store import SkimStore, retire
 
-__all__ = ["SkimColumns", "SkimManifest", "SkimPart", "SkimStore", "retire"]
+__all__ = ["Gap", "SkimColumns", "SkimManifest", "SkimPart", "SkimStore", "retire"]

@@ -153,6 +153,7 @@ class SkimManifest:
         file_format: str,
         lfns: Sequence[str],
         columns: Collection[str] = (),
+        is_whole: bool = True,
     ) -> None:
         """Check that this skim stands for the wanted files, selection and branches.
 
@@ -164,13 +165,17 @@ class SkimManifest:
             The files wanted; their positions are those in the complete listing.
         columns
             Branches that the analysis reads.
+        is_whole
+            Whether it must say something about every event of these files.
 
         Raises
         ------
         InputError
             Saying what differs and how to make the skim again.
         """
-        for problem in self._problems(fingerprint, file_format, lfns, columns):
+        problems = self._problems(fingerprint, file_format, lfns, columns)
+        gaps = self.gaps(lfns) if is_whole else []
+        for problem in (*problems, *_lacking(gaps)):
             raise InputError(f"the skim of {self.dataset} {problem}; {REMAKE}")
 
     def _problems(
@@ -189,13 +194,15 @@ class SkimManifest:
                     f"was made from another list of files: its file {part.file_index} was "
                     f"{part.source} and is {lfns[part.file_index]} now"
                 )
-        gaps = self.gaps(lfns)
-        if gaps:
-            more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
-            yield f"is incomplete: it lacks {gaps[0]}{more}"
         missing = [name for name in columns if name not in self.columns] if self.columns else []
         if missing:
             yield f"lacks the branch {missing[0]!r}; {nearest(missing[0], self.columns)}"
+
+
+def _lacking(gaps: Sequence[Gap]) -> Iterable[str]:
+    if gaps:
+        more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
+        yield f"is incomplete: it lacks {gaps[0]}{more}"
 
 
 def _place(part: SkimPart) -> tuple[int, int, int]:

@@ -47,7 +47,7 @@ class Storage:
         bound_waiting(root)
         self.root = root.rstrip("/")
         self._hidden = tuple(hidden)
-        with self._explained("use", self.root):
+        with _explained("use", self.root, self._hidden):
             self.fs, self._base = url_to_fs(self.root, **(options or {}))
         protocols = (self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol
         self.is_local = "file" in protocols
@@ -66,12 +66,12 @@ class Storage:
         SkimWriteError
             If it cannot be written or put there; then nothing is left.
         """
-        with self._explained("write", self.url(path)):
+        with _explained("write", self.url(path), self._hidden):
             if not self.is_local:
                 with tempfile.TemporaryDirectory(prefix="intccms-") as folder:
                     draft = Path(folder) / path.rpartition("/")[2]
                     yield draft
-                    self._upload(draft, self._at(path))
+                    _upload(self.fs, draft, self._at(path), at_once=self._is_object_store)
                 return
             target = Path(self._at(path))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ class Storage:
 
     def read(self, path: str) -> bytes | None:
         """Give the content of a file; None if there is none."""
-        with self._explained("read", self.url(path)):
+        with _explained("read", self.url(path), self._hidden):
             if not self.fs.exists(self._at(path)):
                 return None
             with self.fs.open(self._at(path), "rb") as file:
@@ -117,7 +117,7 @@ class Storage:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """List all files below a folder, with their sizes in bytes."""
-        with self._explained("list", self.url(folder)):
+        with _explained("list", self.url(folder), self._hidden):
             self.fs.invalidate_cache()
             if not self.fs.exists(self._at(folder)):
                 return {}
@@ -127,63 +127,68 @@ class Storage:
 
     def size(self, path: str) -> int | None:
         """Give the size of a file in bytes; None: there is none."""
-        with self._explained("look at", self.url(path)):
+        with _explained("look at", self.url(path), self._hidden):
             self.fs.invalidate_cache()
             there = self.fs.exists(self._at(path))
             return int(self.fs.info(self._at(path))["size"]) if there else None
 
     def remove(self, path: str) -> None:
         """Remove a file; none there is fine."""
-        with self._explained("remove", self.url(path)):
+        with _explained("remove", self.url(path), self._hidden):
             if self.fs.exists(self._at(path)):
                 self.fs.rm_file(self._at(path))
 
     def _at(self, path: str) -> str:
         return f"{self._base.rstrip('/')}/{path}"
 
-    def _upload(self, draft: Path, target: str) -> None:
-        if self._is_object_store:
-            self.fs.put_file(str(draft), target)
-        else:
-            folder, _, name = target.rpartition("/")
-            self.fs.makedirs(folder, exist_ok=True)
-            aside = f"{folder}/{_aside(name)}"
-            try:
-                with draft.open("rb") as source, self.fs.open(aside, "wb") as file:
-                    shutil.copyfileobj(source, file, BLOCK)
-                self._check_size(draft, aside)
-                self.fs.mv(aside, target)
-            except BaseException:
-                self._forget(aside)
-                raise
-        self._check_size(draft, target)
 
-    def _check_size(self, draft: Path, target: str) -> None:
-        self.fs.invalidate_cache(target.rpartition("/")[0])
-        there, here = int(self.fs.info(target)["size"]), draft.stat().st_size
-        if there != here:
-            self._forget(target)
-            raise OSError(f"{there} of {here} bytes arrived")
-
-    def _forget(self, target: str) -> None:
+def _upload(fs: Any, draft: Path, target: str, *, at_once: bool) -> None:
+    """Copy a finished file to a remote one; `at_once`: a file system that shows no halves."""
+    if at_once:
+        fs.put_file(str(draft), target)
+    else:
+        folder, _, name = target.rpartition("/")
+        fs.makedirs(folder, exist_ok=True)
+        aside = f"{folder}/{_aside(name)}"
         try:
-            self.fs.rm_file(target)
-        except Exception:  # noqa: BLE001 - the first error tells; this one would hide it
-            return
-
-    @contextmanager
-    def _explained(self, verb: str, url: str) -> Iterator[None]:
-        """Turn what any storage library raises into one clear line without secrets."""
-        try:
-            yield
-        except (SkimWriteError, KeyboardInterrupt, MemoryError):
+            with draft.open("rb") as source, fs.open(aside, "wb") as file:
+                shutil.copyfileobj(source, file, BLOCK)
+            _check_size(fs, draft, aside)
+            fs.mv(aside, target)
+        except BaseException:
+            _forget(fs, aside)
             raise
-        except Exception as exc:
-            reason = _reason(exc)
-            text = " ".join(str(reason).split()) or "no reason given"
-            for secret in self._hidden:
-                text = text.replace(secret, "***")
-            raise SkimWriteError(f"cannot {verb} {url}: {type(reason).__name__}: {text}") from exc
+    _check_size(fs, draft, target)
+
+
+def _check_size(fs: Any, draft: Path, target: str) -> None:
+    fs.invalidate_cache(target.rpartition("/")[0])
+    there, here = int(fs.info(target)["size"]), draft.stat().st_size
+    if there != here:
+        _forget(fs, target)
+        raise OSError(f"{there} of {here} bytes arrived")
+
+
+def _forget(fs: Any, target: str) -> None:
+    try:
+        fs.rm_file(target)
+    except Exception:  # noqa: BLE001 - the first error tells; this one would hide it
+        return
+
+
+@contextmanager
+def _explained(verb: str, url: str, hidden: tuple[str, ...]) -> Iterator[None]:
+    """Turn what any storage library raises into one clear line without secrets."""
+    try:
+        yield
+    except (SkimWriteError, KeyboardInterrupt, MemoryError):
+        raise
+    except Exception as exc:
+        reason = _reason(exc)
+        text = " ".join(str(reason).split()) or "no reason given"
+        for secret in hidden:
+            text = text.replace(secret, "***")
+        raise SkimWriteError(f"cannot {verb} {url}: {type(reason).__name__}: {text}") from exc
 
 
 def _reason(exc: BaseException) -> BaseException:
