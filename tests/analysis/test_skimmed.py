@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import uproot
 
 from intccms.errors import IncompleteError, InputError
 from intccms.pipeline import RunResult, Stages, read_summary
@@ -21,6 +23,7 @@ from tests.analysis.skim_runs import (
 
 NOMINAL = "general.run_systematics=False"
 SKIM = "general.run_skimming=True"
+ONLY = "general.run_analysis=False"
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +193,34 @@ def test_a_part_that_is_damaged_later_is_a_loss_in_the_ledger(
     assert lost["file"].endswith("mc/0.root")
     assert "part_2.parquet" in lost["error"]
     assert summary["datasets"]["ttbar"]["processed"]["events"] == 5000
+
+
+def test_what_a_skim_lacks_is_lost_where_a_loss_is_allowed(
+    inputs: Path, skim: RunResult, tmp_path: Path
+) -> None:
+    place = lose(skim, tmp_path)
+    (place / "ttbar/file_0/part_2.parquet").unlink()
+    (place / "ttbar/manifest.json").unlink()  # made again from the parts that are left
+    assert "entries 2000 to 3000" in refused(inputs, tmp_path / "out", *reading(place))
+    allowed = "general.max_lost_fraction=0.2"
+    read = run(configured(inputs, tmp_path / "out", NOMINAL, allowed, *reading(place)))
+    (lost,) = read.summary["lost_chunks"]
+    assert lost["entries"] == (2000, 3000)
+    assert "the skim lacks" in lost["error"]
+    assert read.summary["datasets"]["ttbar"]["processed"]["events"] == 5000
+    assert read.summary["cutflow"]["SR"]["ttbar"][0]["yields"] == pytest.approx(5000)
+
+
+def test_a_filtered_file_counts_with_its_runs_on_a_skim_too(inputs: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(inputs, tmp_path / "inputs"))
+    for path in copied.glob("mc/*.root"):
+        with uproot.update(path) as file:
+            file.mktree("Runs", {"run": "uint32", "genEventSumw": "f8", "genEventCount": "i8"})
+            file["Runs"].extend(
+                {"run": [np.uint32(1)], "genEventSumw": [9e6], "genEventCount": [np.int64(10**5)]}
+            )
+    whole = run(configured(copied, tmp_path / "all", NOMINAL))
+    made = run(configured(copied, tmp_path / "made", ONLY))
+    read = run(configured(copied, tmp_path / "read", NOMINAL, *reading(made)))
+    assert read.summary["datasets"]["ttbar"]["sumw_source"] == "runs"
+    assert_same(read, whole)

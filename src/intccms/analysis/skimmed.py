@@ -14,10 +14,10 @@ from coffea.processor.executor import WorkItem
 from intccms.analysis.skims import selection_fingerprint, writes_skims
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.errors import InputError, SkimWriteError
-from intccms.metadata import FileCount, Metadata
-from intccms.reading.pieces import Piece
+from intccms.metadata import FileCount, FileFailure, Metadata
+from intccms.reading.pieces import NO_SUM, Piece
 from intccms.schema import Config, SkimOutput
-from intccms.skimming import SkimManifest, SkimPart, SkimStore
+from intccms.skimming import Gap, SkimManifest, SkimPart, SkimStore
 
 __all__ = ["REMAKE", "input_store", "skimmed_metadata"]
 
@@ -59,12 +59,15 @@ def skimmed_metadata(config: Config, fileset: Fileset) -> Metadata:
     """
     store, wanted = input_store(config), selection_fingerprint(config)
     is_final = not writes_skims(config.general)
+    may_lack = config.general.max_lost_fraction
     manifests = {
-        files.dataset: _manifest(store, files, wanted if is_final else None) for files in fileset
+        files.dataset: _manifest(store, files, wanted if is_final else None, may_lack)
+        for files in fileset
     }
     donors = _donors(store, fileset, manifests)
     counts: list[FileCount] = []
     items: list[WorkItem] = []
+    failures: list[FileFailure] = []
     pieces: dict[tuple[str, str, int], tuple[Piece, ...]] = {}
     for files in fileset:
         manifest = manifests[files.dataset]
@@ -75,10 +78,21 @@ def skimmed_metadata(config: Config, fileset: Fileset) -> Metadata:
                 item = _item(files, several)
                 items.append(item)
                 pieces[files.dataset, lfn, item.entrystart] = tuple(map(as_piece, several))
-    return Metadata(fileset, tuple(counts), (), tuple(items), pieces)
+        uuids = {count.lfn: count.uuid for count in counts if count.dataset == files.dataset}
+        for gap in manifest.gaps(files.lfns):
+            if gap.stop is None or gap.source not in uuids:
+                why = f"the skim lacks {gap}"
+                failures.append(FileFailure(files.dataset, gap.source, "NotInSkim", why))
+                continue
+            item = _lost_item(files, gap, uuids[gap.source])
+            items.append(item)
+            pieces[files.dataset, gap.source, gap.start] = (_lost_piece(gap),)
+    return Metadata(fileset, tuple(counts), tuple(failures), tuple(items), pieces)
 
 
-def _manifest(store: SkimStore, files: DatasetFiles, fingerprint: str | None) -> SkimManifest:
+def _manifest(
+    store: SkimStore, files: DatasetFiles, fingerprint: str | None, may_lack: float
+) -> SkimManifest:
     """Read the manifest of a dataset and check that it stands for its files."""
     try:
         manifest = store.load(files.dataset, fingerprint)
@@ -91,8 +105,31 @@ def _manifest(store: SkimStore, files: DatasetFiles, fingerprint: str | None) ->
         fingerprint=manifest.fingerprint if fingerprint is None else fingerprint,
         file_format=manifest.format if fingerprint is None else store.output.format,
         lfns=files.lfns,
+        is_whole=_lost_fraction(manifest, files) > may_lack,
     )
     return manifest
+
+
+def _lost_fraction(manifest: SkimManifest, files: DatasetFiles) -> float:
+    """Return what the skim lacks: of the events, of the files where these are unknown."""
+    gaps = manifest.gaps(files.lfns)
+    n_absent = sum(gap.stop is None for gap in gaps)
+    n_lost = sum(gap.stop - gap.start for gap in gaps if gap.stop is not None)
+    n_there = sum(part.n_in for part in manifest.parts if part.file_index < len(files.lfns))
+    return max(n_absent / len(files.lfns), n_lost / max(n_lost + n_there, 1))
+
+
+def _lost_item(files: DatasetFiles, gap: Gap, uuid: str) -> WorkItem:
+    """Plan what was lost when the skim was made: it is lost again."""
+    about = {"file_index": gap.file_index, "chunk": -1}
+    stop = gap.start if gap.stop is None else gap.stop
+    return WorkItem(files.dataset, gap.source, files.tree_name, gap.start, stop, uuid, about)
+
+
+def _lost_piece(gap: Gap) -> Piece:
+    entries = (gap.start, gap.start if gap.stop is None else gap.stop)
+    why = f"the skim lacks {gap}"
+    return Piece((gap.source,), "", (0, 0), entries, 0, NO_SUM, missing=why)
 
 
 def _donors(

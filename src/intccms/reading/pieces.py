@@ -35,6 +35,8 @@ class Piece:
         Whether the checksum is looked at before the file is read.
     is_selected
         Whether the skim selection of this run is applied.
+    missing
+        Why there is nothing to read; empty if there is.
     """
 
     pfns: tuple[str, ...]
@@ -48,6 +50,7 @@ class Piece:
     sha256: str = ""
     is_verified: bool = False
     is_selected: bool = True
+    missing: str = ""
 
     @property
     def whole(self) -> dict[str, Any]:
@@ -99,6 +102,8 @@ def check_unchanged(pfn: str, piece: Piece, options: Mapping[str, Any]) -> None:
     ValueError
         If it is another one.
     """
+    if piece.missing:
+        raise FileNotFoundError(piece.missing)
     if not piece.size_bytes:
         return
     fs, path = url_to_fs(pfn, **options.get("storage_options", {}))
