@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from intccms.engine.chunk import ChunkWork
 from intccms.engine.evaluation import Call, Level, Nominal, masked
-from intccms.engine.shifts import Columns, Starts, tiled
+from intccms.engine.shifts import Columns, Starts, content
 from intccms.engine.traces import Traces
-from intccms.engine.variations import Variation
+from intccms.engine.variations import Variation, VariationPlan
 from intccms.functors.calls import Selection
+from intccms.functors.columns import Column, Lists
 from intccms.functors.dependencies import CutOrigins, Origins
 from intccms.functors.objects import Objects, top_level
 from intccms.schema import ObjectMask
@@ -23,32 +24,34 @@ __all__ = ["Slab", "early_mask", "slabs"]
 
 BYTES_PER_ROW = 600  # measured: peak memory of the chain for one row
 
+Index = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Slab:
-    """The rows of some shifts: shift after shift, each with the same events.
+    """The rows of some shifts: of each shift the events in which it moves anything.
 
     Parameters
     ----------
     shifts
         In the order of the rows.
-    events : shape (n_events,)
-        Which events of the chunk.
+    events, shift_of : shape (n_rows,)
+        Which event of the chunk, and which of `shifts`, each row is.
     level
-        Objects of all ``len(shifts) * len(events)`` rows.
+        Objects of the rows.
+    part : shape (n_part,)
+        All events that the slab is about.
+    moved : shape (n_shifts, n_part)
+        Which of them each shift moves; the others have their nominal answer.
     """
 
     shifts: tuple[Variation, ...]
-    events: NDArray[np.int64]
+    events: Index
+    shift_of: Index
     level: Level
-
-    def event_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the event of each row."""
-        return self.events[rows % len(self.events)]
-
-    def shift_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the position in `shifts` of each row."""
-        return rows // len(self.events)
+    part: Index
+    moved: Bools
 
 
 def early_mask(
@@ -69,7 +72,7 @@ def early_mask(
 
 def slabs(
     nominal: Nominal,
-    events: NDArray[np.int64],
+    events: Index,
     work: ChunkWork,
     *,
     traces: Traces,
@@ -93,41 +96,86 @@ def slabs(
     n_parts, size = max(-(-len(events) // limit), 1), max(limit // max(len(events), 1), 1)
     if one_by_one:
         n_parts, size = 1, 1
-    masks, call = work.config.good_object_masks, work.caller.functor
+    masks, plan, call = work.config.good_object_masks, work.plan, work.caller.functor
+    is_masked = not masks.mva and traces.masks_are_fixed(masks.analysis)
+    good = nominal.good if is_masked else {}
+    before = nominal.stages[-1 if is_masked else 0]
     for part in np.array_split(events, n_parts):
-        starts = Starts(work.plan, nominal.corrected, part, work.factors)
-        for start in range(0, len(work.plan.shifts), size):
-            shifts = work.plan.shifts[start : start + size]
-            index = np.tile(part, len(shifts))
+        starts, old = Starts(plan, nominal.corrected, part, work.factors, good), before.take(part)
+        for start in range(0, len(plan.shifts), size):
+            shifts = plan.shifts[start : start + size]
             columns = [starts.shifted(shift) for shift in shifts]
-            moved = _moved_collections(nominal.corrected[-1], part, index, columns)
-            objects = _remasked(nominal.stages, masks.analysis, moved, index, traces, call)
-            mva = objects
-            if masks.mva:
-                mva = _remasked(nominal.mva_stages, masks.mva, moved, index, traces, call)
-            yield Slab(shifts, part, Level(objects, mva))
+            moved = np.stack(
+                [
+                    np.ones(len(part), dtype=np.bool_)
+                    if one_by_one or _moves_weights(plan, shift)
+                    else _moved_events(old, column, len(part))
+                    for shift, column in zip(shifts, columns, strict=True)
+                ]
+            )
+            rows = _rows(old, moved, columns)
+            shift_of, index = np.nonzero(moved)
+            objects = mva = rows
+            if not is_masked:
+                names = {top_level(ref).obj for column in columns for ref in column}
+                state = {name: rows[name] for name in names}
+                index_of = part[index]
+                objects = _remasked(nominal.stages, masks.analysis, state, index_of, traces, call)
+                mva = objects
+                if masks.mva:
+                    mva = _remasked(nominal.mva_stages, masks.mva, state, index_of, traces, call)
+            yield Slab(shifts, part[index], shift_of, Level(objects, mva), part, moved)
 
 
-def _moved_collections(
-    final: Objects,
-    events: NDArray[np.int64],
-    index: NDArray[np.int64],
-    columns: Sequence[Columns],
-) -> dict[str, ak.Array]:
-    """Return the collections that a shift moves, before the masks, with all rows."""
-    refs = dict.fromkeys(ref for moved in columns for ref in moved)
-    nominal, rows = final.take(events), final.take(index)
-    for ref in refs:
-        values = tiled(nominal.column(ref), [moved.get(ref) for moved in columns])
-        rows = rows.with_column(ref, values)
-    return {name: rows[name] for name in dict.fromkeys(top_level(ref).obj for ref in refs)}
+def _moves_weights(plan: VariationPlan, shift: Variation) -> bool:
+    """Say whether an event weight moves together with the shift (``varies_with``)."""
+    sources = (source for c in plan.corrections for source in c.uncertainty_sources)
+    return any(plan.companion(source, shift) is not None for source in sources)
+
+
+def _moved_events(old: Objects, columns: Columns, n: int) -> Bools:
+    """Say in which events one shift changes any number at all."""
+    moved = np.zeros(n, dtype=np.bool_)
+    for ref, new in columns.items():
+        column = old.column(ref)
+        before = content(column)
+        changed = new.astype(before.dtype, copy=False) != before
+        if changed.any():
+            lists = _lists_of(column)
+            moved |= changed if lists is None else lists.n_true(changed) > 0
+    return moved
+
+
+def _rows(old: Objects, moved: Bools, columns: Sequence[Columns]) -> Objects:
+    """Return the rows of all shifts, one shift after the other."""
+    rows = old.take(np.nonzero(moved)[1])
+    for ref in dict.fromkeys(ref for column in columns for ref in column):
+        before = old.column(ref)
+        nominal, lists = content(before), _lists_of(before)
+        parts = []
+        for is_moved, column in zip(moved, columns, strict=True):
+            new = column.get(ref, nominal).astype(nominal.dtype, copy=False)
+            parts.append(new[is_moved if lists is None else lists.each(is_moved)])
+        row_lists = (
+            None
+            if lists is None
+            else Lists.of_counts(np.concatenate([lists.counts[is_moved] for is_moved in moved]))
+        )
+        rows = rows.with_typed(ref, Column(np.concatenate(parts), row_lists))
+    return rows
+
+
+def _lists_of(column: ak.Array) -> Lists | None:
+    if isinstance(column, Column):
+        return column.lists
+    return Lists.of_counts(np.asarray(ak.num(column))) if column.ndim > 1 else None
 
 
 def _remasked(
     stages: Sequence[Objects],
     masks: Sequence[ObjectMask],
     moved: dict[str, ak.Array],
-    index: NDArray[np.int64],
+    index: Index,
     traces: Traces,
     call: Call,
 ) -> Objects:

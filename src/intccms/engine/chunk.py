@@ -31,7 +31,26 @@ from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums
 from intccms.schema import Channel, Config, Functor, Observable
 
-__all__ = ["ChunkWork", "NominalChunk"]
+__all__ = ["ChunkWork", "Kept", "NominalChunk"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The nominal events that a channel keeps.
+
+    Parameters
+    ----------
+    events : shape (n_kept,)
+        Their positions among the pre-selected ones.
+    weights : shape (n_kept,)
+        Nominal weights.
+    values
+        By observable.
+    """
+
+    events: Index
+    weights: Weights
+    values: dict[str, Values]
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,8 @@ class NominalChunk:
         Which of them pass the baseline.
     level, selections
         Objects past the baseline, ghosts attached, and each channel's answer for them.
+    kept
+        By channel, what was filled.
     """
 
     objects: Nominal
@@ -58,6 +79,7 @@ class NominalChunk:
     passed: Index
     level: Level
     selections: list[tuple[Channel, Selection]]
+    kept: dict[str, Kept]
 
     @property
     def n_events(self) -> int:
@@ -150,7 +172,7 @@ class ChunkWork:
         level, selections = channel_rows(
             nominal.level.take(passed), self.config, self.channels, call
         )
-        in_any = np.zeros(len(passed), dtype=np.bool_)
+        in_any, kept_by = np.zeros(len(passed), dtype=np.bool_), {}
         for channel, selection in selections:
             in_any |= selection.mask
             rows = np.flatnonzero(selection.mask)
@@ -158,56 +180,68 @@ class ChunkWork:
             events = kept[passed]
             weights = weight_matrix(self.plan, chosen, gen_weight[events[rows]], self.factors)
             self._cutflow[channel.name] = steps.flow(channel.name, selection, events, weights[0])
-            self.fill(channel, chosen, weights)
+            values = self._fill(channel, chosen, weights)
+            kept_by[channel.name] = Kept(passed[rows], weights[0], values)
         self._counts["n_kept"] = int(np.count_nonzero(in_any))
-        return NominalChunk(nominal, gen_weight[kept], baseline, passed, level, selections)
+        return NominalChunk(nominal, gen_weight[kept], baseline, passed, level, selections, kept_by)
 
     def _nominal_objects(self, objects: Objects) -> Nominal:
         corrected = correct(self.plan, objects, self.factors)
         masks, call = self.config.good_object_masks, self.caller.functor
-        stages = apply_masks(corrected[-1], masks.analysis, call, "good_object_masks.analysis")
+        key = "good_object_masks"
+        stages, good = apply_masks(corrected[-1], masks.analysis, call, f"{key}.analysis")
         mva = stages
         if masks.mva:
-            mva = apply_masks(corrected[-1], masks.mva, call, "good_object_masks.mva")
-        return Nominal(corrected, stages, mva)
+            mva, _ = apply_masks(corrected[-1], masks.mva, call, f"{key}.mva")
+        return Nominal(corrected, stages, mva, good)
 
-    def fill(
+    def _fill(self, channel: Channel, objects: Objects, weights: Weights) -> dict[str, Values]:
+        """Fill the events that a channel keeps; return the observables' values by name."""
+        values: dict[str, Values] = {}
+        for observable in self.observables(channel):
+            key = f"channels.{channel.name}.{observable.name}"
+            found = observable_values(observable, key, objects, self.caller.functor)
+            self.add(channel, observable, found, weights)
+            values[observable.name] = found
+        return values
+
+    def observables(self, channel: Channel) -> Sequence[Observable]:
+        """Return what is histogrammed."""
+        return channel.observables if self.config.general.run_histogramming else ()
+
+    def add(
         self,
         channel: Channel,
-        objects: Objects,
+        observable: Observable,
+        values: Values,
         weights: Weights,
         variation: Index | None = None,
     ) -> None:
-        """Evaluate the observables of a channel and add them to the histograms.
+        """Add values of an observable to its histogram.
 
         Parameters
         ----------
-        objects
+        values
             Of the events or rows that the channel keeps.
         weights : shape (n_variations, n_events) or (n_rows,)
             Nominal and weight variations of events, or the weight of each row of the shifts.
         variation : shape (n_rows,)
             For rows: their position in ``plan.labels``.
         """
-        if not self.config.general.run_histogramming:
-            return
-        for observable in channel.observables:
-            key = f"channels.{channel.name}.{observable.name}"
-            values = observable_values(observable, key, objects, self.caller.functor)
-            start = time.perf_counter()
-            try:
-                filled = self._filled(observable, values, weights, variation)
-            except ValueError as exc:
-                raise FunctorError(f"{key}: {exc}") from exc
-            where = (channel.name, observable.name)
-            before = self._histograms.get(where)
-            self._histograms[where] = filled if before is None else before + filled
-            self._fill_s += time.perf_counter() - start
+        start = time.perf_counter()
+        try:
+            filled = self._filled(observable, values, weights, variation)
+        except ValueError as exc:
+            raise FunctorError(f"channels.{channel.name}.{observable.name}: {exc}") from exc
+        where = (channel.name, observable.name)
+        before = self._histograms.get(where)
+        self._histograms[where] = filled if before is None else before + filled
+        self._fill_s += time.perf_counter() - start
 
     def _filled(
         self,
         observable: Observable,
-        values: NDArray[Any],
+        values: Values,
         weights: Weights,
         variation: Index | None,
     ) -> HistogramSums:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from intccms.engine.variations import Direction
 from intccms.errors import FunctorError, InputError, nearest
 from intccms.functors.calls import Caller
+from intccms.functors.columns import Column, aligned
 from intccms.functors.objects import Objects
 from intccms.schema import Config, Correction, ObjVar, Sys, UncertaintySource
 from intccms.schema.kinds import Constant
@@ -173,6 +174,8 @@ class Factors:
             return value
         if not isinstance(value, ak.Array) or value.ndim == 1:
             raise FunctorError(f"{name}: reduce {correction.reduce!r} needs a number per object")
+        if isinstance(value, Column) and value.lists and (value.lists.counts == 1).all():
+            return value.values
         return (ak.prod if correction.reduce == "prod" else ak.sum)(value, axis=1)
 
 
@@ -210,12 +213,24 @@ def _evaluate(evaluator: Any, inputs: Sequence[Any]) -> Any:
         for value, variable in zip(inputs, wanted, strict=True)
     ]
     arrays = [value for value in given if not isinstance(value, Constant)]
+    together = aligned(arrays)
+    if together is None:
+        return _evaluate_other(evaluator, given, arrays)
+    values, lists = together
+    queue = iter(values)
+    inputs = [_plain(v if isinstance(v, Constant) else next(queue)) for v in given]
+    answer = evaluator.evaluate(*inputs)
+    return answer if lists is None else Column(answer, lists)
+
+
+def _evaluate_other(evaluator: Any, given: list[Any], arrays: list[Any]) -> Any:
+    """Evaluate on arrays that are no columns, as options are."""
     if all(_is_flat(array) for array in arrays):
         return evaluator.evaluate(*(_plain(value) for value in given))
     together = iter(ak.broadcast_arrays(*arrays))
-    aligned = [v if isinstance(v, Constant) else next(together) for v in given]
-    jagged = next(value for value in aligned if isinstance(value, ak.Array))
-    flat = [_plain(ak.flatten(v) if isinstance(v, ak.Array) else v) for v in aligned]
+    alike = [v if isinstance(v, Constant) else next(together) for v in given]
+    jagged = next(value for value in alike if isinstance(value, ak.Array))
+    flat = [_plain(ak.flatten(v) if isinstance(v, ak.Array) else v) for v in alike]
     return ak.unflatten(evaluator.evaluate(*flat), ak.num(jagged))
 
 
@@ -227,8 +242,9 @@ def _plain(value: Any) -> Any:
     """Return what correctionlib takes: float64 or int64 arrays, or the scalar itself."""
     if isinstance(value, Constant):
         return value
-    array: NDArray[Any] = ak.to_numpy(value, allow_missing=False)
-    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+    is_numpy = type(value) is np.ndarray
+    array: NDArray[Any] = value if is_numpy else ak.to_numpy(value, allow_missing=False)
+    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64, copy=False)
 
 
 def apply(op: str, value: Any, factor: Any) -> Any:

@@ -15,11 +15,20 @@ from numpy.typing import NDArray
 
 from intccms.errors import FunctorError
 from intccms.functors.calls import Selection, as_flat, selection_of
-from intccms.functors.columns import Collection, Column
+from intccms.functors.columns import Collection, Column, lean
 from intccms.functors.objects import Objects, dtype_of
 from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask
 
-__all__ = ["Call", "Level", "Nominal", "apply_masks", "channel_rows", "select"]
+__all__ = [
+    "Call",
+    "Level",
+    "Nominal",
+    "apply_masks",
+    "channel_rows",
+    "observable_values",
+    "select",
+    "with_ghosts",
+]
 
 Call = Callable[[Functor, str, Objects], Any]
 MVA = "mva"  # ghosts in this collection see the objects of the `mva` masks
@@ -31,6 +40,10 @@ class Level:
 
     objects: Objects
     mva: Objects
+
+    def kept(self, mask: NDArray[np.bool_]) -> Level:
+        """Return the events for which `mask` is true."""
+        return self if mask.all() else self.take(np.flatnonzero(mask))
 
     def take(self, index: NDArray[np.int64]) -> Level:
         """Return both at `index`."""
@@ -48,11 +61,14 @@ class Nominal:
         Before each object correction and after the last (`shifts.correct`).
     stages, mva_stages
         Before each mask and after the last (`evaluation.apply_masks`).
+    good
+        By collection, what the analysis masks on it answered, one after the other.
     """
 
     corrected: list[Objects]
     stages: list[Objects]
     mva_stages: list[Objects]
+    good: dict[str, list[Any]]
 
     @property
     def level(self) -> Level:
@@ -62,19 +78,22 @@ class Nominal:
 
 def apply_masks(
     objects: Objects, masks: Sequence[ObjectMask], call: Call, key: str
-) -> list[Objects]:
+) -> tuple[list[Objects], dict[str, list[Any]]]:
     """Keep the good objects, mask after mask; a later one sees what the earlier ones left.
 
     Returns
     -------
     list of Objects
         Before the first mask, and after each.
+    dict
+        By collection, what its masks answered.
     """
-    stages = [objects]
+    stages, answers = [objects], dict[str, list[Any]]()
     for i, mask in enumerate(masks):
         good = call(mask, f"{key}[{i}] ({mask.object})", stages[-1])
         stages.append(stages[-1].replaced({mask.object: masked(stages[-1], mask, good)}))
-    return stages
+        answers.setdefault(mask.object, []).append(lean(good))
+    return stages, answers
 
 
 def masked(objects: Objects, mask: ObjectMask, good: Any) -> ak.Array:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intccms.engine.batch import Slab, early_mask, slabs
 from intccms.engine.chunk import ChunkWork, NominalChunk
-from intccms.engine.evaluation import channel_rows, select
+from intccms.engine.evaluation import channel_rows, observable_values, select, with_ghosts
 from intccms.engine.steps import Index
 from intccms.engine.traces import Traces, trace_functions
-from intccms.engine.weights import reads, shifted_weights
+from intccms.engine.weights import shifted_weights
 from intccms.errors import FunctorError
 from intccms.functors.calls import Selection
 from intccms.functors.objects import Objects
-from intccms.schema import Channel, Correction
+from intccms.schema import Channel, Observable, ObjVar
 
 __all__ = ["fill_shifts"]
 
@@ -39,15 +41,8 @@ def fill_shifts(work: ChunkWork, nominal: NominalChunk, key: str) -> None:
     events = np.arange(nominal.n_events) if draws else _candidates(work, nominal, traces)
     if not len(events):
         return
-    call, functor = work.caller.functor, work.config.baseline_selection
     for slab in slabs(nominal.objects, events, work, traces=traces, one_by_one=draws):
-        baseline = select(functor, "baseline_selection", slab.level.objects, call)
-        rows = np.flatnonzero(baseline.mask)
-        level, selections = channel_rows(slab.level.take(rows), work.config, work.channels, call)
-        source = _Source(work, nominal, traces, slab)
-        for channel, selection in selections:
-            inside = np.flatnonzero(selection.mask)
-            source.fill(channel, level.objects.take(inside), rows[inside])
+        _Filler(work, nominal, traces, slab).fill()
 
 
 def _traced(work: ChunkWork, nominal: NominalChunk, key: str) -> Traces:
@@ -101,35 +96,96 @@ def _in_any(selections: list[tuple[Channel, Selection]], traces: Traces) -> NDAr
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where the rows of a slab come from."""
+class _Filler:
+    """Selects, weights and fills the rows of a slab."""
 
     work: ChunkWork
     nominal: NominalChunk
     traces: Traces
     slab: Slab
 
-    def fill(self, channel: Channel, objects: Objects, rows: Index) -> None:
-        """Weight and fill the rows that a channel keeps."""
-        events, shift_of = self.slab.event_of(rows), self.slab.shift_of(rows)
-        unique, expand = np.unique(events, return_inverse=True)
-        once = self.nominal.objects.stages[-1].take(unique)  # these have no ghosts
-        ghosts = {c for ghost in self.work.config.ghost_observables for c in ghost.collections}
+    def fill(self) -> None:
+        """Fill all channels."""
+        slab, work, traces = self.slab, self.work, self.traces
+        functor, call = work.config.baseline_selection, work.caller.functor
+        is_fixed = functor is None or not traces.baseline.origins & traces.touched
+        if is_fixed:
+            mask = self.nominal.baseline.mask[slab.events]
+        else:
+            mask = select(functor, "baseline_selection", slab.level.objects, call).mask
+        rows, level = np.flatnonzero(mask), slab.level.kept(mask)
+        level = with_ghosts(level, work.config, call) if len(rows) else level
+        for channel, selection in self.nominal.selections:
+            origins = traces.channels.get(channel.name)
+            if not len(rows):
+                inside = mask[:0]
+            elif is_fixed and (origins is None or not origins.origins & traces.touched):
+                position = np.cumsum(self.nominal.baseline.mask) - 1
+                inside = selection.mask[position[slab.events[rows]]]
+            else:
+                key = f"channels.{channel.name}"
+                inside = select(channel.selection, key, level.objects, call).mask
+            self._fill_channel(channel, level.objects.kept(inside), rows[inside])
 
-        def objects_for(correction: Correction) -> tuple[Objects, Index]:
-            refs = reads(correction)
-            if self.traces.reaches(refs) or any(ref.obj in ghosts for ref in refs):
-                return objects, np.arange(len(rows))
-            return once, expand
-
-        plan = self.work.plan
+    def _fill_channel(self, channel: Channel, objects: Objects, rows: Index) -> None:
+        """Fill the rows that a channel keeps, and the nominal answer where nothing has moved."""
+        work, slab, plan = self.work, self.slab, self.work.plan
+        events, shift_of = slab.events[rows], slab.shift_of[rows]
         weights = shifted_weights(
             plan,
             self.nominal.gen_weight[events],
             shift_of,
-            shifts=self.slab.shifts,
-            objects_for=objects_for,
-            factors=self.work.factors,
+            shifts=slab.shifts,
+            objects_for=self._evaluated_on(objects, events),
+            factors=work.factors,
         )
-        first = 1 + len(plan.weights) + plan.shifts.index(self.slab.shifts[0])
-        self.work.fill(channel, objects, weights, first + shift_of)
+        still, still_shift = self._unmoved(channel)
+        kept = self.nominal.kept[channel.name]
+        weights = np.concatenate([weights, kept.weights[still]])
+        first = 1 + len(plan.weights) + plan.shifts.index(slab.shifts[0])
+        variation = first + np.concatenate([shift_of, still_shift])
+        if not len(weights):
+            return
+        for observable in work.observables(channel):
+            values = self._values(channel, observable, objects, events)
+            values = np.concatenate([values, kept.values[observable.name][still]])
+            work.add(channel, observable, values, weights, variation)
+
+    def _unmoved(self, channel: Channel) -> tuple[Index, Index]:
+        """Return which events that the channel keeps nominally stay as they are in which shift."""
+        slab, events = self.slab, self.nominal.kept[channel.name].events
+        position = np.full(self.nominal.n_events, -1)
+        position[slab.part] = np.arange(len(slab.part))
+        inside = np.flatnonzero(position[events] >= 0)
+        shift_of, still = np.nonzero(~slab.moved[:, position[events[inside]]])
+        return inside[still], shift_of
+
+    def _values(
+        self, channel: Channel, observable: Observable, objects: Objects, events: Index
+    ) -> NDArray[Any]:
+        key = f"channels.{channel.name}.{observable.name}"
+        chosen, expand = self._evaluated_on(objects, events)(observable.use)
+        if not chosen.n:
+            return np.zeros(0)
+        return observable_values(observable, key, chosen, self.work.caller.functor)[expand]
+
+    def _evaluated_on(
+        self, objects: Objects, events: Index
+    ) -> Callable[[Iterable[ObjVar]], tuple[Objects, Index]]:
+        """Say on what a function of some columns is evaluated, and where each row's answer is.
+
+        That is the rows; or each event once, where no shift can change the answer.
+        """
+        is_in = np.zeros(self.nominal.n_events, dtype=np.bool_)
+        is_in[events] = True
+        once = self.nominal.objects.stages[-1].kept(is_in)  # these have no ghosts
+        expand = (np.cumsum(is_in) - 1)[events]
+        ghosts = {c for ghost in self.work.config.ghost_observables for c in ghost.collections}
+
+        def choose(use: Iterable[ObjVar]) -> tuple[Objects, Index]:
+            refs = tuple(use)
+            if self.traces.reaches(refs) or any(ref.obj in ghosts for ref in refs):
+                return objects, np.arange(len(events))
+            return once, expand
+
+        return choose

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from intccms.engine.corrections import Factors, apply
 from intccms.engine.variations import Variation, VariationPlan, needs
+from intccms.functors.columns import Column
 from intccms.functors.objects import FlatObjects, Objects
 from intccms.schema import Correction, ObjVar, UncertaintySource
 
-__all__ = ["Columns", "Starts", "correct", "tiled"]
+__all__ = ["Columns", "Starts", "content", "correct"]
 
 Columns = dict[ObjVar, NDArray[Any]]  # without the event structure, which no shift changes
 
@@ -56,6 +57,9 @@ class Starts:
         The events.
     factors
         Evaluates corrections.
+    good
+        By collection, masks that no shift can change: of objects that fail no column is wanted,
+        and what looks at one object alone never sees them.
     """
 
     def __init__(
@@ -64,10 +68,12 @@ class Starts:
         stages: Sequence[Objects],
         index: NDArray[np.int64],
         factors: Factors,
+        good: Mapping[str, Sequence[Any]],
     ) -> None:
         self._plan, self._stages, self._index, self._factors = plan, stages, index, factors
         self._taken: dict[int, Objects] = {}
         self._flat: dict[tuple[int, str], FlatObjects] = {}
+        self._good = {name: [mask[index] for mask in masks] for name, masks in good.items()}
 
     def at(self, stage: int) -> Objects:
         """Return the objects before the correction number `stage`."""
@@ -93,7 +99,12 @@ class Starts:
         ):  # on all events of the chunk it gets the numbers of the nominal
             objects = self._in_full(shift, followers, self._stages.__getitem__).take(self._index)
         changed = self._plan.touched(shift)
-        return {ref: _content(objects.column(ref)) for ref in changed}
+        return {ref: content(self._masked(ref.obj, objects.column(ref))) for ref in changed}
+
+    def _masked(self, name: str, array: ak.Array) -> ak.Array:
+        for mask in self._good.get(name, ()):
+            array = array[mask]
+        return array
 
     def _elementwise(
         self, shift: Variation, correction: Correction, source: UncertaintySource
@@ -101,7 +112,9 @@ class Starts:
         """Evaluate on the plain objects: nothing needs to know which event they are in."""
         where = (shift.correction, correction.target[0].obj)
         if where not in self._flat:
-            self._flat[where] = FlatObjects(self.at(shift.correction))
+            whole = self.at(shift.correction)
+            few = whole.replaced({where[1]: self._masked(where[1], whole[where[1]])})
+            self._flat[where] = FlatObjects(few)
         objects = self._flat[where]
         factor = self._factors.varied(correction, source, shift.direction, objects)
         columns = {}
@@ -148,23 +161,8 @@ def _is_elementwise(correction: Correction, source: UncertaintySource) -> bool:
     )
 
 
-def _content(column: ak.Array) -> NDArray[Any]:
+def content(column: ak.Array) -> NDArray[Any]:
+    """Return the numbers of all events, end to end."""
+    if isinstance(column, Column):
+        return column.values
     return np.asarray(ak.flatten(column) if column.ndim > 1 else column)
-
-
-def tiled(nominal: ak.Array, parts: Sequence[NDArray[Any] | None]) -> ak.Array:
-    """Lay the same column of several shifts end to end, in the data type of the nominal.
-
-    Parameters
-    ----------
-    nominal : shape (n_events,) or (n_events, var)
-        The column without a shift.
-    parts
-        Its content in each shift; None where it is the nominal one.
-    """
-    content = _content(nominal)
-    whole = [content if part is None else part for part in parts]
-    flat = np.concatenate(whole).astype(content.dtype, copy=False)
-    if nominal.ndim == 1:
-        return ak.Array(flat)
-    return ak.unflatten(flat, np.tile(np.asarray(ak.num(nominal)), len(parts)))

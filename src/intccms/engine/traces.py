@@ -52,6 +52,10 @@ class Traces:
                 names.add(mask.object)
         return names
 
+    def masks_are_fixed(self, masks: Sequence[ObjectMask]) -> bool:
+        """Say whether no shift changes which objects are good."""
+        return not any(self.collections.get(mask.object) for mask in masks)
+
     def run(self, functor: Functor, objects: Objects) -> CutOrigins:
         """Trace one function on `objects`."""
         if not self.reaches(functor.use):

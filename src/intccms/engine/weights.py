@@ -76,7 +76,7 @@ def shifted_weights(
     shift_of: NDArray[np.int64],
     *,
     shifts: tuple[Variation, ...],
-    objects_for: Callable[[Correction], tuple[Objects, NDArray[np.int64]]],
+    objects_for: Callable[[list[ObjVar]], tuple[Objects, NDArray[np.int64]]],
     factors: Factors,
 ) -> Array:
     """Return the weights of the rows of object variations.
@@ -89,14 +89,14 @@ def shifted_weights(
     gen_weight, shift_of : shape (n_rows,)
         Generator weight of each row and the position of its shift in `shifts`.
     objects_for
-        For a correction the objects to evaluate it on, and for each row which of them is its
+        For the columns that a correction reads the objects to evaluate it on, and for each row which of them is its
         own: events where no shift can change the answer, else the rows themselves.
     """
     weight = gen_weight
     for correction in plan.corrections:
         if correction.type != "event":
             continue
-        objects, expand = objects_for(correction)
+        objects, expand = objects_for(reads(correction))
         factor = _checked(factors.nominal(correction, objects), objects.n, correction)[expand]
         for source in correction.uncertainty_sources:
             if not source.varies_with:

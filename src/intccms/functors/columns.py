@@ -15,7 +15,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Collection", "Column", "Lists", "lean", "plain", "wrapped"]
+__all__ = ["Collection", "Column", "Lists", "aligned", "lean", "plain", "wrapped"]
 
 Index = NDArray[np.int64]
 Values = NDArray[Any]
@@ -228,14 +228,14 @@ class Column(_Lean):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Apply a NumPy function to the values; one per event serves each of its list."""
         if method == "__call__" and not kwargs and ufunc.nout == 1:
-            aligned = _aligned(inputs)
-            if aligned is not None:
-                values, lists = aligned
+            found = aligned(inputs)
+            if found is not None:
+                values, lists = found
                 return Column(ufunc(*values), lists)
         return lean(getattr(ufunc, method)(*plain(inputs), **plain(kwargs)))
 
 
-def _aligned(inputs: Sequence[Any]) -> tuple[list[Any], Lists | None] | None:
+def aligned(inputs: Sequence[Any]) -> tuple[list[Any], Lists | None] | None:
     """Return flat values of the same length, and their lists; None where awkward must help."""
     lists, n = None, None
     for item in inputs:
@@ -565,10 +565,10 @@ def _unflatten(array: Any, counts: Any, axis: int = 0) -> Any:
 
 
 def _broadcast_arrays(*arrays: Any) -> Any:
-    aligned = _aligned(arrays)
-    if aligned is None or any(isinstance(item, SCALARS) for item in arrays):
+    found = aligned(arrays)
+    if found is None or any(isinstance(item, SCALARS) for item in arrays):
         return None
-    values, lists = aligned
+    values, lists = found
     return [Column(item, lists) for item in values]
 
 

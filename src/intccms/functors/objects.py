@@ -89,6 +89,10 @@ class Objects:
         """Return the events at `index`, in that order; an event may come more than once."""
         return Objects(lambda name: self[name][index], len(index))
 
+    def kept(self, mask: NDArray[np.bool_]) -> Objects:
+        """Return the events for which `mask` is true."""
+        return self if mask.all() else self.take(np.flatnonzero(mask))
+
     def narrowed(self, index: NDArray[np.int64]) -> Objects:
         """Return the events at `index`, which ascends; of the others nothing more is read."""
         return self.take(index) if self._narrow is None else self._narrow(index)
@@ -100,12 +104,17 @@ class Objects:
 
     def with_column(self, ref: ObjVar, values: ak.Array) -> Objects:
         """Return objects in which one column holds `values`, in the data type it had before."""
-        if ref.obj == EVENT or ref.field is None:
-            name = ref.field or ref.obj
-            return self.replaced({name: _in_type_of(self[name], values)})
+        ref = top_level(ref)
+        if ref.field is None or ref.field in self[ref.obj].fields:
+            values = _in_type_of(self.column(ref), values)
+        return self.with_typed(ref, values)
+
+    def with_typed(self, ref: ObjVar, values: ak.Array) -> Objects:
+        """Return objects in which one column holds `values`, in their own data type."""
+        ref = top_level(ref)
+        if ref.field is None:
+            return self.replaced({ref.obj: values})
         old = self[ref.obj]
-        if ref.field in old.fields:
-            values = _in_type_of(old[ref.field], values)
         if isinstance(old, Collection) and isinstance(values, Column):
             return self.replaced({ref.obj: old.with_column(ref.field, values)})
         return self.replaced({ref.obj: ak.with_field(old, values, ref.field)})
