@@ -219,3 +219,13 @@ def test_a_tree_that_lists_no_sections_is_as_good_as_none(tmp_path: Path) -> Non
     found = count(replace(query(path), is_data=True))
     assert isinstance(found, FileCount)
     assert found.sections is None
+
+
+@pytest.mark.parametrize("name", ["nano_dy", "nano_dy_empty", "nano_tt_v12", "pfnano"])
+def test_the_number_of_entries_is_that_of_the_whole_tree(shared_data: Path, name: str) -> None:
+    path = shared_data / f"nano/{name}.root"
+    with uproot.open(path) as file:
+        expected = file["Events"].num_entries
+    counted = count(FileQuery("mc", "a", (str(path),), "Events"))
+    assert isinstance(counted, FileCount)
+    assert counted.n_events == expected

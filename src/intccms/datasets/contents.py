@@ -9,12 +9,14 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
 import awkward as ak
 import fsspec
 import pyarrow.parquet
 import uproot
+from uproot.deserialization import numbytes_version
 
 from intccms.datasets.fileset import DatasetFiles, file_format
 from intccms.datasets.places import best_first, note_failure
@@ -26,6 +28,7 @@ __all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec", "ex
 Look = Callable[[Any, "FileCount"], Any]  # at an open tree or parquet file
 
 _TREES = ("TTree", "TNtuple", "TNtupleD", "TChain", "ROOT::RNTuple")
+_TTREE_VERSIONS = range(16, 21)  # in which the number of entries follows four base classes
 _PARQUET_TAIL = 8  # bytes: length of the footer (4, little endian), then "PAR1"
 
 
@@ -151,18 +154,34 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
         classes = file.classnames(cycle=False)
         _check_tree(classes, query.tree_name)
         runs_sumw, runs_count = _runs_sums(file) if classes.get("Runs") in _TREES else (None, None)
-        tree = file[query.tree_name]
+        tree = file[query.tree_name] if look is not None else None
+        n_events = _n_entries(file, query.tree_name) if tree is None else int(tree.num_entries)
         counted = FileCount(
             dataset=query.dataset,
             lfn=query.lfn,
             pfn=pfn,
             uuid=str(file.file.uuid),
-            n_events=int(tree.num_entries),
+            n_events=n_events,
             runs_sumw=runs_sumw,
             runs_count=runs_count,
             sections=_sections(file, classes) if query.is_data else None,
         )
         return counted, look(tree, counted) if look is not None else None
+
+
+def _n_entries(file: Any, tree_name: str) -> int:
+    """Read the number of entries; a TTree has it in front of its branches, which take long."""
+    key = file.key(tree_name)
+    if key.fClassName == "TTree":
+        chunk, cursor = key.get_uncompressed_chunk_cursor()
+        _, version, _ = numbytes_version(chunk, cursor, {})
+        if version in _TTREE_VERSIONS:
+            for _ in range(4):  # its base classes
+                begin = cursor.index
+                n_bytes, _, _ = numbytes_version(chunk, cursor, {})
+                cursor.move_to(begin + n_bytes)
+            return int(cursor.field(chunk, Struct(">q"), {}))
+    return int(file[tree_name].num_entries)
 
 
 def _check_tree(classes: dict[str, str], tree_name: str) -> None:

@@ -24,7 +24,7 @@ from intccms.reading.parquet import ParquetFile
 
 __all__ = ["ReadMeter", "Source", "forget", "forms_of", "open_source"]
 
-KEPT_FILES = 4  # open files a thread keeps; it takes the chunks of one file in a row
+KEPT_FILES = 8  # open files a thread keeps, 17 MB each with 1,600 branches
 COLLECTED_FILES = 4  # closed files whose objects, which refer to each other, are freed at once
 KEPT_FORMS = 16
 KEPT_HISTORIES = 64
