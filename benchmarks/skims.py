@@ -195,12 +195,12 @@ def _child(asked: Asked) -> Asked:
     return answer
 
 
-def _writing(common: Asked, repeats: int) -> None:
+def _writing(common: Asked, formats: list[str], repeats: int) -> None:
     say(
         f"{'writing':10}{'kit s':>8}{'bare s':>8}{'bare/kit':>10}{'B/event':>9}{'MB, 1 chunk':>13}"
         f"{'MB, all':>9}"
     )
-    for kind in FORMATS:
+    for kind in formats:
         asked = {**common, "format": kind}
         pairs = []
         for n in range(repeats):
@@ -218,7 +218,7 @@ def _writing(common: Asked, repeats: int) -> None:
         )
 
 
-def _reading(common: Asked, repeats: int) -> None:
+def _reading(common: Asked, formats: list[str], repeats: int) -> None:
     say(f"\n{'analysis of':12}{'wall s':>8}{'of originals':>14}{'kHz':>8}  histograms")
     with tempfile.TemporaryDirectory() as folder:
         asked = {**common, "format": "parquet", "skims": f"{folder}/none", "kind": "originals"}
@@ -226,7 +226,7 @@ def _reading(common: Asked, repeats: int) -> None:
         originals = median(one["run_s"] for one in runs)
         rate = runs[0]["n_events"] / originals / 1e3
         say(f"{'originals':12}{originals:8.2f}{1:14.2f}{rate:8.0f}")
-        for kind in FORMATS:
+        for kind in formats:
             asked = {**common, "format": kind, "skims": f"{folder}/{kind}"}
             _child({**asked, "kind": "make"})
             reads = [_child({**asked, "kind": "read"}) for _ in range(repeats)]
@@ -250,6 +250,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cut", type=float, default=50.0, help="GeV of PuppiMET that are kept")
     parser.add_argument("--verify", choices=("count", "full", "off"), default="count")
+    parser.add_argument("--formats", default=",".join(FORMATS))
+    parser.add_argument("--only", choices=("writing", "reading"))
     parser.add_argument("--one", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
@@ -260,8 +262,11 @@ def main() -> None:
     say(f"{SETS[asked.set].title}; one file of each process; PuppiMET above {asked.cut:g} GeV")
     common = {"data": str(data), "set": asked.set, "cut": asked.cut, "verify": asked.verify}
     common["n_chunks"] = None
-    _writing(common, asked.repeats)
-    _reading(common, asked.repeats)
+    formats = asked.formats.split(",")
+    if asked.only != "reading":
+        _writing(common, formats, asked.repeats)
+    if asked.only != "writing":
+        _reading(common, formats, asked.repeats)
 
 
 if __name__ == "__main__":
