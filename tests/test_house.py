@@ -47,6 +47,7 @@ DISTRIBUTIONS = {
     "IPython": "ipykernel",
     "XRootD": "xrootd",
     "cernopendata_client": "cernopendata-client",
+    "jupyter_bokeh": "jupyter-bokeh",
     "rucio": "rucio-clients",
     "boost_histogram": "boost-histogram",
     "pydantic_core": "pydantic",

@@ -6,6 +6,7 @@ this package.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from typing import Any, NamedTuple
 import cloudpickle
 from distributed import Client
 from distributed.diagnostics.plugin import SchedulerPlugin
-from tornado.ioloop import PeriodicCallback
 
 __all__ = ["NAME", "Sample", "Sampler", "WorkerLoad", "fetch", "run_by_value", "start", "stop"]
 
@@ -75,7 +75,7 @@ class Sampler(SchedulerPlugin):
         self.samples: list[Sample] = []
         self.n_dropped = 0
         self.workers: dict[str, WorkerLoad] = {}
-        self._clock: PeriodicCallback | None = None
+        self._clock: asyncio.TimerHandle | None = None
 
     def attach(self, scheduler: Any) -> None:
         """Begin."""
@@ -88,13 +88,16 @@ class Sampler(SchedulerPlugin):
         """Set the clock."""
         self.detach()
         self.interval_s = interval_s
-        self._clock = PeriodicCallback(self.sample, interval_s * 1e3)
-        self._clock.start()
+        self._clock = asyncio.get_running_loop().call_later(interval_s, self._tick)
+
+    def _tick(self) -> None:
+        self.sample()
+        self.sample_every(self.interval_s)
 
     def detach(self) -> None:
         """End; the samples stay."""
         if self._clock is not None:
-            self._clock.stop()
+            self._clock.cancel()
         self._clock = None
 
     async def close(self) -> None:
