@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client, LocalCluster
 
 from intccms.errors import IncompleteError
 from intccms.pipeline import RunResult, read_summary
@@ -146,3 +147,22 @@ def test_no_bit_differs_over_xrootd(
     (xrootd_server.directory / f"store/skims-{kind}/ttbar/file_1").rename(tmp_path / "gone")
     with pytest.raises(IncompleteError, match="lost 2,000 of 6,500 events"):
         run(configured(inputs, tmp_path / "lost", NOMINAL, *output, *reading(made)))
+
+
+def test_only_the_workers_know_the_secrets(
+    inputs: Path, nominal: RunResult, tmp_path: Path, s3_server: S3Server
+) -> None:
+    assert "SKIM_SECRET" not in os.environ
+    environment = {"SKIM_KEY": KEY, "SKIM_SECRET": SECRET}
+    size = "preprocess.skimming.target_part_size=100000"
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", env=environment
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        run(on_s3(inputs, tmp_path / "made", s3_server, ONLY, size), client)
+        use = "general.use_skimmed_input=True"
+        read = run(on_s3(inputs, tmp_path / "read", s3_server, use, NOMINAL), client)
+    assert_same(read, nominal)
+    assert not holds_secret(tmp_path)

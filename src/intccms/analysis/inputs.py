@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
-from intccms.analysis.skimmed import REMAKE
+from intccms.analysis.skimmed import REMAKE, input_store
+from intccms.analysis.skims import at_storage
 from intccms.datasets import DatasetFiles
 from intccms.engine.weights import reads
 from intccms.errors import FunctorError, InputError, MissingColumnError
+from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.functors.objects import from_events, overlaps
 from intccms.metadata import Metadata
 from intccms.reading.source import ReadMeter, open_source
 from intccms.schema import Config, Functor
+from intccms.skimming import SkimStore
 
 __all__ = ["check_columns", "dataset_tasks", "golden_jsons", "truncations"]
 
@@ -96,7 +99,9 @@ def _is_range(pair: Any) -> bool:
 
 
 def check_columns(
-    processor: AnalysisProcessor, metadata: Metadata, options: Mapping[str, Any] | None = None
+    processor: AnalysisProcessor,
+    metadata: Metadata,
+    workers: Callable[[], Executor] = IterativeExecutor,
 ) -> None:
     """Run the analysis on no or few events of each dataset, to see that every column is there.
 
@@ -104,8 +109,8 @@ def check_columns(
     ----------
     processor, metadata
         What is to be done, and where the events are.
-    options
-        Of the reader of skims.
+    workers
+        Looks at skims, where their storage has secrets that only workers know.
 
     Raises
     ------
@@ -113,12 +118,13 @@ def check_columns(
         If every readable file of a dataset lacks a column; it names both. A file that lacks
         what its siblings have is a loss and is found when it is read.
     """
+    store = None if metadata.pieces is None else input_store(processor.config)
+    executor = IterativeExecutor() if store is None else at_storage(store, workers)
     for files in metadata.fileset:
-        missing: MissingColumnError | None = None
-        for look in _looks(metadata, files, options):
-            missing = _missing_in(processor, files, look)
-            if missing is None:
-                break
+        looks = [(files, tuple(_looks(metadata, files)))]
+        ((_, missing),) = executor.map(_missing_in_all, looks, arguments=(processor, store))
+        if isinstance(missing, Exception) and not isinstance(missing, MissingColumnError):
+            raise missing
         if missing is not None:
             what = f"dataset {files.dataset!r}: {missing}"
             if metadata.pieces is not None:
@@ -134,12 +140,25 @@ class _Look:
     tree_name: str
     n_events: int
     about: dict[str, Any]
-    options: Mapping[str, Any] | None = None
 
 
-def _looks(
-    metadata: Metadata, files: DatasetFiles, options: Mapping[str, Any] | None
-) -> Iterator[_Look]:
+def _missing_in_all(
+    looks: tuple[DatasetFiles, tuple[_Look, ...]],
+    processor: AnalysisProcessor,
+    store: SkimStore | None,
+) -> MissingColumnError | None:
+    """Give what every readable file of a dataset lacks."""
+    files, several = looks
+    options = {} if store is None else store.reader_options()
+    missing: MissingColumnError | None = None
+    for look in several:
+        missing = _missing_in(processor, files, look, options)
+        if missing is None:
+            return None
+    return missing
+
+
+def _looks(metadata: Metadata, files: DatasetFiles) -> Iterator[_Look]:
     """Give the files of a dataset; of a skim those that hold events first, each once."""
     about: dict[str, Any] = {"dataset": files.dataset}
     if metadata.pieces is None:
@@ -155,7 +174,7 @@ def _looks(
             seen.add(piece.pfns[0])
             skim = about | {"filename": piece.pfns[0], "whole": piece.whole}
             n_rows = piece.rows[1] - piece.rows[0]
-            yield _Look(piece.pfns[0], piece.tree_name, n_rows, skim, options)
+            yield _Look(piece.pfns[0], piece.tree_name, n_rows, skim)
 
 
 def truncations(processor: AnalysisProcessor) -> list[str]:
@@ -177,10 +196,14 @@ def truncations(processor: AnalysisProcessor) -> list[str]:
 
 
 def _missing_in(
-    processor: AnalysisProcessor, files: DatasetFiles, look: _Look, n_events: int = 0
+    processor: AnalysisProcessor,
+    files: DatasetFiles,
+    look: _Look,
+    options: Mapping[str, Any],
+    n_events: int = 0,
 ) -> MissingColumnError | None:
     try:
-        source = open_source(look.pfn, look.tree_name, look.options)
+        source = open_source(look.pfn, look.tree_name, options)
         events = source.events(0, n_events, ReadMeter(), dict(look.about))
         if processor.has_analysis:
             for correction in processor.plan(files.dataset).corrections:
@@ -193,6 +216,6 @@ def _missing_in(
     except Exception as exc:  # noqa: BLE001 - found again, and booked, when the file is read
         few = min(look.n_events, FEW)
         if isinstance(exc, FunctorError) and n_events < few:  # it cannot take an empty array
-            return _missing_in(processor, files, look, few)
+            return _missing_in(processor, files, look, options, few)
         log.debug("%s in %s: %s: %s", files.dataset, look.pfn, type(exc).__name__, exc)
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from intccms.analysis.skim_tables import PER_FILE, SkimTable, exact_as_json
-from intccms.analysis.skims import SkimWriter, by_entries
+from intccms.analysis.skims import SkimWriter, at_storage, by_entries
 from intccms.datasets import DatasetFiles
 from intccms.errors import InputError, SkimWriteError
 from intccms.execution.chunk import ChunkOutcome, ChunkTask
@@ -59,17 +59,18 @@ class WrittenSkim:
 
 def probed(writer: SkimWriter, executor: Executor, max_retries: int) -> str:
     """Say why nothing can be written, as a worker sees it; empty if it can."""
-    ((_, reason),) = executor.map(_probed, [writer.store], arguments=(max_retries,))
+    ((_, reason),) = executor.map(_probed, [writer], arguments=(max_retries,))
     return str(reason)
 
 
-def _probed(store: SkimStore, max_retries: int) -> str:
+def _probed(writer: SkimWriter, max_retries: int) -> str:
     reason = ""
     for n_try in range(max_retries + 1):
         try:
-            store.probe()
+            writer.store.probe()
+            writer.begin()
             return ""
-        except InputError as exc:
+        except (InputError, SkimWriteError) as exc:
             reason = str(exc)
         if n_try < max_retries:
             time.sleep(PROBE_S * 2**n_try)
@@ -116,18 +117,43 @@ def finished(
         Puts parts together.
     """
     written: dict[str, WrittenSkim] = {}
+    storage = at_storage(writer.store, lambda: executor)
     for files in metadata.fileset:
-        table = tables.get(files.dataset, SkimTable())
-        parts = list(_records(writer, metadata, files, table))
-        try:
-            if writer.target_part_size is not None:
-                parts = _coalesced(writer, parts, executor)
-            if parts:
-                manifest = writer.store.save(parts)
-                written[files.dataset] = WrittenSkim.of(manifest, writer.store, files)
-        except SkimWriteError as exc:
-            log.error("%s; it is made again from the parts when they are read", exc)
+        parts = list(_records(writer, metadata, files, tables.get(files.dataset, SkimTable())))
+        if writer.target_part_size is not None:
+            ((_, moved),) = storage.map(_where_now, [(files.dataset, parts)], arguments=(writer,))
+            parts = parts if isinstance(moved, Exception) else moved
+            parts = _coalesced(writer, parts, executor)
+        if not parts:
+            continue
+        ((_, saved),) = storage.map(_saved, [parts], arguments=(writer.store, files))
+        if isinstance(saved, Exception):
+            log.error("%s; it is made again from the parts when they are read", saved)
+        else:
+            written[files.dataset] = saved
     return written
+
+
+def _saved(parts: list[SkimPart], store: SkimStore, files: DatasetFiles) -> WrittenSkim | Exception:
+    try:
+        return WrittenSkim.of(store.save(parts), store, files)
+    except SkimWriteError as exc:
+        return exc
+
+
+def _where_now(named: tuple[str, list[SkimPart]], writer: SkimWriter) -> list[SkimPart] | Exception:
+    """Find parts that were put together with others: a resumed chunk knows its first place."""
+    dataset, parts = named
+    try:
+        moved = by_entries(writer.store.load(dataset, writer.fingerprint))
+        now = []
+        for part in parts:
+            new = moved.get((part.uuid, part.entry_start, part.entry_stop), part)
+            is_gone = new.path != part.path and new.fingerprint == part.fingerprint
+            now.append(new if is_gone and not writer.store.holds(part) else part)
+        return now
+    except SkimWriteError as exc:
+        return exc
 
 
 def _records(
@@ -141,13 +167,7 @@ def _records(
         "fingerprint": writer.fingerprint,
         "is_data": files.is_data,
     }
-    moved: dict[Any, SkimPart] = {}
-    if writer.target_part_size is not None:  # a resumed chunk knows the place it had at first
-        moved = by_entries(writer.store.load(files.dataset))
-    for part in table.parts(common, {count.lfn: source_of(count) for count in counts}):
-        new = moved.get((part.uuid, part.entry_start, part.entry_stop), part)
-        is_gone = new.path != part.path and new.fingerprint == part.fingerprint
-        yield new if is_gone and not writer.store.holds(part) else part
+    yield from table.parts(common, {count.lfn: source_of(count) for count in counts})
     for count in counts:
         if not count.n_events:
             yield SkimPart(

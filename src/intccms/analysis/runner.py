@@ -15,7 +15,7 @@ from intccms.analysis.manifests import finished, probed, source_of, unwritten
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.results import AnalysisResult, Collected, result_of
 from intccms.analysis.skim_tables import SkimTable
-from intccms.analysis.skimmed import input_store, skimmed_metadata
+from intccms.analysis.skimmed import skimmed_metadata
 from intccms.analysis.skims import SkimWriter, writes_skims
 from intccms.datasets import DatasetManager, Fileset
 from intccms.engine.corrections import check_correction_files
@@ -27,7 +27,7 @@ from intccms.execution.rounds import ChunkRun
 from intccms.metadata import Metadata, collect
 from intccms.schema import Config
 
-__all__ = ["AnalysisResult", "chunk_size", "make_processor", "process", "reader_options", "run"]
+__all__ = ["AnalysisResult", "chunk_size", "make_processor", "process", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
     processor = make_processor(config, fileset)
     with open_executor(config.general, client, code=config) as executor:
         if config.general.use_skimmed_input:
-            metadata = skimmed_metadata(config, fileset)
+            metadata = skimmed_metadata(config, fileset, lambda: executor)
         else:
             observer.begin("counting events", total=fileset.n_files, unit="files")
             metadata = collect(
@@ -78,13 +78,8 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
             )
             observer.end()
         metadata = rechunked(metadata, processor, executor)
-        check_columns(processor, metadata, reader_options(config, metadata))
+        check_columns(processor, metadata, lambda: executor)
         return process(config, metadata, executor, processor=processor, observer=observer)
-
-
-def reader_options(config: Config, metadata: Metadata) -> dict[str, Any]:
-    """Give the options with which the client reads skims; none where originals are read."""
-    return {} if metadata.pieces is None else input_store(config).reader_options()
 
 
 def chunk_size(config: Config) -> int:
@@ -160,8 +155,6 @@ def _outcomes(
 ) -> Iterator[ChunkOutcome]:
     """Run the chunks, unless it is known that what they keep cannot be written."""
     reason = "" if writer is None else probed(writer, chunks.executor, chunks.policy.max_retries)
-    if writer is not None and not reason:
-        writer.begin()
     if reason:
         log.error("nothing is processed: %s", reason)
         yield from (unwritten(task, reason) for task in tasks)

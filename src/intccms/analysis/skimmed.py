@@ -5,15 +5,16 @@ Reads manifests; no original is opened.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
 from coffea.processor.executor import WorkItem
 
-from intccms.analysis.skims import selection_fingerprint, writes_skims
+from intccms.analysis.skims import at_storage, selection_fingerprint, writes_skims
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.errors import InputError, SkimWriteError
+from intccms.execution.executors import Executor
 from intccms.metadata import FileCount, FileFailure, Metadata
 from intccms.reading.pieces import NO_SUM, Piece
 from intccms.schema import Config, SkimOutput
@@ -48,8 +49,15 @@ def input_store(config: Config) -> SkimStore:
     return SkimStore(output, default, tree_name=skimming.tree_name)
 
 
-def skimmed_metadata(config: Config, fileset: Fileset) -> Metadata:
+def skimmed_metadata(config: Config, fileset: Fileset, workers: Callable[[], Executor]) -> Metadata:
     """Make metadata and plan of the skims of all datasets.
+
+    Parameters
+    ----------
+    config, fileset
+        What is wanted.
+    workers
+        Reads the manifests, where the storage has secrets that only workers know.
 
     Raises
     ------
@@ -59,9 +67,11 @@ def skimmed_metadata(config: Config, fileset: Fileset) -> Metadata:
     """
     store, wanted = input_store(config), selection_fingerprint(config)
     is_final = not writes_skims(config.general)
-    may_lack = config.general.max_lost_fraction
+    fingerprint, may_lack = wanted if is_final else None, config.general.max_lost_fraction
+    storage = at_storage(store, workers)
+    loaded = dict(storage.map(_loaded, fileset.keys(), arguments=(store, fingerprint)))
     manifests = {
-        files.dataset: _manifest(store, files, wanted if is_final else None, may_lack)
+        files.dataset: _checked(loaded[files.dataset], store, files, fingerprint, may_lack=may_lack)
         for files in fileset
     }
     donors = _donors(store, fileset, manifests)
@@ -90,14 +100,27 @@ def skimmed_metadata(config: Config, fileset: Fileset) -> Metadata:
     return Metadata(fileset, tuple(counts), tuple(failures), tuple(items), pieces)
 
 
-def _manifest(
-    store: SkimStore, files: DatasetFiles, fingerprint: str | None, may_lack: float
-) -> SkimManifest:
-    """Read the manifest of a dataset and check that it stands for its files."""
+def _loaded(
+    dataset: str, store: SkimStore, fingerprint: str | None
+) -> SkimManifest | Exception | None:
     try:
-        manifest = store.load(files.dataset, fingerprint)
+        return store.load(dataset, fingerprint)
     except (SkimWriteError, OSError, ValueError) as exc:
-        raise InputError(f"cannot read the skim of dataset {files.dataset!r}: {exc}") from exc
+        return exc
+
+
+def _checked(
+    manifest: SkimManifest | Exception | None,
+    store: SkimStore,
+    files: DatasetFiles,
+    fingerprint: str | None,
+    *,
+    may_lack: float,
+) -> SkimManifest:
+    """Check that what was read as the manifest of a dataset stands for its files."""
+    if isinstance(manifest, Exception):
+        what = f"cannot read the skim of dataset {files.dataset!r}: {manifest}"
+        raise InputError(what) from manifest
     if manifest is None:
         make = REMAKE.replace("make it again", "make it")
         raise InputError(f"there is no skim of dataset {files.dataset!r} in {store.root}; {make}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,11 +14,19 @@ import numpy as np
 from intccms.analysis.skim_tables import PER_DATASET, PER_FILE, SkimTable, exact_as_json
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
+from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.fingerprint import fingerprint, is_reproducible
-from intccms.schema import Config, General
+from intccms.schema import Config, General, WorkerEval
 from intccms.skimming import SkimColumns, SkimManifest, SkimPart, SkimStore, retire
 
-__all__ = ["SkimWriter", "by_entries", "only_skims", "selection_fingerprint", "writes_skims"]
+__all__ = [
+    "SkimWriter",
+    "at_storage",
+    "by_entries",
+    "only_skims",
+    "selection_fingerprint",
+    "writes_skims",
+]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +53,20 @@ def selection_fingerprint(config: Config) -> str:
         log.warning("the skim selection cannot be compared: %s", ", ".join(found.unstable))
         return NOT_COMPARABLE
     return found.digest
+
+
+def at_storage(store: SkimStore, workers: Callable[[], Executor]) -> Executor:
+    """Give where the storage of skims can be reached: on workers, if only they know its secrets."""
+    kwargs = (store.output.to_kwargs, store.output.from_kwargs)
+    return workers() if any(map(_has_secret, kwargs)) else IterativeExecutor()
+
+
+def _has_secret(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return any(map(_has_secret, value))
+    return isinstance(value, WorkerEval)
 
 
 @dataclass

@@ -76,7 +76,7 @@ def checked_inputs(
     processor = runner.make_processor(config, fileset)
     chunk_size = runner.chunk_size(config)
     if general.use_skimmed_input:
-        found = skimmed_metadata(config, fileset)
+        found = skimmed_metadata(config, fileset, workers)
     elif general.run_metadata_generation:
         observer.begin("counting events", total=fileset.n_files, unit="files")
         store = RecordStore(output.metadata_dir)  # of `intccms inspect`
@@ -92,7 +92,7 @@ def checked_inputs(
         found = metadata.load(output.metadata_dir, fileset, chunk_size=chunk_size)
     if general.chunk_size == "auto":
         found = rechunked(found, processor, workers())
-    check_columns(processor, found, runner.reader_options(config, found))
+    check_columns(processor, found, workers)
     return processor, found
 
 
