@@ -60,16 +60,20 @@ class Lab:
 
     def run_all(self, page: Any) -> None:
         """Run all cells; they go on when this returns."""
-        for _ in range(4):
-            try:  # it may ask once more for the kernel that it has
-                page.click("dialog.jp-Dialog button.jp-mod-accept", timeout=1500)
-            except TimeoutError:
-                if page.query_selector(STARTED):
-                    return
-            page.click(".jp-Notebook .jp-CodeCell >> nth=0")
-            page.keyboard.press("Escape")
-            page.click("li.lm-MenuBar-item:has-text('Run')")
-            page.click("li.lm-Menu-item:has-text('Run All Cells')")
+        for _ in range(20):
+            dialog = page.query_selector("dialog.jp-Dialog button.jp-mod-accept")
+            if dialog is not None:  # it may ask once more for the kernel that it has
+                dialog.click()
+                page.wait_for_timeout(1000)
+            if page.query_selector(STARTED):
+                return
+            with suppress(TimeoutError):
+                page.click(".jp-Notebook .jp-CodeCell >> nth=0", timeout=3000)
+                page.keyboard.press("Escape")
+                page.click("li.lm-MenuBar-item:has-text('Run')", timeout=3000)
+                page.click("li.lm-Menu-item:has-text('Run All Cells')", timeout=3000)
+            page.wait_for_timeout(2000)
+        raise AssertionError("the cells do not run")
 
 
 def plots(page: Any) -> dict[str, dict[str, list[Any]]]:
