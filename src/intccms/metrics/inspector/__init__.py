@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from intccms.metrics.inspector.files import inspect_files
 from intccms.metrics.inspector.forecast import Forecast, forecast
 from intccms.metrics.inspector.record import FileRecord
 from intccms.metrics.inspector.statistics import Statistics, aggregate_statistics
+
+if TYPE_CHECKING:
+    from intccms.metrics.inspector.plots import plot_file_size_distribution
+    from intccms.metrics.inspector.rucio import fetch_file_sizes
 
 __all__ = [
     "FileRecord",
     "Forecast",
     "Statistics",
     "aggregate_statistics",
+    "fetch_file_sizes",
     "forecast",
     "inspect_files",
+    "plot_file_size_distribution",
 ]
+
+_LATER = {"fetch_file_sizes": "rucio", "plot_file_size_distribution": "plots"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what workers need not load when it is first asked for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

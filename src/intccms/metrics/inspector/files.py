@@ -235,6 +235,13 @@ def _within(timeout_s: float | None, function: Callable[[], FileRecord]) -> File
 
 
 def _looked_at(task: _Task, look: Look) -> FileRecord:
+    try:
+        return _record(task, look)
+    except Exception as error:  # noqa: BLE001  whatever a file makes of it, it stops no other
+        return _failed(task, type(error).__name__, " ".join(str(error).split()))
+
+
+def _record(task: _Task, look: Look) -> FileRecord:
     query = task.query
     if query.lfn.endswith("/") or ("://" not in query.lfn and Path(query.lfn).is_dir()):
         text = f"this is a directory, not a file; name the files in it: {query.lfn}"
