@@ -113,6 +113,15 @@ def test_saving_removes_files_that_nothing_lists(tmp_path: Path, events: Any) ->
     assert files_in(tmp_path) == [f"ttbar_2017/{name}" for name in names]
 
 
+def test_parts_of_other_sources_stay_for_the_run_that_made_them(
+    tmp_path: Path, events: Any
+) -> None:
+    store = store_at(tmp_path)
+    other = store.write(events, EVERYTHING, part(0, file_index=3, source="/store/mc/b.root"))
+    store.save(three_chunks(store, events))
+    assert store.holds(other)
+
+
 def test_files_that_a_run_left_out_stay_in_the_manifest(tmp_path: Path, events: Any) -> None:
     store = store_at(tmp_path)
     first = store.save(three_chunks(store, events))

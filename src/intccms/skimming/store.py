@@ -161,7 +161,8 @@ class SkimStore:
         """Write ``<dataset>/manifest.json``, then remove files that it does not list.
 
         Chunks of the same skim that `parts` says nothing about, as those of files that this run
-        left out, are taken over from the manifest that is there.
+        left out, are taken over from the manifest that is there. Parts of source files that the
+        manifest knows nothing of stay: a run that was killed may come back to them.
 
         Parameters
         ----------
@@ -183,8 +184,10 @@ class SkimStore:
         for path in empty.keys() - sizes.keys():
             files.write_empty(empty[path])
         files.storage.write(f"{manifest.dataset}/{MANIFEST}", manifest.to_json().encode())
+        folders = {place_of(part).rpartition("/")[0] for part in manifest.parts}
         for path in sizes.keys() - empty.keys() - set(manifest.paths):
-            if is_part(path) or path.endswith(UNFINISHED):
+            is_old = is_part(path) and path.rpartition("/")[0] in folders
+            if is_old or path.endswith(UNFINISHED):
                 files.storage.remove(path)
         return manifest
 
