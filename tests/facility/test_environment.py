@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from intccms import facility
 from intccms.errors import InputError
+from intccms.facility.client import of_address
 from intccms.facility.credentials import find_credentials
 from intccms.facility.environment import read_dotenv, worker_environment
+from intccms.facility.shipping import Shipment
 from tests.facility.certificates import make_proxy, make_token
+from tests.pipeline.runs import configured
 
 
 def test_a_dotenv_is_read_as_a_shell_would() -> None:
@@ -89,3 +93,32 @@ def test_a_credential_that_is_named_but_not_there_is_an_error(
     monkeypatch.setenv("BEARER_TOKEN_FILE", "/nowhere/token")
     with pytest.raises(InputError, match="cannot read the bearer token /nowhere/token"):
         find_credentials()
+
+
+def test_input_files_get_the_same_path_on_a_worker_that_lacks_them_until_it_is_left(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "inputs").mkdir()
+    lost, kept = tmp_path / "inputs" / "a.json", tmp_path / "b.json"
+    for path in (lost, kept):
+        path.write_text("{}")
+    bag = Shipment(inputs=[lost, kept], proxy=False, token=False).pack(of_address("tcp://a:1"))
+    lost.unlink()
+    lost.parent.rmdir()  # from here on this is a worker of another host
+    kept.write_text("{1: 2}")
+    bag.digests.clear()
+    worker = SimpleNamespace(local_directory=str(tmp_path))
+    bag.setup(worker)
+    assert (lost.read_text(), kept.read_text()) == ("{}", "{1: 2}")
+    bag.teardown(worker)
+    assert (lost.exists(), kept.exists()) == (False, True)
+
+
+def test_the_correction_files_and_golden_jsons_of_a_configuration_are_found(
+    tiny_sample: Path, tmp_path: Path
+) -> None:
+    found = facility.inputs_of(configured(tiny_sample, tmp_path))
+    names = {Path(one).name for one in found}
+    assert any(name.startswith("Cert_") for name in names)
+    assert len(names) > 3
+    assert all(Path(one).is_relative_to(tiny_sample) for one in found)

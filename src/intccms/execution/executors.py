@@ -125,8 +125,10 @@ def open_executor(
         with facility.connect("local", n_workers=n_workers, **options) as local:
             yield DaskExecutor(local)
     else:
-        modules = facility.modules_of(code)
-        with facility.connect(
-            general.facility, n_workers=general.n_workers, modules=modules, **options
-        ) as remote:
+        if code is not None:
+            options = {
+                "modules": facility.modules_of(code),
+                "inputs": facility.inputs_of(code),
+            } | options
+        with facility.connect(general.facility, n_workers=general.n_workers, **options) as remote:
             yield DaskExecutor(remote)

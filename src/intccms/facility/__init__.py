@@ -27,10 +27,10 @@ from intccms.facility import (
 from intccms.facility.credentials import Credential, find_credentials
 from intccms.facility.factory import of_factory
 from intccms.facility.kinds import Facility
-from intccms.facility.packages import modules_of
+from intccms.facility.packages import inputs_of, modules_of
 from intccms.facility.shipping import Shipment, shipped
 
-__all__ = ["check", "connect", "credentials", "known", "modules_of"]
+__all__ = ["check", "connect", "credentials", "inputs_of", "known", "modules_of"]
 
 FACILITIES: dict[str, Facility] = {
     "client": client.FACILITY,

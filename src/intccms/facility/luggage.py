@@ -1,4 +1,4 @@
-"""What arrives on a worker: code, environment, credentials.
+"""What arrives on a worker: code, environment, credentials, small input files.
 
 Pickled by value, as the worker need not have this package: imports nothing of it.
 """
@@ -115,26 +115,30 @@ class Luggage(WorkerPlugin):
     ----------
     name
         One for each connection.
-    archive, digests
-        As for `bring_code`.
+    code
+        Archive and digests, as for `bring_code`.
     environment
         Variables to set; the values appear in no log.
     files
         Variable → content: each is written to a file that only its owner can read, and the
         variable names it.
+    inputs
+        Absolute path → content, for workers that do not see that file.
     """
 
     def __init__(
         self,
         name: str,
-        archive: bytes,
-        digests: Mapping[str, str],
+        code: tuple[bytes, Mapping[str, str]],
+        *,
         environment: Mapping[str, str],
         files: Mapping[str, bytes],
+        inputs: Mapping[str, bytes],
     ) -> None:
         self.name = name
-        self.archive, self.digests = archive, dict(digests)
+        self.archive, self.digests = code[0], dict(code[1])
         self.environment, self.files = dict(environment), dict(files)
+        self.inputs = dict(inputs)
         self._before: dict[str, str | None] = {}
         self._written: list[Path] = []
 
@@ -151,6 +155,14 @@ class Luggage(WorkerPlugin):
             path.write_bytes(content)
             self._written.append(path)
             environment[variable] = str(path)
+        for name, content in self.inputs.items():
+            path = Path(name)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                aside = path.with_name(f".{path.name}.{os.getpid()}")
+                aside.write_bytes(content)
+                aside.replace(path)  # several workers of one host may do this
+                self._written.append(path)
         self._before = {name: os.environ.get(name) for name in environment}
         os.environ.update(environment)
 

@@ -1,4 +1,4 @@
-"""The user's code that functions need on workers, and how it is packed."""
+"""The user's code and files that functions need on workers, and how they are packed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from pydantic import BaseModel
 from intccms.errors import InputError
 from intccms.facility.luggage import digest_of, files_of
 from intccms.fingerprint.homes import home
+from intccms.schema import Config
 
-__all__ = ["modules_of", "packed"]
+__all__ = ["inputs_of", "modules_of", "packed"]
 
 OURS = "intccms"
 MAX_MB = 100.0
@@ -43,6 +44,23 @@ def modules_of(thing: Any) -> tuple[str, ...]:
         found.add(name)
         waiting += [one for value in vars(module).values() for one in _module_names(value)]
     return tuple(sorted(found - {"__main__"}))
+
+
+def inputs_of(config: Config) -> tuple[str, ...]:
+    """Name the correction files and golden JSONs of a configuration, by absolute paths."""
+    general = config.general
+    named = [
+        correction.file
+        for year in config.corrections
+        for correction in config.corrections_for(year)
+        if correction.use_correctionlib
+    ]
+    for entry in config.datasets.datasets:
+        named += [
+            value for mask in entry.lumi_mask if mask for value in mask.static_kwargs.values()
+        ]
+    paths = {general.input_path(str(one)) for one in named if isinstance(one, str | Path) and one}
+    return tuple(sorted(str(path) for path in paths if path.is_file()))
 
 
 def _modules_in(thing: Any, seen: set[int] | None = None) -> set[str]:

@@ -29,6 +29,7 @@ __all__ = ["Shipment", "shipped"]
 log = logging.getLogger(__name__)
 
 # What processing a chunk needs beside our own and the user's modules.
+MAX_INPUTS_MB = 200.0
 IMPORTS = ("awkward", "coffea.nanoevents", "correctionlib", "hist", "uproot")
 
 
@@ -40,6 +41,8 @@ class Shipment:
     ----------
     modules
         Of the user; the whole packages that they belong to are sent.
+    inputs
+        Files that get the same path on workers which lack them, until the connection ends.
     pip
         Requirements that each worker installs.
     environment
@@ -55,6 +58,7 @@ class Shipment:
     """
 
     modules: Sequence[str] = ()
+    inputs: Sequence[str | Path] = ()
     pip: Sequence[str] = ()
     environment: Mapping[str, str] | None = None
     proxy: str | Path | bool | None = None
@@ -73,14 +77,15 @@ class Shipment:
         """
         environment = worker_environment(self.environment)
         wanted = [*self.modules] if facility.is_here else [OURS, *self.modules]
-        archive, digests = packed(wanted)
+        inputs = {} if facility.is_here else _contents(self.inputs)
         files = {}
         for one in self._credentials(facility):
             files[one.variable] = one.content
         if environment:
             log.info("sent to the workers as environment: %s", ", ".join(sorted(environment)))
         name = f"intccms-luggage-{uuid4().hex}"
-        return Luggage(name, archive, digests, environment, files)
+        code = packed(wanted)
+        return Luggage(name, code, environment=environment, files=files, inputs=inputs)
 
     def _credentials(self, facility: Facility) -> Iterator[Credential]:
         is_wanted = self.proxy or self.token
@@ -97,6 +102,14 @@ class Shipment:
             else:
                 log.info("%s %s is sent to the workers", one.kind, one.origin)
                 yield one
+
+
+def _contents(paths: Sequence[str | Path]) -> dict[str, bytes]:
+    n_bytes = sum(Path(path).stat().st_size for path in paths)
+    if n_bytes > MAX_INPUTS_MB * 1e6:
+        log.warning("%.0f MB of input files are too much to send to each worker", n_bytes / 1e6)
+        return {}
+    return {str(Path(path).absolute()): Path(path).read_bytes() for path in paths}
 
 
 @contextmanager
