@@ -26,6 +26,7 @@ Item = TypeVar("Item")
 
 AHEAD = 4  # tasks a thread has waiting, so that it never idles
 TICK_S = 0.5  # between looks for what nobody announces: lost connections, tasks that hang
+PAUSE_S = 0.02  # after one is finished, for others to join it: there are some waiting ahead
 PATIENCE_S = 1800.0  # a task that runs longer hangs (reads give up long before)
 RUNS = 3  # of an item that hangs
 CANCELLATIONS = 10  # of an item whose tasks went away with a connection or a restart
@@ -101,7 +102,8 @@ class _Run:
             self._fill(items)
             if not self.flights and (self.merging is None or self.merging.is_finished()):
                 return
-            self.woken.wait(TICK_S)
+            if self.woken.wait(TICK_S):
+                time.sleep(PAUSE_S)
             self.woken.clear()
             yield from self._finished()
             yield from self._gone()
@@ -135,6 +137,7 @@ class _Run:
     def _fill(self, items: Iterator[Any]) -> None:
         threads = self.workers.threads
         room = len(threads) if self.careful else AHEAD * sum(threads.values())
+        new: list[Flight] = []
         while len(self.flights) < max(room, 1):
             if self.again:
                 flight = self.again.popleft()
@@ -142,9 +145,10 @@ class _Run:
                 try:
                     flight = Flight(next(items))
                 except StopIteration:
-                    return
+                    break
             self.flights[flight] = None  # before it is submitted: whatever happens, it counts
-            _submit(self, flight, self.workers.free())
+            new.append(flight)
+        _submit(self, new, self.workers.free())
 
     def _finished(self) -> Iterator[tuple[Any, Any]]:
         done = [
@@ -211,10 +215,10 @@ class _Run:
                 return  # starting workers anew takes its time: look again what hangs
             log.warning("a task runs for more than %g s: it is run elsewhere", self.patience_s)
             if others:
-                _submit(self, flight, others)
+                _submit(self, [flight], others)
             else:
                 self._retire(flight)
-                _submit(self, flight, self.workers.free())
+                _submit(self, [flight], self.workers.free())
                 return
 
     def _land(self, flight: Flight, winner: Attempt | None = None) -> None:
@@ -242,10 +246,15 @@ class _Run:
                 self.function.release()
 
 
-def _submit(run: _Run, flight: Flight, workers: list[str]) -> None:
+def _submit(run: _Run, flights: list[Flight], workers: list[str]) -> None:
+    """Submit items together: each message to the scheduler costs it a millisecond."""
+    if not flights:
+        return
     assert run.function is not None
     name = getattr(run.shipped.function, "__name__", "task")
-    flight.attempts.append(run.radio.submit(name, run.function, flight.item, workers))
+    attempts = run.radio.submit(name, run.function, [one.item for one in flights], workers)
+    for flight, attempt in zip(flights, attempts, strict=True):
+        flight.attempts.append(attempt)
 
 
 def _reported(attempt: Attempt) -> Any:

@@ -129,16 +129,26 @@ class Radio:
             attempt.report = report
             self.wake()
 
-    def submit(self, name: str, shipped: Future[Any], item: Any, workers: list[str]) -> Attempt:
-        """Submit an item; preferably to `workers`, if there are any."""
-        key = f"{name}-{uuid4().hex}"
-        attempt = self.attempts[key] = Attempt(key)  # first: it may be quick
-        attempt.future = self.client.submit(
-            operator.call, shipped, cloudpickle.dumps(item), (self.topic, key), key=key,
-            workers=workers or None, allow_other_workers=bool(workers),
-        )  # fmt: skip
-        attempt.future.add_done_callback(lambda _: self.wake())
-        return attempt
+    def submit(
+        self, name: str, shipped: Future[Any], items: list[Any], workers: list[str]
+    ) -> list[Attempt]:
+        """Submit items; preferably to `workers`, if there are any."""
+        attempts = [Attempt(f"{name}-{uuid4().hex}") for _ in items]
+        keys = [attempt.key for attempt in attempts]
+        self.attempts.update(zip(keys, attempts, strict=True))  # first: they may be quick
+        futures = self.client.map(
+            operator.call,
+            [shipped] * len(items),
+            [cloudpickle.dumps(item) for item in items],
+            [(self.topic, key) for key in keys],
+            key=keys,
+            workers=workers or None,
+            allow_other_workers=bool(workers),
+        )
+        for attempt, future in zip(attempts, futures, strict=True):
+            attempt.future = future
+            future.add_done_callback(lambda _: self.wake())
+        return attempts
 
     def forget(self, attempt: Attempt, *, keep: bool = False) -> None:
         """Listen no more to an attempt, and take it off the cluster."""
