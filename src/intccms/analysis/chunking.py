@@ -22,7 +22,7 @@ SIZES = (400_000, 300_000, 200_000, 150_000, 100_000, 75_000, 50_000, 30_000, 20
 PER_WORKER = 4  # chunks, at least: a few slow ones must not decide when the run ends
 LOOK = 5_000  # events that are processed to see what is read
 # Measured with `python -m benchmarks.memory`:
-BASE_BYTES = 500e6  # a worker with all packages and some open files
+BASE_BYTES = 400e6  # a worker with all packages and some open files
 COPIES = 6.0  # bytes in memory for each byte of a column
 ROW_BYTES = 600.0  # of an event in one object variation,
 ROWS_SHARE = 0.05  # of the events, which a variation may let pass
