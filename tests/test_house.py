@@ -31,7 +31,6 @@ LONG_BODIES: dict[str, str] = {}
 # Settings that validate but belong to a part which is still to come; the list only gets shorter.
 NOT_READ_YET = {
     "Correction": {"propagate_to", "resort"},
-    "General": {"check_functors"},
     "Mva": {
         "balance_strategy",
         "batch_size",

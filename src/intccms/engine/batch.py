@@ -15,8 +15,9 @@ from intccms.engine.shifts import Columns, Starts, content
 from intccms.engine.traces import Traces
 from intccms.engine.variations import Variation, VariationPlan
 from intccms.functors.calls import Selection
-from intccms.functors.columns import Column, Lists
+from intccms.functors.columns import Column
 from intccms.functors.dependencies import CutOrigins, Origins
+from intccms.functors.lists import Lists
 from intccms.functors.objects import Objects, top_level
 from intccms.schema import ObjectMask
 

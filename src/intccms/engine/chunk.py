@@ -33,6 +33,8 @@ from intccms.schema import Channel, Config, Functor, Observable
 
 __all__ = ["ChunkWork", "Kept", "NominalChunk"]
 
+Values = NDArray[Any]
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -103,6 +105,7 @@ class ChunkWork:
     ) -> None:
         self.config, self.channels, self.plan, self.caller = config, channels, plan, caller
         self.skimmed: Index = np.empty(0, dtype=np.int64)  # events that pass the skim selection
+        caller.is_checked = config.general.check_functors
         self.factors = Factors(config.general.input_path, caller)
         self._histograms: dict[tuple[str, str], HistogramSums] = {}
         self._cutflow: dict[str, CutflowSums] = {}

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from intccms.errors import FunctorError
 from intccms.functors.calls import Selection, as_flat, selection_of
-from intccms.functors.columns import Collection, Column, lean
+from intccms.functors.collections import Collection
+from intccms.functors.columns import Column, lean
 from intccms.functors.objects import Objects, dtype_of
 from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask
 
@@ -107,9 +108,9 @@ def masked(objects: Objects, mask: ObjectMask, good: Any) -> ak.Array:
     collection = objects[mask.object]
     if isinstance(good, ak.Array):  # such as a comparison with `ak.max`, where no object is
         good = ak.fill_none(good, [], axis=0)
-    if isinstance(good, Column) and isinstance(collection, Collection):
-        if good.matches(collection.lists) and good.values.dtype == np.bool_:
-            return collection[good]
+    lean_ones = isinstance(good, Column) and isinstance(collection, Collection)
+    if lean_ones and good.matches(collection.lists) and good.values.dtype == np.bool_:
+        return collection[good]
     jagged = isinstance(good, ak.Array) and good.ndim == collection.ndim == 2
     if (
         not jagged

@@ -18,7 +18,7 @@ from intccms.engine.weights import shifted_weights
 from intccms.errors import FunctorError
 from intccms.functors.calls import Selection
 from intccms.functors.objects import Objects
-from intccms.schema import Channel, Observable, ObjVar
+from intccms.schema import Channel, ObjVar, Observable
 
 __all__ = ["fill_shifts"]
 

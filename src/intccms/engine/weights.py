@@ -89,8 +89,9 @@ def shifted_weights(
     gen_weight, shift_of : shape (n_rows,)
         Generator weight of each row and the position of its shift in `shifts`.
     objects_for
-        For the columns that a correction reads the objects to evaluate it on, and for each row which of them is its
-        own: events where no shift can change the answer, else the rows themselves.
+        For the columns that a correction reads the objects to evaluate it on, and for each row
+        which of them is its own: events where no shift can change the answer, else the rows
+        themselves.
     """
     weight = gen_weight
     for correction in plan.corrections:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from intccms.errors import FunctorError, IntccmsError, MissingColumnError
 from intccms.execution.failures import describe, is_read_failure
 from intccms.functors.columns import Column
+from intccms.functors.independence import check_independence
 from intccms.functors.objects import Objects
 from intccms.schema import Functor, ObjVar
 
@@ -39,6 +40,7 @@ class Caller:
     seed: int
     drew: bool = False  # whether a function has drawn from numpy's global generator
     n_draws: int = 0  # calls that did, and are never forgotten
+    is_checked: bool = False  # whether each function is asked again with half of the events
 
     @classmethod
     def of_chunk(cls, dataset: str, uuid: str, entry_start: int) -> Caller:
@@ -76,6 +78,8 @@ class Caller:
             if _generator_position() != fresh:
                 self.drew = True
                 self.n_draws += 1
+            elif self.is_checked:
+                check_independence(function, key, inputs, kwargs or {}, answer)
             return answer
         except (IntccmsError, MemoryError):
             raise
@@ -105,7 +109,7 @@ def _answer(function: Callable[..., Any], inputs: list[Any], kwargs: Mapping[str
 
 def _generator_position() -> bytes:
     """Return the state of numpy's global generator: `get_state` takes 1,000 times as long."""
-    address = np.random.get_bit_generator().ctypes.state_address
+    address = np.random.get_bit_generator().ctypes.state_address  # type: ignore[attr-defined]
     return ctypes.string_at(address, MT19937_BYTES)
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.errors import MissingColumnError, nearest
-from intccms.functors.columns import Collection, Column, wrapped
+from intccms.functors import functions  # noqa: F401 - enters what columns answer
+from intccms.functors.collections import Collection, wrapped
+from intccms.functors.columns import Column
 from intccms.schema import ObjVar
 
 __all__ = ["FlatObjects", "Objects", "event_seeds", "from_events", "overlaps", "top_level"]

@@ -1,0 +1,208 @@
+"""Collections of objects whose fields are made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from numpy.typing import NDArray
+
+from intccms.functors.columns import Column, Lean, column_of, is_ours, lean, plain
+from intccms.functors.lists import Lists
+
+__all__ = ["Collection", "wrapped"]
+
+Index = NDArray[np.int64]
+# Coordinates that vector returns as they are stored; with another field they might be derived.
+COORDINATES = frozenset({"pt", "eta", "phi", "mass"})
+OTHERS = frozenset("x y z t px py pz rho theta tau m M e E energy".split())  # noqa: SIM905
+
+
+class Collection(Lean):
+    """Records with one column per field: one per event, as a MET is, or a list, as jets are.
+
+    Fields are made when they are asked for. A collection can always make the awkward array that
+    it stands for, with the behaviours of NanoEvents.
+
+    Parameters
+    ----------
+    record
+        Makes the layout of all records, end to end.
+    field
+        Makes the column of a field.
+    names
+        The fields.
+    kind
+        Class of the awkward array, and its `attrs`.
+    n, lists
+        Number of events, and the lists of records; None if there is one for each event.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[], Any],
+        field: Callable[[str], Any],
+        names: tuple[str, ...],
+        *,
+        kind: tuple[type, Any],
+        n: int,
+        lists: Lists | None,
+    ) -> None:
+        self._record, self._field, self._names, self._kind = record, field, names, kind
+        self._n, self._lists = n, lists
+        self._attrs = kind[1]
+        self._columns: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return self._n
+
+    @cached_property
+    def _records(self) -> Any:
+        return self._record()
+
+    @cached_property
+    def _layout(self) -> Any:
+        if self._lists is None:
+            return self._records
+        return ak.contents.ListOffsetArray(ak.index.Index64(self._lists.offsets), self._records)
+
+    @cached_property
+    def _whole(self) -> ak.Array:
+        return ak.Array(self._layout, attrs=self._attrs)
+
+    def _plain(self) -> ak.Array:
+        return self._whole
+
+    @property
+    def fields(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._names)
+
+    @property
+    def lists(self) -> Lists | None:
+        """How the objects belong to events."""
+        return self._lists
+
+    def column(self, name: str) -> Any:
+        """Return a field."""
+        if name not in self._columns:
+            self._columns[name] = self._field(name)
+        return self._columns[name]
+
+    def _at(self, values: Index | slice, lists: Lists | None) -> Collection:
+        if isinstance(values, slice):
+            values = np.arange(self._n)[values]
+        index: Index = values
+
+        def record() -> Any:
+            return ak.contents.IndexedArray.simplified(ak.index.Index64(index), self._records)
+
+        return self._with(
+            record,
+            lambda name: self._column_at(name, index, lists),
+            n=len(index) if lists is None else lists.n,
+            lists=lists,
+        )
+
+    def _column_at(self, name: str, values: Index, lists: Lists | None) -> Any:
+        column = self.column(name)
+        if isinstance(column, Column):
+            return column._at(values, lists)
+        flat = column if self._lists is None else ak.flatten(column, axis=1)
+        return flat[values] if lists is None else ak.unflatten(flat[values], lists.counts)
+
+    def _with(self, record: Any, field: Any, **more: Any) -> Collection:
+        about = {"names": self._names, "n": self._n, "lists": self._lists, **more}
+        return type(self)(record, field, about.pop("names"), kind=self._kind, **about)
+
+    def with_column(self, name: str, column: Column) -> Collection:
+        """Return a collection in which `column` is the field `name`."""
+        values = ak.contents.NumpyArray(column.values)
+        return self._with(
+            lambda: ak.with_field(self._records, values, name, highlevel=False),
+            lambda other: column if other == name else self.column(other),
+            names=tuple(dict.fromkeys((*self._names, name))),
+        )
+
+    def __getitem__(self, where: Any) -> Any:
+        """Return a field, or a slice."""
+        if isinstance(where, str) and where in self._names:
+            return self.column(where)
+        return super().__getitem__(where)
+
+    def __setitem__(self, where: Any, what: Any) -> None:
+        """Put a column in the place of a field or beside the fields."""
+        whole = ak.with_field(self._whole, plain(what), where)
+        self._names, self._columns = tuple(ak.fields(whole)), {}
+        self._field = lambda name: lean(whole[name])
+        self._whole, self._layout = whole, whole.layout
+        self._record = lambda: ak.flatten(whole, axis=1).layout if self._lists else whole.layout
+        self.__dict__.pop("_records", None)
+
+    def __copy__(self) -> Collection:
+        """Return a collection in which columns can be set while this one keeps its own."""
+        return self._with(lambda: self._records, self.column)
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return a field or what the behaviours of the collection define."""
+        if name.startswith("_") or name in OWN:
+            return super().__getattribute__(name)
+        if name in self._names and _is_stored(self._kind[0], name, self._names):
+            return self.column(name)
+        return getattr(self._whole, name)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the behaviours define and keep to themselves."""
+        return getattr(self._whole, name)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """Leave it to awkward: behaviours say what the sum of two records is."""
+        return lean(getattr(ufunc, method)(*plain(inputs), **plain(kwargs)))
+
+
+OWN = frozenset({"column", "fields", "lists", "ndim", "taken", "with_column"})
+
+
+@lru_cache(maxsize=4096)
+def _is_stored(kind: type, name: str, names: tuple[str, ...]) -> bool:
+    """Say whether ``array.name`` is the field `name`, and nothing that a behaviour computes."""
+    for base in kind.__mro__:
+        if name in vars(base):
+            is_vector = base.__module__.startswith("vector.")
+            return is_vector and name in COORDINATES and OTHERS.isdisjoint(names)
+    return True
+
+
+def wrapped(array: Any) -> Any:
+    """Return numbers as a `Column` and records, one or one list per event, as a `Collection`."""
+    if not isinstance(array, ak.Array) or isinstance(array, Lean) or not is_ours(array):
+        return array
+    layout = array.layout
+    if not layout.fields or array.ndim > 2 or layout.is_option:
+        return lean(array)
+    lists, record = None, layout
+    if layout.is_list:
+        layout = layout.to_ListOffsetArray64(True)
+        lists = Lists(np.asarray(layout.offsets.data))
+        record = layout.content[: int(lists.offsets[-1])]
+
+    def field(name: str) -> Any:
+        column = column_of(record.content(name)) if record.is_record else None
+        if column is None or column.lists is not None:
+            return lean(array[name])
+        return Column(column.values, lists)
+
+    kind = (type(array), array.attrs or None)
+    names = tuple(layout.fields)
+    make: type[Collection] = _class_of(kind[0])  # type: ignore[arg-type]
+    return make(lambda: record, field, names, kind=kind, n=len(array), lists=lists)
+
+
+@lru_cache(maxsize=256)
+def _class_of(kind: type) -> type[Collection]:
+    """Return the class of collections that vector and others take for arrays of `kind`."""
+    return type(kind.__name__, (Collection, kind), {})
