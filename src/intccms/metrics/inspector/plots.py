@@ -32,7 +32,7 @@ PALETTE = (
 )  # fmt: skip
 N_BINS = 40
 MAX_LEGEND = 10
-MIN_TEXT = 0.0025  # of the whole area, for a tile to bear its name
+MIN_POINTS = 4.5  # of the name in a tile
 MB = 1e6
 
 
@@ -162,11 +162,13 @@ def plot_branch_sizes(tiles: Sequence[Any], ax: Axes | None = None) -> tuple[Fig
         x, y, w, h = group[0].outer
         ax.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor="white", lw=2.5))
         share = sum(tile.size_bytes for tile in group) / total
-        if share > MIN_TEXT:
-            text = f"{collection}\n{share:.0%}" if share > 4 * MIN_TEXT else collection
-            size = float(np.clip(150 * min(w / width / max(len(collection), 5), h / 2.6), 5, 15))
-            ax.text(x + w / 2, y + h / 2, text, ha="center", va="center", size=size, clip_on=True,
-                    color="black", fontweight="bold")  # fmt: skip
+        size = 150 * min(w / width / max(len(collection), 5), h / 2.6)  # what fits
+        if size > MIN_POINTS:
+            text = f"{collection}\n{share:.0%}" if share > 0.01 else collection
+            ax.text(
+                x + w / 2, y + h / 2, text, ha="center", va="center", size=min(size, 15.0),
+                clip_on=True, color="black", fontweight="bold",
+            )  # fmt: skip
     ax.set_xlim(0, width)
     ax.set_ylim(1, 0)
     ax.set_axis_off()
