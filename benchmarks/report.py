@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.table import Table
@@ -22,7 +23,15 @@ __all__ = ["cost_plot", "cost_table", "ratio_table", "write_json", "write_readme
 
 MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 PACKAGES = ("coffea", "uproot", "awkward", "numpy", "correctionlib", "distributed")
-HEADER = ("row", "CPU s", "wall s", "kHz per CPU s", "start-up CPU s", "peak RSS MB")
+HEADER = (
+    "row",
+    "CPU s",
+    "wall s",
+    "kHz per CPU s",
+    "start-up CPU s",
+    "first chunk after s",
+    "peak RSS MB",
+)
 
 
 def _spread(values: tuple[float, float, float]) -> str:
@@ -34,6 +43,7 @@ def _cells(one: Measured) -> list[str]:
     title = ROWS[one.row].title
     if one.note:
         return [title, one.note, *[""] * (len(HEADER) - 2)]
+    warm_up = median(repeat.get("warm_up_s", 0.0) for repeat in one.repeats)
     rate = one.repeats[0]["n_events"] / one.of("cpu_s")[1] / 1e3
     return [
         title,
@@ -41,6 +51,7 @@ def _cells(one: Measured) -> list[str]:
         _spread(one.of("wall_s")),
         f"{rate:.0f}",
         f"{one.of('startup_cpu_s')[1]:.1f}",
+        f"{warm_up:.1f}" if warm_up else "",
         f"{one.of('peak_rss_bytes')[2] / 1e6:.0f}",
     ]
 
