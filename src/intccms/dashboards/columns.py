@@ -20,6 +20,7 @@ __all__ = [
     "clock",
     "dataset_progress",
     "failures",
+    "rate_now",
     "rates",
     "runtimes",
     "slow_chunks",
@@ -69,6 +70,14 @@ def rates(state: RunState, now: float) -> Columns:
         before = np.searchsorted(finished[order], grid - window, side="right")
         found[name] = (total[upto] - total[before]) / np.maximum(width, window / 4) / unit
     return found
+
+
+def rate_now(state: RunState, data: Columns) -> tuple[float, float]:
+    """Return the rates in kHz and Gbit/s: the last ones, and after the run their average."""
+    if state.ended is None or state.started is None:
+        return _last(data["khz"]), _last(data["gbps"])
+    elapsed = max(state.ended - state.started, 1e-9)
+    return sum(state.n_events) / elapsed / 1e3, sum(state.n_bytes) / elapsed / 0.125e9
 
 
 def worker_times(state: RunState, now: float) -> Columns:
@@ -144,7 +153,9 @@ def dataset_progress(state: RunState, now: float) -> Columns:
         left += one.n_left
         text = f"{100 * (1 - one.n_left / total):.0f} %"
         if not one.n_left:
-            text = "done" if not one.n_failed else f"{100 * one.n_failed / total:.2g} % failed"
+            lost = 100 * one.n_failed / total
+            text = f"{lost:.0f} % failed" if lost >= 1 else f"{lost:.1g} % failed"
+            text = text if lost else "done"
         elif state.ended is None and rate:
             text += f", {clock(left / rate)} left"
         parts = (one.n_done / total, one.n_resumed / total, one.n_failed / total)
@@ -207,10 +218,7 @@ def summary(state: RunState, now: float) -> dict[str, str]:
     elapsed, columns = _elapsed(state, now), rates(state, now)
     n_left = sum(one.n_left for one in state.datasets.values())
     over = state.ended is not None
-    khz, gbps = (_last(columns["khz"]), _last(columns["gbps"]))
-    if over and elapsed:
-        khz = sum(state.n_events) / elapsed / 1e3
-        gbps = sum(state.n_bytes) / elapsed / 0.125e9
+    khz, gbps = rate_now(state, columns)
     last = state.timeline.samples[-1] if state.timeline.samples else None
     threads = last.n_threads if last else 0
     if over and elapsed and state.started is not None and state.ended is not None:

@@ -72,7 +72,8 @@ class EventRate(Component):
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
-        return f"Event rate: {data['khz'][-1]:,.3g} kHz" if len(data["khz"]) else self.title
+        khz, _ = made.rate_now(state, data)
+        return f"Event rate: {_mean(state)}{khz:,.3g} kHz" if len(data["khz"]) else self.title
 
 
 class DataRate(Component):
@@ -97,9 +98,9 @@ class DataRate(Component):
         highest = max(rates) if len(rates) else 0.0
         # a target far above would press the curve flat: then it is named only
         self.root.y_range.end = 1.15 * (target if target < 5 * highest else highest or 1.0)
-        now = f"{rates[-1]:.3g} Gbit/s, " if len(rates) else ""
-        share = f"{100 * rates[-1] / target:.2g} % of " if len(rates) else ""
-        return f"Data rate: {now}{share}target {target:g}"
+        _, gbps = made.rate_now(state, data)
+        now = f"{_mean(state)}{gbps:.3g} Gbit/s, {100 * gbps / target:.2g} % of "
+        return f"Data rate: {now if len(rates) else ''}target {target:g}"
 
 
 class Workers(Component):
@@ -155,7 +156,7 @@ class Memory(Component):
             color=drawing.RED,
             line_width=2,
         )
-        return drawing.with_hover(drawing.with_legend(drawing.by_worker(plot)), _WORKER)
+        return drawing.with_hover(drawing.with_legend(drawing.by_worker(plot)), drawing.WORKER)
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
@@ -177,13 +178,14 @@ class Cpu(Component):
         plot = drawing.plot_of(x_axis_label="worker", y_axis_label="%", **sizes)
         plot.y_range.start, plot.y_range.end = 0, 115
         plot.vbar("x", top="cpu", source=self.source, width=0.8, color=drawing.ORANGE)
-        return drawing.with_hover(drawing.by_worker(plot), _WORKER)
+        return drawing.with_hover(drawing.by_worker(plot), drawing.WORKER)
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
         cpu = data["cpu"]
-        mean = "average " if state.ended is not None else ""
-        return f"CPU per thread: {mean}{sum(cpu) / len(cpu):.0f} %" if len(cpu) else self.title
+        return (
+            f"CPU per thread: {_mean(state)}{sum(cpu) / len(cpu):.0f} %" if len(cpu) else self.title
+        )
 
 
 class Chunks(Component):
@@ -307,11 +309,11 @@ class SlowChunks(Component):
         return self.title
 
 
+def _mean(state: RunState) -> str:
+    """Say that a number is an average, as it is after the run."""
+    return "average " if state.ended is not None else ""
+
+
 COMPONENTS: tuple[type[Component], ...] = (
     EventRate, DataRate, Workers, Memory, Cpu, Chunks, Datasets, Failures, Runtimes, SlowChunks,
 )  # fmt: skip
-_WORKER = [
-    ("worker", "@worker"), ("host", "@host"), ("memory", "@memory_gb{0.00} GB"),
-    ("highest", "@peak_gb{0.00} GB"), ("limit", "@limit_gb{0.0} GB"),
-    ("CPU per thread", "@cpu{0} %"), ("chunks", "@busy"), ("spilled", "@spilled_gb{0.00} GB"),
-]  # fmt: skip

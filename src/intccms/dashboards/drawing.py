@@ -21,6 +21,7 @@ __all__ = [
     "STATE_COLOURS",
     "TEAL",
     "TEXT_LEFT",
+    "WORKER",
     "bars",
     "by_worker",
     "dress",
@@ -44,6 +45,12 @@ HEIGHT = 230
 TEXT_LEFT: dict[str, Any] = {
     "text_font_size": "11px", "text_color": INK, "text_baseline": "middle", "x_offset": 5,
 }  # fmt: skip
+
+WORKER = [
+    ("worker", "@worker"), ("host", "@host"), ("memory", "@memory_gb{0.00} GB"),
+    ("highest", "@peak_gb{0.00} GB"), ("limit", "@limit_gb{0.0} GB"),
+    ("CPU per thread", "@cpu{0} %"), ("chunks", "@busy"), ("spilled", "@spilled_gb{0.00} GB"),
+]  # fmt: skip
 
 
 def plot_of(**sizes: Any) -> Any:
