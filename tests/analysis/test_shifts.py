@@ -143,16 +143,14 @@ def by_hand(events: ak.Array, label: str) -> dict[tuple[str, str], np.ndarray]:
     sign = 1.0 if side == "up" else -1.0
     jets, met, muons = events.Jet, events.PuppiMET.pt, events.Muon
     pt, eta, mass = jets.pt, jets.eta, jets.mass
-    factor = rescale(pt, eta, met)
-    if source in ("jes", "jes_closure"):
-        factor = factor * delta(0.08 * sign)(eta, pt)
-    pt = f32(pt * factor)
+    pt = f32(pt * rescale(pt, eta, met))
+    if source in ("jes", "jes_closure"):  # on top: of the corrected momentum
+        pt = f32(pt * delta(0.08 * sign)(eta, pt))
     factor = smear({"jer_up": 9.0, "jer_down": 1.0}.get(label, 4.0))(pt)
     pt, mass = f32(pt * factor), f32(mass * factor)
-    added = recoil(met, pt)
+    met = f32(met + recoil(met, pt))
     if source == "unclustered":
-        added = added + sign * 0.2 * met
-    met = f32(met + added)
+        met = f32(met + sign * 0.2 * met)
     mu_pt = muons.pt
     if source == "muon_scale":
         mu_pt = f32(mu_pt * (1.0 + 0.1 * sign))

@@ -97,11 +97,18 @@ class Factors:
         return NEUTRAL[correction.op]
 
     def varied(
-        self, correction: Correction, source: UncertaintySource, side: Direction, objects: Objects
+        self,
+        correction: Correction,
+        source: UncertaintySource,
+        side: Direction,
+        objects: Objects,
+        *,
+        on_top: bool = False,
     ) -> Any:
         """Return the factor with `source` moved to `side`, the nominal part included.
 
-        A side without a function is the mirror of the other about the nominal.
+        A side without a function is the mirror of the other about the nominal. With `on_top` the
+        nominal part is in the objects already and not in the factor.
         """
         position = 0 if side == "up" else 1
         functions = (source.up_function, source.down_function)
@@ -110,14 +117,16 @@ class Factors:
         if function is not None:
             value = self._function(correction, source, objects, (function, index))
         elif functions[1 - position] is not None:
-            other = self.varied(correction, source, "down" if side == "up" else "up", objects)
-            return 2.0 * self.nominal(correction, objects) - other
+            opposite: Direction = "down" if side == "up" else "up"
+            other = self.varied(correction, source, opposite, objects, on_top=on_top)
+            nominal = NEUTRAL[correction.op] if on_top else self.nominal(correction, objects)
+            return 2.0 * nominal - other
         else:
             value = self._library(correction, source, objects, index)
             if _is_relative(correction, source):
                 neutral = NEUTRAL[correction.op]
                 value = neutral + value if side == "up" else neutral - value
-        if not source.is_delta:
+        if on_top or not source.is_delta:
             return value
         nominal = self.nominal(correction, objects)
         return nominal * value if correction.op == "mult" else nominal + value

@@ -110,13 +110,15 @@ class Starts:
         self, shift: Variation, correction: Correction, source: UncertaintySource
     ) -> Columns:
         """Evaluate on the plain objects: nothing needs to know which event they are in."""
-        where = (shift.correction, correction.target[0].obj)
+        stage, on_top = _start_of(shift, correction, source)
+        where = (stage, correction.target[0].obj)
         if where not in self._flat:
-            whole = self.at(shift.correction)
+            whole = self.at(stage)
             few = whole.replaced({where[1]: self._masked(where[1], whole[where[1]])})
             self._flat[where] = FlatObjects(few)
         objects = self._flat[where]
-        factor = self._factors.varied(correction, source, shift.direction, objects)
+        side = shift.direction
+        factor = self._factors.varied(correction, source, side, objects, on_top=on_top)
         columns = {}
         for target in correction.target:
             old = objects.column(target)
@@ -132,8 +134,9 @@ class Starts:
         """Evaluate on events, then again every later correction that reads what has changed."""
         correction = self._plan.corrections[shift.correction]
         source = correction.uncertainty_sources[shift.source]
-        objects = at(shift.correction)
-        factor = self._factors.varied(correction, source, shift.direction, objects)
+        stage, on_top = _start_of(shift, correction, source)
+        objects, side = at(stage), shift.direction
+        factor = self._factors.varied(correction, source, side, objects, on_top=on_top)
         objects = _applied(correction, objects, factor)
         changed = set(correction.target)
         for i, later in followers:
@@ -144,6 +147,18 @@ class Starts:
                 objects = _applied(later, moved, self._factors.nominal(later, moved))
                 changed.update(later.target)
         return objects
+
+
+def _start_of(
+    shift: Variation, correction: Correction, source: UncertaintySource
+) -> tuple[int, bool]:
+    """Return the stage at which a shift is evaluated, and whether the nominal part is in it.
+
+    An uncertainty on top of the nominal correction is one of the corrected column, as that of the
+    jet energy scale is tabulated for corrected momenta.
+    """
+    on_top = source.is_delta and correction.has_nominal
+    return shift.correction + on_top, on_top
 
 
 def _is_elementwise(correction: Correction, source: UncertaintySource) -> bool:
