@@ -28,7 +28,7 @@ def describe(summary: Mapping[str, Any], directory: Path) -> str:
     blocks: list[str] = [str(table) for table in _tables(summary)]
     blocks.append("\n".join([*_strengths(summary), *_rate(summary)]))
     blocks.append("\n".join(_lumis(summary, directory)))
-    blocks.append("\n".join(_paths(directory)))
+    blocks.append("\n".join([*_skims(summary.get("skims", {})), *_paths(directory)]))
     status = f"Status: {summary['status']}"
     if "error" in summary:
         status += f" ({summary['error']})"
@@ -102,6 +102,13 @@ def _lumis(summary: Mapping[str, Any], directory: Path) -> Iterable[str]:
             f"data files without a LuminosityBlocks tree: {books['files_without_tree']}; of "
             "these, processed_lumis.json has only sections with events"
         )
+
+
+def _skims(skims: Mapping[str, Any]) -> Iterable[str]:
+    for dataset, skim in skims.items():
+        what = f"{skim['n_events']:,} events, {skim['size_bytes'] / 1e6:,.1f} MB"
+        state = "" if skim["is_complete"] else ", incomplete"
+        yield f"skim of {dataset}: {skim['url']} ({what}{state})"
 
 
 def _paths(directory: Path) -> Iterable[str]:
