@@ -49,6 +49,8 @@ DISTRIBUTIONS = {
     "jupyter_bokeh": "jupyter-bokeh",
     "rucio": "rucio-clients",
     "boost_histogram": "boost-histogram",
+    "dask_gateway": "dask-gateway",
+    "dask_jobqueue": "dask-jobqueue",
     "pydantic_core": "pydantic",
     "yaml": "pyyaml",
 }

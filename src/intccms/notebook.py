@@ -30,13 +30,14 @@ from intccms.errors import InputError, nearest
 from intccms.metrics.measurement import Measurement
 from intccms.pipeline import Stages, summarise
 from intccms.pipeline.figures import GROUPS, Group
-from intccms.preflight import preflight, rows_of
+from intccms.preflight import checks, rows_of
 from intccms.schema import Config, load_config
 
 __all__ = [
     "Session",
     "Text",
     "display_image",
+    "preflight",
     "redirected",
     "settings",
     "setup",
@@ -118,6 +119,11 @@ def redirected(config: Any, redirector: str) -> list[str]:
     return [f"datasets.datasets.{entry.name}.redirector={redirector}" for entry in entries]
 
 
+def preflight(config: Config, client: Any = None) -> Table:
+    """Try what a run needs, in half a minute: workers, files, credentials, space."""
+    return Table("Preflight", rows_of(checks.preflight(config, client)), is_text=True)
+
+
 class Text:
     """A text that a notebook shows as it is."""
 
@@ -171,10 +177,6 @@ class Session:
             ["output", str(self.stages.output.directory)],
         ]
         return Table("This run", rows, is_text=True)
-
-    def preflight(self, client: Any = None) -> Table:
-        """Try what a run needs, in half a minute: workers, files, credentials, space."""
-        return Table("Preflight", rows_of(preflight(self.config, client)), is_text=True)
 
     def count_files(self) -> Table:
         """Open all input files and check everything that the configuration names."""
