@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import awkward as ak
 import numpy as np
-from awkward.contents import Content, NumpyArray
+from awkward.contents import Content, ListOffsetArray, NumpyArray
+from awkward.index import Index64
 from numpy.typing import NDArray
 
 __all__ = ["Columns", "Fetch", "History", "ReadMeter"]
@@ -89,6 +90,7 @@ class Columns:
         self._known: dict[str, Content] = {}
         self._before: Columns | None = None
         self._index: Index | None = None  # of the events in those before the cut
+        self._picker: _Picker | None = None
         self._is_cut = False
         self._part: Columns | None = None  # after the first cut
 
@@ -107,6 +109,7 @@ class Columns:
             return self
         part = Columns(self._fetch, self._n, self.meter)
         part._before, part._index, part._is_cut = self, index, True
+        part._picker = _Picker(index)
         if not self._is_cut:
             self._part = part
             part._histories = self._histories[-1:]
@@ -137,8 +140,11 @@ class Columns:
         if name not in self._known and self._before is not None:
             whole = self._before._find(name)
             if whole is not None:
-                self._known[name] = _picked(whole, self._index)
+                self._known[name] = self._picked(whole)
         return self._known.get(name)
+
+    def _picked(self, column: Content) -> Content:
+        return column if self._picker is None else self._picker(column)
 
     def collected(self) -> dict[str, Content]:
         """Return all columns that were read, cut to the events that are left."""
@@ -159,7 +165,7 @@ class Columns:
             self._known |= self._fetch([name], True)
             return
         if self._before is not None and self._before._is_cut:
-            self._known[name] = _picked(self._before.read(name), self._index)
+            self._known[name] = self._picked(self._before.read(name))
             return
         names = [name]
         if self._reads is not None:
@@ -173,13 +179,35 @@ class Columns:
             if len(names) == 1:
                 raise
             read = self._fetch([name], False)  # it may be another that cannot be read
-        self._known |= {key: _picked(column, self._index) for key, column in read.items()}
+        self._known |= {key: self._picked(column) for key, column in read.items()}
 
 
-def _picked(column: Content, index: Index | None) -> Content:
-    """Return the entries at `index`, as plain arrays."""
-    if index is None:
-        return column
-    if isinstance(column, NumpyArray):
-        return NumpyArray(np.asarray(column.data)[index], parameters=column.parameters)
-    return ak.to_packed(column[index], highlevel=False)
+class _Picker:
+    """Takes the entries at `index` from columns, as plain arrays."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._lists: list[tuple[Index, Index, Index]] = []  # offsets, those picked, elements
+
+    def __call__(self, column: Content) -> Content:
+        if isinstance(column, NumpyArray):
+            return NumpyArray(column.data[self._index], parameters=column.parameters)
+        if not (isinstance(column, ListOffsetArray) and isinstance(column.content, NumpyArray)):
+            return ak.to_packed(column[self._index], highlevel=False)
+        offsets, elements = self._elements(np.asarray(column.offsets.data))
+        content = column.content
+        picked = NumpyArray(content.data[elements], parameters=content.parameters)
+        return ListOffsetArray(Index64(offsets), picked, parameters=column.parameters)
+
+    def _elements(self, offsets: Index) -> tuple[Index, Index]:
+        """Return the new offsets and the elements that stay; columns of a collection share them."""
+        for known, picked, elements in self._lists:
+            if np.array_equal(known, offsets):
+                return picked, elements
+        starts = offsets[:-1][self._index]
+        counts = offsets[1:][self._index] - starts
+        picked = np.zeros(len(counts) + 1, dtype=np.int64)
+        np.cumsum(counts, out=picked[1:])
+        elements = np.arange(picked[-1]) + np.repeat(starts - picked[:-1], counts)
+        self._lists.append((offsets, picked, elements))
+        return picked, elements
