@@ -36,10 +36,10 @@ PALETTE = (
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 N_BINS = 40
-WIDTH, HEIGHT = 560, 320
+WIDTH, HEIGHT = 500, 300
 ASPECT = 1.75
 LEGEND_ROWS = 10
-LETTER_PX = 7  # width of one, so that names fit their tiles
+LETTER_PX = 9  # width of one, so that names fit their tiles
 
 
 def _new(title: str, tooltips: Sequence[tuple[str, str]], **options: Any) -> Any:

@@ -150,7 +150,8 @@ class Inspection:
             except (ServiceError, ModuleNotFoundError) as error:
                 why = " ".join(str(error).split())
         if self.sizes is not None and not self.sizes.files:
-            why = f"it knows none of the files: {next(iter(self.sizes.errors.values()), '')}"
+            name, reason = next(iter(self.sizes.errors.items()), ("", "no file"))
+            why = f"none of the files could be asked for or found; the first, {name}: {reason}"
             self.sizes = None
         if self.sizes is None:
             note = f"local statistics only, nothing from Rucio: {why}"
