@@ -124,6 +124,21 @@ def test_functions_that_treat_events_alone_give_what_they_give_unchecked(few: Pa
         same(checked[label], template)
 
 
+def test_a_factor_of_another_length_names_the_correction_and_both_types(few: Path) -> None:
+    wrong = correction("object", target=MET, nominal_function=lambda pt: pt[:-1])
+    with pytest.raises(FunctorError, match=r"'mixed' changes PuppiMET.pt.*300 \* .*299 \*"):
+        outcome(few, config(corrections=[wrong]))
+
+
+def test_a_weight_that_is_not_a_number_names_correction_and_source(few: Path) -> None:
+    def bad(pt: ak.Array) -> ak.Array:
+        return pt * np.nan
+
+    wrong = correction("event", uncertainty_sources=[{"name": "up", "up_function": bad}])
+    with pytest.raises(FunctorError, match="'mixed', source 'up': 300 of 300 .*not finite"):
+        outcome(few, config(corrections=[wrong]))
+
+
 def test_a_function_that_draws_random_numbers_is_left_out(few: Path) -> None:
     def smeared(pt: ak.Array) -> ak.Array:
         return pt * np.random.normal(1, 0.1, len(pt))  # noqa: NPY002

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from intccms.engine.corrections import Factors, apply
 from intccms.engine.variations import Variation, VariationPlan, needs
+from intccms.errors import FunctorError
 from intccms.functors.columns import Column
 from intccms.functors.objects import FlatObjects, Objects
 from intccms.schema import Correction, ObjVar, UncertaintySource
@@ -39,9 +40,20 @@ def correct(plan: VariationPlan, objects: Objects, factors: Factors) -> list[Obj
 
 def _applied(correction: Correction, objects: Objects, factor: Any) -> Objects:
     for target in correction.target:
-        changed = apply(correction.op, objects.column(target), factor)
+        column = objects.column(target)
+        try:
+            changed = apply(correction.op, column, factor)
+        except ValueError as exc:
+            raise FunctorError(
+                f"correction {correction.name!r} changes {target.obj}.{target.field}, which is "
+                f"{ak.type(column)}, but its factor is {_type_of(factor)}"
+            ) from exc
         objects = objects.with_column(target, changed)
     return objects
+
+
+def _type_of(factor: Any) -> Any:
+    return ak.type(factor) if isinstance(factor, ak.Array | np.ndarray) else type(factor).__name__
 
 
 class Starts:

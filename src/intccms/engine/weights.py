@@ -20,8 +20,8 @@ __all__ = ["reads", "shifted_weights", "weight_matrix"]
 Array = NDArray[np.float64]
 
 
-def _checked(value: Any, n: int, correction: Correction) -> Array:
-    key = f"correction {correction.name!r}"
+def _checked(value: Any, n: int, correction: Correction, source: str = "") -> Array:
+    key = f"correction {correction.name!r}" + (f", source {source!r}" if source else "")
     flat = as_flat(value, n, key).astype(np.float64)
     if not np.isfinite(flat).all():
         n_bad = int(np.count_nonzero(~np.isfinite(flat)))
@@ -56,7 +56,7 @@ def weight_matrix(
         correction = plan.corrections[variation.correction]
         source = correction.uncertainty_sources[variation.source]
         value = factors.varied(correction, source, variation.direction, objects)
-        varied = _checked(value, objects.n, correction)
+        varied = _checked(value, objects.n, correction, source.name)
         rows.append(_product(gen_weight, steps, {variation.correction: varied}))
     return np.stack(rows)
 
@@ -109,7 +109,7 @@ def shifted_weights(
                 rows = np.flatnonzero(shift_of == position)
                 chosen = objects.take(expand[rows])
                 value = factors.varied(correction, source, side, chosen)
-                factor[rows] = _checked(value, chosen.n, correction)
+                factor[rows] = _checked(value, chosen.n, correction, source.name)
         weight = apply(correction.op, weight, factor)
     return weight
 
