@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from intccms.execution.chunk import ChunkPolicy
-from intccms.execution.cluster import DaskExecutor
+from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.rounds import ChunkRun
 from intccms.execution.tasks import ChunkTask
 from intccms.histograms.exact import ExactSums

@@ -10,7 +10,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from intccms.batch import plan, write_submit_file
+from intccms.batch import write_submit_file
 from intccms.batch.results import results_table
 from intccms.batch.running import Outcome
 from intccms.cli import main

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from intccms.errors import WorkerLostError
-from intccms.execution.cluster import DaskExecutor
+from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import Executor, IterativeExecutor, open_executor
 from intccms.execution.processes import FuturesExecutor
 from intccms.execution.totals import Totals

@@ -21,7 +21,7 @@ CLIENT = """
 import json, sys
 from pathlib import Path
 from distributed import Client
-from intccms.execution.cluster import DaskExecutor
+from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.totals import Totals
 from tests.execution.tasks import add_up
 

@@ -15,7 +15,7 @@ from coffea.processor.executor import WorkItem
 from distributed import Client
 
 from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask
-from intccms.execution.cluster import DaskExecutor
+from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.processes import FuturesExecutor
 from intccms.execution.rounds import ChunkRun

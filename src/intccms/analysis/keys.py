@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 CODE = (
     "analysis/*.py",
     "engine/*.py",
-    "execution/*.py",
+    "execution/**/*.py",
     "functors/*.py",
     "histograms/*.py",
     "partials/*.py",

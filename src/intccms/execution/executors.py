@@ -117,7 +117,7 @@ def open_executor(
         yield FuturesExecutor(n_workers)
         return
     from intccms import facility
-    from intccms.execution.cluster import DaskExecutor
+    from intccms.execution.dask.cluster import DaskExecutor
 
     if client is not None:
         yield DaskExecutor(client)

@@ -13,8 +13,8 @@ from typing import Any
 
 from intccms.analysis.declared import columns_by_dataset
 from intccms.dashboards import make_observer
-from intccms.dashboards.inspector import inspector_layout, inspector_page
-from intccms.dashboards.inspector_tables import (
+from intccms.dashboards.inspector.page import inspector_layout, inspector_page
+from intccms.dashboards.inspector.tables import (
     branch_table,
     dataset_table,
     forecast_table,

@@ -186,7 +186,7 @@ def _mapped(
         return _pooled(executor, tasks, arguments)
     runs: Executor = IterativeExecutor() if executor is None else executor
     if not hasattr(runs, "n_workers") and hasattr(executor, "scheduler_info"):
-        from intccms.execution.cluster import DaskExecutor
+        from intccms.execution.dask.cluster import DaskExecutor
 
         runs = DaskExecutor(executor)
     return runs.map(_inspected, tasks, arguments=arguments)

@@ -16,7 +16,7 @@ from bokeh.models import ColumnDataSource, HoverTool, LayoutDOM, NumeralTickForm
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
-from intccms.dashboards.inspector_tables import (
+from intccms.dashboards.inspector.tables import (
     branch_table,
     dataset_table,
     forecast_table,

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 from bokeh.models import Plot
 
-from intccms.dashboards.inspector import inspector_layout, inspector_page, treemap_figure
-from intccms.dashboards.inspector_tables import (
+from intccms.dashboards.inspector.page import inspector_layout, inspector_page, treemap_figure
+from intccms.dashboards.inspector.tables import (
     branch_table,
     dataset_table,
     forecast_table,

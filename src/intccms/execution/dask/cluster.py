@@ -13,9 +13,9 @@ import cloudpickle
 from distributed import Client, Future
 
 from intccms.errors import ClusterLostError, WorkerLostError
-from intccms.execution.flights import Attempt, Flight, Radio, Shipped, error_of
-from intccms.execution.merging import Merging
-from intccms.execution.scheduler import NOTHING, Workers, gathered
+from intccms.execution.dask.flights import Attempt, Flight, Radio, Shipped, error_of
+from intccms.execution.dask.merging import Merging
+from intccms.execution.dask.scheduler import NOTHING, Workers, gathered
 from intccms.execution.totals import Totals
 
 __all__ = ["DaskExecutor"]

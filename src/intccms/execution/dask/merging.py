@@ -12,7 +12,7 @@ from uuid import uuid4
 import cloudpickle
 from distributed import Client, Future
 
-from intccms.execution.scheduler import NOTHING, Workers, gathered
+from intccms.execution.dask.scheduler import NOTHING, Workers, gathered
 from intccms.execution.totals import Totals, merged
 
 __all__ = ["Merging"]

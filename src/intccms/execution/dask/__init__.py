@@ -1,0 +1,1 @@
+"""Running chunks on a Dask cluster through its public API."""
