@@ -15,7 +15,7 @@ from IPython.display import FileLink, Image, display
 
 import intccms
 from intccms.dashboards import Table, make_observer
-from intccms.dashboards.measured import coverage_table, dataset_table, metric_tables
+from intccms.dashboards.measurement.measured import coverage_table, dataset_table, metric_tables
 from intccms.dashboards.panel import Panel
 from intccms.dashboards.result import describe
 from intccms.dashboards.tables import (

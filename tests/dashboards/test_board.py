@@ -8,13 +8,17 @@ import pytest
 from bokeh.document import Document
 
 from intccms.dashboards.board import Board
-from intccms.dashboards.comparison import comparison_html, comparison_png, comparison_table
 from intccms.dashboards.components import COMPONENTS, Component
-from intccms.dashboards.measured import metric_tables, state_of
-from intccms.dashboards.overview import picture
+from intccms.dashboards.measurement.comparison import (
+    comparison_html,
+    comparison_png,
+    comparison_table,
+)
+from intccms.dashboards.measurement.measured import metric_tables, state_of
+from intccms.dashboards.measurement.overview import picture
+from intccms.dashboards.measurement.report import report_html
 from intccms.dashboards.panel import Panel
 from intccms.dashboards.progress import PlainProgress
-from intccms.dashboards.report import report_html
 from intccms.dashboards.state import RunState
 from intccms.dashboards.tables import Table
 from intccms.metrics.measurement import Measurement

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +95,23 @@ def test_nothing_stays_on_a_cluster_that_was_lent(
     assert not client.futures
 
 
-def test_an_item_that_kills_its_process_is_named_and_the_others_are_done(tmp_path: Path) -> None:
+@pytest.fixture
+def processes(nothing_left: None) -> Iterator[Callable[..., FuturesExecutor]]:
+    """Start executors that end with the test."""
+    with ExitStack() as stack:
+
+        def start(n_workers: int, **options: float) -> FuturesExecutor:
+            return stack.enter_context(closing(FuturesExecutor(n_workers, **options)))
+
+        yield start
+
+
+def test_an_item_that_kills_its_process_is_named_and_the_others_are_done(
+    processes: Callable[..., FuturesExecutor], tmp_path: Path
+) -> None:
     totals = Totals(lambda _: "all")
     answers = dict(
-        FuturesExecutor(2).map(tasks.kill_always, range(12), arguments=(tmp_path,), totals=totals)
+        processes(2).map(tasks.kill_always, range(12), arguments=(tmp_path,), totals=totals)
     )
     assert isinstance(answers.pop(5), WorkerLostError)
     assert answers == {i: i for i in range(12) if i != 5}
@@ -107,8 +120,18 @@ def test_an_item_that_kills_its_process_is_named_and_the_others_are_done(tmp_pat
     assert set(runs.values()) == {1}  # whoever ran beside it was not run again
 
 
-def test_an_item_whose_process_was_killed_once_is_done(tmp_path: Path) -> None:
-    executor = FuturesExecutor(2)
+def test_processes_stay_for_the_next_items(processes: Callable[..., FuturesExecutor]) -> None:
+    executor = processes(1)
+    assert list(executor.map(tasks.scale, [1], arguments=(2,))) == [(1, 2)]
+    before = running()
+    assert list(executor.map(tasks.scale, [1], arguments=(3,))) == [(1, 3)]
+    assert running() == before
+
+
+def test_an_item_whose_process_was_killed_once_is_done(
+    processes: Callable[..., FuturesExecutor], tmp_path: Path
+) -> None:
+    executor = processes(2)
     answers = dict(
         executor.map(tasks.kill_once, range(8), arguments=(tmp_path, 3), totals=Totals(str))
     )
@@ -116,8 +139,10 @@ def test_an_item_whose_process_was_killed_once_is_done(tmp_path: Path) -> None:
     assert answers == {i: i for i in range(8)}
 
 
-def test_a_process_that_is_killed_between_two_items_is_replaced() -> None:
-    answers = FuturesExecutor(1).map(tasks.scale, range(4), arguments=(2,))
+def test_a_process_that_is_killed_between_two_items_is_replaced(
+    processes: Callable[..., FuturesExecutor],
+) -> None:
+    answers = processes(1).map(tasks.scale, range(4), arguments=(2,))
     found = [next(answers)]
     for pid in running():
         os.kill(pid, signal.SIGKILL)
@@ -125,16 +150,20 @@ def test_a_process_that_is_killed_between_two_items_is_replaced() -> None:
     assert found == [(i, 2 * i) for i in range(4)]
 
 
-def test_an_item_that_hangs_in_a_process_is_run_again(tmp_path: Path) -> None:
-    executor = FuturesExecutor(2, patience_s=8.0)  # more than the start of a process takes
+def test_an_item_that_hangs_in_a_process_is_run_again(
+    processes: Callable[..., FuturesExecutor], tmp_path: Path
+) -> None:
+    executor = processes(2, patience_s=8.0)  # more than the start of a process takes
     answers = dict(executor.map(tasks.stick_once, range(8), arguments=(tmp_path,)))
     assert answers[5][0] == 5
     assert len(answers) == 8
 
 
-def test_a_function_that_no_process_can_read_says_so() -> None:
+def test_a_function_that_no_process_can_read_says_so(
+    processes: Callable[..., FuturesExecutor],
+) -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
-        list(FuturesExecutor(2).map(tasks.scale, range(3), arguments=(_Unreadable(),)))
+        list(processes(2).map(tasks.scale, range(3), arguments=(_Unreadable(),)))
 
 
 class _Unreadable:

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def test_a_chunk_that_is_too_much_for_a_process_is_halved(
     chunks: list[ChunkTask], tmp_path: Path
 ) -> None:
     clean, expected = run(IterativeExecutor(), chunks, ChunkPolicy())
-    outcomes, sums = run(FuturesExecutor(2), chunks, policy(tmp_path), limit=SIZE // 2)
+    with closing(FuturesExecutor(2)) as processes:
+        outcomes, sums = run(processes, chunks, policy(tmp_path), limit=SIZE // 2)
     assert ranges(outcomes, "done") == ranges(clean, "done") == PLANNED
     assert sums["sumw"] == expected["sumw"]
     assert sums["n_events"] == N_EVENTS
@@ -107,7 +109,8 @@ def test_a_chunk_that_kills_however_small_it_is_is_lost_as_a_whole(
     executor = DaskExecutor(client)
     outcomes, sums = run(executor, chunks[:4], policy(tmp_path), limit=1)
     assert ranges(outcomes, "failed") == [(100, 200)]
-    assert ranges(outcomes, "done") == [(0, 100), (200, 300), (300, 400)]
+    kept = sorted(ranges(outcomes, "done") + ranges(outcomes, "resumed"))  # see below
+    assert kept == [(0, 100), (200, 300), (300, 400)]
     [lost] = [one.receipt for one in outcomes if one.receipt.status == "failed"]
     assert (lost.stage, lost.error_type) == ("process", "KilledWorker")
     assert sums["n_events"] == 300

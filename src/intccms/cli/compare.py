@@ -27,7 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(parsed: argparse.Namespace) -> None:
     """Print the table and write the figure."""
-    from intccms.dashboards.comparison import comparison_html, comparison_png, comparison_table
+    from intccms.dashboards.measurement.comparison import (
+        comparison_html,
+        comparison_png,
+        comparison_table,
+    )
     from intccms.metrics.measurement import Measurement
     from intccms.utils.output import write_bytes, write_text
 

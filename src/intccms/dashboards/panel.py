@@ -14,7 +14,7 @@ from typing import Any
 
 from intccms.dashboards.board import Board
 from intccms.dashboards.columns import summary
-from intccms.dashboards.overview import picture
+from intccms.dashboards.measurement.overview import picture
 from intccms.dashboards.progress import make_observer
 from intccms.dashboards.state import RunState
 from intccms.dashboards.tables import Table

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Protocol, TypeVar
 
 from intccms.execution.garbage import patient_collector
@@ -114,7 +114,8 @@ def open_executor(
             yield IterativeExecutor()
         return
     if client is None and general.facility is None and general.executor == "futures":
-        yield FuturesExecutor(n_workers)
+        with closing(FuturesExecutor(n_workers)) as processes:
+            yield processes
         return
     from intccms import facility
     from intccms.execution.dask.cluster import DaskExecutor

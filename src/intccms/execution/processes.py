@@ -29,7 +29,7 @@ TICK_S = 1.0  # between looks for items that hang
 
 
 class FuturesExecutor:
-    """Runs in `n_workers` processes of this machine.
+    """Runs in `n_workers` processes of this machine, which stay until `close`.
 
     Parameters
     ----------
@@ -44,6 +44,12 @@ class FuturesExecutor:
     def __init__(self, n_workers: int, *, patience_s: float = PATIENCE_S) -> None:
         self.n_workers = n_workers
         self.patience_s = patience_s
+        self._slots: list[_Slot] = []
+
+    def close(self) -> None:
+        """End the processes."""
+        while self._slots:
+            self._slots.pop().close()
 
     def map(
         self,
@@ -56,11 +62,10 @@ class FuturesExecutor:
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
         payload = cloudpickle.dumps((function, arguments))
-        todo = _Queue(items)
-        slots: list[_Slot] = []
+        todo, slots = _Queue(items), self._slots
         try:
             while True:
-                self._fill(slots, todo, payload)
+                self._fill(todo, payload)
                 busy = {slot.future: slot for slot in slots if slot.future is not None}
                 if not busy:
                     return
@@ -81,17 +86,18 @@ class FuturesExecutor:
                 for slot in slots:
                     slot.end_if_older(self.patience_s)
         finally:
-            for slot in slots:
+            for slot in [one for one in slots if one.future is not None]:  # nobody waits for it
+                slots.remove(slot)
                 slot.close()
 
-    def _fill(self, slots: list[_Slot], todo: _Queue, payload: bytes) -> None:
+    def _fill(self, todo: _Queue, payload: bytes) -> None:
         """Give every idle process an item, and start processes while there are items for them."""
-        for slot in slots:
+        for slot in self._slots:
             if slot.future is None and (job := todo.next()) is not None:
-                slot.run(job)
-        while len(slots) < self.n_workers and (job := todo.next()) is not None:
-            slots.append(_Slot(payload))
-            slots[-1].run(job)
+                slot.run(job, payload)
+        while len(self._slots) < self.n_workers and (job := todo.next()) is not None:
+            self._slots.append(_Slot())
+            self._slots[-1].run(job, payload)
 
 
 def _given_up(job: _Job) -> WorkerLostError:
@@ -124,29 +130,33 @@ class _Queue:
 class _Slot:
     """One process, in a pool of its own: when it dies, it is known what it was running."""
 
-    def __init__(self, payload: bytes) -> None:
-        self.payload = payload
+    def __init__(self) -> None:
+        self.payload: bytes | None = None  # what the process runs on items
         self.future: Future[bytes] | None = None
         self.job = _Job(None)
         self.since = 0.0
         self._start()
 
     def _start(self) -> None:
-        self.pool = ProcessPoolExecutor(
-            1, get_context("spawn"), initializer=_receive, initargs=(self.payload,)
-        )
-        self.pid = self.pool.submit(os.getpid)
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
+        self.pid, self.payload = self.pool.submit(os.getpid), None
 
-    def run(self, job: _Job) -> None:
+    def run(self, job: _Job, payload: bytes) -> None:
         """Begin with an item; a process that died while it was idle is replaced."""
         data = cloudpickle.dumps(job.item)
         try:
-            self.future = self.pool.submit(_run_shipped, data)
+            self._submit(data, payload)
         except BrokenExecutor:
             self.pool.shutdown()
             self._start()
-            self.future = self.pool.submit(_run_shipped, data)
+            self._submit(data, payload)
         self.job, self.since = job, time.monotonic()
+
+    def _submit(self, data: bytes, payload: bytes) -> None:
+        if self.payload is not payload:
+            self.pool.submit(_receive, payload)
+            self.payload = payload
+        self.future = self.pool.submit(_run_shipped, data)
 
     def answer(self) -> tuple[_Job, Any]:
         """Return the finished item with its result, or with the error that says its process died.
@@ -185,11 +195,15 @@ class _Slot:
 _shipped: Callable[[Any], Any] | None = None  # in a worker process: what it runs on items
 
 
-def _receive(payload: bytes) -> None:
-    """Prepare a worker process; what fails here is raised by its first item, where it is seen."""
-    global _shipped  # noqa: PLW0603 - the only state a worker process can keep
+def _begin() -> None:
+    """Prepare a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _receive(payload: bytes) -> None:
+    """Take what is run on items; what fails here is raised by the first item, where it is seen."""
+    global _shipped  # noqa: PLW0603 - the only state a worker process can keep
     try:
         function, arguments = cloudpickle.loads(payload)
     except Exception as exc:  # noqa: BLE001 - see above

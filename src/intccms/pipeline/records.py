@@ -9,9 +9,9 @@ from typing import Any
 
 from intccms.analysis.runner import AnalysisResult
 from intccms.analysis.skims import only_skims
-from intccms.dashboards.measured import state_of
-from intccms.dashboards.overview import picture
-from intccms.dashboards.report import report_html
+from intccms.dashboards.measurement.measured import state_of
+from intccms.dashboards.measurement.overview import picture
+from intccms.dashboards.measurement.report import report_html
 from intccms.dashboards.tables import ledger_table
 from intccms.execution.executors import Executor
 from intccms.execution.lumis import write_golden_json

@@ -7,7 +7,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,7 @@ def _itself(executor: Any) -> Iterator[Any]:
     [
         lambda: _itself(None),
         lambda: _itself(IterativeExecutor()),
-        lambda: _itself(FuturesExecutor(2)),
+        lambda: closing(FuturesExecutor(2)),
         lambda: ThreadPoolExecutor(2),
         _dask,
     ],

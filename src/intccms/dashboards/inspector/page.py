@@ -24,7 +24,7 @@ from intccms.dashboards.inspector.tables import (
     site_table,
     size_text,
 )
-from intccms.dashboards.report import page
+from intccms.dashboards.measurement.report import page
 from intccms.metrics.inspector import Forecast, Statistics
 from intccms.metrics.inspector.rucio import SizeSummary
 from intccms.plots.treemap import Tile, treemap

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from intccms.dashboards import drawing
-from intccms.dashboards.overview import STYLE
-from intccms.dashboards.report import page
+from intccms.dashboards.measurement.overview import STYLE
+from intccms.dashboards.measurement.report import page
 from intccms.dashboards.tables import Table
 from intccms.metrics.definitions import METRICS, formatted
 from intccms.metrics.measurement import Measurement

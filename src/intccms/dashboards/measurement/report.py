@@ -11,7 +11,7 @@ from bokeh.embed import components
 from bokeh.resources import Resources
 
 from intccms.dashboards.board import Board
-from intccms.dashboards.measured import (
+from intccms.dashboards.measurement.measured import (
     coverage_table,
     dataset_table,
     failure_table,

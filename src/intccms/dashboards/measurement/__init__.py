@@ -1,0 +1,1 @@
+"""A measurement after the run: tables, one picture, one page, several side by side."""
