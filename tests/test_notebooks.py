@@ -12,8 +12,12 @@ import nbformat
 import papermill
 import pytest
 
+from intccms.batch import Parameters
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
-PARAMETERS = {"config", "overrides", "base_dir", "output_dir", "facility", "n_workers"}
+PARAMETERS = {
+    "config", "overrides", "processes", "base_dir", "output_dir", "facility", "n_workers"
+}  # fmt: skip
 MAX_CELL_LINES = 15
 LOGIC = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Try)
 
@@ -35,8 +39,12 @@ def test_the_first_code_cell_holds_the_parameters(path: Path) -> None:
     first, *others = code_cells(path)
     assert "parameters" in first.metadata.get("tags", [])
     assert not any("parameters" in cell.metadata.get("tags", []) for cell in others)
-    assigned = [node for node in ast.parse(first.source).body if isinstance(node, ast.Assign)]
-    assert {ast.unparse(node.targets[0]) for node in assigned} >= PARAMETERS
+    known = Parameters(path)  # as papermill's inspector and `intccms batch` see them
+    assert set(known.types) >= PARAMETERS
+    assert "None" not in known.types.values()
+    assert all(known.comments.values())
+    assigned = [node for node in ast.parse(first.source).body if isinstance(node, ast.AnnAssign)]
+    assert [ast.unparse(node.target) for node in assigned] == list(known.types)
     for node in assigned:
         ast.literal_eval(node.value)
 

@@ -53,6 +53,7 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
     config: Any,
     overrides: Sequence[str] = (),
     *,
+    processes: Sequence[str] = (),
     base_dir: str | None = None,
     output_dir: str | None = None,
     facility: str | None = None,
@@ -68,9 +69,8 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
         ``"module:name"``, or a dict.
     overrides
         ``["general.run_statistics=False", …]``.
-    base_dir, output_dir, facility, n_workers
-        The same keys of ``general``; None leaves what the configuration says. They win over
-        `overrides`.
+    processes, base_dir, output_dir, facility, n_workers
+        The same keys of ``general``; empty, None or 0 leaves them. They win over `overrides`.
     client
         A `distributed.Client` to run on; it stays open.
     panel
@@ -83,6 +83,7 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
     """
     intccms.set_logging("WARNING")
     given = {
+        "processes": list(processes),
         "base_dir": base_dir,
         "output_dir": output_dir,
         "facility": facility,
@@ -93,16 +94,15 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
 
 
 def settings(where: str, values: Mapping[str, Any]) -> list[str]:
-    """Write settings as overrides; those that are None are left as the configuration has them.
+    """Write settings as overrides; what is empty, None or 0 is left as the configuration has it.
 
     Examples
     --------
-    >>> settings("general.metrics", {"measurement_name": "first", "track_workers": None})
+    >>> settings("general.metrics", {"measurement_name": "first", "worker_tracking_interval": 0})
     ['general.metrics.measurement_name="first"']
     """
-    return [
-        f"{where}.{name}={json.dumps(value)}" for name, value in values.items() if value is not None
-    ]
+    given = {name: value for name, value in values.items() if value or value is False}
+    return [f"{where}.{name}={json.dumps(value)}" for name, value in given.items()]
 
 
 def redirected(config: Any, redirector: str) -> list[str]:
