@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import socket
@@ -26,6 +27,7 @@ os.environ.setdefault("XRD_STREAMERRORWINDOW", "0")
 os.environ.setdefault("XRD_LOGLEVEL", "Error")
 
 ROOT = Path(__file__).resolve().parents[1]
+collect_ignore = ["rucio_policy"]  # for the Rucio server, which has an environment of its own
 REQUIRE_ALL = os.environ.get("INTCCMS_REQUIRE_ALL", "") not in ("", "0")
 
 
@@ -45,6 +47,17 @@ def pytest_runtest_makereport(
         reason = call.excinfo.value if call.excinfo else "no reason"
         report.longrepr = f"{item.nodeid} was skipped, but INTCCMS_REQUIRE_ALL is set: {reason}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logging() -> Iterator[None]:
+    """Take back what `intccms.set_logging` did in a test: its stream ends with the test."""
+    yield
+    package = logging.getLogger("intccms")
+    for handler in list(package.handlers):
+        package.removeHandler(handler)
+    package.setLevel(logging.NOTSET)
+    package.propagate = True
 
 
 @pytest.fixture(scope="session")
@@ -116,7 +129,7 @@ def xrootd_server() -> Iterator[XRootDServer]:
     with tempfile.TemporaryDirectory() as folder:
         run, port = Path(folder), free_port()
         run.chmod(0o755)  # pytest's own folders are closed to the server's user
-        (run / "export").mkdir()
+        (run / "export" / "store").mkdir(parents=True)
         allowed = ("localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]")
         lines = [
             "all.export /store nolock",

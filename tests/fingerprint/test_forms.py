@@ -54,7 +54,7 @@ def test_arrays_count_by_type_shape_and_bytes() -> None:
     jagged = ak.Array([[1.0, 2.0], [], [3.0]])
     assert digest(jagged) == digest(ak.Array([[0.0], [1.0, 2.0], [], [3.0]])[1:])
     jets = ak.zip({"pt": jagged})
-    assert all_differ(jagged, ak.Array([[1.0], [2.0], [3.0]]), jets, ak.with_name(jets, "Jet"))
+    assert all_differ(jagged, ak.Array([[1.0], [2.0], [3.0]]), jets, ak.with_name(jets, "Box"))
 
 
 def correction(factor: float) -> correctionlib.CorrectionSet:

@@ -20,9 +20,10 @@ def test_every_view_of_every_observable_is_shown(finished: Config) -> None:
         explorer.observable.value = observable
         for view in explorer.view.options[:2]:
             explorer.view.value = view
-            assert explorer.picture.value.startswith(b"\x89PNG")
+            picture = bytes(explorer.picture.value)
+            assert picture.startswith(b"\x89PNG")
             assert explorer.text.value == ""
-            pictures.add(explorer.picture.value)
+            pictures.add(picture)
     assert len(pictures) == 2 * len(explorer.observable.options)
 
 

@@ -44,7 +44,7 @@ def packed(sizes: list[float], box: Box = (0.0, 0.0, 1.0, 1.0)) -> list[Box]:
     Examples
     --------
     >>> packed([1.0, 1.0])
-    [(0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 0.5, 1.0)]
+    [(0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 0.5)]
     """
     x, y, width, height = box
     total = sum(sizes)

@@ -116,7 +116,9 @@ class ResultExplorer:
         return Table(f"Yields in {self.channel.value}", rows)
 
     def _list(self, _: Any = None) -> None:
-        self.observable.options = self.book.observables(self.channel.value)
+        names = self.book.observables(self.channel.value)
+        kept = self.observable.value if self.observable.value in names else names[0]
+        self.observable.options, self.observable.value = names, kept
         self._show()
 
     def _show(self, _: Any = None) -> None:
