@@ -113,9 +113,10 @@ def connect(
 
     Examples
     --------
-    >>> with connect("local", n_workers=1) as client:  # doctest: +SKIP
-    ...     client.submit(sum, [1, 2, 3]).result()
-    6
+    ::
+
+        with connect("local", n_workers=1) as client:
+            client.submit(sum, [1, 2, 3]).result()
     """
     facility = _found(name)
     ours = {one.name for one in fields(Shipment)}

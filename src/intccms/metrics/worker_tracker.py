@@ -103,9 +103,11 @@ class WorkerTracker:
 
     Examples
     --------
-    >>> with WorkerTracker(client) as tracker:  # doctest: +SKIP
-    ...     run()
-    >>> tracker.timeline.save(path)  # doctest: +SKIP
+    ::
+
+        with WorkerTracker(client) as tracker:
+            run()
+        tracker.timeline.save(path)
     """
 
     def __init__(self, client: Client, *, interval_s: float = 1.0) -> None:
