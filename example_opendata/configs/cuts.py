@@ -5,12 +5,14 @@ https://cms-opendata-workshop.github.io/workshop2024-lesson-event-selection
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 
 import awkward as ak
 from coffea.analysis_tools import PackedSelection
-from coffea.lumi_tools import LumiMask
+
+from intccms.datasets.sections import LumiSections
 
 __all__ = [
     "baseline",
@@ -42,13 +44,17 @@ def lumi_mask(run: ak.Array, luminosity_block: ak.Array, *, lumifile: str) -> ak
     lumifile
         Path of the golden JSON: ``{run: [[first, last], ...]}``.
     """
-    return _golden_json(lumifile, Path(lumifile).stat().st_mtime_ns)(run, luminosity_block)
+    golden = _golden_json(lumifile, Path(lumifile).stat().st_mtime_ns)
+    return golden.holds(run, luminosity_block)
 
 
 @lru_cache(maxsize=4)
-def _golden_json(lumifile: str, modified_ns: int) -> LumiMask:  # noqa: ARG001
-    """Read a golden JSON once per worker, and again when the file changes."""
-    return LumiMask(lumifile)
+def _golden_json(lumifile: str, modified_ns: int) -> LumiSections:  # noqa: ARG001
+    """Read a golden JSON once per worker, and again when the file changes.
+
+    coffea's LumiMask gives the same; importing it compiles for seconds in each worker.
+    """
+    return LumiSections.from_ranges(json.loads(Path(lumifile).read_text()))
 
 
 def good_muons(

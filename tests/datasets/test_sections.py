@@ -71,3 +71,15 @@ def test_a_golden_json_reads_as_coffea_reads_it(shared_data: Path) -> None:
     assert LumiSections.from_ranges(sections.to_ranges()) == sections
     one_more = LumiSections.of(sections.runs, sections.sections + 1) - sections
     assert not LumiMask(str(path))(one_more.runs, one_more.sections).any()
+
+
+def test_events_are_certified_as_coffea_does_it(tmp_path: Path) -> None:
+    golden = {"297050": [[12, 137], [193, 193]], "306000": [[1, 5]]}
+    path = tmp_path / "golden.json"
+    path.write_text(json.dumps(golden))
+    generator = np.random.default_rng(3)
+    runs = generator.choice([297050, 306000, 306001], 2000).astype(np.uint32)
+    sections = generator.integers(1, 200, 2000).astype(np.uint32)
+    expected = LumiMask(str(path))(runs, sections)
+    np.testing.assert_array_equal(LumiSections.from_ranges(golden).holds(runs, sections), expected)
+    assert 0 < expected.sum() < 2000

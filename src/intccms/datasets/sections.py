@@ -112,9 +112,16 @@ class LumiSections:
         runs, counts = np.unique(self.runs, return_counts=True)
         return dict(zip(runs.tolist(), counts.tolist(), strict=True))
 
-    def where(self, mask: npt.NDArray[np.bool_]) -> LumiSections:
-        """Sections for which `mask`, shape (n_sections,), is true."""
-        return LumiSections(self.codes[mask])
+    def holds(self, runs: npt.ArrayLike, sections: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Say for each event, shape (n_events,), whether its section is in the set.
+
+        Examples
+        --------
+        >>> LumiSections.from_ranges({"7": [[1, 2], [5, 5]]}).holds([7, 7, 8], [2, 3, 5])
+        array([ True, False, False])
+        """
+        high = np.asarray(runs).astype(np.uint64) << _HALF
+        return np.isin(high | np.asarray(sections).astype(np.uint64), self.codes)
 
     def __add__(self, other: LumiSections) -> LumiSections:
         """Sections that are in either set."""
