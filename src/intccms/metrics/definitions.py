@@ -35,8 +35,9 @@ class Measured:
     ----------
     n_events, n_chunks, bytes_read
         Processed in this run; compressed bytes requested from files.
-    wall_s
-        From the first chunk sent to the last one received.
+    wall_s, warm_up_s
+        From the first chunk sent to the last one received, and until the first one began: workers
+        start and import in this time.
     chunk_s
         In chunks, from the start of the first try to the end of the last.
     open_s, read_s, decompress_s, process_s, fill_s
@@ -58,6 +59,7 @@ class Measured:
     n_events: int
     bytes_read: int
     wall_s: float
+    warm_up_s: float | None = None
     n_chunks: int = 0
     chunk_s: float = 0.0
     open_s: float = 0.0
@@ -128,6 +130,9 @@ METRICS: tuple[Metric, ...] = (
            lambda m: _ratio(m.n_events, m.chunk_s, 1e-3), _RATE),
     Metric("wall_s", "wall time", "s", "wall_s", "From the first chunk to the last.",
            lambda m: m.wall_s, _RATE),
+    Metric("warm_up_s", "warm-up of the workers", "s", "warm_up_s",
+           "Until the first chunk began: workers start, import and get the processor.",
+           lambda m: m.warm_up_s, _TIME, 3),
     Metric("n_events", "events", "", "n_events", "Events processed in this run.",
            lambda m: m.n_events, _RATE, 12),
     Metric("n_chunks", "chunks", "", "n_chunks", "Chunks processed in this run.",

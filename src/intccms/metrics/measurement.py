@@ -89,10 +89,12 @@ class Measurement:
         parts = ("open_s", "read_s", "decompress_s", "process_s", "fill_s")
         sums = {part: sum(getattr(receipt, part) for receipt in done) for part in parts}
         covers = self.coverage.values()
+        begun = [receipt.started for receipt in done if receipt.started]
         return Measured(
             n_events=sum(receipt.n_events for receipt in done),
             bytes_read=sum(receipt.bytes_read for receipt in done),
             wall_s=self.wall_s,
+            warm_up_s=max(min(begun) - self.started, 0.0) if begun else None,
             n_chunks=len(done),
             chunk_s=sum(receipt.wall_s for receipt in done),
             n_planned=self.n_planned,
