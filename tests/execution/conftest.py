@@ -35,7 +35,10 @@ def start_cluster(nothing_left: None) -> Iterator[Callable[..., tuple[LocalClust
             allowed = options.pop("allowed_failures", 2)
             with dask.config.set({"distributed.scheduler.allowed-failures": allowed}):
                 cluster = LocalCluster(
-                    n_workers=n_workers, threads_per_worker=1, dashboard_address=None, **options
+                    n_workers=n_workers,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",
+                    **options,
                 )
             stack.enter_context(cluster)
             client = stack.enter_context(Client(cluster))

@@ -47,7 +47,7 @@ def test_workers_are_sampled_as_often_as_wanted(measured: Stages) -> None:
     assert measurement == measured.measurement
     assert measurement.timeline is not None
     assert measurement.timeline.interval_s == 0.05
-    assert measurement.metrics["total_cores"] == pytest.approx(1.0)
+    assert measurement.metrics["total_cores"] == pytest.approx(1.0, rel=1e-2)
 
 
 def test_the_part_of_the_tree_that_is_read_is_measured(measured: Stages) -> None:

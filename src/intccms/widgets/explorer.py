@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import matplotlib.pyplot as plt
 
 from intccms.dashboards import Table
 from intccms.dashboards.tables import with_error
@@ -135,6 +136,7 @@ class ResultExplorer:
             return
         memory = io.BytesIO()
         figure.savefig(memory, format="png", dpi=80)
+        plt.close(figure)
         self.picture.value = memory.getvalue()
         self.picture.layout.display = "block"
 
