@@ -76,7 +76,7 @@ bench: $(READY)
 	$(BIN)python -m benchmarks $(ARGS)
 
 docs: $(READY)
-	$(BIN)python -m sphinx -q -W --keep-going -b html docs outputs/docs
+	$(BIN)python -m sphinx -q --keep-going -b html docs outputs/docs
 
 chaos: $(READY)
 	$(BIN)python -m benchmarks.chaos $(ARGS)
