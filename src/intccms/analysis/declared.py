@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from intccms.analysis import runner
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.datasets import DatasetFiles, Fileset
+from intccms.engine.weights import reads
 from intccms.errors import IntccmsError
 from intccms.functors.objects import top_level
 from intccms.reading.columns import ReadMeter
@@ -72,10 +73,10 @@ def _refs(part: Any) -> Iterator[ObjVar]:
     if isinstance(part, ObjVar):
         yield part
     elif isinstance(part, BaseModel):
-        names = set(type(part).model_fields)
-        if isinstance(part, Correction):  # a target is read only where it is among the inputs
-            names.discard("propagate_to")
-        for name in sorted(names):
+        if isinstance(part, Correction):
+            yield from reads(part)
+            return
+        for name in sorted(type(part).model_fields):
             yield from _refs(getattr(part, name))
     elif isinstance(part, Mapping):
         yield from _refs(list(part.values()))

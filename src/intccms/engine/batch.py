@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.engine.chunk import ChunkWork
+from intccms.engine.consequences import content, lists_of
 from intccms.engine.evaluation import Call, Level, Nominal, masked
-from intccms.engine.shifts import Columns, Starts, content
+from intccms.engine.shifts import Columns, Starts
 from intccms.engine.traces import Traces
 from intccms.engine.variations import Variation, VariationPlan
 from intccms.functors.calls import Selection
@@ -19,7 +20,7 @@ from intccms.functors.columns import Column
 from intccms.functors.dependencies import CutOrigins, Origins
 from intccms.functors.lists import Lists
 from intccms.functors.objects import Objects, top_level
-from intccms.schema import ObjectMask
+from intccms.schema import ObjectMask, ObjVar
 
 __all__ = ["Slab", "early_mask", "slabs"]
 
@@ -138,11 +139,15 @@ def _moved_events(old: Objects, columns: Columns, n: int) -> Bools:
     """Say in which events one shift changes any number at all."""
     moved = np.zeros(n, dtype=np.bool_)
     for ref, new in columns.items():
+        if ref.field is None:
+            ordered, lists = np.arange(len(new)), old[ref.obj].lists
+            moved |= lists.n_true(new != ordered) > 0
+            continue
         column = old.column(ref)
         before = content(column)
         changed = new.astype(before.dtype, copy=False) != before
         if changed.any():
-            lists = _lists_of(column)
+            lists = lists_of(column)
             moved |= changed if lists is None else lists.n_true(changed) > 0
     return moved
 
@@ -150,12 +155,17 @@ def _moved_events(old: Objects, columns: Columns, n: int) -> Bools:
 def _rows(old: Objects, moved: Bools, columns: Sequence[Columns]) -> Objects:
     """Return the rows of all shifts, one shift after the other."""
     rows = old.take(np.nonzero(moved)[1])
-    for ref in dict.fromkeys(ref for column in columns for ref in column):
+    refs = dict.fromkeys(ref for column in columns for ref in column)
+    for ref in sorted(refs, key=lambda ref: ref.field is not None):  # the order comes first
+        if ref.field is None:
+            rows = _reordered(rows, ref, old, moved, columns)
+            continue
         before = old.column(ref)
-        nominal, lists = content(before), _lists_of(before)
+        nominal, lists = content(before), lists_of(before)
         parts = []
         for is_moved, column in zip(moved, columns, strict=True):
-            new = column.get(ref, nominal).astype(nominal.dtype, copy=False)
+            order = column.get(ObjVar(ref.obj), slice(None))
+            new = column.get(ref, nominal[order]).astype(nominal.dtype, copy=False)
             parts.append(new[is_moved if lists is None else lists.each(is_moved)])
         row_lists = (
             None
@@ -166,10 +176,18 @@ def _rows(old: Objects, moved: Bools, columns: Sequence[Columns]) -> Objects:
     return rows
 
 
-def _lists_of(column: ak.Array) -> Lists | None:
-    if isinstance(column, Column):
-        return column.lists
-    return Lists.of_counts(np.asarray(ak.num(column))) if column.ndim > 1 else None
+def _reordered(
+    rows: Objects, ref: ObjVar, old: Objects, moved: Bools, columns: Sequence[Columns]
+) -> Objects:
+    """Return rows in which each shift's objects of one collection stand in its own order."""
+    lists, own = old[ref.obj].lists, rows[ref.obj].lists
+    start, same = lists.each(lists.offsets[:-1]), np.arange(lists.offsets[-1])
+    parts = [
+        (column.get(ref, same) - start)[lists.each(is_moved)]
+        for is_moved, column in zip(moved, columns, strict=True)
+    ]
+    order = np.concatenate(parts) + own.each(own.offsets[:-1])
+    return rows.replaced({ref.obj: rows[ref.obj].arranged(order)})
 
 
 def _remasked(

@@ -9,16 +9,25 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from intccms.engine.consequences import (
+    carried,
+    content,
+    names_of_sorted,
+    reordering,
+    sorted_by_pt,
+    with_orders,
+)
 from intccms.engine.corrections import Factors, apply
-from intccms.engine.variations import Variation, VariationPlan, needs
+from intccms.engine.variations import Variation, VariationPlan, changes, needs
 from intccms.errors import FunctorError
-from intccms.functors.columns import Column
 from intccms.functors.objects import FlatObjects, Objects
 from intccms.schema import Correction, ObjVar, UncertaintySource
 
-__all__ = ["Columns", "Starts", "content", "correct"]
+__all__ = ["Columns", "Starts", "correct"]
 
-Columns = dict[ObjVar, NDArray[Any]]  # without the event structure, which no shift changes
+# Without the event structure, which no shift changes; for a whole collection, which is sorted
+# again, the positions of its objects among the nominal ones.
+Columns = dict[ObjVar, NDArray[Any]]
 
 
 def correct(plan: VariationPlan, objects: Objects, factors: Factors) -> list[Objects]:
@@ -29,7 +38,7 @@ def correct(plan: VariationPlan, objects: Objects, factors: Factors) -> list[Obj
     list of Objects
         Before each correction of the plan, and after the last. Event weights change nothing.
     """
-    stages = [objects]
+    stages = [with_orders(objects, plan.corrections)]
     for correction in plan.corrections:
         now = stages[-1]
         if correction.type == "object" and correction.has_nominal:
@@ -38,7 +47,8 @@ def correct(plan: VariationPlan, objects: Objects, factors: Factors) -> list[Obj
     return stages
 
 
-def _applied(correction: Correction, objects: Objects, factor: Any) -> Objects:
+def _applied(correction: Correction, before: Objects, factor: Any) -> Objects:
+    objects = before
     for target in correction.target:
         column = objects.column(target)
         try:
@@ -49,7 +59,7 @@ def _applied(correction: Correction, objects: Objects, factor: Any) -> Objects:
                 f"{ak.type(column)}, but its factor is {_type_of(factor)}"
             ) from exc
         objects = objects.with_column(target, changed)
-    return objects
+    return sorted_by_pt(correction, carried(correction, before, objects))
 
 
 def _type_of(factor: Any) -> Any:
@@ -110,8 +120,12 @@ class Starts:
             self._factors.caller.drew
         ):  # on all events of the chunk it gets the numbers of the nominal
             objects = self._in_full(shift, followers, self._stages.__getitem__).take(self._index)
-        changed = self._plan.touched(shift)
-        return {ref: content(self._masked(ref.obj, objects.column(ref))) for ref in changed}
+        return {
+            ref: content(self._masked(ref.obj, objects.column(ref)))
+            if ref.field
+            else reordering(ref.obj, self.at(len(self._stages) - 1), objects)
+            for ref in self._plan.touched(shift)
+        }
 
     def _masked(self, name: str, array: ak.Array) -> ak.Array:
         for mask in self._good.get(name, ()):
@@ -150,15 +164,22 @@ class Starts:
         objects, side = at(stage), shift.direction
         factor = self._factors.varied(correction, source, side, objects, on_top=on_top)
         objects = _applied(correction, objects, factor)
-        changed = set(correction.target)
+        changed = set(changes(correction))
         for i, later in followers:
             if needs(later, changed):
                 moved = at(i)
                 for ref in changed:
-                    moved = moved.with_column(ref, objects.column(ref))
+                    moved = _with(moved, ref, objects)
                 objects = _applied(later, moved, self._factors.nominal(later, moved))
-                changed.update(later.target)
+                changed.update(changes(later))
         return objects
+
+
+def _with(objects: Objects, ref: ObjVar, other: Objects) -> Objects:
+    """Return `objects` with what `ref` names taken from `other`."""
+    if ref.field is not None:
+        return objects.with_column(ref, other.column(ref))
+    return objects.replaced({name: other[name] for name in names_of_sorted(ref.obj)})
 
 
 def _start_of(
@@ -184,12 +205,7 @@ def _is_elementwise(correction: Correction, source: UncertaintySource) -> bool:
     return (
         not any(functions)
         and correction.reduce is None
+        and correction.propagate_to is None
+        and not correction.resort
         and len({ref.obj for ref in (*refs, *correction.target)}) == 1
     )
-
-
-def content(column: ak.Array) -> NDArray[Any]:
-    """Return the numbers of all events, end to end."""
-    if isinstance(column, Column):
-        return column.values
-    return np.asarray(ak.flatten(column) if column.ndim > 1 else column)

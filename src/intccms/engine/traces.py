@@ -90,7 +90,8 @@ def trace_functions(
     level
         Objects of events past the nominal baseline, ghosts attached.
     """
-    traces = Traces(touched)
+    again = {ref.obj: frozenset({ref}) for ref in touched if ref.field is None}  # sorted
+    traces = Traces(touched, again)
     for mask, objects in zip(config.good_object_masks.analysis, stages, strict=False):
         origins = traces.run(mask, _few(objects)).origins
         traces.collections[mask.object] = traces.collections.get(mask.object, NONE) | origins

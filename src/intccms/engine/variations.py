@@ -13,6 +13,7 @@ __all__ = [
     "Direction",
     "Variation",
     "VariationPlan",
+    "changes",
     "needs",
     "plan_variations",
 ]
@@ -59,11 +60,11 @@ class VariationPlan:
 
         A later object correction that reads a changed column changes its own target too.
         """
-        changed = set(self.corrections[shift.correction].target)
+        changed = set(changes(self.corrections[shift.correction]))
         for correction in self.corrections[shift.correction + 1 :]:
             applies = correction.type == "object" and correction.has_nominal
             if applies and needs(correction, changed):
-                changed.update(correction.target)
+                changed.update(changes(correction))
         return frozenset(changed)
 
     def touched_by_any(self) -> frozenset[ObjVar]:
@@ -77,9 +78,20 @@ class VariationPlan:
         return shift.direction if moves and shift.direction in _directions(source) else None
 
 
+def changes(correction: Correction) -> tuple[ObjVar, ...]:
+    """Return what an object correction changes; a whole collection where it is sorted again."""
+    met = correction.propagate_to
+    carried = () if met is None else (ObjVar(met, "pt"), ObjVar(met, "phi"))
+    again = dict.fromkeys(ObjVar(ref.obj) for ref in correction.momenta if correction.resort)
+    return (*correction.target, *carried, *again)
+
+
 def needs(correction: Correction, columns: Iterable[ObjVar]) -> bool:
     """Say whether a correction needs any of `columns`, be it to change it."""
-    refs = (*(arg for arg in correction.args if isinstance(arg, ObjVar)), *correction.target)
+    args = [arg for arg in correction.args if isinstance(arg, ObjVar)]
+    met = correction.propagate_to
+    angles = [ObjVar(ref.obj, "phi") for ref in correction.momenta if met is not None]
+    refs = (*args, *angles, *changes(correction))
     return any(overlaps(ref, other) for ref in refs for other in columns)
 
 

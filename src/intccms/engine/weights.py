@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.engine.corrections import Factors, apply
-from intccms.engine.variations import Variation, VariationPlan
+from intccms.engine.variations import Variation, VariationPlan, changes
 from intccms.errors import FunctorError
 from intccms.functors.calls import as_flat
 from intccms.functors.objects import Objects
@@ -115,7 +115,10 @@ def shifted_weights(
 
 
 def reads(correction: Correction) -> list[ObjVar]:
-    """Return the columns that a correction or one of its sources reads."""
+    """Return the columns that a correction or one of its sources reads, be it to change them."""
     sources = correction.uncertainty_sources
+    refs = [ref for ref in changes(correction) if ref.field is not None]
+    if correction.propagate_to is not None:
+        refs += [ObjVar(ref.obj, "phi") for ref in correction.momenta]
     args = [*correction.args, *(arg for source in sources for arg in source.args or ())]
-    return [arg for arg in args if isinstance(arg, ObjVar)]
+    return [*(arg for arg in args if isinstance(arg, ObjVar)), *refs]

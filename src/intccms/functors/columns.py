@@ -62,6 +62,10 @@ class Lean(ak.Array):  # type: ignore[misc]
         lists, values = self._lists.take(events)
         return self._at(values, lists)
 
+    def arranged(self, values: Index) -> Lean:
+        """Return the values in another order, in which each stays with its event."""
+        return self._at(values, self._lists)
+
     def __getitem__(self, where: Any) -> Any:
         """Slice by event or, with a jagged mask, by value; other ways as awkward does it."""
         found = self._sliced(where)

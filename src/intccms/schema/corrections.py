@@ -1,18 +1,27 @@
 """What is applied to events beside the selection, and what is uncertain about it."""
 
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from intccms.schema.base import KeyProblem, Model
-from intccms.schema.kinds import Args, Bool, Name, Names, Refs, Sys, as_refs
+from intccms.schema.kinds import Args, Bool, Name, Names, ObjVar, Refs, Sys, as_refs
 
 __all__ = ["Correction", "UncertaintySource"]
 
 Function = Callable[..., Any]
 UP_AND_DOWN = ("up_function", "down_function")
 OBJECT_ONLY = ("target", "propagate_to", "resort")
+
+
+def _met(value: Any) -> Any:
+    if isinstance(value, list | tuple):  # a reference to its pt stands for the collection
+        refs = as_refs(value)
+        if len(refs) != 1 or refs[0].field not in (None, "pt"):
+            raise ValueError(f"one collection such as 'PuppiMET' is wanted, not {value!r}")
+        return refs[0].obj
+    return value
 
 
 class UncertaintySource(Model):
@@ -108,8 +117,9 @@ class Correction(Model):
     applies_to: Literal["mc", "data", "both"] = Field(
         default="mc", description="Events it concerns."
     )
-    propagate_to: str | None = Field(
-        default=None, description="Collection into which the change is carried, e.g. PuppiMET."
+    propagate_to: Annotated[Name | None, BeforeValidator(_met)] = Field(
+        default=None,
+        description="Collection whose pt and phi take up the change of pt, e.g. PuppiMET.",
     )
     resort: Bool = Field(default=False, description="Sort the changed collection by pt again.")
     uncertainty_sources: tuple[UncertaintySource, ...] = Field(
@@ -148,6 +158,11 @@ class Correction(Model):
         evaluates = self.use_correctionlib and self.key is not None
         return evaluates or self.nominal_function is not None
 
+    @property
+    def momenta(self) -> tuple[ObjVar, ...]:
+        """The targets that are a ``pt``."""
+        return tuple(ref for ref in self.target if ref.field == "pt")
+
     @model_validator(mode="after")
     def _check_evaluation(self) -> Self:
         sources = self.uncertainty_sources
@@ -177,6 +192,8 @@ class Correction(Model):
         for key in OBJECT_ONLY:
             if self.type == "event" and getattr(self, key):
                 raise KeyProblem(key, "this is for object corrections only")
+            if key != "target" and getattr(self, key) and not self.momenta:
+                raise KeyProblem(key, "the correction changes no pt")
         return self
 
     @model_validator(mode="after")
