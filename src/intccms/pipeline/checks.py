@@ -20,7 +20,6 @@ from intccms.execution.observer import Observer
 from intccms.metadata import Metadata
 from intccms.metrics.inspector.store import RecordStore
 from intccms.schema import Config
-from intccms.statistics import check_cabinetry_config
 from intccms.utils.output import Output
 
 __all__ = ["check_supported", "checked_inputs", "kept_clean"]
@@ -48,7 +47,11 @@ def check_supported(config: Config) -> None:
             "nothing to do: without the analysis a run on skims writes skims of them; "
             "see general.run_skimming"
         )
-    if general.run_statistics and not only_skims(general) and not general.run_plots_only:
+    has_own = config.statistics is not None and config.statistics.cabinetry_config is not None
+    fits = general.run_statistics and not only_skims(general) and not general.run_plots_only
+    if fits and has_own:
+        from intccms.statistics import check_cabinetry_config
+
         check_cabinetry_config(config)
 
 

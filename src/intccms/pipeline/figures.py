@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from intccms.histograms import Book
 from intccms.pipeline.summary import Findings, visible_cutflow
-from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, masses, save, systematics
-from intccms.plots import statistics as inference
+from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, save, systematics
 from intccms.schema import Config
-from intccms.statistics import SignalResult
 from intccms.utils.output import Output
+
+if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until there is a fit
+    from intccms.statistics import SignalResult
 
 __all__ = ["GROUPS", "Group", "drawn", "planned"]
 
@@ -107,11 +108,15 @@ def _statistics(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
             yield inside / name, make
     scanned = [one for one in found.results.values() if one.mass_gev is not None]
     if len(scanned) > 1:
+        from intccms.plots import masses
+
         yield folder / "limits_by_mass", partial(masses.limits_by_mass, scanned, look=look)
         yield folder / "p_values_by_mass", partial(masses.p_values_by_mass, scanned, look=look)
 
 
 def _inferred(result: SignalResult, look: Look) -> Iterator[tuple[str, Make]]:
+    from intccms.plots import statistics as inference
+
     for prediction in (*result.fit.prefit, *result.fit.postfit):
         name = "postfit" if prediction.is_postfit else "prefit"
         draw = partial(inference.fitted, prediction, look=replace(look, log=True))

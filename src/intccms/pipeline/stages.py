@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from intccms.analysis import runner
 from intccms.analysis.runner import AnalysisResult
@@ -25,14 +25,14 @@ from intccms.metadata import save as save_metadata
 from intccms.metrics.measurement import Measurement
 from intccms.pipeline import figures
 from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
-from intccms.pipeline.inference import has_fit, inferred, load_results, save_results
 from intccms.pipeline.lock import OutputLock
 from intccms.pipeline.records import RunRecord, write_records
 from intccms.pipeline.summary import Findings, SavedRun, describe_loss, summarise
 from intccms.schema import Config
-from intccms.statistics import LimitOutcome, SignalResult, build_workspaces
-from intccms.statistics import write as write_statistics
 from intccms.utils.output import Output, write_json
+
+if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until something is fitted
+    from intccms.statistics import LimitOutcome, SignalResult
 
 __all__ = ["RunResult", "Stages", "run"]
 
@@ -180,6 +180,8 @@ class Stages:
     def process(self) -> None:
         """Turn events into histograms, or load those of an earlier run; see `found`."""
         if not self.reads_events:
+            from intccms.pipeline.inference import load_results
+
             book = storage.load(self.output.histograms_dir)
             self.found.take_saved(SavedRun.load(self.output), book)
             self.found.results = load_results(self.output.statistics_dir)
@@ -218,6 +220,9 @@ class Stages:
         FitError
             If that fails; the histograms stay, and `finish` raises it too.
         """
+        from intccms.pipeline.inference import has_fit, inferred, save_results
+        from intccms.statistics import build_workspaces, write
+
         if not has_fit(self.found):
             return {}
         assert self.found.book is not None
@@ -226,7 +231,7 @@ class Stages:
                 self.found.results[workspace.signal] = inferred(
                     workspace, self.config, self._observer
                 )
-            write_statistics(self.found.results.values(), self.output.statistics_dir)
+            write(self.found.results.values(), self.output.statistics_dir)
             save_results(self.found.results, self.output.statistics_dir)
         return self.found.results
 

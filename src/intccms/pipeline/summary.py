@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import intccms
 from intccms.analysis.runner import AnalysisResult
@@ -18,8 +18,10 @@ from intccms.histograms import Book
 from intccms.histograms.cutflow import Cutflow, CutStep
 from intccms.receipts import Receipt
 from intccms.schema import Config
-from intccms.statistics import SignalResult
 from intccms.utils.output import Output
+
+if TYPE_CHECKING:
+    from intccms.statistics import SignalResult
 
 __all__ = ["Findings", "SavedRun", "describe_loss", "read_summary", "summarise", "visible_cutflow"]
 
