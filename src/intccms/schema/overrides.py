@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 
 from intccms.errors import ConfigError, nearest
-from intccms.schema.base import Model
+from intccms.schema.base import KeyProblem, Model
 from intccms.schema.problems import entry_name, inner_model
 
 __all__ = ["apply_overrides", "parse_override"]
@@ -74,6 +75,14 @@ def _copy(value: Any) -> Any:
     return value
 
 
+def _read_older(table: dict[str, Any], model: type[Model]) -> None:
+    """Bring an older spelling into the fields; one that is wrong is left to the validation."""
+    with suppress(KeyProblem):
+        ready = _copy(model.prepare(dict(table)))
+        table.clear()
+        table.update(ready)
+
+
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
@@ -117,6 +126,8 @@ class _Setting:
             raise self._unknown(steps, model.known_keys())
         field = model.model_fields.get(model.spellings.get(step, step))
         if rest:
+            if step not in table:
+                _read_older(table, model)
             self._into(table, step, None if field is None else field.annotation, rest)
             return
         for other, meant in model.spellings.items():
