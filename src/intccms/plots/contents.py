@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from hist.intervals import poisson_interval
 
 from intccms.histograms import Book, total_uncertainty
 from intccms.plots.blinding import Blind, hidden_bins
@@ -47,6 +46,8 @@ class Contents:
 
     def data_errors(self) -> FloatArray:
         """Distances to the ends of the Garwood interval, shape (2, n_bins)."""
+        from hist.intervals import poisson_interval  # and scipy.stats, half a second
+
         assert self.data is not None
         seen = np.nan_to_num(self.data)
         low, high = poisson_interval(seen)
