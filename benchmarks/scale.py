@@ -1,7 +1,7 @@
 """Many chunks that read nothing, through the real executor: ``python -m benchmarks.scale``.
 
-The scheduler, all workers and the client are three processes, so that each can be measured. A
-chunk takes its sums, as large as real ones, from a store that holds the same for all.
+The scheduler, the workers (50 in a process, which cannot open sockets for more) and the client are
+processes of their own, so that each can be measured. A chunk takes its sums, as large as real ones, from a store that holds the same for all.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ LABELS = ("nominal", *(f"v{i}" for i in range(66)))  # 54 shifts, 12 weights
 EDGES = np.linspace(200.0, 3000.0, 21)
 LIMITS = {"scheduler_ms_per_chunk": 1.0, "client_mb": 1000.0}
 START_S = 300.0
+WORKERS_OF_PROCESS = 50
 
 
 @dataclass(frozen=True)
@@ -88,20 +89,22 @@ async def _serve_scheduler(path: str) -> None:
 
 async def _serve_workers(path: str, n_workers: int) -> None:
     workers = [
-        Worker(scheduler_file=path, nthreads=1, dashboard=False, memory_limit=0, name=str(i))
-        for i in range(n_workers)
+        Worker(scheduler_file=path, nthreads=1, dashboard=False, memory_limit=0)
+        for _ in range(n_workers)
     ]
     await asyncio.gather(*workers)
     await asyncio.gather(*(worker.finished() for worker in workers))
 
 
 @contextmanager
-def _cluster(n_workers: int) -> Iterator[tuple[Client, psutil.Process, psutil.Process]]:
-    """Start a scheduler and workers; give a client and both processes."""
+def _cluster(n_workers: int) -> Iterator[tuple[Client, psutil.Process, list[psutil.Process]]]:
+    """Start a scheduler and workers; give a client and the processes of both."""
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "scheduler.json")
         command = [sys.executable, "-m", "benchmarks.scale", "--serve", path]
-        roles = (["scheduler"], ["workers", "--workers", str(n_workers)])
+        firsts = range(0, n_workers, WORKERS_OF_PROCESS)
+        counts = [min(WORKERS_OF_PROCESS, n_workers - first) for first in firsts]
+        roles = [["scheduler"], *(["workers", "--workers", str(count)] for count in counts)]
         servers = []
         quiet = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "warning"}
         try:
@@ -110,7 +113,7 @@ def _cluster(n_workers: int) -> Iterator[tuple[Client, psutil.Process, psutil.Pr
                 _wait_for(Path(path))
             with Client(scheduler_file=path) as client:
                 client.wait_for_workers(n_workers, timeout=START_S)
-                scheduler, workers = (psutil.Process(one.pid) for one in servers)
+                scheduler, *workers = (psutil.Process(one.pid) for one in servers)
                 yield client, scheduler, workers
         finally:
             for one in reversed(servers):
@@ -130,7 +133,7 @@ def _tasks(n_chunks: int) -> list[ChunkTask]:
     tasks = []
     for i in range(n_chunks):
         file, place = divmod(i, CHUNKS_OF_FILE)
-        dataset = f"dataset_{file % N_DATASETS}"
+        dataset = f"dataset_{i * N_DATASETS // n_chunks}"  # one after the other, as in a plan
         name = f"/store/mc/campaign/{dataset}/NANOAODSIM/{file:08d}.root"
         start = 100_000 * place
         uuid = f"{file:032x}"
@@ -144,9 +147,9 @@ def _moved() -> int:
     return int(psutil.net_io_counters(pernic=True)["lo"].bytes_sent)
 
 
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _cpu_s(processes: list[psutil.Process]) -> float:
+    times = [one.cpu_times() for one in processes]
+    return float(sum(one.user + one.system for one in times))
 
 
 def measure(n_chunks: int, n_workers: int, chunk_s: float) -> dict[str, Any]:
@@ -154,7 +157,7 @@ def measure(n_chunks: int, n_workers: int, chunk_s: float) -> dict[str, Any]:
     own = psutil.Process(os.getpid())
     tasks = _tasks(n_chunks)
     with _cluster(n_workers) as (client, scheduler, workers):
-        before = [_cpu_s(one) for one in (scheduler, workers, own)]
+        before = [_cpu_s(some) for some in ([scheduler], workers, [own])]
         rss, peak, moved = own.memory_info().rss, 0, _moved()
         run = ChunkRun(DaskExecutor(client), Nothing(), ChunkPolicy(store=Answer(chunk_s)))
         begin, receipts, times = time.monotonic(), [], []
@@ -165,7 +168,7 @@ def measure(n_chunks: int, n_workers: int, chunk_s: float) -> dict[str, Any]:
                 peak = max(peak, own.memory_info().rss)
         wall_s = time.monotonic() - begin
         n_merged = sum(sums["n_events"] for sums in run.totals.by_group.values()) // 1000
-        after = [_cpu_s(one) for one in (scheduler, workers, own)]
+        after = [_cpu_s(some) for some in ([scheduler], workers, [own])]
         spent = [(b - a) * 1e3 / n_chunks for a, b in zip(before, after, strict=True)]
         return {
             "n_chunks": n_chunks,

@@ -168,7 +168,7 @@ class _Run:
             if self.merging is not None:
                 result, has_sums = result
                 if has_sums:
-                    self.merging.add(flight.item, winner.future)
+                    self.merging.add(flight.item, winner.future, winner.worker)
             self._land(flight, winner if has_sums else None)
             yield flight.item, result
 

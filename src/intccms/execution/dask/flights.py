@@ -37,11 +37,12 @@ class Shipped(NamedTuple):
         """Run on a worker."""
         topic, key = names
         worker = get_worker()
-        worker.log_event(topic, (key, None))
+        worker.log_event(topic, (key, worker.address, None))
         result = self.function(cloudpickle.loads(item), *self.arguments)
         if self.is_split:
             report, sums = result
-            worker.log_event(topic, (key, cloudpickle.dumps((report, sums is not None))))
+            said = cloudpickle.dumps((report, sums is not None))
+            worker.log_event(topic, (key, worker.address, said))
         return result
 
 
@@ -54,6 +55,7 @@ class Attempt:
     submitted: float = field(default_factory=time.monotonic)
     started: float | None = None
     report: bytes | None = None
+    worker: str = ""  # its address
     _finished: float | None = None
 
     @property
@@ -117,8 +119,8 @@ class Radio:
         """Begin to listen; again when the scheduler has forgotten this client."""
         self.client.subscribe_topic(self.topic, self._hear)
 
-    def _hear(self, event: tuple[float, tuple[str, bytes | None]]) -> None:
-        key, report = event[1]
+    def _hear(self, event: tuple[float, tuple[str, str, bytes | None]]) -> None:
+        key, worker, report = event[1]
         self.last_word = time.monotonic()
         attempt = self.attempts.get(key)
         if attempt is None:
@@ -126,7 +128,7 @@ class Radio:
         if report is None:
             attempt.started = self.last_word
         else:
-            attempt.report = report
+            attempt.report, attempt.worker = report, worker
             self.wake()
 
     def submit(

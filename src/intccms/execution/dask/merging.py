@@ -20,17 +20,17 @@ __all__ = ["Merging"]
 log = logging.getLogger(__name__)
 
 FAN_IN = 16  # sums that one task adds up
-LEVELS = 2  # of such tasks, before the client takes the sum and the workers may forget it
+SETTLE_S = 10.0  # sums that got no company for so long are added up as they are
 TRIES = 3  # of an addition that takes too long
 URGENT = 10  # priority of additions over chunks that have not begun
 
 
 @dataclass(eq=False)
 class _Sum:
-    """An addition on the workers."""
+    """An addition: on the worker that has all parts, or, without one, for the client."""
 
     group: str
-    level: int
+    worker: str
     parts: list[Future[Any]]
     tries: list[Future[Any]] = field(default_factory=list)
     since: float = 0.0  # of the last try
@@ -41,8 +41,19 @@ class _Sum:
                 one.release()
 
 
+@dataclass
+class _Bucket:
+    """Sums that wait for others; `since` is when the last one came."""
+
+    parts: list[Future[Any]] = field(default_factory=list)
+    since: float = 0.0
+
+
 class Merging:
     """The tree of additions of one run.
+
+    The sums that one worker made are added up there, which moves nothing and asks little of the
+    scheduler; then such sums of all workers are, and the client fetches the result.
 
     A sum that is lost with its worker is made again by Dask, from its chunks if need be. What
     cannot be made again is left out; the totals say which chunks they hold.
@@ -52,7 +63,7 @@ class Merging:
     workers
         Of the cluster.
     totals
-        Gets the sums of up to ``FAN_IN ** LEVELS`` chunks at a time.
+        Gets the sums of up to ``FAN_IN ** 2`` chunks at a time.
     patience_s
         An addition that takes longer is tried elsewhere too, and left out in the end.
     """
@@ -60,19 +71,30 @@ class Merging:
     def __init__(self, workers: Workers, totals: Totals, patience_s: float) -> None:
         self.client: Client = workers.client
         self.workers, self.totals, self.patience_s = workers, totals, patience_s
-        self._waiting: dict[tuple[str, int], list[Future[Any]]] = {}
+        self._waiting: dict[tuple[str, str], _Bucket] = {}  # group and worker; "" for the client
         self._busy: list[_Sum] = []
         self._adder: Future[Any] | None = None  # `_sum`: a scheduler need not have our packages
 
-    def add(self, item: Any, work: Future[Any]) -> None:
-        """Take the task that has made, besides a report, the sums of `item`."""
-        self._put(self.totals.group_of(item), 0, work)
+    def add(self, item: Any, work: Future[Any], worker: str) -> None:
+        """Take the task that has made, besides a report, the sums of `item` on `worker`."""
+        self._put(self.totals.group_of(item), worker, work)
 
-    def _put(self, group: str, level: int, future: Future[Any]) -> None:
-        waiting = self._waiting.setdefault((group, level), [])
-        waiting.append(future)
-        if len(waiting) >= FAN_IN:
-            self._merge(_Sum(group, level + 1, self._waiting.pop((group, level))))
+    def _put(self, group: str, worker: str, future: Future[Any]) -> None:
+        bucket = self._waiting.setdefault((group, worker), _Bucket())
+        bucket.parts.append(future)
+        bucket.since = time.monotonic()
+        if len(bucket.parts) >= FAN_IN:
+            self._merge(_Sum(group, worker, self._waiting.pop((group, worker)).parts))
+
+    def _settle(self, until: float) -> None:
+        """Add up on the workers what has waited there since before `until`."""
+        for group, worker in list(self._waiting):
+            if worker and self._waiting[group, worker].since < until:
+                parts = self._waiting.pop((group, worker)).parts
+                if len(parts) > 1:
+                    self._merge(_Sum(group, worker, parts))
+                else:
+                    self._put(group, "", parts[0])
 
     def _merge(self, one: _Sum) -> None:
         if one not in self._busy:
@@ -80,7 +102,7 @@ class Merging:
         if self._adder is None or self._adder.status in ("cancelled", "error"):
             payload = cloudpickle.dumps(_sum)
             self._adder = self.client.submit(cloudpickle.loads, payload, key=f"adder-{uuid4().hex}")
-        free = self.workers.free()
+        free = self.workers.free() or ([one.worker] if one.worker and not one.tries else [])
         one.since = time.monotonic()
         one.tries.append(
             self.client.submit(
@@ -91,6 +113,7 @@ class Merging:
 
     def advance(self) -> None:
         """Go on with the additions that are finished."""
+        self._settle(time.monotonic() - SETTLE_S)
         for one in list(self._busy):
             finished = [future for future in one.tries if future.status == "finished"]
             if finished:
@@ -108,10 +131,10 @@ class Merging:
                     self._merge(one)
 
     def _take(self, one: _Sum, future: Future[Any]) -> None:
-        if one.level < LEVELS:
+        if one.worker:
             self._busy.remove(one)
             one.release(but=future)  # Dask keeps how the parts are made while it has their sum
-            self._put(one.group, one.level, future)
+            self._put(one.group, "", future)
             return
         [sums] = gathered(self.client, [future])
         if sums is not NOTHING:
@@ -126,22 +149,19 @@ class Merging:
 
     def is_finished(self) -> bool:
         """Whether all is added up, when nothing more will come."""
-        if any(one.level < LEVELS for one in self._busy):
+        self._settle(time.monotonic())
+        if any(one.worker for one in self._busy):
             return False
-        rest: dict[str, list[Future[Any]]] = {}
-        for (group, _), futures in self._waiting.items():
-            rest.setdefault(group, []).extend(futures)
-        self._waiting = {}
-        for group, futures in rest.items():
-            self._merge(_Sum(group, LEVELS, futures))
+        for group, _ in list(self._waiting):
+            self._merge(_Sum(group, "", self._waiting.pop((group, "")).parts))
         return not self._busy
 
     def close(self) -> None:
         """Forget everything that was not fetched."""
         for one in self._busy:
             one.release()
-        for futures in self._waiting.values():
-            for future in futures:
+        for bucket in self._waiting.values():
+            for future in bucket.parts:
                 future.release()
         if self._adder is not None:
             self._adder.release()
