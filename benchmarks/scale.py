@@ -1,7 +1,8 @@
 """Many chunks that read nothing, through the real executor: ``python -m benchmarks.scale``.
 
-The scheduler, the workers (50 in a process, which cannot open sockets for more) and the client are
-processes of their own, so that each can be measured. A chunk takes its sums, as large as real ones, from a store that holds the same for all.
+The scheduler, the client and the workers (50 in a process, which cannot open sockets for more)
+are processes of their own, so that each can be measured. A chunk takes its sums, as large as
+real ones, from a store that holds the same for all.
 """
 
 from __future__ import annotations
