@@ -18,6 +18,7 @@ from intccms.errors import InputError, nearest
 from intccms.histograms import Book
 from intccms.schema import Config, Statistics
 from intccms.statistics.generation import generate
+from intccms.statistics.pruning import Thresholds, thresholds
 from intccms.utils.output import write_text
 
 __all__ = [
@@ -33,6 +34,12 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 CabinetryConfig = dict[str, Any]
+
+HEAD = """\
+# Name this file in statistics.cabinetry_config to edit and keep it. Beside cabinetry's own keys
+# intccms reads the relative effects below which a systematic is left out; 0 leaves out none:
+# Pruning: {{Normalization: {:g}, Shape: {:g}}}
+""".format(*Thresholds())
 
 
 def settings(config: Config) -> Statistics:
@@ -147,7 +154,7 @@ def cabinetry_config(config: Config, book: Book) -> CabinetryConfig:
             log.info("cabinetry configuration read from %s", path)
             return _load(path)
     generated = generate(config, book, signal_processes(config, book))
-    write_text(path, yaml.safe_dump(generated, sort_keys=False, allow_unicode=True))
+    write_text(path, HEAD + yaml.safe_dump(generated, sort_keys=False, allow_unicode=True))
     log.info("cabinetry configuration written to %s", path)
     return generated
 
@@ -192,7 +199,9 @@ def _without(entry: dict[str, Any], others: set[str]) -> dict[str, Any]:
 def _load(path: Path) -> CabinetryConfig:
     """Read and validate a cabinetry configuration."""
     try:
-        loaded = configuration.load(path)
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        pruning = loaded.pop("Pruning", {}) if isinstance(loaded, dict) else {}
+        configuration.validate(loaded)
     except jsonschema.ValidationError as error:
         best = jsonschema.exceptions.best_match(error.context or [error]) or error  # of anyOf
         where = ".".join(str(part) for part in best.absolute_path) or "top level"
@@ -205,5 +214,9 @@ def _load(path: Path) -> CabinetryConfig:
             raise InputError(f"cabinetry configuration {path}: General.POI is missing")
         if poi not in (factor["Name"] for factor in loaded.get("NormFactors", [])):
             raise InputError(f"cabinetry configuration {path}: no NormFactor is the POI {poi!r}")
-        return loaded
+        try:
+            thresholds(pruning)
+        except InputError as error:
+            raise InputError(f"cabinetry configuration {path}: {error}") from None
+        return {**loaded, "Pruning": pruning}
     raise InputError(f"cabinetry configuration {path}: {reason}")

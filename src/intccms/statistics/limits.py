@@ -156,5 +156,5 @@ def _outcome(
         mu=np.asarray(mu),
         observed_cls=values[:, 0],
         expected_cls=values[:, 1:],
-        is_blinded=any(bool(region.blinded.any()) for region in workspace.regions),
+        is_blinded=workspace.is_blinded,
     )

@@ -13,7 +13,7 @@ from cabinetry.fit import RankingResults
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics.configuration import settings, signal_processes
-from intccms.statistics.datacards import write_datacard
+from intccms.statistics.export.datacards import write_datacard
 from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
 from intccms.statistics.limits import SIGMAS, LimitOutcome, limits
 from intccms.statistics.significance import Significance, significance

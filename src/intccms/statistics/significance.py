@@ -70,5 +70,4 @@ def significance(workspace: Workspace) -> Significance:
         observed, expected = pyhf.infer.hypotest(
             0.0, data, model, par_bounds=bounds, test_stat="q0", return_expected=True
         )
-    blinded = any(bool(region.blinded.any()) for region in workspace.regions)
-    return Significance(float(observed), float(expected), blinded)
+    return Significance(float(observed), float(expected), workspace.is_blinded)

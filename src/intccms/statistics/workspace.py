@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pyhf
-from cabinetry import histo, templates
+from cabinetry import histo
 from cabinetry import workspace as cabinetry_workspace
 
 from intccms.errors import FitError
 from intccms.histograms import Book
 from intccms.schema import Config
+from intccms.statistics.changes import Change
 from intccms.statistics.configuration import build_config
-from intccms.statistics.templates import Region, TemplateSet, collect_templates
+from intccms.statistics.pruning import pruned, thresholds
+from intccms.statistics.templates import Region, TemplateSet, collect_templates, repair
 
 __all__ = ["Workspace", "build_workspace"]
 
@@ -29,12 +31,22 @@ SMALLEST_EXPECTATION = 1e-10
 
 @dataclass(frozen=True)
 class Workspace:
-    """A pyhf workspace and what it does not hold: edges, labels, blinding, what was repaired."""
+    """A pyhf workspace and what it does not hold: edges, labels, blinding, what was changed."""
 
     signal: str
     spec: dict[str, Any]
     regions: tuple[Region, ...]
-    notes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the result should know: one line for each template repaired."""
+        return tuple(str(one) for one in self.changes if one.is_repair)
+
+    @property
+    def is_blinded(self) -> bool:
+        """Whether in some bins the expected background stands in for data."""
+        return any(bool(region.blinded.any()) for region in self.regions)
 
     def model_and_data(self) -> tuple[pyhf.Model, list[float]]:
         """Model (interpolation codes 4 and 4p) and the data, auxiliary data included."""
@@ -75,12 +87,14 @@ def build_workspace(config: Config, book: Book, signal: str) -> Workspace:
     """
     cabinetry = build_config(config, book, signal)
     collected = collect_templates(cabinetry, book, config)
-    spec = _build(cabinetry, collected)
+    repair(collected)
+    spec, changes = pruned(_build(cabinetry, collected), thresholds(cabinetry.get("Pruning", {})))
     try:
         pyhf.Workspace(spec)  # validates against the schema workspace.json
     except pyhf.exceptions.InvalidSpecification as error:
         raise FitError(f"workspace of {signal}: {' '.join(str(error).split())}") from error
-    return Workspace(signal, spec, tuple(collected.regions.values()), tuple(collected.notes))
+    regions = tuple(collected.regions.values())
+    return Workspace(signal, spec, regions, (*collected.changes, *changes))
 
 
 def _build(cabinetry: dict[str, Any], collected: TemplateSet) -> dict[str, Any]:
@@ -103,6 +117,4 @@ def _build(cabinetry: dict[str, Any], collected: TemplateSet) -> dict[str, Any]:
             edges = collected.regions[region].edges
             errors = np.sqrt(template.variances)
             histo.Histogram.from_arrays(edges, template.values, errors).save(Path(folder) / name)
-        if any("Smoothing" in entry for entry in systematics.values()):
-            templates.postprocess(local)
         return cabinetry_workspace.build(local, with_validation=False)

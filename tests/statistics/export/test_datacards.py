@@ -10,7 +10,7 @@ import pytest
 import uproot
 
 from intccms.statistics import Workspace, build_workspace
-from intccms.statistics.datacards import datacard, write_datacard
+from intccms.statistics.export.datacards import datacard, write_datacard
 from tests.statistics.conftest import CONTROL_REGION, SIGNAL_REGION, MakeBook, MakeConfig
 
 

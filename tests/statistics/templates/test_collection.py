@@ -9,12 +9,19 @@ from intccms.errors import FitError, InputError
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics import build_config
-from intccms.statistics.templates import FLOOR, TemplateSet, collect_templates
+from intccms.statistics.templates import TemplateSet, collect_templates
+from intccms.statistics.templates.repairs import FLOOR, repair
 from tests.statistics.conftest import CONTROL_REGION, SIGNAL_REGION, MakeBook, MakeConfig
 
 
 def collected(config: Config, book: Book) -> TemplateSet:
-    return collect_templates(build_config(config, book, "signal"), book, config)
+    templates = collect_templates(build_config(config, book, "signal"), book, config)
+    repair(templates)
+    return templates
+
+
+def texts(templates: TemplateSet) -> list[str]:
+    return [str(one) for one in templates.changes if one.is_repair]
 
 
 def data(templates: TemplateSet, region: str = "sr") -> list[float]:
@@ -30,7 +37,7 @@ def test_templates_are_those_of_the_book(config: Config, book: Book) -> None:
     assert ("sr", "wjets", "pileup", "Up") not in templates.templates
     assert data(templates) == [103.0, 50.0, 17.0]
     assert list(templates.background("sr")) == [100.0, 48.0, 15.0]
-    assert templates.notes == []
+    assert texts(templates) == []
 
 
 def test_a_process_without_one_direction_gives_its_nominal(
@@ -67,7 +74,10 @@ def test_negative_bins_become_0_and_are_noted(config: Config, make_book: MakeBoo
     templates = collected(config, make_book({**SIGNAL_REGION, "wjets": wjets}))
     assert list(templates.nominal("sr", "wjets").values) == [20.0, 0.0, 5.0]
     assert list(templates.templates["sr", "wjets", "jes", "Up"].values) == [23.0, 1.0, 0.0]
-    assert templates.notes == ["sr, wjets: 1 negative bins set to 0"]
+    assert texts(templates) == ["sr, wjets: 1 negative bins set to 0"]
+    clipped = {one.systematic: one for one in templates.changes if one.direction != "Down"}
+    assert (clipped[""].action, clipped[""].amount, clipped[""].unit) == ("clipped", 0.5, "events")
+    assert (clipped["jes"].action, clipped["jes"].amount) == ("clipped", 2.0)
 
 
 def test_a_bin_without_background_gets_a_little(config: Config, make_book: MakeBook) -> None:
@@ -80,7 +90,7 @@ def test_a_bin_without_background_gets_a_little(config: Config, make_book: MakeB
     assert list(templates.background("sr")) == [100.0, 48.0, FLOOR]
     assert templates.nominal("sr", "ttbar").variances[2] == FLOOR**2
     assert templates.templates["sr", "ttbar", "jes", "Up"].values[2] == FLOOR
-    assert templates.notes[-1] == "sr: bins [2] have no background, set to 0.001 events"
+    assert texts(templates)[-1] == "sr, ttbar: bins [2] have no background, set to 0.001 events"
 
 
 def test_a_region_without_background_cannot_be_fitted(config: Config, make_book: MakeBook) -> None:
@@ -95,7 +105,7 @@ def test_a_variation_that_empties_a_sample_stays_positive(
     wjets = {"nominal": [20.0, 8.0, 5.0], "jes_up": [0.0, 0.0, 0.0]}
     templates = collected(config, make_book({**SIGNAL_REGION, "wjets": wjets}))
     assert (templates.templates["sr", "wjets", "jes", "Up"].values > 0).all()
-    assert templates.notes == ["sr, wjets: jes Up is empty"]
+    assert texts(templates) == ["sr, wjets, jes Up: template is empty"]
 
 
 def test_a_one_sided_change_is_small_enough_to_be_mirrored(
@@ -104,7 +114,7 @@ def test_a_one_sided_change_is_small_enough_to_be_mirrored(
     wjets = {"nominal": [20.0, 8.0, 5.0], "top_up": [60.0, 24.0, 15.0]}
     templates = collected(config, make_book({**SIGNAL_REGION, "wjets": wjets}))
     assert templates.templates["sr", "wjets", "top", "Up"].values.sum() == pytest.approx(62.7)
-    assert templates.notes == ["sr, wjets: top Up doubles the norm, reduced to be mirrored"]
+    assert texts(templates) == ["sr, wjets, top Up: doubles the norm, reduced to be mirrored"]
 
 
 def test_a_blinded_channel_shows_the_expected_background(

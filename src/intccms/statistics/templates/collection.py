@@ -1,12 +1,8 @@
-"""Templates of a measurement: taken from the book, blinded and made fit for a likelihood.
-
-Pure but for the log.
-"""
+"""Templates of a measurement as the book has them; pure but for the log."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -14,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from cabinetry import configuration, route
 
-from intccms.errors import FitError, InputError, nearest
+from intccms.errors import InputError, nearest
 from intccms.histograms import NOMINAL, Book
 from intccms.schema import Config
+from intccms.statistics.changes import Change
 from intccms.statistics.configuration import region_path, selected, settings
 
 __all__ = ["Region", "Template", "TemplateSet", "collect_templates"]
@@ -25,10 +22,6 @@ log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float64]
 Direction = Literal["Up", "Down"] | None
-
-FLOOR = 1e-3  # events in a bin without background: the likelihood needs more than 0
-EMPTY = 1e-9  # events per bin of a sample without any in this region
-LARGEST_MIRRORED = 1.9  # a one-sided change of norm by 2 would be mirrored to a norm of 0
 
 
 class Template(NamedTuple):
@@ -59,13 +52,13 @@ class TemplateSet:
     config: dict[str, Any]
     regions: dict[str, Region] = field(default_factory=dict)
     templates: dict[tuple[str, str, str, Direction], Template] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
 
-    def note(self, text: str, *arguments: object) -> None:
-        """Remember and log something that a reader of the result should know."""
-        message = text % arguments
-        log.warning(message)
-        self.notes.append(message)
+    def note(self, change: Change) -> None:
+        """Remember what was done; a repair is logged too."""
+        self.changes.append(change)
+        if change.is_repair:
+            log.warning("%s", change)
 
     def nominal(self, region: str, sample: str) -> Template:
         """Nominal template."""
@@ -105,7 +98,7 @@ class TemplateSet:
 
 
 def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> TemplateSet:
-    """All templates that a cabinetry configuration asks for, ready for the likelihood.
+    """Read all templates that a cabinetry configuration asks for.
 
     Parameters
     ----------
@@ -119,13 +112,10 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
     ------
     InputError
         If the configuration asks for something that is not in the book.
-    FitError
-        If a region has no background at all.
     """
     result = TemplateSet(cabinetry)
     book = selected(config, book)
     default = cabinetry["General"].get("VariationPath", NOMINAL)
-    blind = settings(config).blind
 
     def read(
         region: dict[str, Any],
@@ -139,7 +129,7 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
         process = override.get("SamplePath") or sample.get("SamplePath") or sample["Name"]
         channel, _, observable = path.partition("/")
         if region["Name"] not in result.regions:
-            result.regions[region["Name"]] = _region(book, region["Name"], path, blind)
+            result.regions[region["Name"]] = _region(book, region["Name"], path, config)
         if sample.get("Data", False) and not book.data_processes:
             return
         processes = [process] if isinstance(process, str) else process
@@ -147,22 +137,26 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
         result.templates[key] = _read(book, (channel, observable), processes, variation)
 
     route.apply_to_all_templates(cabinetry, read)
-    for region in result.regions:
-        _repair_nominal(result, region)
-        _repair_varied(result, region)
-        _blind(result, region)
+    for region in cabinetry["Regions"]:
+        channel, _, observable = region_path(region).partition("/")
+        for process in book.mc_processes:
+            values = book.slice(channel, observable, process).values()
+            if process not in result.samples(region["Name"]) and not values.any():
+                where = (region["Name"], process, "", "")
+                result.note(Change("left out", *where, "no events", 0.0, "events"))
     return result
 
 
-def _region(
-    book: Book, name: str, path: str, blind: Mapping[str, tuple[float, float] | None]
-) -> Region:
+def _region(book: Book, name: str, path: str, config: Config) -> Region:
     channel, _, observable = path.partition("/")
     axis = book.histogram(channel, observable).axes[0]
     edges = np.asarray(axis.edges, dtype=float)
     blinded = np.full(edges.size - 1, not book.data_processes)
+    blind = settings(config).blind
     if channel in blind:
-        low, high = blind[channel] or (-np.inf, np.inf)
+        fitted = {one.name: one.fit_observable for one in config.channels}[channel]
+        # A range is one of the fit observable: in another one its events are anywhere.
+        low, high = (blind[channel] if observable == fitted else None) or (-np.inf, np.inf)
         blinded |= (edges[1:] > low) & (edges[:-1] < high)
     return Region(name, observable, axis.label or observable, edges, blinded)
 
@@ -177,72 +171,3 @@ def _read(book: Book, key: tuple[str, str], processes: list[str], variation: str
     views: list[Any] = [book.slice(*key, process, variation).view() for process in processes]
     values = np.sum([view["value"] for view in views], axis=0)
     return Template(values, np.sum([view["variance"] for view in views], axis=0))
-
-
-def _repair_nominal(result: TemplateSet, region: str) -> None:
-    """No negative sample, no bin without background: each is set to a small number and noted."""
-    for sample in result.samples(region):
-        values, variances = result.nominal(region, sample)
-        if negative := int((values < 0).sum()):
-            result.note("%s, %s: %d negative bins set to 0", region, sample, negative)
-        if not (values > 0).any():
-            result.note("%s, %s: template is empty", region, sample)
-            values, variances = np.full_like(values, EMPTY), np.zeros_like(values)
-        repaired = Template(np.maximum(values, 0.0), variances)
-        result.templates[region, sample, "", None] = repaired
-    empty = result.background(region) <= EMPTY * len(result.samples(region))
-    if empty.all():
-        raise FitError(f"{region}: no background in any bin, nothing can be fitted")
-    if empty.any():
-        _floor(result, region, empty)
-
-
-def _floor(result: TemplateSet, region: str, empty: npt.NDArray[np.bool_]) -> None:
-    """Put a small background with an error of 100 % where there is none."""
-    names = result.backgrounds(region)
-    largest = max(names, key=lambda name: result.nominal(region, name).values.sum())
-    values, variances = result.nominal(region, largest)
-    floored = Template(np.where(empty, FLOOR, values), np.where(empty, FLOOR**2, variances))
-    result.templates[region, largest, "", None] = floored
-    for key, template in result.templates.items():
-        if key[:2] == (region, largest) and key[3] is not None:
-            values = np.where(empty, FLOOR, template.values)
-            result.templates[key] = Template(values, template.variances)
-    bins = [int(index) for index in np.flatnonzero(empty)]
-    result.note("%s: bins %s have no background, set to %g events", region, bins, FLOOR)
-
-
-def _repair_varied(result: TemplateSet, region: str) -> None:
-    """Variations with the same guarantees as the nominal."""
-    mirrored = {
-        systematic["Name"]
-        for systematic in result.config.get("Systematics", [])
-        if systematic.get("Down", {}).get("Symmetrize", False)
-    }
-    for key, template in list(result.templates.items()):
-        name, sample, systematic, direction = key
-        if name != region or direction is None:
-            continue
-        nominal = result.nominal(region, sample).values
-        values = np.maximum(template.values, 0.0)
-        if nominal.max() <= EMPTY:
-            values = nominal
-        elif values.sum() <= 0:
-            values = nominal * EMPTY
-            result.note("%s, %s: %s %s is empty", *key)
-        elif systematic in mirrored and values.sum() > LARGEST_MIRRORED * nominal.sum():
-            values = values * (LARGEST_MIRRORED * nominal.sum() / values.sum())
-            result.note("%s, %s: %s %s doubles the norm, reduced to be mirrored", *key)
-        result.templates[key] = Template(values, template.variances)
-
-
-def _blind(result: TemplateSet, region: str) -> None:
-    """Put the background-only prediction where data may not be looked at."""
-    blinded = result.regions[region].blinded
-    key = (region, result.data, "", None)
-    background = result.background(region)
-    values = result.templates[key].values if key in result.templates else background
-    values = np.where(blinded, background, values)
-    result.templates[key] = Template(values, values)
-    if blinded.any():
-        log.info("%s: the expected background stands in for data in blinded bins", region)
