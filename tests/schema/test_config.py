@@ -166,13 +166,17 @@ def test_data_need_a_year_when_something_applies_to_them(
 
 def test_a_source_is_named_once_within_a_year(table: Table, refused: Callable[..., str]) -> None:
     table["corrections"]["2017"][1]["uncertainty_sources"][0]["name"] = "jesScale"
-    message = "corrections of year '2017': two uncertainty sources are 'jesScale'"
-    assert refused(table) == message
+    assert refused(table) == (
+        "corrections.2017.btag.uncertainty_sources.jesScale: this source was named before, in "
+        "corrections.2017.jec.uncertainty_sources.jesScale; give each its own name"
+    )
 
 
 def test_a_systematic_may_not_repeat_a_source(table: Table, refused: Callable[..., str]) -> None:
     table["systematics"] = [{"name": "btag_hf", "type": "event", "up_function": max}]
-    assert "two uncertainty sources are 'btag_hf'" in refused(table)
+    message = refused(table)
+    assert message.startswith("systematics.btag_hf.uncertainty_sources.btag_hf: this source was")
+    assert "in corrections.2017.btag.uncertainty_sources.btag_hf;" in message
 
 
 def test_varies_with_names_an_object_source_of_the_same_year(
@@ -180,7 +184,8 @@ def test_varies_with_names_an_object_source_of_the_same_year(
 ) -> None:
     table["corrections"]["2018"][1]["uncertainty_sources"][1]["varies_with"] = ["jesStat_2017"]
     message = refused(table)
-    assert "source 'btag_jesScale': no object source 'jesStat_2017'" in message
+    place = "corrections.2018.btag.uncertainty_sources.btag_jesScale.varies_with"
+    assert message.startswith(f"{place}: no object source 'jesStat_2017'")
     assert "did you mean 'jesStat_2018'?" in message
 
 
@@ -191,7 +196,7 @@ def test_varies_with_does_not_name_a_weight(table: Table, refused: Callable[...,
 
 def test_a_source_concerns_known_processes(table: Table, refused: Callable[..., str]) -> None:
     table["corrections"]["2017"][1]["uncertainty_sources"][0]["processes"] = ["tt"]
-    assert "source 'btag_hf': no process 'tt'" in refused(table)
+    assert "uncertainty_sources.btag_hf.processes: no process 'tt'" in refused(table)
 
 
 def test_a_configuration_survives_pickling(table: Table) -> None:

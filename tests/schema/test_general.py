@@ -142,7 +142,7 @@ def test_one_process_may_be_named_without_a_list() -> None:
         ("lumi", "lots", "should be a number or a table, not 'lots'"),
         ("lumi", -3, "should be greater than 0 or a table, not -3"),
         ("lumi", True, "should be a number"),
-        ("lumi", {}, "names at least one year"),
+        ("lumi", {}, "no year '2017'"),
         ("weight_branch", 3, "should be text, not 3"),
         ("analysis", "skim", "should be 'nondiff' or 'skip', not 'skim'"),
         ("executor", "spark", "should be 'dask', 'futures' or 'iterative', not 'spark'"),

@@ -64,8 +64,8 @@ def test_a_numpy_array_of_edges_is_read() -> None:
     assert observable.binning == (0.0, 0.5, 1.0)
 
 
-def test_an_observable_is_found_by_name(table: Table) -> None:
-    assert load_config(table).channels[0].observable("chi2").binning == (0.0, 10.0, 100.0)
+def test_edges_of_a_list_are_kept(table: Table) -> None:
+    assert load_config(table).channels[0].observables[1].binning == (0.0, 10.0, 100.0)
 
 
 def test_a_channel_may_select_everything_and_fit_nothing() -> None:

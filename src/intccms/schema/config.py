@@ -1,18 +1,20 @@
 """The whole configuration and the checks that need more than one part of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from intccms.errors import nearest
-from intccms.schema import resolved
 from intccms.schema.base import Functor, KeyProblem, Model, duplicates
-from intccms.schema.corrections import Correction
+from intccms.schema.corrections import Correction, UncertaintySource
 from intccms.schema.datasets import Dataset, Datasets, is_signal
 from intccms.schema.general import General
 from intccms.schema.kinds import Year
 from intccms.schema.physics import Channel, GhostObservable, ObjectMasks
+from intccms.schema.resolved import as_json
 from intccms.schema.skimming import Preprocess
 from intccms.schema.statistics import Mva, Plotting, Statistics
 
@@ -21,14 +23,10 @@ __all__ = ["Config"]
 
 def _by_year(value: Any) -> Any:
     if value is None or (isinstance(value, Mapping) and not value):
-        return _nothing()
+        return {None: ()}
     if isinstance(value, Mapping) and None in value and len(value) > 1:
         raise ValueError("either one list or one per year, not both")
     return value if isinstance(value, Mapping) else {None: value}
-
-
-def _nothing() -> dict[str | None, tuple[Correction, ...]]:
-    return {None: ()}
 
 
 ByYear = Annotated[dict[Year | None, tuple[Correction, ...]], BeforeValidator(_by_year)]
@@ -57,11 +55,11 @@ class Config(Model):
     )
     channels: tuple[Channel, ...] = Field(default=(), description="Event selections.")
     corrections: ByYear = Field(
-        default_factory=_nothing,
+        default=None,
         description="Corrections with their uncertainties: one list, or one per year.",
     )
     systematics: ByYear = Field(
-        default_factory=_nothing,
+        default=None,
         description="Variations without a nominal correction: one list, or one per year.",
     )
     statistics: Statistics | None = Field(default=None, description="Fit and limits.")
@@ -115,13 +113,13 @@ class Config(Model):
 
     def dump(self) -> dict[str, Any]:
         """Return the resolved configuration in terms of JSON, without secrets."""
-        table: dict[str, Any] = resolved.as_json(self)
-        return table
+        return dict(as_json(self))
 
     @property
     def sha256(self) -> str:
         """SHA-256 of `dump`, as hexadecimal digits."""
-        return resolved.digest(self.dump())
+        text = json.dumps(self.dump(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _of_year(
@@ -199,20 +197,29 @@ def _check_year(where: str, table: Mapping[Any, Any], dataset: Dataset, year: st
 
 def _check_sources(config: Config) -> None:
     for year in sorted({*config.corrections, *config.systematics}, key=str):
-        corrections = config.corrections_for(year)
-        inside = "" if year is None else f" of year {year!r}"
-        sources = [source for entry in corrections for source in entry.uncertainty_sources]
-        if twice := duplicates(source.name for source in sources):
-            raise ValueError(f"corrections{inside}: two uncertainty sources are {twice[0]!r}")
-        movable = [
-            source.name
-            for entry in corrections
-            if entry.type == "object"
-            for source in entry.uncertainty_sources
-        ]
-        for entry in corrections:
+        found = list(_sources(config, year))
+        movable = [source.name for _, entry, source in found if entry.type == "object"]
+        places: dict[str, str] = {}
+        for place, _, source in found:
+            if source.name in places:
+                text = f"this source was named before, in {places[source.name]}"
+                raise ValueError(f"{place}: {text}; give each its own name")
+            places[source.name] = place
+            known = config.datasets.processes
+            _check_known(f"{place}.processes", "process", source.processes or (), known)
+            _check_known(f"{place}.varies_with", "object source", source.varies_with, movable)
+
+
+def _sources(
+    config: Config, year: str | None
+) -> Iterator[tuple[str, Correction, UncertaintySource]]:
+    for part in ("corrections", "systematics"):
+        table = getattr(config, part)
+        steps = [part] if year is None or None in table else [part, year]
+        for entry in _of_year(table, year):
             for source in entry.uncertainty_sources:
-                where = f"corrections{inside}: source {source.name!r}"
-                known = config.datasets.processes
-                _check_known(where, "process", source.processes or (), known)
-                _check_known(where, "object source", source.varies_with, movable)
+                yield (
+                    ".".join([*steps, entry.name, "uncertainty_sources", source.name]),
+                    entry,
+                    source,
+                )

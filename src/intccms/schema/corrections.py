@@ -1,9 +1,9 @@
 """What is applied to events beside the selection, and what is uncertain about it."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from intccms.schema.base import KeyProblem, Model
 from intccms.schema.kinds import Args, Bool, Name, Names, ObjVar, Refs, Sys, as_refs
@@ -13,15 +13,6 @@ __all__ = ["Correction", "UncertaintySource"]
 Function = Callable[..., Any]
 UP_AND_DOWN = ("up_function", "down_function")
 OBJECT_ONLY = ("target", "propagate_to", "resort")
-
-
-def _met(value: Any) -> Any:
-    if isinstance(value, list | tuple):  # a reference to its pt stands for the collection
-        refs = as_refs(value)
-        if len(refs) != 1 or refs[0].field not in (None, "pt"):
-            raise ValueError(f"one collection such as 'PuppiMET' is wanted, not {value!r}")
-        return refs[0].obj
-    return value
 
 
 class UncertaintySource(Model):
@@ -117,9 +108,8 @@ class Correction(Model):
     applies_to: Literal["mc", "data", "both"] = Field(
         default="mc", description="Events it concerns."
     )
-    propagate_to: Annotated[Name | None, BeforeValidator(_met)] = Field(
-        default=None,
-        description="Collection whose pt and phi take up the change of pt, e.g. PuppiMET.",
+    propagate_to: Name | None = Field(
+        default=None, description="Collection into which changes of pt are carried, e.g. PuppiMET."
     )
     resort: Bool = Field(default=False, description="Sort the changed collection by pt again.")
     uncertainty_sources: tuple[UncertaintySource, ...] = Field(
@@ -136,6 +126,9 @@ class Correction(Model):
         """Read the older spellings into `args` and `uncertainty_sources`."""
         source: dict[str, Any] = {key: data.pop(key, None) for key in UP_AND_DOWN}
         symmetrise = data.pop("symmetrise", False)
+        met = data.get("propagate_to")
+        if isinstance(met, list | tuple) and len(met) == 2 and met[1] in (None, "pt"):
+            data["propagate_to"] = met[0]  # a reference stands for its collection
         is_variation = any(function is not None for function in source.values())
         evaluates = data.get("nominal_function") is None and not is_variation
         evaluates = data.setdefault("use_correctionlib", evaluates) is True
@@ -194,6 +187,8 @@ class Correction(Model):
                 raise KeyProblem(key, "this is for object corrections only")
             if key != "target" and getattr(self, key) and not self.momenta:
                 raise KeyProblem(key, "the correction changes no pt")
+        if self.propagate_to in {ref.obj for ref in self.momenta}:
+            raise KeyProblem("propagate_to", "it is the corrected collection itself")
         return self
 
     @model_validator(mode="after")

@@ -10,13 +10,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from intccms.errors import nearest
 from intccms.schema.base import Functor, KeyProblem, Model, duplicates
-from intccms.schema.kinds import Bool, Count, Float, Name, Year
+from intccms.schema.kinds import Bool, Count, Float, Name, Year, as_names
 
 __all__ = ["Dataset", "Datasets", "is_signal"]
 
-Directories = Annotated[
-    tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
-]
+Directories = Annotated[tuple[str, ...], BeforeValidator(as_names)]
 PER_DIRECTORY = {"cross_sections": "cross_sections", "years": "years", "lumi_mask": "lumi masks"}
 
 

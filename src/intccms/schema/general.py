@@ -1,13 +1,12 @@
 """General settings: luminosity, which stages run, where things go, what is measured."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from intccms.errors import ConfigError, nearest
-from intccms.schema.base import KeyProblem, Model
+from intccms.schema.base import Model
 from intccms.schema.kinds import Bool, Count, Float, Name, Names, Positive, Year
 
 __all__ = ["General", "Metrics"]
@@ -109,13 +108,6 @@ class General(Model):
         default=None, min_length=1, description="Restrict the run to these channels; None: all."
     )
     metrics: Metrics = Field(default_factory=Metrics, description="What is measured.")
-
-    @classmethod
-    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Refuse a table of luminosities without an entry."""
-        if isinstance(data.get("lumi"), Mapping) and not data["lumi"]:
-            raise KeyProblem("lumi", "a luminosity per year names at least one year")
-        return data
 
     def path(self, name: Literal["output_dir", "cache_dir", "metadata_dir", "skimmed_dir"]) -> Path:
         """Return one of the directories that the run writes to, as an absolute path.

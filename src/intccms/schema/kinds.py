@@ -22,6 +22,7 @@ __all__ = [
     "Sys",
     "WorkerEval",
     "Year",
+    "as_names",
     "as_refs",
 ]
 
@@ -110,7 +111,8 @@ def _as_args(value: Any) -> tuple[ObjVar | Sys | Constant, ...]:
     return args
 
 
-def _as_names(value: Any) -> Any:
+def as_names(value: Any) -> Any:
+    """Read one name as a list of one."""
     return (value,) if isinstance(value, str) else value
 
 
@@ -121,8 +123,7 @@ def _check_name(value: str) -> str:
 
 
 def _as_year(value: Any) -> Any:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return str(value) if is_number else value
+    return str(value) if type(value) is int else value
 
 
 def _as_edges(value: Any) -> tuple[float, ...]:
@@ -164,6 +165,6 @@ Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 Args = Annotated[tuple[ObjVar | Sys | Constant, ...], PlainValidator(_as_args)]
 Edges = Annotated[tuple[float, ...], PlainValidator(_as_edges)]
 Name = Annotated[str, AfterValidator(_check_name)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_as_names)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(as_names)]
 Refs = Annotated[tuple[ObjVar, ...], PlainValidator(as_refs)]
 Year = Annotated[Name, BeforeValidator(_as_year)]

@@ -110,7 +110,3 @@ class Channel(Model):
                 f"{self.fit_observable!r} is not an observable of channel {self.name!r}; {hint}",
             )
         return self
-
-    def observable(self, name: str) -> Observable:
-        """Return the observable of this name."""
-        return next(entry for entry in self.observables if entry.name == name)

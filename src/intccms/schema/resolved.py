@@ -1,7 +1,5 @@
 """A configuration as plain values that JSON can hold, without secrets."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 from intccms.schema.base import Model
 from intccms.schema.kinds import Sys, WorkerEval
 
-__all__ = ["as_json", "digest", "is_secret", "without_password"]
+__all__ = ["as_json", "is_secret", "without_password"]
 
 ON_WORKER = "<evaluated on the worker>"
 HIDDEN = "<hidden>"
@@ -51,13 +49,11 @@ def _table(table: Mapping[Any, Any]) -> Any:
     if set(table) == {None}:  # corrections that hold for all years
         return as_json(table[None])
     return {
-        str(key): HIDDEN if _is_hidden(key, value) else as_json(value)
+        str(key): HIDDEN
+        if is_secret(key) and not isinstance(value, WorkerEval | Mapping)
+        else as_json(value)
         for key, value in table.items()
     }
-
-
-def _is_hidden(key: object, value: Any) -> bool:
-    return is_secret(key) and not isinstance(value, WorkerEval | Mapping)
 
 
 def _named(value: Any) -> Any:
@@ -78,9 +74,3 @@ def _function_name(function: Any) -> str:
         return f"partial({_function_name(wrapped)})"
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}:{named.__qualname__}"
-
-
-def digest(value: Any) -> str:
-    """Return the SHA-256 of a JSON-able value, as hexadecimal digits."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

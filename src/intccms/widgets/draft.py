@@ -11,7 +11,7 @@ import yaml
 from intccms.dashboards import Table
 from intccms.errors import ConfigError
 from intccms.schema import Config, load_config
-from intccms.schema.overrides import parse_override
+from intccms.schema.loading.overrides import parse_override
 from intccms.utils.output import write_text
 from intccms.widgets.settings import Setting, settings_of, yaml_text
 

@@ -7,7 +7,7 @@ import pytest
 
 from intccms.errors import ConfigError
 from intccms.schema import load_config
-from intccms.schema.overrides import parse_override
+from intccms.schema.loading.overrides import parse_override
 
 Table = dict[str, Any]
 
@@ -80,7 +80,7 @@ def test_entries_of_lists_are_found_by_name(table: Table) -> None:
         ],
     )
     assert config.datasets.process("signal").redirector == ("root://xcache/",)
-    assert config.channels[0].observable("mtt").binning == (0.0, 5.0, 10.0)
+    assert config.channels[0].observables[0].binning == (0.0, 5.0, 10.0)
     assert config.good_object_masks.analysis[0].object == "Electron"
 
 
@@ -140,7 +140,7 @@ def test_overrides_may_be_a_table(table: Table) -> None:
 def test_functions_are_shared_and_containers_are_not(table: Table) -> None:
     entry = table["channels"][0]["observables"][0]
     config = load_config(table, ["channels.SR.observables.mtt.label=m"])
-    assert config.channels[0].observable("mtt").function is entry["function"]
+    assert config.channels[0].observables[0].function is entry["function"]
     assert "label" not in entry
 
 

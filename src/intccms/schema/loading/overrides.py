@@ -10,7 +10,7 @@ import yaml
 
 from intccms.errors import ConfigError, nearest
 from intccms.schema.base import KeyProblem, Model
-from intccms.schema.problems import entry_name, inner_model
+from intccms.schema.loading.problems import entry_name, inner_model
 
 __all__ = ["apply_overrides", "parse_override"]
 

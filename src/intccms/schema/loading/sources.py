@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from intccms.errors import ConfigError, nearest
 from intccms.schema.config import Config
-from intccms.schema.overrides import apply_overrides
-from intccms.schema.problems import entry_name, explain
+from intccms.schema.loading.overrides import apply_overrides
+from intccms.schema.loading.problems import entry_name, explain
 
 __all__ = ["load_config"]
 

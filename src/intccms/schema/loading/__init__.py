@@ -1,0 +1,5 @@
+"""From a dict, a module or a name, with the settings of a command line, to a configuration."""
+
+from intccms.schema.loading.sources import load_config
+
+__all__ = ["load_config"]
