@@ -55,11 +55,11 @@ class Config(Model):
     )
     channels: tuple[Channel, ...] = Field(default=(), description="Event selections.")
     corrections: ByYear = Field(
-        default=None,
+        default_factory=dict,
         description="Corrections with their uncertainties: one list, or one per year.",
     )
     systematics: ByYear = Field(
-        default=None,
+        default_factory=dict,
         description="Variations without a nominal correction: one list, or one per year.",
     )
     statistics: Statistics | None = Field(default=None, description="Fit and limits.")
