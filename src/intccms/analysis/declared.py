@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
-
-from pydantic import BaseModel
 
 from intccms.analysis import runner
 from intccms.analysis.processor import AnalysisProcessor
+from intccms.analysis.scores import references
 from intccms.datasets import DatasetFiles, Fileset
-from intccms.engine.weights import reads
 from intccms.errors import IntccmsError
 from intccms.functors.objects import top_level
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
-from intccms.schema import Config, Correction, ObjVar
+from intccms.schema import Config, ObjVar
 
 __all__ = ["branches_of", "branches_read", "columns_by_dataset", "declared_inputs"]
 
@@ -49,8 +47,9 @@ def declared_inputs(config: Config, files: DatasetFiles) -> tuple[ObjVar, ...]:
         config.ghost_observables,
         config.active_channels,
         corrections,
+        config.mva,
     ]
-    refs = [ref for part in parts for ref in _refs(part)]
+    refs = [ref for part in parts for ref in references(part)]
     if files.weight_branch is not None:
         refs.append(ObjVar(files.weight_branch))
     made = {
@@ -58,6 +57,7 @@ def declared_inputs(config: Config, files: DatasetFiles) -> tuple[ObjVar, ...]:
         for ghost in config.ghost_observables
         for name, collection in zip(ghost.names, ghost.collections, strict=True)
     }
+    made |= {("mva", one.name) for one in config.mva}
     read = {ref.obj for ref in refs if ref.field and (ref.obj, ref.field) not in made}
     new = {collection for collection, _ in made} - read  # collections that no file has
     found: dict[ObjVar, None] = {}
@@ -67,22 +67,6 @@ def declared_inputs(config: Config, files: DatasetFiles) -> tuple[ObjVar, ...]:
         elif (ref.obj, ref.field) not in made and ref.obj not in new:
             found[top_level(ref)] = None
     return tuple(found)
-
-
-def _refs(part: Any) -> Iterator[ObjVar]:
-    if isinstance(part, ObjVar):
-        yield part
-    elif isinstance(part, BaseModel):
-        if isinstance(part, Correction):
-            yield from reads(part)
-            return
-        for name in sorted(type(part).model_fields):
-            yield from _refs(getattr(part, name))
-    elif isinstance(part, Mapping):
-        yield from _refs(list(part.values()))
-    elif isinstance(part, list | tuple):
-        for one in part:
-            yield from _refs(one)
 
 
 def branches_of(refs: Iterable[ObjVar], branches: Iterable[str]) -> frozenset[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
+from intccms.analysis.scores.sample import TrainingTable
 from intccms.analysis.skim_tables import SkimTable, exact_as_json
 from intccms.analysis.skimmed import input_store
 from intccms.datasets import DatasetFiles
@@ -31,7 +32,7 @@ __all__ = ["chunk_policy", "dataset_digests", "prune", "whole_of", "with_keys"]
 log = logging.getLogger(__name__)
 
 CODE = (
-    "analysis/*.py",
+    "analysis/**/*.py",
     "engine/*.py",
     "execution/**/*.py",
     "functors/*.py",
@@ -41,7 +42,7 @@ CODE = (
     "receipts.py",
     "skimming/*.py",
 )
-CODECS = (ExactSums, HistogramSums, CutflowSums, LumiSections, SkimTable)
+CODECS = (ExactSums, HistogramSums, CutflowSums, LumiSections, SkimTable, TrainingTable)
 KEPT_BYTES = 20_000_000_000  # results of chunks in the output directory, at most
 KEPT_COLUMN_BYTES = 20_000_000_000  # columns, wherever they are
 KEPT_S = 30 * 24 * 3600.0  # how long those of other settings are kept
@@ -84,6 +85,7 @@ def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
         config.ghost_observables,
         tuple(_channel(channel) for channel in processor.channels),
         config.general.run_histogramming,
+        processor.extra,
     )
 
 

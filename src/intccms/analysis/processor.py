@@ -13,7 +13,7 @@ from coffea.processor import ProcessorABC, accumulate
 from intccms.analysis.skim_tables import exact_from_json
 from intccms.analysis.skims import SkimWriter, only_skims
 from intccms.datasets.sections import LumiSections
-from intccms.engine.chunk import ChunkWork
+from intccms.engine.chunk import ChunkWork, NominalChunk
 from intccms.engine.shifting import fill_shifts
 from intccms.engine.steps import Index, Whole
 from intccms.engine.variations import VariationPlan, plan_variations
@@ -66,6 +66,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         self.writer = writer
         self.has_analysis = not only_skims(config.general)
         self.key = uuid4().hex
+        self.extra: dict[str, Any] = {}  # what else decides the sums
         wanted = config.general.channels
         self.channels = tuple(c for c in config.channels if wanted is None or c.name in wanted)
 
@@ -122,9 +123,14 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
             more["skim_parts"] = self.writer.write(kept, sums, is_data=task.is_data)
         if self.has_analysis:
             nominal = work.fill_nominal(from_events(kept), task.lumi_mask)
-            if work.plan.shifts and nominal.n_events:
-                fill_shifts(work, nominal, f"{self.key}/{task.dataset}")
+            more |= self.beyond(work, nominal, task)
         return work.sums() | more
+
+    def beyond(self, work: ChunkWork, nominal: NominalChunk, task: DatasetTask) -> dict[str, Any]:
+        """Do what follows on the nominal events, which is to fill the shifts; give more sums."""
+        if work.plan.shifts and nominal.n_events:
+            fill_shifts(work, nominal, f"{self.key}/{task.dataset}")
+        return {}
 
     def postprocess(self, accumulator: Any) -> Any:
         """Do nothing: normalisation waits until all chunks are in."""

@@ -10,6 +10,7 @@ from typing import Any
 from intccms.analysis.inputs import golden_jsons
 from intccms.analysis.manifests import WrittenSkim
 from intccms.analysis.processor import AnalysisProcessor
+from intccms.analysis.scores.sample import TrainingTable
 from intccms.datasets import DatasetFiles
 from intccms.errors import IntccmsError
 from intccms.execution.chunk import ChunkOutcome
@@ -51,6 +52,10 @@ class AnalysisResult:
         By dataset, the compressed bytes read of each branch.
     chunking
         Why chunks have the size they have, where ``general.chunk_size`` is ``auto``.
+    samples
+        By dataset and classifier, events to train on; see `SampleProcessor`.
+    scale
+        By dataset, luminosity · cross section / sum of weights.
     """
 
     histograms: Book
@@ -62,6 +67,8 @@ class AnalysisResult:
     skims: dict[str, WrittenSkim] = field(default_factory=dict)
     columns: dict[str, dict[str, int]] = field(default_factory=dict)
     chunking: str = ""
+    samples: dict[str, dict[str, TrainingTable]] = field(default_factory=dict)
+    scale: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -148,7 +155,11 @@ def result_of(
     cutflow = make_cutflow(flow, scale, process_of)
     lumis = _lumis(processor, metadata, collected)
     columns = {key: dict(value.get("columns", {})) for key, value in sums.items()}
-    return AnalysisResult(book, cutflow, ledger, tuple(receipts), wall_s, lumis, columns=columns)
+    samples = {key: value.get("samples", {}) for key, value in sums.items()}
+    return AnalysisResult(
+        book, cutflow, ledger, tuple(receipts), wall_s, lumis,
+        columns=columns, samples=samples, scale=scale,
+    )  # fmt: skip
 
 
 def _position(item: Any) -> tuple[str, str, int]:

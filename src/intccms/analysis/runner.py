@@ -14,9 +14,10 @@ from intccms.analysis.keys import chunk_policy, dataset_digests, prune, with_key
 from intccms.analysis.manifests import finished, probed, source_of, unwritten
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.results import AnalysisResult, Collected, result_of
+from intccms.analysis.scores import with_scores
 from intccms.analysis.skim_tables import SkimTable
 from intccms.analysis.skimmed import skimmed_metadata
-from intccms.analysis.skims import SkimWriter, writes_skims
+from intccms.analysis.skims import SkimWriter, only_skims, writes_skims
 from intccms.datasets import DatasetManager, Fileset
 from intccms.engine.corrections import check_correction_files
 from intccms.errors import FunctorError
@@ -34,8 +35,17 @@ log = logging.getLogger(__name__)
 SAME_FAULTS = 3  # a user function that fails like this often will not get better
 
 
-def make_processor(config: Config, fileset: Fileset) -> AnalysisProcessor:
-    """Make the processor, after a look at its correction files and golden JSONs.
+def make_processor(
+    config: Config, fileset: Fileset, *, trained: bool | None = None
+) -> AnalysisProcessor:
+    """Make the processor, after a look at its correction files, golden JSONs and classifiers.
+
+    Parameters
+    ----------
+    config, fileset
+        What to do with which files.
+    trained
+        Whether classifiers have been trained; None: unless this run trains them.
 
     Raises
     ------
@@ -46,6 +56,9 @@ def make_processor(config: Config, fileset: Fileset) -> AnalysisProcessor:
     here = {"base_dir": str(config.general.input_path("."))}  # workers run in other directories
     config = config.model_copy(update={"general": config.general.model_copy(update=here)})
     tasks = dataset_tasks(config, fileset)
+    if not only_skims(config.general):
+        trained = not config.general.run_mva_training if trained is None else trained
+        config = with_scores(config, trained=trained)
     writer = SkimWriter.of(config, fileset) if writes_skims(config.general) else None
     return AnalysisProcessor(config, tasks, writer)
 
@@ -64,7 +77,7 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
     """
     observer = observer or Silent()
     fileset = DatasetManager(config).fileset(config.general.processes)
-    processor = make_processor(config, fileset)
+    processor = make_processor(config, fileset, trained=True)
     with open_executor(config.general, client, code=config) as executor:
         if config.general.use_skimmed_input:
             metadata = skimmed_metadata(config, fileset, lambda: executor)

@@ -109,6 +109,10 @@ class Output:
         """Figures of observables and systematic variations."""
         return self.directory / "plots"
 
+    def mva_dir(self, classifier: str) -> Path:
+        """Give the directory of a trained classifier: model, what is known of it, figures."""
+        return self.directory / "mva" / classifier
+
     def measurement_dir(self, measurement: str) -> Path:
         """Directory of one performance measurement."""
         return self.directory / "metrics" / measurement

@@ -1,0 +1,31 @@
+"""Classifiers inside the analysis: what they are trained on, and their scores as columns."""
+
+from __future__ import annotations
+
+from intccms.analysis.scores.features import FeatureMatrix
+from intccms.analysis.scores.ghosts import Score, column_names, references, score_class, with_scores
+from intccms.analysis.scores.models import (
+    MODEL_JSON,
+    MODEL_PKL,
+    estimator_of,
+    inputs_digest,
+    settings_digest,
+    versions_of,
+)
+from intccms.analysis.scores.predictor import Predictor
+
+__all__ = [
+    "MODEL_JSON",
+    "MODEL_PKL",
+    "FeatureMatrix",
+    "Predictor",
+    "Score",
+    "column_names",
+    "estimator_of",
+    "inputs_digest",
+    "references",
+    "score_class",
+    "settings_digest",
+    "versions_of",
+    "with_scores",
+]
