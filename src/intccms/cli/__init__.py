@@ -11,18 +11,19 @@ import sys
 from collections.abc import Callable, Sequence
 
 import intccms
-from intccms.cli import batch, compare, datasets, inspect, preflight, run, sample, summary
+from intccms.cli import batch, compare, datasets, diff, inspect, preflight, run, sample, summary
 from intccms.cli.options import DEFAULT_CONFIG
 from intccms.errors import IncompleteError, IntccmsError
 
 __all__ = ["DEFAULT_CONFIG", "main"]
 
-# Each has HELP, `add_arguments(parser)` and `execute(parsed)`; heavy packages are imported in
-# `execute` only, because worker processes import this module too.
+# Each has HELP, `add_arguments(parser)` and `execute(parsed)`, which may return a status; heavy
+# packages are imported in `execute` only, because worker processes import this module too.
 COMMANDS = {
     "batch": batch,
     "compare": compare,
     "datasets": datasets,
+    "diff": diff,
     "inspect": inspect,
     "preflight": preflight,
     "run": run,
@@ -42,14 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 complete, 2 wrong input, 3 incomplete, 1 anything else that we know of.
+        0 complete (two runs: the same), 2 wrong input, 3 incomplete, 1 anything else that we know
+        of (two runs: different).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = _parser().parse_args(given)
     intccms.set_logging("WARNING")
-    execute: Callable[[argparse.Namespace], None] = parsed.execute
+    execute: Callable[[argparse.Namespace], int | None] = parsed.execute
     try:
-        execute(parsed)
+        return execute(parsed) or 0
     except IntccmsError as error:
         text = " ".join(str(error).split())
         if isinstance(error, IncompleteError):
@@ -58,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         sys.stderr.write(f"intccms: error: {text}\n{notes}")
         return error.exit_status
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,9 @@ from intccms.errors import InputError, IntccmsError
 from intccms.execution.ledger import Amount, DatasetLedger, Ledger, LostChunk
 from intccms.histograms import Book
 from intccms.histograms.cutflow import Cutflow, CutStep
+from intccms.metrics.definitions import evaluate
+from intccms.metrics.measurement import Measurement
+from intccms.pipeline.identity import code_of
 from intccms.receipts import Receipt
 from intccms.schema import Config
 from intccms.utils.output import Output
@@ -60,7 +63,7 @@ class SavedRun:
             }
             parts = {name: summary[name] for name in names}
             parts["lumi_sections"] = summary.get("lumi_sections")  # since 0.2
-            parts["significance"] = summary.get("significance", {})  # since 0.2
+            parts |= {name: summary.get(name, {}) for name in ("significance", "code")}  # since 0.2
             return cls(_ledger(summary), cutflow, parts)
         except (AttributeError, KeyError, TypeError) as error:
             path = output.run_summary_json
@@ -145,6 +148,7 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
         "status": status,
         "versions": _versions(),
         "config_sha256": found.config.sha256,
+        "code": saved.get("code", {}) if found.saved else code_of(found.config),
         "datasets": {name: _dataset(book) for name, book in found.ledger.datasets.items()},
         "yields": _yields(found),
         "cutflow": _cutflow(found),
@@ -269,17 +273,16 @@ def _measured(found: Findings, saved: Mapping[str, Any]) -> dict[str, Any]:
         return {name: saved[name] for name in names}
     receipts: tuple[Receipt, ...] = () if found.analysis is None else found.analysis.receipts
     wall_s = 0.0 if found.analysis is None else found.analysis.wall_s
-    done = [receipt for receipt in receipts if receipt.status == "done"]
-    parts = ("open_s", "read_s", "process_s", "fill_s")
-    timing = {part: sum(getattr(receipt, part) for receipt in done) for part in parts}
-    n_events = sum(receipt.n_events for receipt in done)
-    bytes_read = sum(receipt.bytes_read for receipt in done)
-    per_s = 1 / wall_s if wall_s > 0 else 0.0
+    measured = replace(
+        Measurement("", 0.0, wall_s, receipts).measured, core_s=wall_s * found.n_workers
+    )
+    rates = {name: value or 0.0 for name, value in evaluate(measured).items()}
+    parts = ("wall_s", "open_s", "read_s", "process_s", "fill_s")
     throughput = {
-        "events_per_s": n_events * per_s,
-        "events_per_s_per_core": n_events * per_s / found.n_workers,
-        "bytes_read": bytes_read,
-        "gbit_per_s": bytes_read * 8e-9 * per_s,
+        "events_per_s": 1e3 * rates["event_rate_khz"],
+        "events_per_s_per_core": 1e3 * rates["event_rate_core_khz"],
+        "bytes_read": measured.bytes_read,
+        "gbit_per_s": rates["data_rate_gbps"],
     }
-    peak = max((receipt.rss_bytes for receipt in receipts), default=0)
-    return dict(zip(names, ({"wall_s": wall_s, **timing}, throughput, peak), strict=True))
+    timing = {part: getattr(measured, part) for part in parts}
+    return dict(zip(names, (timing, throughput, measured.peak_rss_bytes), strict=True))

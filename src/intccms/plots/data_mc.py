@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
@@ -19,7 +20,7 @@ from intccms.plots.blinding import Blind
 from intccms.plots.contents import Contents, contents
 from intccms.plots.style import Look, cms_label, cms_style, new_figure
 
-__all__ = ["data_mc", "draw_contents"]
+__all__ = ["data_mc", "draw_contents", "panels"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -85,7 +86,7 @@ def draw_contents(
     """
     look = look or Look()
     with cms_style():
-        top, bottom = ax if ax is not None else _panels()
+        top, bottom = ax if ax is not None else _own_panels()
         figure = top.get_figure(root=True)
         assert figure is not None
         _draw_distribution(top, numbers, look)
@@ -96,11 +97,21 @@ def draw_contents(
     return figure, (top, bottom)
 
 
-def _panels() -> tuple[Axes, Axes]:
+def _own_panels() -> tuple[Axes, Axes]:
     figure = new_figure(figsize=(10, 10))
-    grid = figure.add_gridspec(
-        2, 1, height_ratios=(3, 1), hspace=0.06, left=0.15, right=0.96, top=0.93, bottom=0.1
-    )
+    whole = figure.add_gridspec(1, 1, left=0.15, right=0.96, top=0.93, bottom=0.1)
+    return panels(figure, whole[0])
+
+
+def panels(figure: Figure, place: SubplotSpec) -> tuple[Axes, Axes]:
+    """Make the axes of a distribution and, below it, of its ratio.
+
+    Parameters
+    ----------
+    figure, place
+        Where.
+    """
+    grid = place.subgridspec(2, 1, height_ratios=(3, 1), hspace=0.06)
     top = figure.add_subplot(grid[0])
     bottom = figure.add_subplot(grid[1], sharex=top)
     top.tick_params(labelbottom=False)
