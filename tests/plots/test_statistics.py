@@ -43,7 +43,7 @@ def outcome(prediction: Prediction) -> FitOutcome:
         np.asarray([0.5, -0.2, 1.2, 0.98]), np.asarray([0.8, 1.0, 0.4, 0.05]), LABELS, matrix, 3.0
     )
     found = {"jes": (0.5, 0.8), "pileup": (-0.2, 1.0), "staterror_sr[0]": (-0.4, 1.0)}
-    return FitOutcome("signal", POI, results, found, (prediction,), (prediction,))
+    return FitOutcome("signal", POI, results, found, (prediction,), (prediction,), 2.0, 2, False)
 
 
 @pytest.fixture

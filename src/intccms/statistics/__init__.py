@@ -5,27 +5,25 @@ It calls cabinetry and pyhf; templates come from the book, results leave as froz
 
 from __future__ import annotations
 
+from intccms.statistics.changes import Change
 from intccms.statistics.configuration import (
     build_config,
     check_cabinetry_config,
     signal_processes,
 )
+from intccms.statistics.export import changes_of, write
+from intccms.statistics.families import Family, families
 from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
 from intccms.statistics.generation import POI
 from intccms.statistics.limits import LimitOutcome, limits
-from intccms.statistics.results import (
-    SignalResult,
-    build_workspaces,
-    cross_section_of,
-    infer,
-    mass_of,
-    write,
-)
+from intccms.statistics.results import SignalResult, cross_section_of, infer, mass_of
 from intccms.statistics.significance import Significance, significance
-from intccms.statistics.workspace import Workspace, build_workspace
+from intccms.statistics.workspace import Workspace, build_workspace, build_workspaces
 
 __all__ = [
     "POI",
+    "Change",
+    "Family",
     "FitOutcome",
     "LimitOutcome",
     "Prediction",
@@ -35,8 +33,10 @@ __all__ = [
     "build_config",
     "build_workspace",
     "build_workspaces",
+    "changes_of",
     "check_cabinetry_config",
     "cross_section_of",
+    "families",
     "fit",
     "infer",
     "limits",

@@ -159,7 +159,9 @@ def cabinetry_config(config: Config, book: Book) -> CabinetryConfig:
     return generated
 
 
-def build_config(config: Config, book: Book, signal: str) -> CabinetryConfig:
+def build_config(
+    config: Config, book: Book, signal: str, cabinetry: CabinetryConfig | None = None
+) -> CabinetryConfig:
     """Cabinetry configuration of one signal, the others left out.
 
     Parameters
@@ -168,6 +170,8 @@ def build_config(config: Config, book: Book, signal: str) -> CabinetryConfig:
         As for `cabinetry_config`.
     signal
         One of `signal_processes`.
+    cabinetry
+        What `cabinetry_config` gives, if it was called before.
 
     Raises
     ------
@@ -175,7 +179,7 @@ def build_config(config: Config, book: Book, signal: str) -> CabinetryConfig:
         If the configuration has no sample of that name.
     """
     others = set(signal_processes(config, book)) - {signal}
-    result = cabinetry_config(config, book)
+    result = cabinetry_config(config, book) if cabinetry is None else cabinetry
     samples = [sample for sample in result["Samples"] if sample["Name"] not in others]
     names = [sample["Name"] for sample in samples]
     if signal not in names:

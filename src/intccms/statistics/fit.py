@@ -17,7 +17,7 @@ from cabinetry import model_utils
 from cabinetry.fit import FitResults, RankingResults
 
 from intccms.errors import FitError
-from intccms.statistics.optimizer import LeastSquaresOptimizer, pyhf_backend
+from intccms.statistics.optimizer import LeastSquaresOptimizer, deviance, pyhf_backend
 from intccms.statistics.workspace import Workspace
 
 __all__ = ["FitOutcome", "Prediction", "failures_named", "fit", "ranking"]
@@ -58,6 +58,9 @@ class FitOutcome:
     pulls: dict[str, tuple[float, float]]  # constrained parameter -> pull, error; in prior widths
     prefit: tuple[Prediction, ...]
     postfit: tuple[Prediction, ...]
+    chi2: float  # -2 ln of the likelihood over that of the saturated model
+    n_dof: int  # bins without the parameters that nothing constrains
+    is_blinded: bool  # in some bins the expected background stood in for data
     notes: tuple[str, ...] = ()
 
     @property
@@ -103,6 +106,9 @@ def fit(workspace: Workspace) -> FitOutcome:
         pulls=_pulls(model, results),
         prefit=_predictions(workspace, data, prefit, is_postfit=False),
         postfit=_predictions(workspace, data, postfit, is_postfit=True),
+        chi2=deviance(model, data, results.bestfit),
+        n_dof=model.config.nmaindata - model_utils.unconstrained_parameter_count(model),
+        is_blinded=workspace.is_blinded,
         notes=(*workspace.notes, *_at_bounds(model, results)),
     )
 

@@ -20,6 +20,7 @@ __all__ = ["POI", "generate"]
 log = logging.getLogger(__name__)
 
 POI = "signal_strength"
+FEWEST_BINS = 5  # of a shape that is smoothed: the running medians reach so far
 
 
 def generate(config: Config, book: Book, signals: Sequence[str]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def generate(config: Config, book: Book, signals: Sequence[str]) -> dict[str, An
                 "Bounds": _bounds(book, regions, signals),
             }
         ],
-        "Systematics": _systematics(book, processes),
+        "Systematics": _systematics(config, book, regions, processes),
     }
     configuration.validate(result)
     return result
@@ -112,24 +113,71 @@ def _samples(book: Book, regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return samples
 
 
-def _systematics(book: Book, processes: list[str]) -> list[dict[str, Any]]:
+def _systematics(
+    config: Config, book: Book, regions: list[dict[str, Any]], processes: list[str]
+) -> list[dict[str, Any]]:
     """One nuisance parameter per source, with the processes that it was evaluated for."""
     result = []
+    moving = _sources_of_objects(config)
+    backgrounds = [name for name in processes if name not in config.signals]
     for source in uncertainty_sources(book, processes):
         evaluated = {label for name in processes for label in book.varied[name]}
         labels = [name for name in (f"{source}_up", f"{source}_down") if name in evaluated]
         # A source with one side only is mirrored; cabinetry wants the one that exists as Up.
         down = {"VariationPath": labels[1]} if len(labels) > 1 else {"Symmetrize": True}
-        result.append(
-            {
-                "Name": source,
-                "Type": "NormPlusShape",
-                "Samples": [name for name in processes if set(labels) & set(book.varied[name])],
-                "Up": {"VariationPath": labels[0]},
-                "Down": down,
-            }
-        )
+        systematic: dict[str, Any] = {
+            "Name": source,
+            "Type": "NormPlusShape",
+            "Samples": [name for name in processes if set(labels) & set(book.varied[name])],
+            "Up": {"VariationPath": labels[0]},
+            "Down": down,
+        }
+        noisy = [
+            name
+            for name in backgrounds
+            if source in moving and _is_noisy(book, regions, name, labels)
+        ]
+        if noisy:
+            systematic["Smoothing"] = {"Algorithm": "353QH, twice", "Samples": noisy}
+        result.append(systematic)
     return result
+
+
+def _sources_of_objects(config: Config) -> set[str]:
+    """Name the sources that move events from bin to bin, in any year."""
+    corrections = [
+        correction
+        for table in (config.corrections, config.systematics)
+        for listed in table.values()
+        for correction in listed
+        if correction.type == "object"
+    ]
+    return {source.name for one in corrections for source in one.uncertainty_sources}
+
+
+def _is_noisy(
+    book: Book, regions: list[dict[str, Any]], process: str, labels: Sequence[str]
+) -> bool:
+    """Whether what a source does to the shape may be a fluctuation.
+
+    It may where the change of the shape, averaged over the bins, is smaller than the statistical
+    error of the template: chi2 per bin below 1, the errors taken as if the events were others.
+    """
+    labels = [label for label in labels if label in book.varied[process]]
+    chi2, n_bins = 0.0, 0
+    for region in regions:
+        key = (region["Name"], region["Variable"], process)
+        view: Any = book.slice(*key).view()
+        nominal, variance = view["value"], view["variance"]
+        filled = (nominal > 0) & (variance > 0)
+        for label in labels:
+            varied = book.slice(*key, label).values()
+            if filled.sum() < FEWEST_BINS or varied.sum() <= 0:
+                continue
+            change = varied * (nominal.sum() / varied.sum()) - nominal
+            chi2 += float((change[filled] ** 2 / variance[filled]).sum())
+            n_bins += int(filled.sum())
+    return 0 < chi2 < n_bins
 
 
 def _bounds(book: Book, regions: list[dict[str, Any]], signals: list[str]) -> list[float]:

@@ -7,6 +7,7 @@ derivatives of the expectation, where Minuit without gradients needs thousands o
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,23 +21,41 @@ from scipy.optimize import least_squares
 
 from intccms.statistics.derivatives import Expectation
 
-__all__ = ["LeastSquaresOptimizer", "pyhf_backend"]
+__all__ = ["LeastSquaresOptimizer", "deviance", "pyhf_backend"]
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int_]
 
 TOLERANCE = 1e-10  # relative, of the sum of squares
+ONE_AT_A_TIME = threading.RLock()  # pyhf has one backend for all threads of a process
 
 
 @contextmanager
 def pyhf_backend(optimizer: Any = None) -> Iterator[None]:
-    """Use pyhf with numpy and this optimizer; what was set before comes back, errors or not."""
-    before = pyhf.get_backend()
-    pyhf.set_backend("numpy", optimizer)
-    try:
-        yield
-    finally:
-        pyhf.set_backend(*before)
+    """Use pyhf with numpy and this optimizer; what was set before comes back, errors or not.
+
+    Other threads wait, those of a Dask worker for example.
+    """
+    with ONE_AT_A_TIME:
+        before = pyhf.get_backend()
+        pyhf.set_backend("numpy", optimizer)
+        try:
+            yield
+        finally:
+            pyhf.set_backend(*before)
+
+
+def deviance(model: pyhf.Model, data: Sequence[float], parameters: Array) -> float:
+    """-2 ln of the likelihood over that of the saturated model: a chi2 of the goodness of fit.
+
+    References
+    ----------
+    R. D. Cousins, "Generalization of chi-square goodness-of-fit test for binned data using
+    saturated models, with application to histograms", 2013.
+    """
+    free = np.arange(model.config.npars)
+    residuals = _Residuals(Expectation(model), np.asarray(data, dtype=float), parameters, free)
+    return float((residuals(np.asarray(parameters)) ** 2).sum())
 
 
 @dataclass

@@ -17,11 +17,16 @@ from intccms.errors import FitError
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics.changes import Change
-from intccms.statistics.configuration import build_config
+from intccms.statistics.configuration import (
+    build_config,
+    cabinetry_config,
+    region_path,
+    signal_processes,
+)
 from intccms.statistics.pruning import pruned, thresholds
 from intccms.statistics.templates import Region, TemplateSet, collect_templates, repair
 
-__all__ = ["Workspace", "build_workspace"]
+__all__ = ["Workspace", "build_workspace", "build_workspaces"]
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +71,9 @@ class Workspace:
         return next(region for region in self.regions if region.name == name)
 
 
-def build_workspace(config: Config, book: Book, signal: str) -> Workspace:
+def build_workspace(
+    config: Config, book: Book, signal: str, *, cabinetry: dict[str, Any] | None = None
+) -> Workspace:
     """Workspace of one signal, valid against pyhf's schema.
 
     Parameters
@@ -77,6 +84,8 @@ def build_workspace(config: Config, book: Book, signal: str) -> Workspace:
         Histograms of all processes.
     signal
         The process whose strength is the parameter of interest.
+    cabinetry
+        Configuration of all signals; None: read, or generated and written.
 
     Raises
     ------
@@ -85,7 +94,7 @@ def build_workspace(config: Config, book: Book, signal: str) -> Workspace:
     FitError
         If no likelihood can be built from the templates.
     """
-    cabinetry = build_config(config, book, signal)
+    cabinetry = build_config(config, book, signal, cabinetry)
     collected = collect_templates(cabinetry, book, config)
     repair(collected)
     spec, changes = pruned(_build(cabinetry, collected), thresholds(cabinetry.get("Pruning", {})))
@@ -118,3 +127,28 @@ def _build(cabinetry: dict[str, Any], collected: TemplateSet) -> dict[str, Any]:
             errors = np.sqrt(template.variances)
             histo.Histogram.from_arrays(edges, template.values, errors).save(Path(folder) / name)
         return cabinetry_workspace.build(local, with_validation=False)
+
+
+def build_workspaces(config: Config, book: Book) -> tuple[Workspace, ...]:
+    """One workspace per signal; one without events is left out, and the log says so.
+
+    Raises
+    ------
+    InputError
+        If there is no signal, or the cabinetry configuration and the book do not fit together.
+    FitError
+        If no signal has events in a fitted channel.
+    """
+    named = signal_processes(config, book)
+    cabinetry = cabinetry_config(config, book)
+    paths = [region_path(region).partition("/") for region in cabinetry["Regions"]]
+    filled = tuple(
+        name
+        for name in named
+        if any(book.slice(one[0], one[2], name).values().any() for one in paths)
+    )
+    for name in set(named) - set(filled):
+        log.warning("%s has no events in any fitted channel: no fit, no limit", name)
+    if not filled:
+        raise FitError(f"no signal has events in a fitted channel: {', '.join(named)}")
+    return tuple(build_workspace(config, book, name, cabinetry=cabinetry) for name in filled)
