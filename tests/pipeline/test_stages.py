@@ -85,8 +85,7 @@ def test_each_stage_is_announced(done: RunResult, watcher: Watcher) -> None:
     assert watcher.stages == [
         "counting events",
         "processing",
-        "fit of signal",
-        "limit on signal",
+        "fits and limits",
         "figures",
     ]
     assert done.analysis is not None

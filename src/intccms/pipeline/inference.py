@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from intccms.errors import InputError
+from intccms.errors import FitError, InputError, IntccmsError
+from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.observer import Observer
 from intccms.pipeline.summary import Findings
-from intccms.schema import Config
 from intccms.statistics import (
     SignalResult,
     Workspace,
+    build_workspaces,
     cross_section_of,
-    fit,
-    limits,
+    infer,
     mass_of,
-    ranking,
-    significance,
+    write,
 )
-from intccms.utils.output import write_bytes
+from intccms.utils.output import Output, write_bytes
 
-__all__ = ["has_fit", "inferred", "load_results", "save_results"]
+__all__ = ["has_fit", "infer_signals", "load_results", "save_results"]
 
 log = logging.getLogger(__name__)
 
@@ -51,30 +51,64 @@ def has_fit(found: Findings) -> bool:
     return not reason
 
 
-def inferred(workspace: Workspace, config: Config, observer: Observer) -> SignalResult:
-    """Fit one signal and find its limits.
+def infer_signals(
+    found: Findings, output: Output, workers: Callable[[], Executor], observer: Observer
+) -> None:
+    """Fit each signal and find its limits, several at the same time; write what came out.
+
+    Parameters
+    ----------
+    found
+        Has the histograms and gets the results, in the order of the signals.
+    output
+        Where the files go.
+    workers
+        Gives the executor; not called for one signal, which is fitted in this process.
+    observer
+        Is told of each signal.
 
     Raises
     ------
+    InputError
+        If the cabinetry configuration and the histograms do not fit together.
     FitError
-        If a fit or a limit fails.
+        If signals cannot be fitted, with all their reasons; the others are written before.
     """
-    signal = workspace.signal
+    config = found.config
+    assert found.book is not None
+    workspaces = build_workspaces(config, found.book)
+    items = [
+        (one, mass_of(config, one.signal), cross_section_of(config, one.signal))
+        for one in workspaces
+    ]
+    executor = workers() if len(items) > 1 else IterativeExecutor()
+    observer.begin("fits and limits", total=len(items), unit="signals")
+    answers: dict[str, Any] = {}
+    for (workspace, *_), answer in executor.map(_inferred, items):
+        answers[workspace.signal] = answer
+        observer.advance()
+    observer.end()
+    ordered = [answers[one.signal] for one in workspaces]
+    found.results = {one.signal: one for one in ordered if isinstance(one, SignalResult)}
+    failures = [one for one in ordered if not isinstance(one, SignalResult)]
+    if found.results or not failures:
+        write(found.results.values(), output.statistics_dir)
+        save_results(found.results, output.statistics_dir)
+    for one in failures:
+        if not isinstance(one, IntccmsError):
+            raise one
+    if failures:
+        raise FitError("; ".join(map(str, failures)))
+
+
+def _inferred(item: tuple[Workspace, float | None, float]) -> SignalResult | FitError:
+    """Infer one signal, on a worker perhaps; a failure is an answer too."""
+    workspace, mass, cross_section = item
     with _silenced("pyhf"):  # what it has to say of a failure is in the FitError
-        observer.begin(f"fit of {signal}", total=2)
-        outcome = fit(workspace)
-        observer.advance()
-        impacts = ranking(workspace, outcome)
-        observer.advance()
-        observer.end()
-        observer.begin(f"limit on {signal}", total=2)
-        found = limits(workspace)
-        observer.advance()
-        discovery = significance(workspace)
-        observer.advance()
-        observer.end()
-    mass, cross_section = mass_of(config, signal), cross_section_of(config, signal)
-    return SignalResult(workspace, outcome, impacts, found, discovery, mass, cross_section)
+        try:
+            return infer(workspace, mass_gev=mass, cross_section_pb=cross_section)
+        except FitError as error:
+            return error
 
 
 @contextmanager

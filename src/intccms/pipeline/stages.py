@@ -141,8 +141,7 @@ class Stages:
 
     def close(self) -> None:
         """Close the workers that were started for this run; let others write to its directory."""
-        self._executor = None
-        self._open.close()
+        self._close_workers()
         self._lock.release()
 
     @property
@@ -205,35 +204,30 @@ class Stages:
                     observer=record.recorder,
                 )
                 record.see_trees(analysis, self.metadata)
-            self._executor = None
-            self._open.close()
+            if not (self.config.general.run_statistics and len(self.config.signals) > 1):
+                self._close_workers()  # else they fit the signals
             self.found.take(analysis, n_workers)
             write_records(self.config, self.output, analysis)
             summary = self._write_summary(unfinished=True)
             self.measurement = record.write(analysis, summary)
 
     def infer(self) -> dict[str, SignalResult]:
-        """Fit each signal and find the limits on its strength.
+        """Fit each signal and find the limits on its strength, several signals at a time.
 
         Raises
         ------
         FitError
-            If that fails; the histograms stay, and `finish` raises it too.
+            If that fails for some signal; histograms and what was found of the other signals
+            stay, and `finish` raises it too.
         """
-        from intccms.pipeline.inference import has_fit, inferred, save_results
-        from intccms.statistics import build_workspaces, write
+        from intccms.pipeline.inference import has_fit, infer_signals
 
-        if not has_fit(self.found):
-            return {}
-        assert self.found.book is not None
-        with self._lock.held(), self._recorded():
-            for workspace in build_workspaces(self.config, self.found.book):
-                self.found.results[workspace.signal] = inferred(
-                    workspace, self.config, self._observer
-                )
-            write(self.found.results.values(), self.output.statistics_dir)
-            save_results(self.found.results, self.output.statistics_dir)
-        return self.found.results
+        if has_fit(self.found):
+            with self._lock.held(), self._recorded():
+                infer_signals(self.found, self.output, self._workers, self._observer)
+            self._close_workers()
+            return self.found.results
+        return {}
 
     def draw(self, *groups: figures.Group) -> tuple[Path, ...]:
         """Draw and save figures.
@@ -291,6 +285,10 @@ class Stages:
             opened = open_executor(self.config.general, self._client, code=self.config)
             self._executor = self._open.enter_context(opened)
         return self._executor
+
+    def _close_workers(self) -> None:
+        self._executor = None
+        self._open.close()
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
