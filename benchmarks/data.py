@@ -12,7 +12,7 @@ from correctionlib import schemav2
 
 from benchmarks.setup import MANY_SOURCES, PROCESSES, make_config, source_keys
 from intccms.sample import write_sample
-from intccms.sample.nodes import binning, correction, formula
+from intccms.sample.calibrations.nodes import binning, correction, formula
 from intccms.schema import load_config
 
 __all__ = ["SETS", "DataSet", "ensure", "files_of"]

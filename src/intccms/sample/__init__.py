@@ -1,9 +1,8 @@
 """Synthetic NanoAOD for the demonstration, the tests and the benchmarks.
 
-In the order of the work: `plan` (what a configuration expects), `kinds` and `generator` (`tops`,
-`bosons`), `reconstruction` (`leptons`, `jets`), `collisions` (data), `tables` (`collections`,
-`scalars`), `files`; beside them `corrections`, `lumi`, and ``sample.yaml`` with all that is only
-a table.
+In the order of the work: `plan` (what a configuration expects), `events`, `files`, `writing`;
+beside them `calibrations` (correction files), `lumi`, what both share (`pileup`, `response`), and
+``sample.yaml`` with all that is only a table.
 """
 
 from __future__ import annotations

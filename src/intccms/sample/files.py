@@ -11,9 +11,9 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from intccms.sample.kinematics import Array
-from intccms.sample.slots import Jagged
-from intccms.sample.tables import Table
+from intccms.sample.events.kinematics import Array
+from intccms.sample.events.slots import Jagged
+from intccms.sample.events.tables import Table
 
 __all__ = ["FileFormat", "write_file"]
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from intccms.sample.kinematics import Array
+from intccms.sample.events.kinematics import Array
 
 __all__ = ["OUTSIDE", "Sections", "drawn", "golden"]
 

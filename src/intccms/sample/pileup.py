@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intccms.sample.kinematics import Array
+from intccms.sample.events.kinematics import Array
 
 __all__ = ["N_BINS", "drawn", "weights"]
 

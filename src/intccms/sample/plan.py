@@ -13,10 +13,11 @@ from correctionlib import schemav2
 
 from intccms.errors import InputError
 from intccms.sample import lumi
-from intccms.sample.collisions import Expectation
-from intccms.sample.corrections import correction_set
-from intccms.sample.kinds import Kind, kind_of
-from intccms.sample.kinematics import Array
+from intccms.sample.calibrations.corrections import correction_set
+from intccms.sample.events.collisions import Expectation
+from intccms.sample.events.kinds import Kind, kind_of
+from intccms.sample.events.kinematics import Array
+from intccms.sample.settings import settings
 from intccms.schema import Config
 from intccms.schema.datasets import Dataset
 
@@ -33,6 +34,7 @@ class Folder:
     path: str
     tree_name: str
     has_listing: bool
+    absent: tuple[str, ...]  # branches that such files do not have
     kind: Kind | None  # None: collision data, for which there is
     golden: str  # the file of certified sections (or the dataset's name)
     sharing: tuple[int, int]  # place among data directories with the same sections, their number
@@ -101,13 +103,15 @@ def _folders(config: Config, sets: dict[str, schemav2.CorrectionSet]) -> list[Fo
     out = []
     for (entry, i), golden in zip(listed, goldens, strict=True):
         directory, year = _inside(entry.directories[i]), entry.years[i]
+        kind = None if entry.is_data else kind_of(entry.name, directory)
         out.append(
             Folder(
                 dataset=entry.keys()[i],
                 path=directory,
                 tree_name=entry.tree_name,
                 has_listing=not entry.file_pattern.endswith(".root"),
-                kind=None if entry.is_data else kind_of(entry.name, directory),
+                absent=_absent(year, kind),
+                kind=kind,
                 golden=golden,
                 sharing=(seen[golden], n_sharing[golden]),
                 n_of_year=n_of_year[year],
@@ -116,6 +120,13 @@ def _folders(config: Config, sets: dict[str, schemav2.CorrectionSet]) -> list[Fo
         )
         seen[golden] += 1
     return out
+
+
+def _absent(year: str | None, kind: Kind | None) -> tuple[str, ...]:
+    """List the triggers that a year has not, and the weights that a generator does not make."""
+    table = settings()["absent"]
+    names = (*(() if year is None else (year[:4],)), *(() if kind is None else (kind.name,)))
+    return tuple(branch for name in names for branch in table.get(name, ()))
 
 
 def _golden(entry: Dataset, index: int) -> str:

@@ -13,12 +13,12 @@ import numpy as np
 
 from intccms.errors import InputError
 from intccms.sample import lumi
-from intccms.sample.collisions import collide
+from intccms.sample.events.collisions import collide
+from intccms.sample.events.generator import generate
+from intccms.sample.events.reconstruction import reconstruct
+from intccms.sample.events.tables import Table, padded, table
 from intccms.sample.files import FileFormat, write_file
-from intccms.sample.generator import generate
 from intccms.sample.plan import Folder, plan
-from intccms.sample.reconstruction import reconstruct
-from intccms.sample.tables import Table, padded, table
 from intccms.schema import Config
 
 __all__ = ["SampleSummary", "write_sample"]
@@ -93,6 +93,7 @@ def write_sample(  # noqa: PLR0913 - all but two are named by the caller
             rng = np.random.default_rng([seed, zlib.crc32(folder.dataset.encode()), i])
             own = made.golden_jsons[folder.golden]
             events = _file(folder, own, (i, files_per_process), events_per_file, rng)
+            events = events.without(folder.absent)
             if branches is not None:
                 events = padded(events, branches, rng)
             identity = (folder.tree_name, f"{seed}/{folder.dataset}/{i}")

@@ -1,0 +1,1 @@
+"""What the search selects, computes, corrects and draws; `configuration` puts it together."""

@@ -1,0 +1,215 @@
+"""Jet energies, from the raw jet: scale, resolution, and the 27 sources of the scale.
+
+Everything goes into the missing transverse momentum: the changes of all steps, the first of which
+takes back what NanoAOD had applied, add up to corrected minus original jet.
+
+https://cms-jerc.web.cern.ch and arXiv:1607.03663
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import awkward as ak
+import numpy as np
+
+from intccms.schema.base import Sys
+
+from ..years import CORRECTIONS, Era, Year
+
+__all__ = ["CORRELATED", "EACH_YEAR", "jes_sources", "jet_energy"]
+
+ALGORITHM = "AK4PFchs"
+MISSING = "PuppiMET"
+MOMENTUM = [("Jet", "pt"), ("Jet", "mass")]
+
+INPUTS: dict[str, list[Any]] = {
+    "L1FastJet": [
+        ("Jet", "area"),
+        ("Jet", "eta"),
+        ("Jet", "pt"),
+        ("event", "fixedGridRhoFastjetAll"),
+    ],
+    "L2Relative": [("Jet", "eta"), ("Jet", "pt")],
+    "L2L3Residual": [("Jet", "eta"), ("Jet", "pt")],
+}
+LEVELS_MC = ("L1FastJet", "L2Relative")  # L3Absolute is 1
+LEVELS_DATA = (*LEVELS_MC, "L2L3Residual")
+
+# Independent between years, as the statistics of the calibration samples are, or not.
+EACH_YEAR = (
+    "AbsoluteStat",
+    "RelativeJEREC1",
+    "RelativeJEREC2",
+    "RelativePtEC1",
+    "RelativePtEC2",
+    "RelativeSample",
+    "RelativeStatEC",
+    "RelativeStatFSR",
+    "RelativeStatHF",
+    "TimePtEta",
+)
+CORRELATED = (
+    "AbsoluteMPFBias",
+    "AbsoluteScale",
+    "FlavorQCD",
+    "Fragmentation",
+    "PileUpDataMC",
+    "PileUpPtBB",
+    "PileUpPtEC1",
+    "PileUpPtEC2",
+    "PileUpPtHF",
+    "PileUpPtRef",
+    "RelativeBal",
+    "RelativeFSR",
+    "RelativeJERHF",
+    "RelativePtBB",
+    "RelativePtHF",
+    "SinglePionECAL",
+    "SinglePionHCAL",
+)
+
+MATCHED_DELTA_R = 0.2  # half the radius of the jets
+MATCHED_SIGMAS = 3.0  # of the resolution
+LEAST_FACTOR = 0.01  # so that no jet's momentum changes its sign
+
+
+def jes_sources(year: Year) -> dict[str, str]:
+    """Nuisance parameter of each source of the jet energy scale: ``{source: name}``."""
+    correlated = {source: f"jes{source}" for source in CORRELATED}
+    return correlated | {source: f"jes{source}_{year.name}" for source in EACH_YEAR}
+
+
+def jet_energy(year: Year) -> list[dict[str, Any]]:
+    """All object corrections of a year, in order."""
+    return [
+        _step("jec_raw", nominal_function=raw_factor, args=[("Jet", "rawFactor")]),
+        *(_level(year, level, year.jec) for level in LEVELS_MC),
+        *(_level(year, level, era.jec, era) for level in LEVELS_DATA for era in year.eras),
+        *_resolution(year),
+        _step(
+            "jes",
+            applies_to="mc",
+            file=year.file("jet_jerc.json.gz"),
+            args=[("Jet", "eta"), ("Jet", "pt")],
+            resort=True,
+            uncertainty_sources=[
+                {"name": name, "key": f"{year.jec}_{source}_{ALGORITHM}", "is_delta": True}
+                for source, name in jes_sources(year).items()
+            ],
+        ),
+    ]
+
+
+def _step(name: str, *, applies_to: str = "both", **settings: Any) -> dict[str, Any]:
+    """Change the four-momenta of all jets by a factor."""
+    return {
+        "name": name,
+        "type": "object",
+        "target": MOMENTUM,
+        "op": "mult",
+        "applies_to": applies_to,
+        "use_correctionlib": "file" in settings,
+        "propagate_to": MISSING,
+        **settings,
+    }
+
+
+def raw_factor(raw: ak.Array) -> ak.Array:
+    """Factor from NanoAOD's jet to the uncorrected one."""
+    return 1 - raw
+
+
+def _level(year: Year, level: str, campaign: str, era: Era | None = None) -> dict[str, Any]:
+    """One level for simulation, or for the data of one era."""
+    settings = {"file": year.file("jet_jerc.json.gz"), "key": f"{campaign}_{level}_{ALGORITHM}"}
+    name, args = f"jec_{level}", INPUTS[level]
+    if era is None:
+        return _step(name, applies_to="mc", args=args, **settings)
+    later = [other.first_run for other in year.eras if other.first_run > era.first_run]
+    within = (era.first_run, min(later, default=np.iinfo(np.int64).max))
+    return _step(
+        f"{name}_{era.name}",
+        applies_to="data",
+        args=[*args, ("event", "run")],
+        transform_in=_without_run,
+        transform_out=_only_runs(*within),
+        resort=level == LEVELS_DATA[-1],
+        **settings,
+    )
+
+
+def _without_run(*inputs: ak.Array) -> tuple[ak.Array, ...]:
+    """Give the evaluator all but the run number, which is last."""
+    return inputs[:-1]
+
+
+def _only_runs(first: int, end: int) -> Callable[..., ak.Array]:
+    """Make a function that leaves jets of other runs as they are."""
+
+    def chosen(factor: ak.Array, *inputs: ak.Array) -> ak.Array:
+        run = inputs[-1]
+        is_in_era = (run >= first) & (run < end)
+        return 1 + (factor - 1) * is_in_era
+
+    return chosen
+
+
+def _resolution(year: Year) -> list[dict[str, Any]]:
+    """Smearing of simulated jets: resolution and scale factor as columns, then the factor."""
+    rho = ("event", "fixedGridRhoFastjetAll")
+    file = year.file("jet_jerc.json.gz")
+    column: dict[str, Any] = {"type": "object", "applies_to": "mc", "op": "mult", "file": file}
+    return [
+        {
+            **column,
+            "name": "jer_resolution",
+            "target": ("Jet", "jer_resolution"),
+            "key": f"{year.jer}_PtResolution_{ALGORITHM}",
+            "args": [("Jet", "eta"), ("Jet", "pt"), rho],
+        },
+        {
+            **column,
+            "name": "jer_scale_factor",
+            "target": ("Jet", "jer_scale_factor"),
+            "key": f"{year.jer}_ScaleFactor_{ALGORITHM}",
+            "args": [("Jet", "eta"), Sys()],
+            "nominal_idx": "nom",
+            "uncertainty_sources": [
+                {"name": f"jer_{year.name}", "up_and_down_idx": ["up", "down"]}
+            ],
+        },
+        _step(
+            "jer",
+            applies_to="mc",
+            file=f"{CORRECTIONS}/jer_smear.json.gz",
+            key="JERSmear",
+            args=[("Jet", None), ("GenJet", None), rho, ("event", "seed")],
+            transform_in=smearing_inputs,
+            transform_out=positive,
+            resort=True,
+        ),
+    ]
+
+
+def smearing_inputs(
+    jets: ak.Array, generated: ak.Array, rho: ak.Array, seed: ak.Array
+) -> tuple[ak.Array, ...]:
+    """Give ``JERSmear`` its inputs, the momentum of the generated jet being -1 without a match.
+
+    A match is within half the jet's radius and three standard deviations of the resolution.
+    """
+    has_index = (jets.genJetIdx >= 0) & (jets.genJetIdx < ak.num(generated.pt, axis=1))
+    matched = generated[ak.mask(jets.genJetIdx, has_index)]
+    delta_phi = (jets.phi - matched.phi + np.pi) % (2 * np.pi) - np.pi
+    is_near = (jets.eta - matched.eta) ** 2 + delta_phi**2 < MATCHED_DELTA_R**2
+    is_alike = abs(jets.pt - matched.pt) < MATCHED_SIGMAS * jets.jer_resolution * jets.pt
+    gen_pt = ak.fill_none(ak.mask(matched.pt, is_near & is_alike), -1.0)
+    columns = jets.jer_resolution, jets.jer_scale_factor
+    return jets.pt, jets.eta, gen_pt, rho, seed, *columns
+
+
+def positive(factor: ak.Array, *_: ak.Array) -> ak.Array:
+    """Keep momenta positive where the random part is large."""
+    return ak.where(factor < LEAST_FACTOR, LEAST_FACTOR, factor)

@@ -1,0 +1,107 @@
+"""Good objects and events: one muon with jets and missing momentum, a top-tagged large jet."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import and_, or_
+
+import awkward as ak
+from coffea.analysis_tools import PackedSelection
+
+__all__ = [
+    "B_TAG",
+    "baseline",
+    "channel_selection",
+    "good_fatjets",
+    "good_jets",
+    "good_muons",
+    "skim_selection",
+]
+
+# Those of a year that a file has: TkMu50 is of 2016, OldMu100 and TkMu100 are of 2017 (from era C)
+# and 2018. The scale factors are those of all paths of a year together.
+MUON_TRIGGERS = ("Mu50", "TkMu50", "OldMu100", "TkMu100")
+ONLY_2016 = "TkMu50"
+
+# Recommended for the legacy reprocessing of all three years, data and simulation.
+MET_FILTERS = (
+    "goodVertices",
+    "globalSuperTightHalo2016Filter",
+    "HBHENoiseFilter",
+    "HBHENoiseIsoFilter",
+    "EcalDeadCellTriggerPrimitiveFilter",
+    "BadPFMuonFilter",
+    "BadPFMuonDzFilter",
+    "eeBadScFilter",
+)
+NOT_IN_2016 = "ecalBadCalibFilter"
+
+# DeepJet, medium in 2017. The shape of the score is calibrated, so the threshold need not be a
+# working point of each year.
+B_TAG = 0.304
+
+
+def skim_selection(triggers: ak.Array, flags: ak.Array, muon_pt: ak.Array) -> PackedSelection:
+    """Events with a muon that fired its trigger and without noise; nothing here is varied."""
+    selection = PackedSelection()
+    paths = [triggers[name] for name in MUON_TRIGGERS if name in triggers.fields]
+    selection.add("trigger", reduce(or_, paths))
+    later = () if ONLY_2016 in triggers.fields else (NOT_IN_2016,)
+    selection.add("met_filters", reduce(and_, [flags[name] for name in (*MET_FILTERS, *later)]))
+    selection.add("muon", ak.any(muon_pt > 50, axis=1))
+    selection.add("skim", selection.all("trigger", "met_filters", "muon"))
+    return selection
+
+
+def good_muons(
+    pt: ak.Array, eta: ak.Array, is_tight: ak.Array, high_pt_id: ak.Array, isolation: ak.Array
+) -> ak.Array:
+    """Tight muons above the trigger's plateau, loosely isolated in the tracker.
+
+    They are global muons for high momentum too, because that and the isolation are the probes
+    with which the trigger was measured.
+    """
+    is_probe = (high_pt_id == 2) & (isolation >= 1)
+    return (pt > 55) & (abs(eta) < 2.4) & is_tight & is_probe
+
+
+def good_jets(pt: ak.Array, eta: ak.Array, jet_id: ak.Array) -> ak.Array:
+    """Jets with tight identification and lepton veto, where b tags exist."""
+    return (pt > 30) & (abs(eta) < 2.4) & (jet_id >= 6)
+
+
+def good_fatjets(pt: ak.Array, eta: ak.Array, top_vs_qcd: ak.Array) -> ak.Array:
+    """Large-radius jets in the range where they hold a whole top quark decay, top-tagged."""
+    return (pt > 400) & (abs(eta) < 2.4) & (top_vs_qcd > 0.5)
+
+
+def baseline(muon_pt: ak.Array, jet_pt: ak.Array) -> PackedSelection:
+    """Exactly one good muon and at least two good jets."""
+    selection = PackedSelection()
+    selection.add("exactly_1mu", ak.num(muon_pt, axis=1) == 1)
+    selection.add("atleast_2jet", ak.num(jet_pt, axis=1) >= 2)
+    selection.add("baseline", selection.all("exactly_1mu", "atleast_2jet"))
+    return selection
+
+
+def channel_selection(
+    muon_pt: ak.Array,
+    b_tag: ak.Array,
+    fatjet_pt: ak.Array,
+    met_pt: ak.Array,
+    *,
+    has_b_tag: bool,
+) -> PackedSelection:
+    """Select a boosted leptonic top quark and one top-tagged jet, with or without a b tag."""
+    any_b_tag = ak.any(b_tag > B_TAG, axis=1)
+    cuts = {
+        "met_cut": met_pt > 50,
+        "muon_ht": ak.any(muon_pt + met_pt > 150, axis=1),
+        "exactly_1fatjet": ak.num(fatjet_pt, axis=1) == 1,
+        "b_tag" if has_b_tag else "no_b_tag": any_b_tag if has_b_tag else ~any_b_tag,
+    }
+    selection = PackedSelection()
+    for name, passed in cuts.items():
+        selection.add(name, passed)
+    selection.add("selected", selection.all(*cuts))
+    return selection

@@ -1,0 +1,1 @@
+"""Correction files with the names and inputs of the real ones."""
