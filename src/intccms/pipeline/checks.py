@@ -26,7 +26,7 @@ __all__ = ["check_supported", "checked_inputs", "kept_clean"]
 
 
 def check_supported(config: Config) -> None:
-    """Refuse the stages that this version does not have, and a fit that cannot be set up.
+    """Refuse a run that has nothing to do, and a fit that cannot be set up.
 
     Raises
     ------
@@ -34,12 +34,6 @@ def check_supported(config: Config) -> None:
         With one line that names the setting or the file.
     """
     general = config.general
-    asked = {
-        "general.run_mva_training=True": general.run_mva_training,
-    }
-    for setting, is_asked in asked.items():
-        if is_asked:
-            raise InputError(f"{setting}: not yet in this version")
     if general.facility is not None:
         facility.check(general.facility)
     if only_skims(general) and not (writes_skims(general) or general.run_plots_only):
@@ -96,6 +90,11 @@ def checked_inputs(
     if general.chunk_size == "auto":
         found = rechunked(found, processor, workers())
     check_columns(processor, found, workers)
+    if general.run_mva_training:
+        from intccms.pipeline.training import sampler_of
+
+        sampler, part = sampler_of(processor, found)
+        check_columns(sampler, part, workers)
     return processor, found
 
 

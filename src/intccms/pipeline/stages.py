@@ -1,4 +1,4 @@
-"""The stages of a run: metadata → analysis → statistics → plots, and the summary in the end.
+"""The stages of a run: metadata → mva → analysis → statistics → plots, and the summary in the end.
 
 Writes below ``general.output_dir``; `Stages` lets a notebook call them one by one.
 """
@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from intccms.analysis import runner
-from intccms.analysis.runner import AnalysisResult
 from intccms.errors import FitError, IncompleteError, IntccmsError
 from intccms.execution.executors import Executor, open_executor
-from intccms.execution.ledger import Ledger
 from intccms.execution.observer import Observer, Silent
-from intccms.histograms import Book, storage
-from intccms.histograms.cutflow import Cutflow
+from intccms.histograms import storage
 from intccms.metadata import Metadata
 from intccms.metadata import save as save_metadata
 from intccms.metrics.measurement import Measurement
@@ -27,48 +23,16 @@ from intccms.pipeline import figures
 from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
 from intccms.pipeline.lock import OutputLock
 from intccms.pipeline.records import RunRecord, write_records
+from intccms.pipeline.result import RunResult
 from intccms.pipeline.summary import Findings, SavedRun, describe_loss, summarise
 from intccms.schema import Config
 from intccms.utils.output import Output, write_json
 
 if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until something is fitted
-    from intccms.statistics import LimitOutcome, SignalResult
+    from intccms.mva import Trained
+    from intccms.statistics import SignalResult
 
 __all__ = ["RunResult", "Stages", "run"]
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """All that a run gives.
-
-    Parameters
-    ----------
-    analysis
-        None where no event was read.
-    book, cutflow, ledger
-        Of this run, or those that were saved.
-    results
-        Fit, impacts and limits by signal.
-    plots
-        The files of all figures.
-    summary
-        What ``run_summary.json`` holds.
-    """
-
-    config: Config
-    analysis: AnalysisResult | None
-    book: Book | None
-    cutflow: Cutflow
-    ledger: Ledger
-    results: dict[str, SignalResult]
-    plots: tuple[Path, ...]
-    summary: dict[str, Any]
-    output: Output
-
-    @property
-    def limits(self) -> dict[str, LimitOutcome]:
-        """Upper limits on the signal strength, by signal."""
-        return {signal: result.limits for signal, result in self.results.items()}
 
 
 def run(config: Config, client: Any = None, *, observer: Observer | None = None) -> RunResult:
@@ -119,6 +83,7 @@ class Stages:
         self.metadata: Metadata | None = None
         self.found = Findings(config)
         self.measurement: Measurement | None = None
+        self.trained: dict[str, Trained] | None = None
         self._observer = observer or Silent()
         self._client = client
         self._processor: Any = None
@@ -176,6 +141,35 @@ class Stages:
         write_json(self.output.config_json, self.config.dump())
         return self.metadata
 
+    def train(self) -> dict[str, Trained]:
+        """Train the classifiers, where ``general.run_mva_training`` asks for it.
+
+        `process` does it where it was not done before.
+
+        Raises
+        ------
+        IncompleteError
+            If more of the training events was lost than ``general.max_lost_fraction`` allows.
+        """
+        if not (self.reads_events and self.config.general.run_mva_training):
+            return {}
+        if self.metadata is None:
+            raise IntccmsError("count the files first")
+        from intccms.pipeline.training import trained
+
+        with self._lock.held(keep=True), self._recorded():
+            self.trained, plots = trained(
+                self._processor,
+                self.metadata,
+                self._workers(),
+                output=self.output,
+                observer=self._observer,
+            )
+            self.found.plots += plots
+            files = self.metadata.fileset
+            self._processor = runner.make_processor(self.config, files, trained=True)
+        return self.trained
+
     def process(self) -> None:
         """Turn events into histograms, or load those of an earlier run; see `found`."""
         if not self.reads_events:
@@ -191,6 +185,8 @@ class Stages:
             return
         if self.metadata is None:
             raise IntccmsError("count the files first")
+        if self.trained is None:
+            self.train()
         with self._lock.held(keep=True), self._recorded():
             workers = self._workers()
             n_workers = workers.n_workers

@@ -1,0 +1,224 @@
+"""How well a trained classifier separates, and whether it has learnt its sample by heart; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intccms.analysis.scores import score_class
+from intccms.mva.estimators import last_step
+from intccms.mva.samples import Rows, Sample
+from intccms.schema import Config, Feature, Mva
+
+__all__ = ["Evaluation", "Importance", "RocCurve", "Shape", "evaluate", "ks_p_value"]
+
+Floats = NDArray[np.float64]
+N_BINS = 40
+N_PERMUTED = 5000  # events on which features are permuted, at most
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """Efficiency of a class against that of all others, as the cut on its probability moves."""
+
+    efficiency: Floats
+    others: Floats
+    auc: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A histogram with unit area, its errors from the sums of squared weights."""
+
+    edges: Floats
+    values: Floats
+    errors: Floats
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much each feature counts: ``of`` says in what."""
+
+    of: str
+    values: Floats
+    errors: Floats
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Numbers behind the figures of a training.
+
+    Parameters
+    ----------
+    name, score
+        The classifier, and the class whose probability is its score.
+    curves
+        By class, on training and on validation events; of two classes that of the score.
+    scores
+        By class or process, the score of training and of validation events, and the probability
+        that both come from one distribution.
+    features
+        By feature, the label of its axis and by class or process its distribution.
+    importance
+        Of the features, in their order.
+    """
+
+    name: str
+    score: str
+    curves: dict[str, tuple[RocCurve, RocCurve]]
+    scores: dict[str, tuple[Shape, Shape, float]]
+    features: dict[str, tuple[str, dict[str, Shape]]]
+    importance: Importance
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers in terms of JSON."""
+        return {
+            "auc": {
+                name: {"training": one.auc, "validation": two.auc}
+                for name, (one, two) in self.curves.items()
+            },
+            "overtraining_p_value": {name: p for name, (_, _, p) in self.scores.items()},
+            "importance": {
+                "of": self.importance.of,
+                **dict(zip(self.features, self.importance.values.tolist(), strict=True)),
+            },
+        }
+
+
+def evaluate(
+    mva: Mva,
+    config: Config,
+    sample: Sample,
+    *,
+    training: Rows,
+    probabilities: Floats,
+    importance: Importance,
+) -> Evaluation:
+    """Compare training and validation events.
+
+    Parameters
+    ----------
+    training
+        Positions of the events that were trained on.
+    probabilities : shape (n_events, n_classes)
+        Of all events of the sample.
+    """
+    validation = np.flatnonzero(sample.is_validation)
+    column, n_classes = score_class(mva, config), len(mva.classes)
+    shown = range(n_classes) if n_classes > 2 else [column]
+    curves = {
+        mva.classes[i].name: (
+            _roc(sample, training, i, probabilities),
+            _roc(sample, validation, i, probabilities),
+        )
+        for i in shown
+    }
+    score, edges, scores = probabilities[:, column], np.linspace(0, 1, N_BINS + 1), {}
+    groups = _groups(mva, sample)
+    for name, mine in groups.items():
+        sides = [rows[mine[rows]] for rows in (training, validation)]
+        shapes = [_shape(score[rows], sample.weights[rows], edges) for rows in sides]
+        points = [(score[rows], sample.weights[rows]) for rows in sides]
+        scores[name] = (shapes[0], shapes[1], ks_p_value(*points))
+    features = {}
+    for feature, values in zip(mva.features, sample.values.T, strict=True):
+        edges = _edges(feature, values)
+        by_group = {g: _shape(values[m], sample.weights[m], edges) for g, m in groups.items()}
+        features[feature.name] = (feature.label, by_group)
+    return Evaluation(mva.name, mva.classes[column].name, curves, scores, features, importance)
+
+
+def _groups(mva: Mva, sample: Sample) -> dict[str, NDArray[np.bool_]]:
+    """Say which events belong to each class or process that is shown."""
+    positions = {entry.name: i for i, entry in enumerate(mva.classes)}
+    return {
+        name: sample.labels == positions[name] if name in positions else sample.processes == name
+        for name in mva.plot_classes or tuple(positions)
+    }
+
+
+def _roc(sample: Sample, rows: Rows, label: int, probabilities: Floats) -> RocCurve:
+    from sklearn.metrics import auc, roc_curve
+
+    truth, score = sample.labels[rows] == label, probabilities[rows, label]
+    others, efficiency, _ = roc_curve(truth, score, sample_weight=sample.weights[rows])
+    return RocCurve(efficiency, others, float(auc(others, efficiency)))
+
+
+def _shape(values: Floats, weights: Floats, edges: Floats) -> Shape:
+    sums, _ = np.histogram(values, edges, weights=weights)
+    squares, _ = np.histogram(values, edges, weights=weights**2)
+    per_area = 1 / (max(weights.sum(), 1e-300) * np.diff(edges))
+    return Shape(edges, sums * per_area, np.sqrt(squares) * per_area)
+
+
+def _edges(feature: Feature, values: Floats) -> Floats:
+    if feature.binning is not None:
+        return np.asarray(feature.binning)
+    low, high = np.quantile(values, [0.005, 0.995])
+    if high - low < N_BINS and np.all(values == np.round(values)):
+        return np.arange(low, high + 2) - 0.5
+    return np.linspace(low, high, N_BINS + 1)
+
+
+def ks_p_value(one: tuple[Floats, Floats], two: tuple[Floats, Floats]) -> float:
+    """Return the p-value of the two-sample Kolmogorov-Smirnov test of weighted values.
+
+    Parameters
+    ----------
+    one, two
+        Values and positive weights; the number of events is the effective one, (Σw)² / Σw².
+
+    Notes
+    -----
+    Asymptotic distribution with the correction of M. A. Stephens, J. R. Stat. Soc. B 32 (1970).
+    """
+    from scipy.special import kolmogorov
+
+    if not len(one[0]) or not len(two[0]):
+        return float("nan")
+    grid = np.concatenate([one[0], two[0]])
+    distance = float(np.max(np.abs(_cumulative(*one, grid) - _cumulative(*two, grid))))
+    sizes = [weights.sum() ** 2 / np.sum(weights**2) for _, weights in (one, two)]
+    root = np.sqrt(sizes[0] * sizes[1] / (sizes[0] + sizes[1]))
+    return float(kolmogorov(distance * (root + 0.12 + 0.11 / root)))
+
+
+def _cumulative(values: Floats, weights: Floats, grid: Floats) -> Floats:
+    order = np.argsort(values)
+    total = np.concatenate([[0.0], np.cumsum(weights[order])])
+    found: Floats = total[np.searchsorted(values[order], grid, side="right")] / total[-1]
+    return found
+
+
+def importance_of(estimator: Any, mva: Mva, sample: Sample, scaled: Floats) -> Importance:
+    """Take the estimator's own measure or, without one, the loss of AUC when a feature is permuted.
+
+    Parameters
+    ----------
+    scaled : shape (n_events, n_features)
+        Scaled features of the sample.
+    """
+    own = getattr(last_step(estimator), "feature_importances_", ())
+    if len(own) == len(mva.features):
+        return Importance("Importance in the estimator", np.asarray(own), np.zeros(len(own)))
+    from sklearn.inspection import permutation_importance
+
+    n_classes = len(mva.classes)
+    random = np.random.default_rng(mva.random_state)
+    rows = random.permutation(np.flatnonzero(sample.is_validation))
+    labels = sample.labels[rows]
+    some = [rows[labels == i][: N_PERMUTED // n_classes] for i in range(n_classes)]
+    rows = np.concatenate(some)
+    found = permutation_importance(
+        estimator,
+        scaled[rows],
+        sample.labels[rows],
+        scoring="roc_auc" if n_classes == 2 else "roc_auc_ovr",
+        random_state=mva.random_state,
+    )
+    what = "Loss of AUC when it is permuted"
+    return Importance(what, found.importances_mean, found.importances_std)

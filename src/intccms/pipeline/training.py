@@ -1,0 +1,109 @@
+"""Training as a stage of a run: events from the workers, models and figures into ``mva/``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from intccms import mva as classifiers
+from intccms.analysis import runner
+from intccms.analysis.processor import AnalysisProcessor
+from intccms.analysis.scores.sample import SampleProcessor
+from intccms.datasets import Fileset
+from intccms.errors import IncompleteError
+from intccms.execution.executors import Executor
+from intccms.execution.observer import Observer
+from intccms.metadata import Metadata
+from intccms.mva import Trained
+from intccms.pipeline.figures import Planned, drawn
+from intccms.plots import look_of
+from intccms.plots import mva as plots
+from intccms.schema import Config
+from intccms.utils.output import Output
+
+__all__ = ["sampler_of", "trained"]
+
+
+def sampler_of(
+    processor: AnalysisProcessor, metadata: Metadata
+) -> tuple[SampleProcessor, Metadata]:
+    """Make what collects the training events, and the plan of the datasets that have some.
+
+    Raises
+    ------
+    InputError
+        If a classifier cannot be trained.
+    """
+    todo = classifiers.check(processor.config, metadata.fileset)
+    sampler = SampleProcessor(processor, classifiers.wanted(todo))
+    mine = Fileset(tuple(one for one in metadata.fileset if one.dataset in sampler.tasks))
+    part = replace(
+        metadata,
+        fileset=mine,
+        files=tuple(one for one in metadata.files if one.dataset in sampler.tasks),
+        failures=tuple(one for one in metadata.failures if one.dataset in sampler.tasks),
+        work_items=tuple(one for one in metadata.work_items if one.dataset in sampler.tasks),
+    )
+    return sampler, part
+
+
+def trained(
+    processor: AnalysisProcessor,
+    metadata: Metadata,
+    executor: Executor,
+    *,
+    output: Output,
+    observer: Observer,
+) -> tuple[dict[str, Trained], tuple[Path, ...]]:
+    """Train and save every classifier that is not an ONNX model.
+
+    Returns
+    -------
+    tuple
+        The classifiers by name, and the files of their figures.
+
+    Raises
+    ------
+    IncompleteError
+        If more of the events to train on was lost than ``general.max_lost_fraction``.
+    IntccmsError
+        If a training fails.
+    """
+    config, found, paths = processor.config, dict[str, Trained](), list[Path]()
+    sampler, part = sampler_of(processor, metadata)
+    if not sampler.wanted:
+        return found, ()
+    analysis = runner.process(config, part, executor, processor=sampler, observer=observer)
+    allowed, lost = config.general.max_lost_fraction, analysis.ledger.lost_fraction()
+    if lost > allowed:
+        first = analysis.ledger.lost_chunks[0]
+        raise IncompleteError(
+            f"no training: {lost:.1%} of a dataset is lost, more than general.max_lost_fraction="
+            f"{allowed:g} allows; first: dataset {first.dataset!r}, {first.file}: {first.error}"
+        )
+    for mva in config.mva:
+        if mva.name in sampler.wanted:
+            observer.begin(f"training of {mva.name}", total=1)
+            found[mva.name] = one = classifiers.train(mva, config, part.fileset, analysis)
+            folder = output.mva_dir(mva.name)
+            classifiers.save(one, folder)
+            paths += _draw(one, config, folder)
+            observer.advance()
+            observer.end()
+    return found, tuple(paths)
+
+
+def _draw(one: Trained, config: Config, folder: Path) -> list[Path]:
+    look, evaluation = look_of(config), one.evaluation
+    figures: Sequence[Planned] = [
+        (folder / "roc", partial(plots.roc, evaluation, look=look)),
+        (folder / "score", partial(plots.score, evaluation, look=look)),
+        (folder / "importance", partial(plots.importance, evaluation, look=look)),
+        *(
+            (folder / f"feature_{name}", partial(plots.feature, evaluation, name, look=look))
+            for name in evaluation.features
+        ),
+    ]
+    return [path for stem, make in figures for path in drawn(stem, make)]

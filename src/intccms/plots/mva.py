@@ -1,0 +1,117 @@
+"""Figures of a trained classifier: separation, over-training, features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from intccms.mva import Evaluation
+from intccms.plots.style import Look, cms_label, cms_style, new_figure
+
+__all__ = ["feature", "importance", "roc", "score"]
+
+LOWEST = 1e-4  # efficiency of the background
+
+
+@contextmanager
+def _axes(ax: Axes | None, look: Look) -> Iterator[Axes]:
+    """Give axes in CMS style, with the label when all is drawn."""
+    with cms_style(font_size=18.0):
+        if ax is None:
+            ax = new_figure(figsize=(9, 8), layout="constrained").add_subplot()
+        yield ax
+        cms_label(ax, look, with_data=False, fontsize=18)
+
+
+def _figure(ax: Axes) -> Figure:
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def roc(
+    evaluation: Evaluation, *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the ROC curves of training and validation events, with the areas under them."""
+    look = look or Look()
+    colors = look.colors_of(evaluation.curves)
+    with _axes(ax, look) as ax:
+        for name, curves in evaluation.curves.items():
+            sides = (("training", "--"), ("validation", "-"))
+            for curve, (side, style) in zip(curves, sides, strict=True):
+                text = f"{look.label_of(name)}, {side}: AUC = {curve.auc:.3f}"
+                ax.plot(curve.efficiency, curve.others, style, color=colors[name], label=text)
+        ax.set(xlabel="Efficiency of the class", ylabel="Efficiency of the others", yscale="log")
+        ax.set(xlim=(0, 1), ylim=(LOWEST, 1))
+        ax.legend(loc="lower right", fontsize=15)
+    return _figure(ax), ax
+
+
+def score(
+    evaluation: Evaluation, *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the score of each class: validation events filled, training events as points.
+
+    The legend has the p-value of the Kolmogorov-Smirnov test between the two: where it is tiny,
+    the classifier has learnt its training events by heart.
+    """
+    look = look or Look()
+    colors = look.colors_of(evaluation.scores)
+    with _axes(ax, look) as ax:
+        for name, (training, validation, p_value) in evaluation.scores.items():
+            label, color = look.label_of(name), colors[name]
+            ax.stairs(
+                validation.values, validation.edges, fill=True, alpha=0.35, color=color,
+                label=f"{label}, validation",
+            )  # fmt: skip
+            centers = (training.edges[1:] + training.edges[:-1]) / 2
+            there = training.values > 0
+            ax.errorbar(
+                centers[there], training.values[there], training.errors[there],
+                fmt="o", markersize=5, color=color, label=f"{label}, training (p = {p_value:.2g})",
+            )  # fmt: skip
+        highest = max(max(a.values.max(), b.values.max()) for a, b, _ in evaluation.scores.values())
+        ax.set(xlim=(0, 1), ylim=(0, (1.15 + 0.17 * len(evaluation.scores)) * highest))
+        ax.set_xlabel(f"Score {evaluation.name}: probability of {look.label_of(evaluation.score)}")
+        ax.set_ylabel("Events, unit area")
+        ax.legend(loc="upper center", fontsize=15)
+    return _figure(ax), ax
+
+
+def feature(
+    evaluation: Evaluation, name: str, *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the distribution of one feature in each class."""
+    look = look or Look()
+    label, shapes = evaluation.features[name]
+    colors = look.colors_of(shapes)
+    with _axes(ax, look) as ax:
+        for group, shape in shapes.items():
+            text = look.label_of(group)
+            ax.stairs(shape.values, shape.edges, linewidth=3, color=colors[group], label=text)
+        ax.set(xlim=(shape.edges[0], shape.edges[-1]), xlabel=label, ylabel="Events, unit area")
+        ax.set_ylim(0, 1.3 * max(shape.values.max() for shape in shapes.values()))
+        ax.legend(loc="upper right", fontsize=16)
+    return _figure(ax), ax
+
+
+def importance(
+    evaluation: Evaluation, *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw how much each feature counts, the most important on top."""
+    look, found = look or Look(), evaluation.importance
+    labels = [label for label, _ in evaluation.features.values()]
+    order = np.argsort(found.values, kind="stable")
+    with _axes(ax, look) as ax:
+        ax.barh(
+            [labels[i] for i in order], found.values[order], xerr=found.errors[order],
+            color=look.colors_of([evaluation.name])[evaluation.name],
+        )  # fmt: skip
+        ax.set_xlabel(found.of)
+        ax.tick_params(axis="y", which="both", left=False, right=False)
+        ax.yaxis.minorticks_off()
+    return _figure(ax), ax
