@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import fsum
@@ -54,6 +55,8 @@ class AnalysisResult:
         Why chunks have the size they have, where ``general.chunk_size`` is ``auto``.
     samples
         By dataset and classifier, events to train on; see `SampleProcessor`.
+    years
+        The histograms of each year, where there are several.
     scale
         By dataset, luminosity · cross section / sum of weights.
     """
@@ -67,6 +70,7 @@ class AnalysisResult:
     skims: dict[str, WrittenSkim] = field(default_factory=dict)
     columns: dict[str, dict[str, int]] = field(default_factory=dict)
     chunking: str = ""
+    years: dict[str, Book] = field(default_factory=dict)
     samples: dict[str, dict[str, TrainingTable]] = field(default_factory=dict)
     scale: dict[str, float] = field(default_factory=dict)
 
@@ -144,13 +148,15 @@ def result_of(
         for channel in processor.channels
         for observable in channel.observables
     }
-    book = make_book(
-        {key: value["histograms"] for key, value in sums.items()},
-        scale,
-        process_of,
-        observables if processor.has_analysis and config.general.run_histogramming else {},
-        tuple(dict.fromkeys(files.process for files in metadata.fileset if files.is_data)),
-    )
+    filled = {key: value["histograms"] for key, value in sums.items()}
+    if not processor.has_analysis or not config.general.run_histogramming:
+        observables = {}
+    data = tuple(dict.fromkeys(files.process for files in metadata.fileset if files.is_data))
+    book = make_book(filled, scale, process_of, observables, data)
+    years = {
+        year: make_book({key: filled[key] for key in keys}, scale, process_of, observables, data)
+        for year, keys in _by_year(metadata, filled).items()
+    }
     flow = {key: value["cutflow"] for key, value in sums.items()}
     cutflow = make_cutflow(flow, scale, process_of)
     lumis = _lumis(processor, metadata, collected)
@@ -158,8 +164,17 @@ def result_of(
     samples = {key: value.get("samples", {}) for key, value in sums.items()}
     return AnalysisResult(
         book, cutflow, ledger, tuple(receipts), wall_s, lumis,
-        columns=columns, samples=samples, scale=scale,
+        columns=columns, samples=samples, scale=scale, years=years,
     )  # fmt: skip
+
+
+def _by_year(metadata: Metadata, filled: Iterable[str]) -> dict[str, list[str]]:
+    """Give the datasets of each year; nothing where there is one year at most."""
+    years: dict[str, list[str]] = {}
+    for files in metadata.fileset:
+        if files.year is not None and files.dataset in filled:
+            years.setdefault(files.year, []).append(files.dataset)
+    return years if len(years) > 1 else {}
 
 
 def _position(item: Any) -> tuple[str, str, int]:

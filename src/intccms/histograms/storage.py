@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ from intccms.errors import InputError
 from intccms.histograms.book import NOMINAL, Book, HistogramKey
 from intccms.utils.output import write_bytes
 
-__all__ = ["PICKLE_NAME", "ROOT_NAME", "load", "load_root", "save"]
+__all__ = [
+    "PICKLE_NAME",
+    "ROOT_NAME",
+    "load",
+    "load_root",
+    "load_years",
+    "save",
+    "save_years",
+]
 
 ROOT_NAME = "histograms.root"
 PICKLE_NAME = "histograms.pkl"
@@ -51,15 +60,44 @@ def save(book: Book, directory: Path) -> tuple[Path, Path]:
                     file[name] = book.slice(channel, observable, process, variation)
         file["book"] = json.dumps(_description(book))
         written = memory.getvalue()  # uproot closes the buffer at the end
+    root = directory / ROOT_NAME
+    write_bytes(root, written)
+    return root, _save_pickle(book, directory)
+
+
+def _save_pickle(book: Book, directory: Path) -> Path:
     content = _header() | {
         "histograms": book.histograms,
         "varied": book.varied,
         "data_processes": book.data_processes,
     }
-    root, pickled = directory / ROOT_NAME, directory / PICKLE_NAME
-    write_bytes(root, written)
-    write_bytes(pickled, pickle.dumps(content, protocol=5))
-    return root, pickled
+    path = directory / PICKLE_NAME
+    write_bytes(path, pickle.dumps(content, protocol=5))
+    return path
+
+
+def save_years(books: Mapping[str, Book], directory: Path) -> None:
+    """Write the book of each year to ``<year>/histograms.pkl``; those of other years go.
+
+    Parameters
+    ----------
+    books
+        By year.
+    directory
+        That of the book of all years.
+    """
+    for path in directory.glob(f"*/{PICKLE_NAME}"):
+        if path.parent.name not in books:
+            path.unlink()
+    for year, book in books.items():
+        _save_pickle(book, directory / year)
+
+
+def load_years(directory: Path) -> dict[str, Book]:
+    """Read what `save_years` wrote: the book of each year, none where there is one year only."""
+    return {
+        path.parent.name: load(path.parent) for path in sorted(directory.glob(f"*/{PICKLE_NAME}"))
+    }
 
 
 def load(directory: Path) -> Book:

@@ -39,6 +39,7 @@ def write_records(config: Config, output: Output, analysis: AnalysisResult) -> N
     """
     if not only_skims(config.general):
         storage.save(analysis.histograms, output.histograms_dir)
+        storage.save_years(analysis.years, output.histograms_dir)
     if analysis.lumis is None:
         output.processed_lumis_json.unlink(missing_ok=True)
     else:

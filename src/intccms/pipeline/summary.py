@@ -14,7 +14,7 @@ import intccms
 from intccms.analysis.runner import AnalysisResult
 from intccms.errors import InputError, IntccmsError
 from intccms.execution.ledger import Amount, DatasetLedger, Ledger, LostChunk
-from intccms.histograms import Book
+from intccms.histograms import Book, storage
 from intccms.histograms.cutflow import Cutflow, CutStep
 from intccms.metrics.definitions import evaluate
 from intccms.metrics.measurement import Measurement
@@ -41,6 +41,7 @@ class SavedRun:
     ledger: Ledger
     cutflow: Cutflow
     parts: dict[str, Any]  # of its summary: timing, throughput, peak_rss_bytes, fit, limits, …
+    years: dict[str, Book] = field(default_factory=dict)
 
     @classmethod
     def load(cls, output: Output) -> SavedRun:
@@ -64,7 +65,8 @@ class SavedRun:
             parts = {name: summary[name] for name in names}
             parts["lumi_sections"] = summary.get("lumi_sections")  # since 0.2
             parts |= {name: summary.get(name, {}) for name in ("significance", "code")}  # since 0.2
-            return cls(_ledger(summary), cutflow, parts)
+            years = storage.load_years(output.histograms_dir)
+            return cls(_ledger(summary), cutflow, parts, years)
         except (AttributeError, KeyError, TypeError) as error:
             path = output.run_summary_json
             raise InputError(f"{path} is not as it was written: {error!r}") from error
@@ -79,6 +81,7 @@ class Findings:
     analysis: AnalysisResult | None = None
     n_workers: int = 1
     book: Book | None = None
+    years: dict[str, Book] = field(default_factory=dict)  # where there are several
     cutflow: Cutflow = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     results: dict[str, SignalResult] = field(default_factory=dict)
@@ -89,12 +92,12 @@ class Findings:
     def take(self, analysis: AnalysisResult, n_workers: int) -> None:
         """Take what the analysis of events gave."""
         self.analysis, self.n_workers = analysis, n_workers
-        self.book, self.cutflow = analysis.histograms, analysis.cutflow
-        self.ledger = analysis.ledger
+        self.book, self.years = analysis.histograms, analysis.years
+        self.cutflow, self.ledger = analysis.cutflow, analysis.ledger
 
     def take_saved(self, saved: SavedRun, book: Book) -> None:
         """Take what an earlier run has left."""
-        self.saved, self.book = saved, book
+        self.saved, self.book, self.years = saved, book, saved.years
         self.cutflow, self.ledger = saved.cutflow, saved.ledger
 
     @property

@@ -23,7 +23,7 @@ class Contents:
     edges: FloatArray
     label: str
     backgrounds: dict[str, FloatArray]  # from the bottom of the stack to its top
-    signals: dict[str, FloatArray]  # not scaled
+    signals: dict[str, FloatArray]  # those to be overlaid, not scaled
     down: FloatArray
     up: FloatArray
     data: FloatArray | None  # NaN where hidden; None without data
@@ -85,7 +85,7 @@ def contents(
         edges=axis.edges,
         label=axis.label or observable,
         backgrounds=backgrounds,
-        signals={name: values[name] for name in ordered if look.is_signal(name)},
+        signals={name: values[name] for name in look.overlaid(book.mc_processes)},
         down=down,
         up=up,
         data=data,

@@ -41,8 +41,7 @@ def plot(
             ax = new_figure(figsize=size, layout="constrained").add_subplot()
         edges = np.arange(len(names) + 1) - 0.5
         for process in reversed(processes):
-            steps = {step.name: step.yields for step in flow[process]}
-            yields = np.array([steps.get(name, np.nan) for name in names])
+            yields = np.array(_after_each(flow[process], names))
             ax.stairs(
                 np.where(yields > 0, yields, np.nan),
                 edges,
@@ -93,6 +92,15 @@ def _cuts(flow: dict[str, list[CutStep]]) -> list[str]:
     longest = max(flow.values(), key=len, default=[])
     every = [step.name for steps in (longest, *flow.values()) for step in steps]
     return list(dict.fromkeys(every))
+
+
+def _after_each(steps: list[CutStep], names: list[str]) -> list[float]:
+    """Give the yields of a process; a cut that it does not have leaves it as it is."""
+    yields = {step.name: step.yields for step in steps}
+    found: list[float] = []
+    for name in names:
+        found.append(yields.get(name, found[-1] if found else np.nan))
+    return found
 
 
 def _cell(steps: list[CutStep], name: str) -> str:

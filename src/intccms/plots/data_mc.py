@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import mplhep
@@ -18,16 +18,16 @@ from matplotlib.transforms import Bbox
 from intccms.histograms import Book
 from intccms.plots.blinding import Blind
 from intccms.plots.contents import Contents, contents
+from intccms.plots.panel import BAND, POINTS, draw_pulls, draw_ratio
 from intccms.plots.style import Look, cms_label, cms_style, new_figure
 
 __all__ = ["data_mc", "draw_contents", "panels"]
 
 FloatArray = npt.NDArray[np.float64]
 
-BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#404040", "hatch": "////"}
 BLINDED: dict[str, Any] = {"facecolor": "#e8e8e8", "edgecolor": "#b0b0b0", "linewidth": 1}
-RATIO_RANGES = {0.25: 0.2, 0.5: 0.4, 1.0: 0.5}  # half height of the ratio panel: ticks from 1
 LEGEND_FONTS = (19, 17, 15, 13, 11)  # points, the first that fits
+SIGNAL_PART = 0.8  # of the highest background, for a signal that has to be scaled
 HEADROOM = 0.05  # of the height, between the highest content and the legend
 
 
@@ -63,7 +63,8 @@ def data_mc(
     """
     look = look or Look()
     numbers = contents(book, channel, observable, look, blind)
-    return draw_contents(numbers, channel, look=look, ax=ax)
+    title = f"{channel}, {look.period}" if look.period else channel
+    return draw_contents(numbers, title, look=look, ax=ax)
 
 
 def draw_contents(
@@ -90,7 +91,7 @@ def draw_contents(
         figure = top.get_figure(root=True)
         assert figure is not None
         _draw_distribution(top, numbers, look)
-        _draw_ratio(bottom, numbers)
+        (draw_pulls if look.panel == "pull" else draw_ratio)(bottom, numbers)
         _annotate(top, bottom, title, numbers, look)
         _make_room(top, numbers, look)
         cms_label(top, look, with_data=numbers.shows_data)  # last: it makes way for "x 10^6"
@@ -137,74 +138,40 @@ def _draw_distribution(ax: Axes, numbers: Contents, look: Look) -> None:
             total + numbers.up, numbers.edges, baseline=total - numbers.down, fill=True,
             linewidth=0, label=label, **BAND,
         )  # fmt: skip
-    for name, values in numbers.signals.items():
-        scale = "" if look.signal_scale == 1.0 else rf" $\times$ {look.signal_scale:g}"
+    for name, scale in _signal_scales(numbers, look).items():
+        factor = "" if scale == 1.0 else rf" $\times$ {scale:g}"
         ax.stairs(
-            values * look.signal_scale, numbers.edges, color=colors[name], linewidth=3,
-            label=look.label_of(name) + scale,
+            numbers.signals[name] * scale, numbers.edges, color=colors[name], linewidth=3,
+            label=look.label_of(name) + factor,
         )  # fmt: skip
     if numbers.data is not None and numbers.shows_data:
         shown = ~numbers.hidden & ((numbers.data > 0) | (numbers.total > 0))
         ax.errorbar(
             numbers.centers[shown], numbers.data[shown], numbers.data_errors()[:, shown],
-            label="Data", zorder=5, **_points(),
+            label="Data", zorder=5, **POINTS,
         )  # fmt: skip
 
 
-def _points() -> dict[str, Any]:
-    return {"fmt": "o", "color": "black", "markersize": 7, "linewidth": 1.8, "capsize": 0}
+def _signal_scales(numbers: Contents, look: Look) -> dict[str, float]:
+    """Factor of each signal: the one that is asked for, or the power of ten that shows it.
 
-
-def _draw_ratio(ax: Axes, numbers: Contents) -> None:
-    total = np.where(numbers.total > 0, numbers.total, np.nan)
-    up, down = 1 + numbers.up / total, 1 - numbers.down / total
-    ax.stairs(
-        np.nan_to_num(up, nan=1.0), numbers.edges, baseline=np.nan_to_num(down, nan=1.0),
-        fill=True, linewidth=0, **BAND,
-    )  # fmt: skip
-    ax.axhline(1.0, color="black", linewidth=1.2, linestyle="--")
-    reach = [up - 1, 1 - down]
-    bars: list[FloatArray] = []
-    ratio = np.full_like(total, np.nan)
-    if numbers.data is not None and numbers.shows_data:
-        ratio = numbers.data / total
-        errors = numbers.data_errors() / total
-        seen = np.isfinite(ratio)
-        ax.errorbar(numbers.centers[seen], ratio[seen], errors[:, seen], zorder=5, **_points())
-        reach.append(np.abs(ratio - 1)[numbers.data > 0])
-        bars += [ratio - errors[0] - 1, ratio + errors[1] - 1]
-    half = _half_range(reach, bars)
-    ax.set_ylim(1 - half, 1 + half)
-    ax.set_yticks([1 - RATIO_RANGES[half], 1.0, 1 + RATIO_RANGES[half]])
-    _mark_outside(ax, numbers.centers, ratio, half)
-
-
-def _half_range(reach: Sequence[FloatArray], bars: Sequence[FloatArray]) -> float:
-    """Smallest range with nine in ten points and band edges and half of the ends of error bars."""
-    wanted = 0.0
-    for distances, share in ((reach, 0.9), (bars, 0.5)):
-        sizes = np.abs(np.concatenate([np.zeros(0), *distances]))
-        sizes = sizes[np.isfinite(sizes)]
-        if sizes.size:
-            wanted = max(wanted, float(np.quantile(sizes, share)))
-    return next((half for half in RATIO_RANGES if wanted <= 0.95 * half), max(RATIO_RANGES))
-
-
-def _mark_outside(ax: Axes, centers: FloatArray, ratio: FloatArray, half: float) -> None:
-    """Point at what lies beyond the panel."""
-    for outside, marker, height in (
-        (ratio > 1 + half, "^", 1 + 0.93 * half),
-        (ratio < 1 - half, "v", 1 - 0.93 * half),
-    ):
-        x = centers[outside]
-        ax.plot(x, np.full_like(x, height), marker, color="black", markersize=9, zorder=6)
+    On a linear axis a signal that is hardly seen grows to at most `SIGNAL_PART` of the background.
+    """
+    if look.signal_scale is not None or look.log:
+        return dict.fromkeys(numbers.signals, look.signal_scale or 1.0)
+    wanted = SIGNAL_PART * float(np.max(numbers.total, initial=0.0))
+    scales = {}
+    for name, values in numbers.signals.items():
+        highest = float(np.max(values, initial=0.0))
+        is_small = 0 < highest < 0.1 * wanted
+        scales[name] = 10.0 ** math.floor(math.log10(wanted / highest)) if is_small else 1.0
+    return scales
 
 
 def _annotate(top: Axes, bottom: Axes, title: str, numbers: Contents, look: Look) -> None:
     top.set_ylabel(_events_label(numbers))
     top.set_xlabel("")
     bottom.set_xlabel(numbers.label)
-    bottom.set_ylabel("Data / MC" if numbers.shows_data else "MC unc.", loc="center")
     for ax in (top, bottom):
         ax.set_xlim(numbers.edges[0], numbers.edges[-1])
     handles, labels = top.get_legend_handles_labels()
@@ -256,7 +223,9 @@ def _runs(edges: FloatArray, chosen: npt.NDArray[np.bool_]) -> list[tuple[float,
 def _make_room(ax: Axes, numbers: Contents, look: Look) -> None:
     """Raise the axis until the highest content is below legend and text."""
     heights = [numbers.total + numbers.up]
-    heights += [values * look.signal_scale for values in numbers.signals.values()]
+    heights += [
+        numbers.signals[name] * scale for name, scale in _signal_scales(numbers, look).items()
+    ]
     if numbers.data is not None:
         heights.append(np.nan_to_num(numbers.data) + numbers.data_errors()[1] * ~numbers.hidden)
     highest = max(float(np.max(height)) for height in heights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -63,11 +63,14 @@ class Look:
 
     plotting: Plotting = field(default_factory=Plotting)  # colours, labels and order
     lumi_fb: float | None = None  # integrated luminosity in 1/fb
+    period: str = ""  # of data taking, in the heading of a legend; "": all of it
     sqrt_s_tev: float = 13.0
     status: str = "Private work"  # after "CMS"; "Preliminary" and "" are for approved results
     signals: tuple[str, ...] | None = None  # None: by name, as the statistics do
     data: tuple[str, ...] = ("data",)  # black, in figures that know no book
-    signal_scale: float = 1.0  # factor of the overlaid signal, named in the legend
+    signal_scale: float | None = None  # factor of the overlaid signals; None: what shows them
+    n_signals: int = 3  # overlaid at most, from the first to the last
+    panel: Literal["ratio", "pull"] = "ratio"  # below a distribution
     log: bool = False  # logarithmic axis of events
 
     def is_signal(self, process: str) -> bool:
@@ -75,6 +78,12 @@ class Look:
         if self.signals is not None:
             return process in self.signals
         return process.lower().startswith(SIGNAL_PREFIXES)
+
+    def overlaid(self, processes: Iterable[str]) -> tuple[str, ...]:
+        """Signals to be drawn: all, or `n_signals` of them with even steps in between."""
+        names = tuple(name for name in self.ordered(processes) if self.is_signal(name))
+        n = min(self.n_signals, len(names))
+        return tuple(names[round(i * (len(names) - 1) / max(n - 1, 1))] for i in range(n))
 
     def label_of(self, process: str) -> str:
         """Legend label of a process."""

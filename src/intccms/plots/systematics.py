@@ -20,6 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 
 UP, DOWN = "#bd1f01", "#3f90da"  # told apart by those who do not see red and green, too
 COLUMNS = 5
+MOST = 40  # sources in one figure
 HALF_RANGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the ratio axes
 PANEL_INCHES = (2.5, 1.5)
 LEAST_INCHES = 7.5  # width of all panels, for the line above them
@@ -55,7 +56,8 @@ def grid(
     -------
     figure, axes
         One axes per source, in the order of the book. All have the same scales; what leaves the
-        panel is cut off there.
+        panel is cut off there. Sources without effect have none, and of the others at most `MOST`:
+        those that change a bin most, in its statistical errors.
 
     Raises
     ------
@@ -66,9 +68,11 @@ def grid(
     changes = _changes(book, channel, observable, process)
     nominal, relative_error = _nominal(book, channel, observable, process)
     axis = book.histogram(channel, observable).axes[0]
-    ratios = {
-        source: tuple(_ratio(shift, nominal) for shift in both) for source, both in changes.items()
-    }
+    errors = np.multiply(
+        nominal, relative_error, out=np.full_like(nominal, np.inf), where=nominal > 0
+    )
+    shown = _largest(changes, errors)
+    ratios = {source: tuple(_ratio(one, nominal) for one in changes[source]) for source in shown}
     half = _half_range(
         [part[relative_error < RELIABLE] for both in ratios.values() for part in both]
     )
@@ -84,6 +88,7 @@ def grid(
             ax.set_xlim(axis.edges[0], axis.edges[-1])
             ax.set_ylim(1 - half, 1 + half)
         _grid_frame(figure, axes, look, axis.label or observable, look.label_of(process))
+        _note_others(figure, len(shown), len(changes))
     return figure, axes
 
 
@@ -122,7 +127,8 @@ def summary(
         source: (100 * float(down.sum()) / total, 100 * float(up.sum()) / total)
         for source, (down, up) in changes.items()
     }
-    ranked = sorted(effects, key=lambda source: (-max(map(abs, effects[source])), source))
+    moving = [source for source, effect in effects.items() if any(effect)] or list(effects)
+    ranked = sorted(moving, key=lambda source: (-max(map(abs, effects[source])), source))[:MOST]
     with cms_style(**_small(SUMMARY_FONT)):
         height = 2.0 + ROW_INCHES * len(ranked)
         figure = new_figure(figsize=(9, height), layout="constrained")
@@ -142,6 +148,7 @@ def summary(
         ax.set_xlabel(f"Change of the yield of {look.label_of(process)}, {channel} [%]")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0)
         cms_label(ax, look, with_data=False, fontsize=SUMMARY_FONT * 1.1)
+        _note_others(figure, len(ranked), len(effects))
     return figure, ax
 
 
@@ -152,6 +159,28 @@ def _changes(
     if not changes:
         raise InputError(f"process {process!r} has no variations to draw")
     return changes
+
+
+def _largest(
+    changes: Mapping[str, tuple[FloatArray, FloatArray]], errors: FloatArray
+) -> tuple[str, ...]:
+    """Choose the sources with the largest effects on a bin; all if none has any."""
+    sizes = {
+        source: max(float(np.max(np.abs(one) / errors, initial=0.0)) for one in both)
+        for source, both in changes.items()
+    }
+    moving = [source for source, size in sizes.items() if size > 0] or list(sizes)
+    chosen = sorted(moving, key=lambda source: -sizes[source])[:MOST]
+    return tuple(source for source in changes if source in chosen)
+
+
+def _note_others(figure: Figure, n_shown: int, n_sources: int) -> None:
+    """Say how many sources are left out."""
+    if n_shown < n_sources:
+        width, height = figure.get_size_inches()
+        text = f"{n_sources - n_shown} of {n_sources} sources without or with less effect"
+        place = (0.1 / width, 0.08 / height)
+        figure.text(*place, text, ha="left", va="bottom", fontsize=GRID_FONT * 0.8, color="#606060")
 
 
 def _nominal(
