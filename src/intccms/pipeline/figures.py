@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from intccms.plots.comparison import side_by_side
 from intccms.plots.contents import contents
 from intccms.schema import Config
 from intccms.utils.output import Output
-
-if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until there is a fit
-    from intccms.statistics import SignalResult
 
 __all__ = ["GROUPS", "Group", "compared", "drawn", "planned"]
 
@@ -107,32 +104,10 @@ def _cutflows(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
 
 
 def _statistics(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
-    for signal, result in found.results.items():
-        inside = folder if len(found.results) == 1 else folder / signal
-        for name, make in _inferred(result, look):
-            yield inside / name, make
-    scanned = [one for one in found.results.values() if one.mass_gev is not None]
-    if len(scanned) > 1:
-        from intccms.plots import masses
+    if found.results:  # cabinetry takes 2 s to import
+        from intccms.pipeline.fit_figures import fit_figures
 
-        yield folder / "limits_by_mass", partial(masses.limits_by_mass, scanned, look=look)
-        yield folder / "p_values_by_mass", partial(masses.p_values_by_mass, scanned, look=look)
-
-
-def _inferred(result: SignalResult, look: Look) -> Iterator[tuple[str, Make]]:
-    from intccms.plots import statistics as inference
-
-    for prediction in (*result.fit.prefit, *result.fit.postfit):
-        name = "postfit" if prediction.is_postfit else "prefit"
-        draw = partial(inference.fitted, prediction, look=replace(look, log=True))
-        yield f"{name}_{prediction.channel}", draw
-    if result.fit.pulls:
-        yield "pulls", partial(inference.pulls, result.fit, look=look)
-    if len(result.fit.results.labels) > 1:
-        yield "correlations", partial(inference.correlations, result.fit, look=look)
-    if result.ranking.labels:
-        yield "ranking", partial(inference.impacts, result.ranking, result.fit, look=look)
-    yield "limit", partial(inference.cls_scan, result.limits, look=look)
+        yield from fit_figures(found.results, folder, look)
 
 
 def _fit_observable(config: Config, channel: str) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy.stats import norm
 
 from intccms.plots.statistics import INNER, OUTER
 from intccms.plots.style import PALETTE, Look, cms_label, cms_style, new_figure
-from intccms.statistics import SignalResult
+from intccms.statistics import Family
 
 __all__ = ["limits_by_mass", "p_values_by_mass"]
 
@@ -24,21 +23,21 @@ LINES: dict[str, Any] = {"linewidth": 2, "color": "black"}
 
 
 def limits_by_mass(
-    results: Sequence[SignalResult], *, look: Look | None = None, ax: Axes | None = None
+    family: Family, *, look: Look | None = None, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the limits on the cross section times branching fraction against the mass.
 
     Parameters
     ----------
-    results
-        At least two signals with a mass, in any order; points are joined by straight lines on
-        the logarithmic axis. The cross sections of the configuration are a line of their own.
+    family
+        At least two signals; points are joined by straight lines on the logarithmic axis. The
+        cross sections of the configuration are a line of their own.
     look
         Luminosity and status.
     ax
         Axes to draw in.
     """
-    points = _with_mass(results)
+    points = family.results
     mass = np.asarray([one.mass_gev for one in points])
     scale = np.asarray([one.cross_section_pb for one in points])
     bands = np.asarray([one.limits.expected for one in points]).T * scale
@@ -58,24 +57,25 @@ def limits_by_mass(
         ax.set_xlabel(MASS)
         ax.set_ylabel(r"$\sigma(Z') \times \mathcal{B}(Z' \to t\bar{t})$ [pb]")
         level = points[0].limits.confidence_level
-        ax.legend(loc="upper right", title=f"{level:.0%} CL upper limits", alignment="left")
+        title = f"{level:.0%} CL upper limits\n{family.label}".strip()
+        ax.legend(loc="upper right", title=title, alignment="left")
         cms_label(ax, look or Look(), with_data=not blinded)
     return _figure(ax), ax
 
 
 def p_values_by_mass(
-    results: Sequence[SignalResult], *, look: Look | None = None, ax: Axes | None = None
+    family: Family, *, look: Look | None = None, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the local p-value of the background-only hypothesis against the mass.
 
     Parameters
     ----------
-    results
-        At least two signals with a mass.
+    family
+        At least two signals.
     look, ax
         As for `limits_by_mass`.
     """
-    points = _with_mass(results)
+    points = family.results
     mass = np.asarray([one.mass_gev for one in points])
     observed = np.asarray([one.significance.observed_p_value for one in points])
     expected = np.asarray([one.significance.expected_p_value for one in points])
@@ -98,14 +98,9 @@ def p_values_by_mass(
         ax.set_xlim(mass.min(), mass.max())
         ax.set_xlabel(MASS)
         ax.set_ylabel("Local p-value")
-        ax.legend(loc="upper right")
+        ax.legend(loc="upper right", title=family.label or None, alignment="left")
         cms_label(ax, look or Look(), with_data=not blinded)
     return _figure(ax), ax
-
-
-def _with_mass(results: Sequence[SignalResult]) -> list[SignalResult]:
-    known = [one for one in results if one.mass_gev is not None]
-    return sorted(known, key=lambda one: one.mass_gev or 0.0)
 
 
 def _axes() -> Axes:

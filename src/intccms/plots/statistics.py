@@ -16,7 +16,7 @@ from intccms.plots.data_mc import draw_contents
 from intccms.plots.style import PALETTE, Look, cms_label, cms_style, new_figure
 from intccms.statistics import FitOutcome, LimitOutcome, Prediction
 
-__all__ = ["cls_scan", "correlations", "fitted", "impacts", "pulls"]
+__all__ = ["cls_scan", "correlations", "fitted", "goodness_of_fit", "impacts", "pulls"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -57,6 +57,39 @@ def fitted(
     )
     title = f"{prediction.channel}, {'post-fit' if prediction.is_postfit else 'pre-fit'}"
     return draw_contents(numbers, title, look=look, ax=ax)
+
+
+def goodness_of_fit(
+    outcome: FitOutcome, *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw what the chi2 of the saturated model is, and how it is distributed if all is well.
+
+    The distribution is the asymptotic one; what is beyond the observed value is filled.
+    """
+    from scipy.stats import chi2  # 0.3 s
+
+    look = look or Look()
+    low, high = chi2.isf([0.9999, 1e-4], outcome.n_dof)
+    values = np.linspace(min(low, outcome.chi2), max(high, 1.05 * outcome.chi2), 400)
+    density = chi2.pdf(values, outcome.n_dof)
+    with cms_style():
+        if ax is None:
+            ax = new_figure(figsize=(10, 9), layout="constrained").add_subplot()
+        ax.plot(values, density, color=PALETTE[0], linewidth=2, label="Asymptotic distribution")
+        beyond = values >= outcome.chi2
+        text = f"p-value: {outcome.results.goodness_of_fit:.2g}"
+        ax.fill_between(values[beyond], density[beyond], color=PALETTE[0], alpha=0.4, label=text)
+        name = "Partly blinded" if outcome.is_blinded else "Observed"
+        text = rf"{name}: $\chi^2$ = {outcome.chi2:.1f}"
+        ax.axvline(outcome.chi2, color="black", linewidth=2, label=text)
+        ax.set_xlim(values[0], values[-1])
+        ax.set_ylim(0, 1.6 * density.max())
+        ax.set_xlabel(r"$\chi^2$ of the saturated model")
+        ax.set_ylabel("Probability density")
+        title = f"{look.label_of(outcome.signal)}, {outcome.n_dof} degrees of freedom"
+        ax.legend(loc="upper right", fontsize=18, title=title, alignment="left")
+        cms_label(ax, look, with_data=_has_data(outcome))
+    return _figure(ax), ax
 
 
 def pulls(

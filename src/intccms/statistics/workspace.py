@@ -66,6 +66,16 @@ class Workspace:
         )
         return model, workspace.data(model)
 
+    def systematics(self, region: str) -> set[str]:
+        """Name the systematics of a region, those that were pruned too."""
+        channel = next(one for one in self.spec["channels"] if one["name"] == region)
+        return {
+            one["name"]
+            for sample in channel["samples"]
+            for one in sample["modifiers"]
+            if one["type"] in ("normsys", "histosys")
+        } | {one.systematic for one in self.changes if one.region == region and one.systematic}
+
     def region(self, name: str) -> Region:
         """Fitted channel of that name."""
         return next(region for region in self.regions if region.name == name)
