@@ -10,12 +10,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from intccms.functors.derived import Plane
 from intccms.histograms import Book
 from intccms.pipeline.difference import RunDiff
 from intccms.pipeline.summary import Findings, visible_cutflow
 from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, save, systematics
 from intccms.plots.comparison import side_by_side
 from intccms.plots.contents import contents
+from intccms.plots.plane import maps
 from intccms.schema import Config
 from intccms.utils.output import Output
 
@@ -58,14 +60,22 @@ def _observables(found: Findings, folder: Path, look: Look) -> Iterator[Planned]
     book = found.book
     if book is None:
         return
-    for channel, observable in book.histograms:
-        draw = partial(
-            data_mc, book, channel, observable, blind=blind_of(found.config, channel, observable)
-        )
-        stem = folder / channel / observable
-        yield stem, partial(draw, look=look)
-        if observable == _fit_observable(found.config, channel):
-            yield stem.with_name(f"{observable}_log"), partial(draw, look=replace(look, log=True))
+    for where in book.histograms:
+        blind = blind_of(found.config, *where)
+        stem = folder.joinpath(*where)
+        yield stem, partial(data_mc, book, *where, blind=blind, look=look)
+        for year, of_year in found.years.items():
+            lumi_fb = found.config.general.lumi_for(year) / 1000
+            its_look = replace(look, lumi_fb=lumi_fb, period=year)
+            draw = partial(data_mc, of_year, *where, blind=blind, look=its_look)
+            yield folder.joinpath(year, *where), draw
+        if where[1] == _fit_observable(found.config, where[0]):
+            draw = partial(data_mc, book, *where, blind=blind, look=replace(look, log=True))
+            yield stem.with_name(f"{stem.name}_log"), draw
+        plane = _plane(found.config, *where)
+        if plane is not None:
+            seen = partial(maps, book, *where, plane, blind=blind, look=look)
+            yield stem.with_name(f"{stem.name}_map"), seen
 
 
 def _systematics(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
@@ -92,7 +102,7 @@ def _main_processes(book: Book, channel: str, look: Look) -> Iterator[str]:
         if process in book.mc_processes and book.varied[process]
     }
     backgrounds = [process for process in sizes if not look.is_signal(process)]
-    yield from (process for process in sizes if look.is_signal(process))
+    yield from look.overlaid(sizes)
     if backgrounds:
         yield max(backgrounds, key=lambda process: sizes[process])
 
@@ -108,6 +118,15 @@ def _statistics(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
         from intccms.pipeline.fit_figures import fit_figures
 
         yield from fit_figures(found.results, folder, look)
+
+
+def _plane(config: Config, channel: str, observable: str) -> Plane | None:
+    """Say which plane an observable unrolls, if it does."""
+    entries = [
+        one for entry in config.channels if entry.name == channel for one in entry.observables
+    ]
+    found = {one.name: one.function for one in entries}.get(observable)
+    return found if isinstance(found, Plane) else None
 
 
 def _fit_observable(config: Config, channel: str) -> str | None:
