@@ -164,7 +164,9 @@ class Collection(Lean):
         return lean(getattr(ufunc, method)(*plain(inputs), **plain(kwargs)))
 
 
-OWN = frozenset({"arranged", "column", "fields", "lists", "ndim", "taken", "with_column"})
+OWN = frozenset(
+    {"arranged", "column", "fields", "lists", "ndim", "numba_type", "taken", "with_column"}
+)
 
 
 @lru_cache(maxsize=4096)
