@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from intccms.engine.variations import plan_variations
 from intccms.errors import ConfigError
-from intccms.schema import load_config
+from intccms.schema import Sys, load_config
 from intccms.widgets import Draft
 
 SOURCE = "example_opendata.configs.configuration:config"
@@ -78,10 +80,27 @@ def test_a_file_that_is_wrong_leaves_the_draft(tmp_path: Path, text: str) -> Non
     assert draft.overrides() == ["general.executor=futures"]
 
 
-def test_a_source_that_concerns_no_process_is_off() -> None:
-    from intccms.engine.variations import plan_variations
+@pytest.mark.parametrize("key", ["use", "args"])
+def test_a_source_that_concerns_no_process_is_off_in_every_spelling(key: str) -> None:
+    """`use` and functions of `systematics` are older: their sources have no entry of their own."""
+    pileup: dict[str, Any] = {"name": "pu", "type": "event", "file": "pu.json", "key": "pu"}
+    if key == "use":
+        pileup["use"] = [("Pileup", "nTrueInt")]
+    else:
+        pileup |= {
+            "args": [("Pileup", "nTrueInt"), Sys()],
+            "uncertainty_sources": [{"name": "pu"}, {"name": "other"}],
+        }
+    source = {**dict(load_config(SOURCE)), "corrections": [pileup]}
+    source["systematics"] = [{"name": "lumi", "type": "event", "up_function": lambda: 1.02}]
+    for off in (
+        "corrections.pu.uncertainty_sources.pu",
+        "systematics.lumi.uncertainty_sources.lumi",
+    ):
+        before = labels(Draft(source))
+        gone = before - labels(Draft(source, {f"{off}.processes": []}))
+        assert {label.rpartition("_")[0] for label in gone} == {off.rpartition(".")[2]}
 
-    draft = Draft(SOURCE, {OFF: []})
-    plan = plan_variations(draft.config, "signal", year=None, is_data=False)
-    assert "jesFlavorQCD_up" not in plan.labels
-    assert "jesFragmentation_up" in plan.labels
+
+def labels(draft: Draft) -> set[str]:
+    return set(plan_variations(draft.config, "signal", year=None, is_data=False).labels)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import html
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import numpy as np
 import pytest
+import yaml
 
-from intccms.schema import Config
-from intccms.widgets import ConfigEditor, sections
+from intccms.schema import Config, load_config
+from intccms.widgets import ConfigEditor, sections, switches
 from intccms.widgets.binning import BinningEditor, merged, saved_book
 from intccms.widgets.draft import Draft
 from intccms.widgets.editor import PAGES
@@ -54,11 +59,34 @@ def test_what_is_wrong_stands_at_the_field_and_goes_when_it_is_right() -> None:
     field = field_of(draft, "general.max_lost_fraction", said)
     field.input.value = "2"
     assert "less than or equal to 1" in field.error
-    assert "less than or equal to 1" in field.row.children[1].value
+    assert "less than or equal to 1" in field.row.children[1].value  # beside the input
     assert said == []
     field.input.value = "0.2"
     assert field.error == ""
     assert draft.config.general.max_lost_fraction == 0.2
+
+
+@pytest.mark.parametrize(
+    ("key", "typed", "value"),
+    [
+        ("general.n_workers", "", None),
+        ("general.output_dir", "2016", "2016"),  # a text stays one without quotes
+        ("general.channels", "[CMS_WORKSHOP]", ("CMS_WORKSHOP",)),
+        ("corrections.pileup.reduce", "prod", "prod"),
+    ],
+)
+def test_what_is_typed_is_read_by_its_type(key: str, typed: str, value: Any) -> None:
+    draft = Draft(SOURCE, {"general.n_workers": 3})
+    field_of(draft, key, []).input.value = typed
+    assert next(one.value for one in draft.settings if one.key == key) == value
+
+
+def test_an_unknown_facility_is_said_at_the_field() -> None:
+    draft = Draft(SOURCE)
+    field = field_of(draft, "general.facility", [])
+    field.input.value = "coffeacasa-condr"
+    assert "coffeacasa-condor" in field.error
+    assert draft.overrides() == []
 
 
 @pytest.mark.parametrize("title", PAGES)
@@ -66,64 +94,143 @@ def test_every_page_opens(title: str) -> None:
     assert len(widgets_of(open_page(ConfigEditor(SOURCE), title))) > 2
 
 
+def copied(editor: ConfigEditor) -> list[str]:
+    """The texts that the buttons copy: command line, notebook, papermill."""
+    return [html.unescape(one) for one in re.findall(r"12px\">(.*?)</textarea>", shown(editor))]
+
+
+def shown(editor: ConfigEditor) -> str:
+    return "".join(one.value for one in editor.box.children[1:3])
+
+
 def test_the_editor_shows_its_changes_as_overrides() -> None:
     editor = ConfigEditor(SOURCE)
     named(open_page(editor, "General"), "run_statistics").value = False
+    named(open_page(editor, "Systematics"), "lumi").value = False
     assert editor.config.general.run_statistics is False
-    assert editor.overrides == ["general.run_statistics=false"]
-    shown = editor.box.children[2].value
-    assert "overrides = ['general.run_statistics=false']" in shown
+    assert "2 settings differ" in shown(editor)
+    line, cell, papermill = copied(editor)
+    changed = load_config(SOURCE, editor.overrides).sha256
+    assert editor.config.sha256 == changed
+    assert load_config(SOURCE, shlex.split(line)).sha256 == changed
+    assert cell == f"overrides = {editor.overrides!r}"
+    option, parameters = shlex.split(papermill)
+    assert option == "-y"
+    assert yaml.safe_load(parameters) == {"overrides": editor.overrides}
     assert editor.diff().rows[1] == ["general.run_statistics", "true", "false"]
 
 
-def test_a_process_is_switched_off_and_on_in_the_table() -> None:
+def test_a_page_shows_what_was_changed_on_another() -> None:
     editor = ConfigEditor(SOURCE)
-    switch = named(open_page(editor, "Datasets"), "wjets")
-    switch.value = False
-    assert "wjets" not in editor.config.processes
-    switch.value = True
+    assert named(open_page(editor, "Facility"), "executor").value == "dask"
+    page = open_page(editor, "Search")
+    page.children[0].children[0].children[0].value = "general.executor"
+    named(page, "executor").value = "futures"
+    assert named(open_page(editor, "Facility"), "executor").value == "futures"
+    named(editor.box, "Reset").click()
+    assert named(open_page(editor, "Facility"), "executor").value == "dask"
+    assert editor.config is editor.draft.original
+
+
+@pytest.mark.parametrize(
+    ("title", "name", "key"),
+    [("Datasets", "wjets", "general.processes"), ("Channels", "CMS_WORKSHOP", "general.channels")],
+)
+def test_what_takes_part_is_switched_off_and_on(title: str, name: str, key: str) -> None:
+    editor = ConfigEditor(SOURCE)
+    page = open_page(editor, title)
+    named(page, name).value = False
+    if title == "Datasets":
+        assert name not in editor.config.processes
+    else:  # the only one
+        assert any(key in getattr(one, "value", "") for one in widgets_of(page)[1:])
+    named(page, name).value = True
     assert editor.overrides == []
+
+
+def test_a_cell_of_the_table_of_datasets_says_what_is_wrong_below_it() -> None:
+    editor = ConfigEditor(SOURCE)
+    page = open_page(editor, "Datasets")
+    rows = [one for one in widgets_of(page) if named_first(one) == "signal"]
+    year, redirector, xsec = rows[0].children[1:]
+    redirector.children[0].value = "root://xcache/"
+    assert editor.config.datasets.datasets[0].redirector == ("root://xcache/",)
+    assert year.children[0].value == ""
+    xsec.children[0].value = "[1, 2]"
+    assert "2" in xsec.children[1].value
+    assert editor.overrides == ["datasets.datasets.signal.redirector=root://xcache/"]
+
+
+def named_first(box: Any) -> str | None:
+    """The label of the first widget of a row."""
+    children = getattr(box, "children", ())
+    return getattr(children[0], "description", None) if children else None
 
 
 def test_a_source_is_found_and_switched_off() -> None:
     editor = ConfigEditor(SOURCE)
     page = open_page(editor, "Systematics")
-    page.children[0].value = "flavor"
-    shown = [one for one in page.children[2:] if one.layout.display != "none"]
-    assert [one.description for one in shown] == ["jesFlavorQCD  (jes)"]
-    shown[0].value = False
+    search, *_ = [one for one in widgets_of(page) if isinstance(one, ipywidgets.Text)]
+    search.value = "flavor"
+    listed = [one for one in widgets_of(page) if isinstance(one, ipywidgets.Checkbox)]
+    assert [one.description for one in listed] == ["jesFlavorQCD"]
+    listed[0].value = False
     assert editor.overrides == ["corrections.jes.uncertainty_sources.jesFlavorQCD.processes=[]"]
 
 
-def test_a_source_that_no_override_reaches_says_so() -> None:
-    page = open_page(ConfigEditor(SOURCE), "Systematics")
-    named(page, "lumi  (lumi)").value = False
-    assert "systematics.lumi" in page.children[1].value
-
-
-def test_a_colour_and_a_label_are_changed() -> None:
+def test_all_sources_that_a_search_finds_are_switched_together() -> None:
     editor = ConfigEditor(SOURCE)
-    named(open_page(editor, "Plotting"), "wjets").value = "#123456"
-    assert editor.config.plotting.process_colors["wjets"] == "#123456"
+    page = open_page(editor, "Systematics")
+    next(one for one in widgets_of(page) if isinstance(one, ipywidgets.Text)).value = "pileup"
+    named(page, "all off").click()
+    assert len(editor.overrides) == 7  # jesPileUp… and the weight
+    named(page, "all on").click()
+    assert editor.overrides == []
+
+
+def test_a_source_of_several_years_is_one_switch() -> None:
+    source = load_config(SOURCE)
+    years = {"2016": source.corrections[None], "2017": source.corrections[None]}
+    when = {f"datasets.datasets.{name}.years": "2016" for name in source.processes}
+    draft = Draft(load_config({**dict(source), "corrections": years}, when))
+    page = switches.sources(draft, lambda: None)
+    named(page, "pileup").value = False
+    assert [key.split(".")[1] for key in draft.changes] == ["2016", "2017"]
+
+
+def test_a_colour_and_a_label_are_changed_and_taken_back() -> None:
+    editor = ConfigEditor(SOURCE)
+    page = open_page(editor, "Plotting")
+    before = editor.config.plotting.process_colors["signal"]
+    picker = next(one for one in widgets_of(page) if isinstance(one, ipywidgets.ColorPicker))
+    picker.value = "#123456"
+    assert editor.config.plotting.process_colors["signal"] == "#123456"
+    label = next(one for one in widgets_of(page) if isinstance(one, ipywidgets.Text))
+    label.value = "Z' <b> & # more"
+    assert editor.config.plotting.process_labels["signal"] == "Z' <b> & # more"
+    math = next(one for one in widgets_of(page) if isinstance(one, ipywidgets.HTMLMath))
+    assert "<b>" not in math.value
+    assert load_config(SOURCE, editor.overrides).sha256 == editor.config.sha256
+    picker.value = before
+    assert len(editor.overrides) == 1
 
 
 def test_a_setting_is_found_by_words_of_its_description() -> None:
     page = sections.search(draft := Draft(SOURCE), lambda: None)
     page.children[0].children[0].value = "memory slab"
-    (row,) = page.children[1].children
-    row.children[0].value = "250"
+    named(page, "batch_memory_mb").value = "250"
     assert draft.config.general.batch_memory_mb == 250
 
 
 def test_changes_are_saved_and_loaded_by_the_buttons(tmp_path: Path) -> None:
     editor, other = ConfigEditor(SOURCE, ["datasets.max_files=1"]), ConfigEditor(SOURCE)
     for one, button in ((editor, "Save"), (other, "Load")):
-        named(one.box, "file").value = str(tmp_path / "o.yaml")
+        named(one.box, "file of overrides").value = str(tmp_path / "o.yaml")
         named(one.box, button).click()
     assert other.overrides == ["datasets.max_files=1"]
-    named(other.box, "file").value = str(tmp_path / "absent.yaml")
+    named(other.box, "file of overrides").value = str(tmp_path / "absent.yaml")
     named(other.box, "Load").click()
-    assert "cannot read" in other.box.children[1].value
+    assert "cannot read" in shown(other)
 
 
 def test_bins_are_merged_where_the_edges_exist() -> None:

@@ -23,10 +23,12 @@ def table(config: Config) -> dict[str, Setting]:
     [
         ("general.run_statistics", "switch", "yes or no"),
         ("general.executor", "choice", "dask or futures or iterative"),
-        ("general.n_workers", "text", "whole number or None, > 0"),
-        ("general.max_lost_fraction", "text", "number, ≥ 0, ≤ 1"),
-        ("datasets.datasets.signal.redirector", "text", "list"),
-        ("channels.CMS_WORKSHOP.observables.workshop_mtt.binning", "text", "list"),
+        ("general.n_workers", "yaml", "whole number or None, > 0"),
+        ("general.max_lost_fraction", "yaml", "number, ≥ 0, ≤ 1"),
+        ("datasets.datasets.signal.redirector", "yaml", "list"),
+        ("general.facility", "words", "text or None"),
+        ("corrections.jes.reduce", "choice", "prod or sum or None"),
+        ("channels.CMS_WORKSHOP.observables.workshop_mtt.binning", "yaml", "list"),
         ("corrections.jes.uncertainty_sources.jesFlavorQCD.is_delta", "switch", "yes or no"),
     ],
 )

@@ -85,8 +85,10 @@ class BinningEditor:
 
     Attributes
     ----------
-    box
-        The widget to show.
+    field
+        The input.
+    preview
+        The picture.
     """
 
     def __init__(
@@ -101,8 +103,7 @@ class BinningEditor:
         self._draft, self._where, self._book = draft, where, book
         self.preview = ipywidgets.HTML()
         self._on_change = on_change
-        self.field = Field(setting, draft, self._changed)
-        self.box = ipywidgets.HBox([self.field.row, self.preview])
+        self.field = Field(setting, draft, self._changed, cell="32em")
         self._show()
 
     def _changed(self) -> None:
@@ -120,12 +121,13 @@ class BinningEditor:
         total, data, saved = _contents(self._book, *self._where)
         bars, missing = merged(total, saved, edges)
         points, _ = merged(data, saved, edges)
-        note = f"{len(edges) - 1} bins"
+        note = f"{len(edges) - 1} bins of the last run: simulation (bars) and data (dots) per width"
         if missing:
             shown = ", ".join(f"{edge:g}" for edge in missing[:4])
             note += f"; the saved histogram has no edge at {shown}: run again to see these bins"
         has_data = bool(self._book.data_processes)
-        self.preview.value = _svg(edges, bars, points if has_data else None) + f"<br>{note}"
+        picture = _svg(edges, bars, points if has_data else None)
+        self.preview.value = f"{picture}<div style='line-height:1.3'>{note}</div>"
 
 
 def _edges(draft: Draft, channel: str, observable: str) -> tuple[float, ...]:
@@ -147,21 +149,24 @@ def _svg(edges: Sequence[float], bars: FloatArray, points: FloatArray | None) ->
     """Draw densities: bars for the simulation, dots for data."""
     widths = np.diff(np.asarray(edges))
     densities = bars / widths
-    marks = None if points is None else points / widths
-    seen = [densities] if marks is None else [densities, marks]
-    top = max((float(np.nanmax(one)) for one in seen if np.isfinite(one).any()), default=0.0) or 1.0
+    marks = np.full_like(bars, np.nan) if points is None else points / widths
+    top = max((float(y) for y in (*densities, *marks) if y > 0), default=1.0)
     scale = WIDTH / (edges[-1] - edges[0])
     shapes = []
-    for i, low in enumerate(edges[:-1]):
-        x, width = (low - edges[0]) * scale, max(widths[i] * scale - 1, 0.5)
-        if not np.isfinite(densities[i]):
-            continue
-        height = max(densities[i], 0) / top * HEIGHT
-        shapes.append(
-            f"<rect x='{x:.1f}' y='{HEIGHT - height:.1f}' width='{width:.1f}' "
-            f"height='{height:.1f}' fill='#9ecae1'/>"
-        )
-        if marks is not None:
-            y = HEIGHT - max(marks[i], 0) / top * HEIGHT
-            shapes.append(f"<circle cx='{x + width / 2:.1f}' cy='{y:.1f}' r='2.5'/>")
-    return f"<svg width='{WIDTH}' height='{HEIGHT + 4}'>{''.join(shapes)}</svg>"
+    for low, width, bar, mark in zip(edges, widths, densities, marks, strict=False):
+        x, y = (low - edges[0]) * scale, HEIGHT * (1 - bar / top)
+        if bar >= 0:
+            shapes.append(
+                f"<rect x='{x:.1f}' y='{y:.1f}' width='{max(width * scale - 1, 0.5):.1f}' "
+                f"height='{HEIGHT - y:.1f}' fill='#6baed6'/>"
+            )
+        if mark >= 0:
+            y = HEIGHT * (1 - mark / top)
+            shapes.append(f"<circle cx='{x + width * scale / 2:.1f}' cy='{y:.1f}' r='2.5'/>")
+    for x, anchor, edge in ((0, "start", edges[0]), (WIDTH, "end", edges[-1])):
+        shapes.append(f"<text x='{x}' y='{HEIGHT + 14}' text-anchor='{anchor}'>{edge:g}</text>")
+    return (
+        f"<svg width='{WIDTH + 8}' height='{HEIGHT + 22}' viewBox='-4 -4 {WIDTH + 8} {HEIGHT + 22}'"
+        f" font-size='12' fill='currentColor'>{''.join(shapes)}"
+        f"<path d='M0 {HEIGHT}H{WIDTH}' stroke='currentColor'/></svg>"
+    )

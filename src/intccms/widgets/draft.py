@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from intccms import facility
 from intccms.dashboards import Table
 from intccms.errors import ConfigError
 from intccms.schema import Config, load_config
@@ -28,6 +29,13 @@ class Draft:
     overrides
         Settings that differ from the start.
 
+    Attributes
+    ----------
+    original, originals
+        The configuration without changes, and its settings by key.
+    config, changes
+        The configuration as it is now, and the settings that differ, by key.
+
     Raises
     ------
     ConfigError
@@ -37,7 +45,7 @@ class Draft:
     def __init__(self, source: Any, overrides: Sequence[str] | Mapping[str, Any] = ()) -> None:
         self._source = source
         self.original = load_config(source)
-        self._originals = {one.key: one for one in settings_of(self.original)}
+        self.originals = {one.key: one.value for one in settings_of(self.original)}
         self.config = self.original
         self.changes: dict[str, Any] = {}
         pairs = overrides if isinstance(overrides, Mapping) else _parsed(overrides)
@@ -64,18 +72,26 @@ class Draft:
 
         Raises
         ------
-        ConfigError
+        InputError
             With the message for the field; the draft is then as before.
         """
         wanted = {**self.changes, **changes}
-        kept = {
+        config = load_config(self._source, wanted) if wanted else self.original
+        name = config.general.facility
+        if "general.facility" in changes and name and ":" not in name:  # a function of the user's
+            facility.check(name)
+        now = {one.key: one.value for one in settings_of(config)}
+        self.changes = {
             key: value
             for key, value in wanted.items()
-            if key not in self._originals or value != _plain(self._originals[key].value)
+            if not (given := _found(now, key)) or given != _found(self.originals, key)
         }
-        self.config = load_config(self._source, kept) if kept else self.original
-        self.changes = kept
+        self.config = config if self.changes else self.original
         return self.config
+
+    def reset(self) -> None:
+        """Take all changes back."""
+        self.config, self.changes = self.original, {}
 
     def put_text(self, key: str, text: str) -> Config:
         """Change one setting to a value in YAML, as it is typed; see `put`."""
@@ -89,13 +105,9 @@ class Draft:
         """List what differs from the file."""
         now = {one.key: one.value for one in self.settings}
         rows = [["setting", "file", "draft"]]
-        for key, value in self.changes.items():
-            before = self._originals.get(key)
-            rows.append([
-                key,
-                yaml_text(before.value) if before else "-",
-                yaml_text(now.get(key, value)),
-            ])  # fmt: skip
+        for key, given in self.changes.items():
+            before, after = _found(self.originals, key), _found(now, key) or (given,)
+            rows.append([key, yaml_text(*before) if before else "-", yaml_text(*after)])
         return Table("Changed settings", rows, is_text=True)
 
     def save(self, path: str | Path) -> None:
@@ -128,8 +140,10 @@ def _parsed(overrides: Sequence[str]) -> dict[str, Any]:
     return dict(map(parse_override, overrides))
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as YAML would give it: lists, not tuples."""
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+def _found(values: Mapping[str, Any], key: str) -> tuple[Any, ...]:
+    """Return the value of a setting or of an entry of a table, or nothing."""
+    if key in values:
+        return (values[key],)
+    place, _, name = key.rpartition(".")
+    table = values.get(place)
+    return (table[name],) if isinstance(table, Mapping) and name in table else ()

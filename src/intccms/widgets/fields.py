@@ -1,4 +1,4 @@
-"""One setting as a row of a form: a name, an input, and below it what it means or what is wrong."""
+"""One setting of a form: an input, what it means, and what is wrong with what was typed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,34 @@ from typing import Any
 
 import ipywidgets
 
-from intccms.errors import ConfigError
+from intccms.errors import InputError
 from intccms.widgets.draft import Draft
 from intccms.widgets.settings import Setting, yaml_text
 
-__all__ = ["Field"]
+__all__ = ["FORM", "LABEL", "Field", "red", "shared_layout"]
 
-# Shared by all rows: each layout of its own is one more object that the browser has to make.
-INPUT = ipywidgets.Layout(width="34em")
-ROW = ipywidgets.Layout(margin="0 0 4px 0")
-STYLE = {"description_width": "15em"}
+GREY = "var(--jp-ui-font-color2, #666)"
+RED = "var(--jp-error-color1, #b00020)"
+MANY = 40  # characters; longer values get a line of their own
+LABEL, FORM, WIDE = "18em", "38em", "calc(100% - 8px)"
+_SHARED: dict[Any, Any] = {}
+
+
+def shared_layout(**traits: str) -> ipywidgets.Layout:
+    """Return the one layout with these traits: each is an object that the browser has to make."""
+    return _shared(ipywidgets.Layout, **traits)
+
+
+def red(text: str) -> str:
+    """Write what is wrong as HTML."""
+    return f"<span style='color:{RED}'>{html.escape(text)}</span>" if text else ""
+
+
+def _shared(kind: Any, **traits: str) -> Any:
+    key = (kind, *sorted(traits.items()))
+    if key not in _SHARED:
+        _SHARED[key] = kind(**traits)
+    return _SHARED[key]
 
 
 class Field:
@@ -33,6 +51,9 @@ class Field:
         Called after each.
     label
         Instead of the name of the setting.
+    cell
+        Width of a cell of a table, which tells its meaning when the mouse is over it; None: a
+        row of a form with the meaning beside it.
 
     Attributes
     ----------
@@ -49,52 +70,68 @@ class Field:
         on_change: Callable[[], None],
         *,
         label: str | None = None,
+        cell: str | None = None,
     ) -> None:
         self._setting, self._draft, self._on_change = setting, draft, on_change
         self.error = ""
-        self.input = _input(setting, label or setting.name)
-        self._note = ipywidgets.HTML(_meaning(setting))
-        self.row = ipywidgets.VBox([self.input, self._note], layout=ROW)
+        self._meaning = "" if cell else _meaning(setting)
+        self.input = _input(setting, setting.name if label is None else label, cell)
+        self._note = ipywidgets.HTML(self._meaning, layout=shared_layout(margin="0"))
+        if cell:
+            box, layout = ipywidgets.VBox, shared_layout(width=cell)
+        elif self.input.layout.width == WIDE:
+            box, layout = ipywidgets.VBox, shared_layout()
+            self._note.layout = shared_layout(margin=f"0 0 0 calc({LABEL} + 8px)")
+        else:
+            box, layout = ipywidgets.HBox, shared_layout(align_items="center")
+            self._note.layout = shared_layout(margin="0 0 0 8px", flex="1 1 0")
+        self.row = box([self.input, self._note], layout=layout)
         self.input.observe(self._changed, names="value")
 
     def _changed(self, change: Any) -> None:
-        key = self._setting.key
+        key, value = self._setting.key, change["new"]
         try:
-            if self._setting.kind == "text":
-                self._draft.put_text(key, change["new"])
+            if self._setting.kind == "yaml":
+                self._draft.put_text(key, value)
             else:
-                self._draft.put({key: change["new"]})
-        except ConfigError as error:
+                self._draft.put({key: None if value == "" else value})
+        except InputError as error:
             self.error = str(error).removeprefix(f"{key}: ")
-            self._note.value = f"<span style='color:#b00020'>{html.escape(self.error)}</span>"
+            self._note.value = red(self.error)
             return
-        self.error = ""
-        self._note.value = _meaning(self._setting)
+        self.error, self._note.value = "", self._meaning
         self._on_change()
 
 
-def _input(setting: Setting, label: str) -> Any:
+def _input(setting: Setting, label: str, cell: str | None) -> Any:
+    """Make the widget for a kind of value."""
+    is_yaml = setting.kind == "yaml" and setting.value is not None
+    text = yaml_text(setting.value) if is_yaml else setting.value or ""
+    common: dict[str, Any] = {
+        "description": label,
+        "tooltip": f"{setting.description} ({setting.wanted})",
+    }
+    width = f"calc({cell} - 4px)" if cell else WIDE if len(str(text)) > MANY else FORM
+    common["layout"] = shared_layout(width=width)
+    wide = {"description_width": "0" if cell and not label else "5em" if cell else LABEL}
     if setting.kind == "switch":
-        return ipywidgets.Checkbox(
-            value=setting.value, description=label, indent=True, style=STYLE, layout=INPUT
-        )
+        style = _shared(ipywidgets.widgets.widget_bool.CheckboxStyle, **wide)
+        return ipywidgets.Checkbox(setting.value, indent=not cell, style=style, **common)
+    style = _shared(ipywidgets.widgets.widget_string.TextStyle, **wide)
+    if setting.kind == "colour":
+        return ipywidgets.ColorPicker(value=setting.value, style=wide, **common)
     if setting.kind == "choice":
-        return ipywidgets.Dropdown(
-            options=list(setting.choices),
-            value=setting.value,
-            description=label,
-            style=STYLE,
-            layout=INPUT,
-        )
-    return ipywidgets.Text(
-        value=yaml_text(setting.value),
-        description=label,
-        placeholder=setting.wanted,
-        style=STYLE,
-        layout=INPUT,
-    )
+        return ipywidgets.Dropdown(options=setting.choices, value=text, style=wide, **common)
+    common |= {"value": text, "placeholder": setting.wanted, "style": style}
+    if setting.choices:
+        return ipywidgets.Combobox(options=setting.choices, ensure_option=False, **common)
+    return ipywidgets.Text(**common)
 
 
 def _meaning(setting: Setting) -> str:
-    text = html.escape(f"{setting.description} ({setting.wanted})")
-    return f"<span style='color:#666;margin-left:15.5em'>{text}</span>"
+    is_clear = setting.kind in ("switch", "choice")  # the input shows what may be given
+    wanted = "" if is_clear else f" <i>({html.escape(setting.wanted)})</i>"
+    return (
+        f"<div style='color:{GREY};line-height:1.3'>{html.escape(setting.description)}{wanted}"
+        "</div>"
+    )

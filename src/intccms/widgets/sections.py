@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets
 
-from intccms.errors import ConfigError
+from intccms import facility
 from intccms.widgets.binning import BinningEditor, saved_book
 from intccms.widgets.draft import Draft
-from intccms.widgets.fields import Field
-from intccms.widgets.settings import Setting, yaml_text
+from intccms.widgets.fields import FORM, Field, shared_layout
+from intccms.widgets.settings import Setting
+from intccms.widgets.switches import Switches
 
-__all__ = ["Page", "channels", "colours", "datasets", "form", "search", "sources"]
+__all__ = ["Page", "channels", "colours", "datasets", "form", "search"]
 
 Page = Callable[[Draft, Callable[[], None]], Any]
 MAX_FOUND = 40  # rows that a search shows
-NARROW = ipywidgets.Layout(width="7em")
-MIDDLE = ipywidgets.Layout(width="16em")
-WIDE = ipywidgets.Layout(width="26em")
+CELLS = {"years": "7em", "redirector": "17em", "cross_sections": "11em"}
+HEADS = {"years": "year", "redirector": "redirector", "cross_sections": "cross section [pb]"}
+NAME = "13em"
+ACROSS = "row wrap"
 
 
 def form(*keys: str, without: Iterable[str] = ()) -> Page:
@@ -29,7 +32,7 @@ def form(*keys: str, without: Iterable[str] = ()) -> Page:
 
     def page(draft: Draft, on_change: Callable[[], None]) -> Any:
         chosen = [
-            one
+            replace(one, choices=facility.known()) if one.key == "general.facility" else one
             for one in draft.settings
             if one.key.startswith(keys) and not one.key.startswith(excluded or ("\0",))
         ]
@@ -42,180 +45,110 @@ def form(*keys: str, without: Iterable[str] = ()) -> Page:
 
 def search(draft: Draft, on_change: Callable[[], None]) -> Any:
     """Make a page that finds any setting by words of its key or its meaning."""
-    box = ipywidgets.Text(placeholder="words of a key or a description", layout=WIDE)
-    found = ipywidgets.VBox([])
-    count = ipywidgets.HTML("")
+    box = ipywidgets.Text(
+        placeholder="words of a key or a description", layout=shared_layout(width=FORM)
+    )
+    found, count = ipywidgets.VBox([]), ipywidgets.HTML("")
+    table = {one.key: one for one in draft.settings}
+    made: dict[str, Any] = {}
 
     def show(_: Any = None) -> None:
         words = box.value.lower().split()
         hits = [
             one
-            for one in draft.settings
+            for one in table.values()
             if words and all(word in f"{one.key} {one.description}".lower() for word in words)
         ]
-        count.value = f"{len(hits)} settings" if words else ""
-        rows = (Field(one, draft, on_change, label=one.key) for one in hits[:MAX_FOUND])
-        found.children = tuple(field.row for field in rows)
+        count.value = f"{len(hits)} settings" if words else f"of {len(table)} settings"
+        for one in hits[:MAX_FOUND]:
+            made[one.key] = made.get(one.key) or _found(one, draft, on_change)
+        found.children = tuple(made[one.key] for one in hits[:MAX_FOUND])
 
     box.observe(show, names="value")
+    show()
     return ipywidgets.VBox([ipywidgets.HBox([box, count]), found])
+
+
+def _found(setting: Setting, draft: Draft, on_change: Callable[[], None]) -> Any:
+    key = ipywidgets.HTML(f"<code>{html.escape(setting.key)}</code>")
+    return ipywidgets.VBox([key, Field(setting, draft, on_change).row])
 
 
 def datasets(draft: Draft, on_change: Callable[[], None]) -> Any:
     """Make the table of processes: which take part, from where, of which year."""
-    processes = list(draft.config.datasets.datasets)
-    active = set(draft.config.processes)
-    switches = {
-        one.name: ipywidgets.Checkbox(
-            value=one.name in active, description=one.name, indent=False, layout=MIDDLE
-        )
-        for one in processes
-    }
-    message = ipywidgets.HTML("")
-
-    def switched(_: Any) -> None:
-        on = [name for name, box in switches.items() if box.value]
-        wanted = None if len(on) == len(switches) else on
-        _put(draft, {"general.processes": wanted}, message, on_change)
-
-    for box in switches.values():
-        box.observe(switched, names="value")
+    processes = draft.config.datasets.datasets
     table = {one.key: one for one in draft.settings}
-    rows = [
-        ipywidgets.HBox([
-            switches[one.name],
-            *(
-                _cell(table[f"datasets.datasets.{one.name}.{name}"], draft, message, on_change)
-                for name in ("years", "redirector", "cross_sections")
-            ),
-        ])
-        for one in processes
-    ]  # fmt: skip
-    head = ipywidgets.HTML("<b>process · years · redirector · cross section [pb]</b>")
+    names = [one.name for one in processes]
+    switches = Switches("general.processes", names, draft.config.processes, draft, on_change)
+    rows = []
+    for one in processes:
+        cells = [
+            Field(_alone(table[f"datasets.datasets.{one.name}.{key}"]), draft, on_change,
+                  label="", cell=width).row
+            for key, width in CELLS.items()
+            if not (one.is_data and key == "cross_sections")
+        ]  # fmt: skip
+        rows.append(ipywidgets.HBox([switches.boxes[one.name], *cells]))
+    heads = {"process": NAME, **{HEADS[key]: width for key, width in CELLS.items()}}
+    head = ipywidgets.HBox([
+        ipywidgets.HTML(f"<b>{text}</b>", layout=shared_layout(width=width))
+        for text, width in heads.items()
+    ])  # fmt: skip
     limit = Field(table["datasets.max_files"], draft, on_change).row
-    return ipywidgets.VBox([head, *rows, message, limit])
+    return ipywidgets.VBox([head, *rows, switches.message, limit])
 
 
-def _cell(setting: Setting, draft: Draft, message: Any, on_change: Callable[[], None]) -> Any:
-    cell = ipywidgets.Text(
-        value=yaml_text(setting.value), layout=MIDDLE, tooltip=setting.description
-    )
-
-    def changed(change: Any) -> None:
-        try:
-            draft.put_text(setting.key, change["new"])
-        except ConfigError as error:
-            message.value = _red(str(error))
-            return
-        message.value = ""
-        on_change()
-
-    cell.observe(changed, names="value")
-    return cell
-
-
-def sources(draft: Draft, on_change: Callable[[], None]) -> Any:
-    """Make the list of uncertainty sources, to be searched and switched on and off."""
-    box = ipywidgets.Text(placeholder="search", layout=WIDE)
-    message = ipywidgets.HTML("")
-    keys = [
-        one.key
-        for one in draft.settings
-        if ".uncertainty_sources." in one.key and one.name == "processes"
-    ]
-    switches = {key: _source_switch(key, draft, message, on_change) for key in keys}
-
-    def show(_: Any = None) -> None:
-        words = box.value.lower().split()
-        for key, switch in switches.items():
-            is_found = all(word in key.lower() for word in words)
-            switch.layout.display = "flex" if is_found else "none"
-
-    box.observe(show, names="value")
-    return ipywidgets.VBox([box, message, *switches.values()])
-
-
-def _source_switch(
-    key: str, draft: Draft, message: Any, on_change: Callable[[], None]
-) -> ipywidgets.Checkbox:
-    """Switch a source off by letting it concern no process."""
-    before = next(one.value for one in draft.settings if one.key == key)
-    correction, _, rest = key.partition(".uncertainty_sources.")
-    name = rest.removesuffix(".processes")
-    label = f"{name}  ({correction.partition('.')[2]})"
-    switch = ipywidgets.Checkbox(
-        value=before != (), description=label, indent=False, layout=ipywidgets.Layout(width="40em")
-    )
-    on = None if before == () else before
-
-    def changed(change: Any) -> None:
-        value = (None if on is None else list(on)) if change["new"] else []
-        _put(draft, {key: value}, message, on_change)
-
-    switch.observe(changed, names="value")
-    return switch
+def _alone(setting: Setting) -> Setting:
+    """Show what is the same for all directories without its list."""
+    value: tuple[Any, ...] = setting.value
+    is_alike = value[1:] == value[:-1]
+    shown = (value[0] if value else None) if is_alike else value
+    return replace(setting, value=shown, wanted="none" if shown is None else setting.wanted)
 
 
 def channels(draft: Draft, on_change: Callable[[], None]) -> Any:
     """Make the page of channels and observables, each with an editor of its binning."""
-    parts: list[Any] = []
     table, book = {one.key: one for one in draft.settings}, saved_book(draft)
+    names = [one.name for one in draft.config.channels]
+    active = [one.name for one in draft.config.active_channels]
+    switches = Switches("general.channels", names, active, draft, on_change)
+    parts: list[Any] = [switches.message]
     for channel in draft.config.channels:
-        parts.append(ipywidgets.HTML(f"<b>{channel.name}</b>"))
         place = f"channels.{channel.name}"
-        parts.append(Field(table[f"{place}.fit_observable"], draft, on_change).row)
-        for observable in channel.observables:
-            key = f"{place}.observables.{observable.name}"
-            parts.append(Field(table[f"{key}.label"], draft, on_change, label=observable.name).row)
+        known = tuple(one.name for one in channel.observables)
+        fitted = replace(table[f"{place}.fit_observable"], choices=known)
+        parts += [switches.boxes[channel.name], Field(fitted, draft, on_change).row]
+        for name in known:
+            key = f"{place}.observables.{name}"
+            label = Field(table[f"{key}.label"], draft, on_change, label="label", cell="32em").row
             editor = BinningEditor(
-                table[f"{key}.binning"],
-                draft,
-                on_change,
-                where=(channel.name, observable.name),
-                book=book,
+                table[f"{key}.binning"], draft, on_change, where=(channel.name, name), book=book
             )
-            parts.append(editor.box)
+            title = ipywidgets.HTML(f"<b>{html.escape(name)}</b>")
+            left = ipywidgets.VBox([title, label, editor.field.row])
+            layout = shared_layout(flex_flow=ACROSS, margin="0 0 8px 0")
+            parts.append(ipywidgets.HBox([left, editor.preview], layout=layout))
     return ipywidgets.VBox(parts)
 
 
 def colours(draft: Draft, on_change: Callable[[], None]) -> Any:
     """Make the page of the look: colour and label of each process, and their order."""
-    message = ipywidgets.HTML("")
+    plotting = draft.config.plotting
     rows = []
     for name in draft.config.datasets.processes:
-        colour = ipywidgets.ColorPicker(
-            value=draft.config.plotting.process_colors.get(name, "#888888"),
-            description=name,
-            style={"description_width": "11em"},
-            layout=WIDE,
-        )
-        label = ipywidgets.Text(
-            value=draft.config.plotting.process_labels.get(name, name), layout=WIDE
-        )
-        for widget, table in ((colour, "process_colors"), (label, "process_labels")):
-
-            def changed(change: Any, *, table: str = table, name: str = name) -> None:
-                now = dict(getattr(draft.config.plotting, table))
-                value = {**now, name: change["new"]}
-                _put(draft, {f"plotting.{table}": value}, message, on_change)
-
-            widget.observe(changed, names="value")
-        rows.append(ipywidgets.HBox([colour, label]))
+        colour = Setting(
+            f"plotting.process_colors.{name}", "colour",
+            plotting.process_colors.get(name, "#888888"), "Colour", "#rrggbb",
+        )  # fmt: skip
+        label = Setting(
+            f"plotting.process_labels.{name}", "words",
+            plotting.process_labels.get(name, name), "Label in legends", "text, LaTeX allowed",
+        )  # fmt: skip
+        shown = ipywidgets.HTMLMath(label.value, layout=shared_layout(width="16em"))
+        field = Field(label, draft, on_change, label="", cell="20em")
+        ipywidgets.dlink((field.input, "value"), (shown, "value"), html.escape)
+        title = ipywidgets.HTML(html.escape(name), layout=shared_layout(width=NAME))
+        picker = Field(colour, draft, on_change, label="", cell="9em")
+        rows.append(ipywidgets.HBox([title, picker.row, field.row, shown]))
     order = next(one for one in draft.settings if one.key == "plotting.process_order")
-    return ipywidgets.VBox([*rows, message, Field(order, draft, on_change).row])
-
-
-def _put(
-    draft: Draft, changes: dict[str, Any], message: Any, on_change: Callable[[], None]
-) -> None:
-    try:
-        draft.put(changes)
-    except ConfigError as error:
-        message.value = _red(str(error))
-        return
-    message.value = ""
-    on_change()
-
-
-def _red(text: str) -> str:
-    return f"<span style='color:#b00020'>{html.escape(text)}</span>"
+    return ipywidgets.VBox([*rows, Field(order, draft, on_change).row])

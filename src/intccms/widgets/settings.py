@@ -32,13 +32,16 @@ class Setting:
     key
         Dotted, as an override names it: ``channels.SR.observables.mtt.binning``.
     kind
-        ``switch``: yes or no; ``choice``: one of `choices`; ``text``: anything else, in YAML.
+        ``switch``: yes or no; ``choice``: one of `choices`; ``words``: text as it is typed;
+        ``colour``: such as ``#907AD6``; ``yaml``: anything else, in YAML.
     wanted
         What may be given, for people: ``number, > 0``.
+    choices
+        The values of a choice; for other kinds some that are often given.
     """
 
     key: str
-    kind: Literal["switch", "choice", "text"]
+    kind: Literal["switch", "choice", "words", "colour", "yaml"]
     value: Any
     description: str
     wanted: str
@@ -104,11 +107,20 @@ def _of_value(value: Any, key: str, field: FieldInfo) -> Iterator[Setting]:
         for step, entry in _entries(value):
             yield from _of_model(entry, f"{key}.{step}.")
     elif _is_plain(value) and _takes_plain(field.annotation):
-        choices = _choices(field.annotation)
-        is_choice = bool(choices) and _takes_only_choices(field.annotation)
-        kind: Any = "switch" if isinstance(value, bool) else "choice" if is_choice else "text"
-        description = field.description or ""
-        yield Setting(key, kind, value, description, _wanted(field), choices)
+        kind, choices = _kind(value, _alternatives(field.annotation))
+        yield Setting(key, kind, value, field.description or "", _wanted(field), choices)
+
+
+def _kind(value: Any, alternatives: tuple[Any, ...]) -> tuple[Any, tuple[str, ...]]:
+    """Give kind and choices of a value of one of these types; no choice, "", is None."""
+    literals = [part for part in alternatives if get_origin(part) is Literal]
+    choices = tuple(str(one) for part in literals for one in get_args(part))
+    others = set(alternatives) - set(literals) - {NoneType}
+    if isinstance(value, bool):
+        return "switch", ()
+    if literals and not others:
+        return "choice", (*([""] if NoneType in alternatives else []), *choices)
+    return ("words" if others == {str} else "yaml"), choices
 
 
 def _holds_models(value: Any) -> bool:
@@ -158,15 +170,6 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
     if origin in (Union, UnionType):
         return tuple(part for one in get_args(annotation) for part in _alternatives(one))
     return _alternatives(get_args(annotation)[0]) if origin is Annotated else (annotation,)
-
-
-def _choices(annotation: Any) -> tuple[str, ...]:
-    literals = [part for part in _alternatives(annotation) if get_origin(part) is Literal]
-    return tuple(str(value) for part in literals for value in get_args(part))
-
-
-def _takes_only_choices(annotation: Any) -> bool:
-    return all(get_origin(part) is Literal for part in _alternatives(annotation))
 
 
 def _wanted(field: FieldInfo) -> str:
