@@ -11,7 +11,18 @@ import sys
 from collections.abc import Callable, Sequence
 
 import intccms
-from intccms.cli import batch, compare, datasets, diff, inspect, preflight, run, sample, summary
+from intccms.cli import (
+    batch,
+    compare,
+    datasets,
+    diff,
+    html,
+    inspect,
+    preflight,
+    run,
+    sample,
+    summary,
+)
 from intccms.cli.options import DEFAULT_CONFIG
 from intccms.errors import IncompleteError, IntccmsError
 
@@ -24,6 +35,7 @@ COMMANDS = {
     "compare": compare,
     "datasets": datasets,
     "diff": diff,
+    "html": html,
     "inspect": inspect,
     "preflight": preflight,
     "run": run,
