@@ -14,7 +14,7 @@ from intccms.analysis.runner import AnalysisResult, run
 from intccms.schema import Config, load_config
 from tests.configurations import plain
 
-NAMES = ("electrons_years", "muons_old", "taus")
+NAMES = ("electrons_years", "ghosts", "muons_old", "numba_jets", "taus")
 
 
 def configured(module: ModuleType, folder: Path, out: Path) -> Config:
