@@ -26,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(parsed: argparse.Namespace) -> int:
     """Print the tables; return 1 where something differs."""
-    from intccms.pipeline.difference import FinishedRun, compare
-    from intccms.pipeline.figures import compared
+    from intccms.pipeline.differences import FinishedRun, compare, side_by_sides
     from intccms.utils.output import write_json
 
     found = compare(
@@ -36,6 +35,6 @@ def execute(parsed: argparse.Namespace) -> int:
     sys.stdout.write(f"{found}\n")
     if parsed.out is not None:
         write_json(parsed.out / "diff.json", found.to_dict())
-        for path in (parsed.out / "diff.json", *compared(found, parsed.out)):
+        for path in (parsed.out / "diff.json", *side_by_sides(found, parsed.out)):
             sys.stdout.write(f"{path}\n")
     return 0 if found.is_same else 1

@@ -8,20 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from intccms.functors.derived import Plane
 from intccms.histograms import Book
-from intccms.pipeline.difference import RunDiff
 from intccms.pipeline.summary import Findings, visible_cutflow
 from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, save, systematics
-from intccms.plots.comparison import side_by_side
-from intccms.plots.contents import contents
 from intccms.plots.plane import maps
 from intccms.schema import Config
 from intccms.utils.output import Output
 
-__all__ = ["GROUPS", "Group", "compared", "drawn", "planned"]
+__all__ = ["GROUPS", "Group", "drawn", "planned"]
 
 Group = Literal["observables", "systematics", "cutflow", "statistics"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -132,19 +127,3 @@ def _plane(config: Config, channel: str, observable: str) -> Plane | None:
 def _fit_observable(config: Config, channel: str) -> str | None:
     fitted = {entry.name: entry.fit_observable for entry in config.channels}
     return fitted.get(channel)
-
-
-def compared(found: RunDiff, folder: Path) -> Iterator[Path]:
-    """Draw every observable that both runs have in the same bins; yield the PNG files."""
-    runs = (found.before, found.after)
-    for channel, observable in runs[0].book.histograms:
-        if (channel, observable) not in runs[1].book.histograms:
-            continue
-        first, second = (
-            contents(run.book, channel, observable, run.look, run.blind(channel, observable))
-            for run in runs
-        )
-        if np.array_equal(first.edges, second.edges):
-            names = [f"{channel}, {run.directory.name}" for run in runs]
-            figure, _ = side_by_side(first, second, names, [run.look for run in runs])
-            yield save(figure, folder / channel / observable)[0]

@@ -55,7 +55,7 @@ def plot(
         if any(step.yields > 0 for steps in flow.values() for step in steps):
             ax.set_xscale("log")
         ax.set_ylim(len(names) - 0.5, -0.5)
-        ax.set_yticks(range(len(names)), names)
+        ax.set_yticks(range(len(names)), [name.removeprefix(f"{channel}: ") for name in names])
         ax.tick_params(axis="y", which="both", left=False, right=False)
         ax.yaxis.minorticks_off()
         ax.grid(axis="x")

@@ -163,18 +163,29 @@ class CmsFigure(Figure):
     Matplotlib looks fonts up when it draws, which in a notebook is long after the plot function.
     """
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._labels: list[tuple[Annotation, Annotation, Annotation]] = []
+        super().__init__(*args, **options)
+
+    def fit_later(self, texts: tuple[Annotation, Annotation, Annotation]) -> None:
+        """Make the texts of a label fit when it is known how wide its axes are."""
+        self._labels.append(texts)
+
     def draw(self, renderer: RendererBase) -> None:
         """Draw everything, in the style."""
+        self.lay_out()
         with cms_style():
             super().draw(renderer)
 
     def lay_out(self) -> None:
-        """Place the axes now and for good: each file that is saved would do it again."""
-        engine = self.get_layout_engine()
-        if engine is not None:
-            with cms_style():
+        """Place the axes for good, and make labels above them fit; again it does nothing."""
+        with cms_style():
+            engine = self.get_layout_engine()
+            if engine is not None:
                 engine.execute(self)
-            self.set_layout_engine(None)
+                self.set_layout_engine(None)
+            while self._labels:
+                _shrink_to_fit(self._labels.pop())
 
     def get_tightbbox(self, *args: Any, **options: Any) -> Bbox:
         """Measure what is drawn, in the style too."""
@@ -218,7 +229,10 @@ def cms_label(ax: Axes, look: Look, *, with_data: bool = True, fontsize: float =
         f"{lumi}({look.sqrt_s_tev:g} TeV)", (1, 1), (0, high), xycoords="axes fraction",
         fontsize=fontsize / 1.1, ha="right", **common,
     )  # fmt: skip
-    if ax.figure.get_figure(root=True).get_layout_engine() is None:  # the axes stay as wide
+    figure = ax.figure.get_figure(root=True)
+    if isinstance(figure, CmsFigure):
+        figure.fit_later((cms, middle, right))
+    else:
         _shrink_to_fit((cms, middle, right))
 
 

@@ -21,6 +21,7 @@ FloatArray = npt.NDArray[np.float64]
 UP, DOWN = "#bd1f01", "#3f90da"  # told apart by those who do not see red and green, too
 COLUMNS = 5
 MOST = 40  # sources in one figure
+LEAST_PERCENT = 0.01  # change of the yield that is worth a row
 HALF_RANGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the ratio axes
 PANEL_INCHES = (2.5, 1.5)
 LEAST_INCHES = 7.5  # width of all panels, for the line above them
@@ -88,7 +89,12 @@ def grid(
             ax.set_xlim(axis.edges[0], axis.edges[-1])
             ax.set_ylim(1 - half, 1 + half)
         _grid_frame(figure, axes, look, axis.label or observable, look.label_of(process))
-        _note_others(figure, len(shown), len(changes))
+        if len(shown) < len(changes):
+            width, height = figure.get_size_inches()
+            text = (
+                f"Not shown: {len(changes) - len(shown)} of {len(changes)} sources that change less"
+            )
+            figure.text(0.2 / width, 0.15 / height, text, fontsize=GRID_FONT, color="#606060")
     return figure, axes
 
 
@@ -127,8 +133,10 @@ def summary(
         source: (100 * float(down.sum()) / total, 100 * float(up.sum()) / total)
         for source, (down, up) in changes.items()
     }
-    moving = [source for source, effect in effects.items() if any(effect)] or list(effects)
-    ranked = sorted(moving, key=lambda source: (-max(map(abs, effects[source])), source))[:MOST]
+    moving = [name for name, both in effects.items() if max(map(abs, both)) >= LEAST_PERCENT]
+    ranked = sorted(
+        moving or effects, key=lambda source: (-max(map(abs, effects[source])), source)
+    )[:MOST]
     with cms_style(**_small(SUMMARY_FONT)):
         height = 2.0 + ROW_INCHES * len(ranked)
         figure = new_figure(figsize=(9, height), layout="constrained")
@@ -148,7 +156,10 @@ def summary(
         ax.set_xlabel(f"Change of the yield of {look.label_of(process)}, {channel} [%]")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0)
         cms_label(ax, look, with_data=False, fontsize=SUMMARY_FONT * 1.1)
-        _note_others(figure, len(ranked), len(effects))
+        if len(ranked) < len(effects):
+            left_out = f"{len(effects) - len(ranked)} of {len(effects)}"
+            text = f"Not shown:\n{left_out}\nsources that\nchange less"
+            ax.text(1.02, 0.0, text, transform=ax.transAxes, fontsize=GRID_FONT, color="#606060")
     return figure, ax
 
 
@@ -172,15 +183,6 @@ def _largest(
     moving = [source for source, size in sizes.items() if size > 0] or list(sizes)
     chosen = sorted(moving, key=lambda source: -sizes[source])[:MOST]
     return tuple(source for source in changes if source in chosen)
-
-
-def _note_others(figure: Figure, n_shown: int, n_sources: int) -> None:
-    """Say how many sources are left out."""
-    if n_shown < n_sources:
-        width, height = figure.get_size_inches()
-        text = f"{n_sources - n_shown} of {n_sources} sources without or with less effect"
-        place = (0.1 / width, 0.08 / height)
-        figure.text(*place, text, ha="left", va="bottom", fontsize=GRID_FONT * 0.8, color="#606060")
 
 
 def _nominal(

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from intccms.dashboards.tables import Table, with_error
-from intccms.errors import InputError
-from intccms.histograms import Book, storage
 from intccms.histograms.difference import BoolArray, TemplateChange, template_changes
+from intccms.pipeline.differences.runs import FinishedRun
+from intccms.pipeline.differences.text import Change, change_table, template_table
 from intccms.pipeline.identity import leaves
-from intccms.pipeline.summary import read_summary
-from intccms.plots.blinding import Blind, hidden_bins
-from intccms.plots.style import Look
-from intccms.schema import Plotting
+from intccms.plots.blinding import hidden_bins
 
-__all__ = ["Change", "FinishedRun", "RunDiff", "compare"]
+__all__ = ["RunDiff", "compare"]
 
 # Settings that say where, how and how much is run: by promise they do not change a result.
 HARMLESS = tuple(
@@ -31,72 +25,7 @@ HARMLESS = tuple(
         "run_metadata_generation", "run_plots_only", "run_processor", "skimmed_dir",
     )
 )  # fmt: skip
-ABSENT = "-"
 LOST = ("planned", "processed", "lost")
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """What a run has left in its output directory."""
-
-    directory: Path
-    summary: dict[str, Any]
-    settings: dict[str, Any]  # the resolved configuration
-    book: Book  # empty where the run has no histograms
-
-    @classmethod
-    def load(cls, directory: Path) -> FinishedRun:
-        """Read a run.
-
-        Raises
-        ------
-        InputError
-            If the directory holds none, or one that is damaged.
-        """
-        summary = read_summary(directory)
-        path = directory / "config.json"
-        try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read: {error}") from error
-        folder = directory / "histograms"
-        has_book = (folder / storage.PICKLE_NAME).exists()
-        book = storage.load(folder) if has_book else Book({}, {})
-        return cls(directory, summary, settings, book)
-
-    @property
-    def look(self) -> Look:
-        """How the run draws its figures."""
-        lumi = self.settings["general"]["lumi"]
-        total = sum(lumi.values()) if isinstance(lumi, dict) else lumi
-        signals = (self.settings.get("statistics") or {}).get("signals")
-        return Look(
-            Plotting.model_validate(self.settings["plotting"]),
-            lumi_fb=total / 1000,
-            signals=None if signals is None else tuple(signals),
-            data=self.book.data_processes,
-        )
-
-    def blind(self, channel: str, observable: str) -> Blind:
-        """Say which data the run hides, as `blind_of` does from a configuration."""
-        blinded = (self.settings.get("statistics") or {}).get("blind") or {}
-        if channel not in blinded:
-            return None
-        fitted = {one["name"]: one["fit_observable"] for one in self.settings["channels"]}
-        limits = blinded[channel]
-        if limits is None or fitted.get(channel) != observable:
-            return True
-        low, high = limits
-        return float(low), float(high)
-
-
-@dataclass(frozen=True)
-class Change:
-    """One value that is not the same; None where a run does not have it."""
-
-    what: str
-    before: Any
-    after: Any
 
 
 @dataclass(frozen=True)
@@ -141,13 +70,10 @@ class RunDiff:
 
     def __str__(self) -> str:
         """Return the tables, or that there is nothing to tell."""
-        tables = [
-            str(_table(name, _first_of_each(changes) if name == "cutflow" else changes))
-            for name, changes in self.sections.items()
-            if changes
-        ]
+        found = self.sections.items()
+        tables = [str(change_table(name, changes)) for name, changes in found if changes]
         if self.templates:
-            tables.append(str(_template_table(self.templates)))
+            tables.append(str(template_table(self.templates)))
         verdict = "The runs are the same." if self.is_same else "The runs differ."
         return "\n\n".join([*tables, verdict])
 
@@ -228,10 +154,7 @@ def _yields(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 def _cutflow(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        f"{channel}: {process}: {step['name'].removeprefix(f'{channel}: ')}": (
-            step["yields"],
-            step["n_events"],
-        )
+        f"{channel}: {process}: {step['name']}": (step["yields"], step["n_events"])
         for channel, processes in summary["cutflow"].items()
         for process, steps in processes.items()
         for step in steps
@@ -250,62 +173,3 @@ def _templates(before: FinishedRun, after: FinishedRun, rtol: float) -> list[Tem
         )
 
     return list(template_changes(before.book, after.book, hidden, rtol=rtol))
-
-
-def _table(name: str, changes: list[Change]) -> Table:
-    rows = [["", "first", "second", "change"]]
-    rows += [[one.what, _text(one.before), _text(one.after), _change(one)] for one in changes]
-    return Table(name.capitalize(), rows, is_text=name in ("settings", "how it was run"))
-
-
-def _first_of_each(steps: list[Change]) -> list[Change]:
-    """Of each channel and process only the first cut that differs: those below it follow."""
-    first: dict[str, Change] = {}
-    for step in steps:
-        first.setdefault(step.what.rpartition(": ")[0], step)
-    return list(first.values())
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, tuple) and isinstance(value[1], int):
-        return f"{value[0]:,.1f} ({value[1]:,})"
-    if isinstance(value, tuple):
-        return with_error(*value)
-    if isinstance(value, float):
-        return f"{value:,.6g}"
-    return ABSENT if value is None else str(value)
-
-
-def _change(one: Change) -> str:
-    """Write by how much a number has changed."""
-    before, after = (v[0] if isinstance(v, tuple) else v for v in (one.before, one.after))
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (before, after)):
-        return ""
-    return f"{(after - before) / before:+.3%}" if before else f"{after - before:+,.4g}"
-
-
-def _template_table(changes: list[TemplateChange]) -> Table:
-    """List, for each process of an observable, the template with the largest change."""
-    groups: dict[tuple[str, str, str], list[TemplateChange]] = {}
-    for one in changes:
-        groups.setdefault((one.channel, one.observable, one.process), []).append(one)
-    return Table("Templates", [HEADINGS, *(row for one in groups.values() for row in _rows(one))])
-
-
-HEADINGS = ["", "changed", "largest in", "bin", "first", "second", "change", "std. dev."]
-
-
-def _rows(group: list[TemplateChange]) -> Iterator[list[str]]:
-    where = f"{group[0].channel}/{group[0].observable}/{group[0].process}"
-    for reason in dict.fromkeys(one.reason for one in group if one.reason):
-        names = [one.variation for one in group if one.reason == reason]
-        yield [where, str(len(names)), names[0], reason, *[""] * 4]
-    compared = [one for one in group if not one.reason]
-    if compared:
-        worst = max(compared, key=lambda one: (abs(one.significance or 0), one.n_bins))
-        yield [
-            where, str(len(compared)), worst.variation, f"{worst.low:g} to {worst.high:g}",
-            f"{worst.before:,.5g}", f"{worst.after:,.5g}",
-            ABSENT if worst.relative is None else f"{worst.relative:+.3%}",
-            ABSENT if worst.significance is None else f"{worst.significance:+.3g}",
-        ]  # fmt: skip
