@@ -21,7 +21,7 @@ from tests.pipeline.runs import FEW, configured, processed
         ("general.run_plots_only=True", "no histograms"),
         ("general.run_metadata_generation=False", "metadata"),
         ("general.use_skimmed_input=True", "no skim of dataset"),
-        ("general.run_mva_training=True", "not yet in this version"),
+        ("general.run_mva_training=True", "no classifier is configured"),
         ("general.facility=somewhere", "unknown facility"),
     ],
 )

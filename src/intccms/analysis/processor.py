@@ -55,6 +55,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         Writes the events that pass the skim selection; None: they are not written.
     """
 
+    activity = "processing"  # what observers are told
+
     def __init__(
         self,
         config: Config,

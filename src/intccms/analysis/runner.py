@@ -124,7 +124,7 @@ def process(
     parts: dict[str, list[int]] = {}
     for task in tasks:
         parts.setdefault(task.item.dataset, []).append(len(task.item))
-    observer.begin("processing", total=n_events, unit="events", parts=parts)
+    observer.begin(processor.activity, total=n_events, unit="events", parts=parts)
     chunks = ChunkRun(executor, processor, chunk_policy(processor))
     for outcome in _outcomes(chunks, tasks, processor.writer):
         if collected.take(outcome):

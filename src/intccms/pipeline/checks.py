@@ -70,6 +70,10 @@ def checked_inputs(
     """
     general = config.general
     fileset = DatasetManager(config).fileset(general.processes)
+    if general.run_mva_training:
+        from intccms import mva
+
+        mva.check(config, fileset)
     processor = runner.make_processor(config, fileset)
     chunk_size = runner.chunk_size(config)
     if general.use_skimmed_input:

@@ -90,6 +90,8 @@ class SampleProcessor(AnalysisProcessor):
         By classifier, its features and the processes it is trained on.
     """
 
+    activity = "collecting training events"
+
     def __init__(
         self,
         analysis: AnalysisProcessor,

@@ -1,0 +1,48 @@
+"""A sample, one run that has trained on it, and the events it has trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from intccms import pipeline
+from intccms.analysis import runner
+from intccms.analysis.results import AnalysisResult
+from intccms.datasets import Fileset
+from intccms.metadata import Metadata
+from intccms.pipeline import RunResult
+from intccms.pipeline.training import sampler_of
+from tests.mva.small import configured, write_inputs
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a signal and two backgrounds: read it, never write to it."""
+    return write_inputs(tmp_path_factory.mktemp("classes"))
+
+
+@pytest.fixture(scope="session")
+def trained(classes: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """A run that has trained its classifier and used it."""
+    out = tmp_path_factory.mktemp("trained") / "out"
+    return pipeline.run(configured(classes, out, run_mva_training=True))
+
+
+def collected(base: Path, out: Path, **general: object) -> tuple[AnalysisResult, Fileset]:
+    """Collect training events without training."""
+    config = configured(base, out, run_mva_training=True, **general)
+    with pipeline.Stages(config) as stages:
+        metadata = stages.count_files()
+        assert isinstance(metadata, Metadata)
+        sampler, part = sampler_of(stages._processor, metadata)
+        found = runner.process(config, part, stages._workers(), processor=sampler)
+    return found, part.fileset
+
+
+@pytest.fixture(scope="session")
+def events(
+    classes: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[AnalysisResult, Fileset]:
+    """Training events of all processes, and the datasets they are of."""
+    return collected(classes, tmp_path_factory.mktemp("events"))

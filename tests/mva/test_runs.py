@@ -1,0 +1,315 @@
+"""From a configuration to a score in the histograms, and again in a later run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uproot
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+
+from intccms import pipeline
+from intccms.errors import IncompleteError, InputError
+from intccms.pipeline import RunResult
+from intccms.schema import load_config
+from tests.mva.small import classifier, configured, table
+from tests.pipeline.runs import Watcher
+
+VARIATIONS = ["nominal", "jes_up", "jes_down"]
+
+
+def bits(result: RunResult) -> bytes:
+    assert result.book is not None
+    return result.book.histograms["all", "score"].view(flow=True).tobytes()
+
+
+def template(result: RunResult, process: str, variation: str = "nominal") -> np.ndarray:
+    assert result.book is not None
+    histogram = result.book.histograms["all", "score"]
+    return histogram[:, process, variation].values()
+
+
+def again(trained: RunResult, out: Path, base: Path, *, mva: Any = None, **more: Any) -> RunResult:
+    """Run with the models of an earlier run."""
+    shutil.copytree(trained.output.directory / "mva", out / "mva")
+    config = configured(base, out, mva=mva, **more)
+    with pipeline.Stages(config) as stages:
+        stages.count_files()
+        stages.process()
+        return stages.finish()
+
+
+def test_the_score_separates_signal_from_background(trained: RunResult) -> None:
+    centers = np.arange(0.025, 1, 0.05)
+    mean = {
+        process: np.average(centers, weights=template(trained, process))
+        for process in ("signal", "ttbar", "wjets")
+    }
+    assert mean["signal"] > mean["ttbar"] + 0.1
+    assert mean["signal"] > mean["wjets"] + 0.1
+
+
+def test_an_object_variation_moves_the_score(trained: RunResult) -> None:
+    nominal, up, down = (template(trained, "ttbar", name) for name in VARIATIONS)
+    centers = np.arange(0.025, 1, 0.05)
+    means = [np.average(centers, weights=one) for one in (down, nominal, up)]
+    assert means[0] < means[1] < means[2]  # harder jets look like signal
+
+
+def test_metadata_account_for_every_event(trained: RunResult, classes: Path) -> None:
+    record = json.loads((trained.output.mva_dir("nn") / "model.json").read_text())
+    for process in ("signal", "ttbar", "wjets"):
+        with_two_jets = np.concatenate(
+            [
+                uproot.open(path)["Events"].arrays(["nJet", "genWeight"], library="np")[name]
+                for name in ("nJet",)
+                for path in sorted((classes / process).iterdir())
+            ]
+        )
+        found = record["datasets"][process]
+        n = int(np.sum(with_two_jets >= 2))
+        assert found["past_baseline"] == n
+        assert found["zero_weight_left_out"] > 0
+        assert found["training"] + found["validation"] + found["zero_weight_left_out"] == n
+        assert found["negative_weight"] > 0.1 * n
+        assert found["lost"] == 0
+    assert record["events"]["background"]["training"] == sum(
+        record["datasets"][process]["training"] for process in ("ttbar", "wjets")
+    )
+    assert record["classes"] == {"signal": ["signal"], "background": ["ttbar", "wjets"]}
+    assert record["score"] == "signal"
+    assert record["auc"]["signal"]["validation"] > 0.75
+    assert set(record["overtraining_p_value"]) == {"signal", "background"}
+
+
+def test_figures_are_saved_beside_the_model(trained: RunResult) -> None:
+    folder = trained.output.mva_dir("nn")
+    names = {"roc", "score", "importance", "feature_ht", "feature_met"}
+    assert {path.stem for path in folder.glob("*.png")} == names
+    assert {path.stem for path in folder.glob("*.pdf")} == names
+    assert {folder / f"{name}.png" for name in names} <= set(trained.plots)
+
+
+def test_a_later_run_gives_the_same_bits_in_chunks_of_another_size(
+    trained: RunResult, classes: Path, tmp_path: Path
+) -> None:
+    assert bits(again(trained, tmp_path, classes, chunk_size=177)) == bits(trained)
+
+
+def test_processes_give_the_same_bits(trained: RunResult, classes: Path, tmp_path: Path) -> None:
+    result = again(trained, tmp_path, classes, executor="futures", n_workers=2, chunk_size=500)
+    assert bits(result) == bits(trained)
+
+
+def test_a_dask_cluster_gives_the_same_bits(
+    trained: RunResult, classes: Path, tmp_path: Path
+) -> None:
+    result = again(trained, tmp_path, classes, executor="dask", n_workers=2, chunk_size=450)
+    assert bits(result) == bits(trained)
+
+
+def test_small_slabs_of_variations_give_the_same_bits(
+    trained: RunResult, classes: Path, tmp_path: Path
+) -> None:
+    result = again(trained, tmp_path, classes, batch_memory_mb=0.05, check_functors=True)
+    assert bits(result) == bits(trained)
+
+
+def test_training_again_on_workers_gives_the_same_model(
+    trained: RunResult, classes: Path, tmp_path: Path
+) -> None:
+    more: dict[str, Any] = {"executor": "futures", "n_workers": 2, "chunk_size": 411}
+    config = configured(classes, tmp_path, run_mva_training=True, **more)
+    with pipeline.Stages(config) as stages:
+        stages.count_files()
+        record = stages.train()["nn"].record
+    before = json.loads((trained.output.mva_dir("nn") / "model.json").read_text())
+    assert record["model_sha256"] == before["model_sha256"]
+
+
+def test_results_are_reused_with_the_same_model_only(
+    trained: RunResult, classes: Path, tmp_path: Path
+) -> None:
+    def statuses(result: RunResult) -> set[str]:
+        assert result.analysis is not None
+        return {receipt.status for receipt in result.analysis.receipts}
+
+    assert statuses(again(trained, tmp_path / "a", classes)) == {"done"}
+    shutil.rmtree(tmp_path / "a" / "mva")
+    assert statuses(again(trained, tmp_path / "a", classes)) == {"resumed"}
+    other = configured(
+        classes,
+        tmp_path / "a",
+        mva=[classifier(validation_split=0.4)],
+        run_mva_training=True,
+    )
+    with pipeline.Stages(other) as stages:
+        stages.count_files()
+        stages.process()
+        assert "resumed" not in statuses(stages.finish())
+
+
+def stale(name: str) -> dict[str, Any]:
+    """Return the classifier with something that no longer fits its model."""
+    block = classifier()
+    if name == "features":
+        block["features"] = block["features"][:1]
+    elif name == "classes":
+        block["classes"] = ["signal", "ttbar"]
+    elif name == "functions":
+        block["features"][1]["function"] = lambda pt: 2 * pt
+    elif name == "scale":
+        block["features"][1]["scale"] = None
+    return block
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("features", r"trained with features \['ht', 'met'\], configured are \['ht'\]"),
+        ("classes", "trained with classes"),
+        ("functions", "functions of the features that have changed"),
+        ("scale", "functions of the features that have changed"),
+    ],
+)
+def test_a_model_of_something_else_is_refused(
+    trained: RunResult, classes: Path, tmp_path: Path, change: str, says: str
+) -> None:
+    with pytest.raises(InputError, match=says) as refused:
+        again(trained, tmp_path, classes, mva=[stale(change)])
+    assert "general.run_mva_training=True" in str(refused.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["mva"]
+
+
+def test_a_model_of_another_version_is_refused(
+    trained: RunResult, classes: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained.output.directory / "mva", tmp_path / "mva")
+    path = tmp_path / "mva" / "nn" / "model.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"versions": {"scikit-learn": "0.1"}}))
+    with pytest.raises(InputError, match=r"scikit-learn 0\.1, here is"):
+        pipeline.run(configured(classes, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model.json"])
+def test_a_damaged_model_is_refused(
+    trained: RunResult, classes: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(trained.output.directory / "mva", tmp_path / "mva")
+    path = tmp_path / "mva" / "nn" / name
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match="damaged|cannot read"):
+        pipeline.run(configured(classes, tmp_path))
+
+
+def test_without_a_model_the_run_says_how_to_train_one(classes: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no trained model in .*general\.run_mva_training=True"):
+        pipeline.run(configured(classes, tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_estimator_is_only_noted(
+    trained: RunResult, classes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        result = again(trained, tmp_path, classes, mva=[classifier(random_state=1)])
+    assert "mva.nn was trained with another estimator" in caplog.text
+    assert bits(result) == bits(trained)
+
+
+def test_a_lost_file_stops_the_training(
+    classes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = tmp_path / "in"
+    shutil.copytree(classes, base)
+    damaged = base / "ttbar" / "1.root"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    config = configured(base, tmp_path / "out", run_mva_training=True)
+    with pytest.raises(IncompleteError, match=r"no training: .*'ttbar', .*1\.root"):
+        pipeline.run(config)
+    allowed = configured(base, tmp_path / "out", run_mva_training=True, max_lost_fraction=0.5)
+    with pipeline.Stages(allowed) as stages:
+        stages.count_files()
+        record = stages.train()["nn"].record
+    assert record["datasets"]["ttbar"]["lost"] is None  # how many it had is not known
+    assert record["datasets"]["signal"]["lost"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"estimator": SVC}, "returns the class SVC"),
+        ({"estimator": lambda: SVC()}, "SVC has no predict_proba"),
+        ({"estimator": lambda: 1 / 0}, "ZeroDivisionError"),
+        ({"estimator": lambda: "net.pt"}, r"'net.pt' is not the path of an \.onnx file"),
+        ({"epochs": 5, "estimator": lambda: GaussianNB()}, "mva.nn.epochs: GaussianNB has none"),
+        ({"learning_rate": 0.1}, "mva.nn.learning_rate: Pipeline has none"),
+        ({"random_state": -1}, "random_state"),
+        ({"classes": ["signal", {"all": ("ttbar", "signal")}]}, "a process is in two"),
+        (
+            {
+                "estimator": lambda: KNeighborsClassifier(),
+                "balance_strategy": "class_weight",
+            },
+            "takes no sample_weight; 'undersample'",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_and_nothing_is_written(
+    classes: Path, tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    config = configured(
+        classes, tmp_path / "out", mva=[classifier(**change)], run_mva_training=True
+    )
+    with pytest.raises(InputError, match=says):
+        pipeline.run(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_whose_processes_are_left_out_is_refused(classes: Path, tmp_path: Path) -> None:
+    config = configured(
+        classes, tmp_path / "out", run_mva_training=True, processes=["ttbar", "wjets"]
+    )
+    with pytest.raises(InputError, match=r"no events of class 'signal' \['signal'\]"):
+        pipeline.run(config)
+
+
+def test_a_feature_may_not_use_a_score_of_the_same_training(classes: Path, tmp_path: Path) -> None:
+    second = classifier(name="second")
+    second["features"].append(
+        {"name": "first", "function": lambda score: score, "use": [("mva", "nn")]}
+    )
+    config = configured(
+        classes, tmp_path / "out", mva=[classifier(), second], run_mva_training=True
+    )
+    with pytest.raises(InputError, match=r"mva\.second\.features\.first uses a score"):
+        pipeline.run(config)
+
+
+def test_a_column_that_only_the_training_needs_is_missed_before_anything_is_written(
+    classes: Path, tmp_path: Path
+) -> None:
+    parts = table(classes, tmp_path / "out", run_mva_training=True)
+    parts["mva"][0]["features"][1]["use"] = [("PuppiMET", "sumEt")]
+    parts["channels"][0]["selection"] = None
+    parts["channels"][0]["observables"] = []
+    with pytest.raises(InputError, match="sumEt"):
+        pipeline.run(load_config(parts))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_is_announced(classes: Path, tmp_path: Path) -> None:
+    watcher = Watcher()
+    config = configured(classes, tmp_path, run_mva_training=True, run_systematics=False)
+    with pipeline.Stages(config, observer=watcher) as stages:
+        stages.count_files()
+        stages.train()
+    assert watcher.stages == ["counting events", "collecting training events", "training of nn"]
