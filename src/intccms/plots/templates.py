@@ -61,7 +61,10 @@ def treated(
         ax.set_xticks(np.arange(len(samples)) + 0.5, names, rotation=90, fontsize=13)
         ax.set_yticks(np.arange(len(systematics)) + 0.5, systematics, fontsize=13)
         ax.tick_params(which="both", length=0)
-        handles = [Patch(color=color, label=kind) for color, kind in zip(COLORS, KINDS)][1:]
+        handles = [
+            Patch(color=color, label=kind)
+            for color, kind in zip(COLORS[1:], KINDS[1:], strict=True)
+        ]
         handles += [Patch(alpha=0, label=f"{letter}: {word}") for word, letter in LETTERS.items()]
         ax.legend(
             handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title=region, fontsize=14
