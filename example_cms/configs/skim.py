@@ -10,8 +10,9 @@ __all__ = ["PREPROCESS"]
 
 MC_ONLY: dict[str, list[str]] = {
     "Jet": ["genJetIdx", "hadronFlavour"],
-    "GenJet": ["pt", "eta", "phi"],
-    "GenPart": ["pt", "pdgId", "statusFlags"],
+    # coffea makes no four-vectors without all of their columns
+    "GenJet": ["pt", "eta", "phi", "mass"],
+    "GenPart": ["pt", "eta", "phi", "mass", "pdgId", "statusFlags", "genPartIdxMother"],
     "Pileup": ["nTrueInt"],
     "L1PreFiringWeight": ["Nom", "Up", "Dn"],
     "event": ["genWeight", "LHEScaleWeight", "LHEPdfWeight", "PSWeight"],

@@ -70,6 +70,9 @@ CORRELATED = (
     "SinglePionHCAL",
 )
 
+# Made by two corrections for the third: the simulation has no such columns.
+COLUMNS = [("Jet", "jer_resolution"), ("Jet", "jer_scale_factor")]
+
 MATCHED_DELTA_R = 0.2  # half the radius of the jets
 MATCHED_SIGMAS = 3.0  # of the resolution
 LEAST_FACTOR = 0.01  # so that no jet's momentum changes its sign
@@ -165,14 +168,14 @@ def _resolution(year: Year) -> list[dict[str, Any]]:
         {
             **column,
             "name": "jer_resolution",
-            "target": ("Jet", "jer_resolution"),
+            "target": COLUMNS[0],
             "key": f"{year.jer}_PtResolution_{ALGORITHM}",
             "args": [("Jet", "eta"), ("Jet", "pt"), rho],
         },
         {
             **column,
             "name": "jer_scale_factor",
-            "target": ("Jet", "jer_scale_factor"),
+            "target": COLUMNS[1],
             "key": f"{year.jer}_ScaleFactor_{ALGORITHM}",
             "args": [("Jet", "eta"), Sys()],
             "nominal_idx": "nom",
@@ -185,7 +188,7 @@ def _resolution(year: Year) -> list[dict[str, Any]]:
             applies_to="mc",
             file=f"{CORRECTIONS}/jer_smear.json.gz",
             key="JERSmear",
-            args=[("Jet", None), ("GenJet", None), rho, ("event", "seed")],
+            args=[("Jet", None), ("GenJet", None), rho, ("event", "seed"), *COLUMNS],
             transform_in=smearing_inputs,
             transform_out=positive,
             resort=True,
@@ -194,7 +197,12 @@ def _resolution(year: Year) -> list[dict[str, Any]]:
 
 
 def smearing_inputs(
-    jets: ak.Array, generated: ak.Array, rho: ak.Array, seed: ak.Array
+    jets: ak.Array,
+    generated: ak.Array,
+    rho: ak.Array,
+    seed: ak.Array,
+    resolution: ak.Array,
+    scale_factor: ak.Array,
 ) -> tuple[ak.Array, ...]:
     """Give ``JERSmear`` its inputs, the momentum of the generated jet being -1 without a match.
 
@@ -204,10 +212,9 @@ def smearing_inputs(
     matched = generated[ak.mask(jets.genJetIdx, has_index)]
     delta_phi = (jets.phi - matched.phi + np.pi) % (2 * np.pi) - np.pi
     is_near = (jets.eta - matched.eta) ** 2 + delta_phi**2 < MATCHED_DELTA_R**2
-    is_alike = abs(jets.pt - matched.pt) < MATCHED_SIGMAS * jets.jer_resolution * jets.pt
+    is_alike = abs(jets.pt - matched.pt) < MATCHED_SIGMAS * resolution * jets.pt
     gen_pt = ak.fill_none(ak.mask(matched.pt, is_near & is_alike), -1.0)
-    columns = jets.jer_resolution, jets.jer_scale_factor
-    return jets.pt, jets.eta, gen_pt, rho, seed, *columns
+    return jets.pt, jets.eta, gen_pt, rho, seed, resolution, scale_factor
 
 
 def positive(factor: ak.Array, *_: ak.Array) -> ak.Array:

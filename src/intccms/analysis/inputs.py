@@ -13,6 +13,7 @@ from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.analysis.skimmed import REMAKE, input_store
 from intccms.analysis.skims import at_storage
 from intccms.datasets import DatasetFiles
+from intccms.engine.shifts import with_new_columns
 from intccms.engine.weights import reads
 from intccms.errors import FunctorError, InputError, MissingColumnError
 from intccms.execution.executors import Executor, IterativeExecutor
@@ -206,10 +207,12 @@ def _missing_in(
         source = open_source(look.pfn, look.tree_name, options)
         events = source.events(0, n_events, ReadMeter(), dict(look.about))
         if processor.has_analysis:
-            for correction in processor.plan(files.dataset).corrections:
+            corrections = processor.plan(files.dataset).corrections
+            objects = with_new_columns(from_events(events), corrections)
+            for correction in corrections:
                 if correction.type == "object":  # without events no shift is evaluated
                     for ref in reads(correction):
-                        from_events(events).column(ref)
+                        objects.column(ref)
         processor.check(events)
     except MissingColumnError as exc:
         return exc

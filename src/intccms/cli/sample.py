@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--branches", type=int, metavar="N", help="at least so many branches in Events"
     )
+    parser.add_argument(
+        "--lean", action="store_true", help="only the branches that the configuration keeps"
+    )
 
 
 def execute(parsed: argparse.Namespace) -> None:
@@ -43,6 +46,7 @@ def execute(parsed: argparse.Namespace) -> None:
         seed=parsed.seed,
         file_format=parsed.format,
         branches=parsed.branches,
+        is_lean=parsed.lean,
         on_file=lambda *_: observer.advance(),
     )
     observer.end()

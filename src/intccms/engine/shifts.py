@@ -17,13 +17,13 @@ from intccms.engine.consequences import (
     sorted_by_pt,
     with_orders,
 )
-from intccms.engine.corrections import Factors, apply
+from intccms.engine.corrections import NEUTRAL, Factors, apply
 from intccms.engine.variations import Variation, VariationPlan, changes, needs
 from intccms.errors import FunctorError
 from intccms.functors.objects import FlatObjects, Objects
 from intccms.schema import Correction, ObjVar, UncertaintySource
 
-__all__ = ["Columns", "Starts", "correct"]
+__all__ = ["Columns", "Starts", "correct", "with_new_columns"]
 
 # Without the event structure, which no shift changes; for a whole collection, which is sorted
 # again, the positions of its objects among the nominal ones.
@@ -38,6 +38,7 @@ def correct(plan: VariationPlan, objects: Objects, factors: Factors) -> list[Obj
     list of Objects
         Before each correction of the plan, and after the last. Event weights change nothing.
     """
+    objects = with_new_columns(objects, plan.corrections)
     stages = [with_orders(objects, plan.corrections)]
     for correction in plan.corrections:
         now = stages[-1]
@@ -45,6 +46,22 @@ def correct(plan: VariationPlan, objects: Objects, factors: Factors) -> list[Obj
             now = _applied(correction, now, factors.nominal(correction, now))
         stages.append(now)
     return stages
+
+
+def with_new_columns(objects: Objects, corrections: Sequence[Correction]) -> Objects:
+    """Add the columns that one correction makes for another, before anything is applied to them.
+
+    Such a column is the target of an object correction, read by name by a later one, and none that
+    the events have; each object has one value of it.
+    """
+    for i, correction in enumerate(corrections):
+        later = {arg for other in corrections[i + 1 :] for arg in other.args}
+        for target in later.intersection(correction.target):
+            like = [a for a in correction.args if isinstance(a, ObjVar) and a.obj == target.obj]
+            if like and target.field not in objects[target.obj].fields:
+                neutral = objects.column(like[0]) * 0.0 + NEUTRAL[correction.op]
+                objects = objects.with_column(target, neutral)
+    return objects
 
 
 def _applied(correction: Correction, before: Objects, factor: Any) -> Objects:

@@ -95,11 +95,18 @@ def _correction_keys(config: Config) -> dict[str, set[str]]:
 
 
 def _folders(config: Config, sets: dict[str, schemav2.CorrectionSet]) -> list[Folder]:
-    """List the directories of all datasets; those of data share sections and expected events."""
-    listed = [(entry, i) for entry in config.datasets.datasets for i in range(len(entry.years))]
+    """List the directories of the datasets in ``general.processes``.
+
+    Those of data share sections and expected events.
+    """
+    wanted, entries = config.general.processes, config.datasets.datasets
+    entries = tuple(entry for entry in entries if wanted is None or entry.name in wanted)
+    listed = [(entry, i) for entry in entries for i in range(len(entry.years))]
     goldens = [_golden(entry, i) for entry, i in listed]
     n_of_year = Counter(entry.years[i] for entry, i in listed if entry.is_data)
     n_sharing, seen = Counter(goldens), Counter[str]()
+    years = {year for entry in config.datasets.datasets for year in entry.years}
+    expected = {year: _expected(config, year, sets) for year in years}
     out = []
     for (entry, i), golden in zip(listed, goldens, strict=True):
         directory, year = _inside(entry.directories[i]), entry.years[i]
@@ -115,7 +122,7 @@ def _folders(config: Config, sets: dict[str, schemav2.CorrectionSet]) -> list[Fo
                 golden=golden,
                 sharing=(seen[golden], n_sharing[golden]),
                 n_of_year=n_of_year[year],
-                expected=_expected(config, year, sets),
+                expected=expected[year],
             )
         )
         seen[golden] += 1

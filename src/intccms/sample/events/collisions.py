@@ -57,7 +57,9 @@ def collide(expected: Expectation, share: float, n_events: int, rng: np.random.G
     """
     kinds = [kind for kind, _ in expected.components]
     boosted = np.array([n * kind.boosted_fraction for kind, n in expected.components])
-    bulk = np.array([n * (1 - kind.boosted_fraction) for kind, n in expected.components])
+    # multijets would be all of it, and hardly one in 10^5 of them has a muon that fires
+    fires = np.array([kind.model != "multijet" for kind in kinds])
+    bulk = fires * [n * (1 - kind.boosted_fraction) for kind, n in expected.components]
     boosted *= share / (1 - OUTSIDE)
     affordable = min(1.0, OVERSAMPLING * n_events / max(boosted.sum(), 1))
     found = list(_recorded(kinds, boosted * affordable, expected, rng, is_boosted=True))

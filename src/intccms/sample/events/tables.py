@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,23 @@ class Table:
         """Leave out some scalars and collections."""
         scalars = {name: values for name, values in self.scalars.items() if name not in names}
         kept = {name: values for name, values in self.collections.items() if name not in names}
+        return Table(scalars, kept, self.sections)
+
+    def only(self, branches: Mapping[str, Collection[str]]) -> Table:
+        """Keep some fields of each collection, those of ``event`` being the other branches.
+
+        A field can be a branch (``HLT_Mu50``), a column of a collection, or a whole vector.
+        """
+        top = branches.get("event", ())
+        names = {f"{name}_{field}" for name, fields in branches.items() for field in fields}
+        names.update(top)
+        scalars = {name: values for name, values in self.scalars.items() if name in names}
+        kept = {}
+        for name, jagged in self.collections.items():
+            wanted = ["", *branches.get(name, ())] if name in top else branches.get(name, ())
+            columns = {key: jagged.columns[key] for key in wanted if key in jagged.columns}
+            if columns:
+                kept[name] = Jagged(jagged.counts, columns)
         return Table(scalars, kept, self.sections)
 
 
