@@ -1,25 +1,30 @@
-"""The notebooks are thin, stripped and run from top to bottom on a tiny sample."""
+"""The notebooks are thin; run on a small sample they show what they keep in git."""
 
 from __future__ import annotations
 
 import ast
+import json
+import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
 import pytest
 
 from intccms.batch import Parameters
+from tools.references import CHECKED, KEPT, NOTEBOOKS, prepare, write_sample
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 PARAMETERS = {
     "config", "overrides", "processes", "base_dir", "output_dir", "facility", "n_workers"
 }  # fmt: skip
 MAX_CELL_LINES = 15
 LOGIC = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Try)
+HEAVY = ("cabinetry", "jsonschema", "pyhf", "scipy.stats")
+# A rate, a time, a place on a machine: nothing that another run could not show.
+NOT_TO_BE_KEPT = (" Hz", "kHz", "bit/s", " took ", "/home", "/root", "/tmp", "/work", "\\\\")
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -32,6 +37,45 @@ def code_cells(path: Path) -> list[Any]:
 def python_of(cell: Any) -> str:
     """Source of a cell without its magics."""
     return "\n".join(line for line in cell.source.splitlines() if not line.startswith("%"))
+
+
+def is_tagged(cell: Any) -> bool:
+    return KEPT in cell.metadata.get("tags", [])
+
+
+@pytest.fixture(scope="session")
+def reference_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample that the references are made of: read it, never write to it."""
+    sample = tmp_path_factory.mktemp("references") / "sample"
+    write_sample(sample)
+    return sample
+
+
+@pytest.fixture
+def folder(reference_sample: Path, tmp_path: Path) -> Path:
+    """A place where a notebook finds the sample."""
+    (tmp_path / "sample").symlink_to(reference_sample)
+    return tmp_path
+
+
+def differing(notebook: Path) -> list[str]:
+    """Run pytest --nbval-lax on a notebook; return the sources of the cells that fail."""
+    report = notebook.with_suffix(".xml")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
+    options = ["-q", "-p", "no:cacheprovider", "--nbval-cell-timeout=300", f"--junitxml={report}"]
+    done = subprocess.run(
+        [*command, *options, str(notebook)],
+        cwd=notebook.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout[-5000:] + done.stderr[-2000:]
+    sys.stdout.write(done.stdout[-5000:])
+    cases = ElementTree.parse(report).getroot().iter("testcase")
+    cells = code_cells(notebook)
+    results = dict(zip([cell.source for cell in cells], cases, strict=True))
+    return [source for source, case in results.items() if len(case)]
 
 
 @every_notebook
@@ -60,23 +104,69 @@ def test_cells_are_thin(path: Path) -> None:
 
 
 @every_notebook
-def test_outputs_are_stripped(path: Path) -> None:
+def test_only_the_checked_cells_keep_outputs(path: Path) -> None:
     for cell in code_cells(path):
-        assert cell.outputs == []
         assert cell.execution_count is None
+        assert bool(cell.outputs) == is_tagged(cell)
+        assert is_tagged(cell) == (CHECKED in cell.metadata.get("tags", []))
+
+
+def test_the_hook_that_strips_outputs_leaves_those_of_the_checked_cells(
+    root: Path, tmp_path: Path
+) -> None:
+    arguments = ["--keep-id"]
+    entry = f"entry: .venv/bin/nbstripout {' '.join(arguments)}\n"
+    assert entry in (root / ".pre-commit-config.yaml").read_text()
+    copies = [Path(shutil.copy(path, tmp_path)) for path in NOTEBOOKS]
+    for copy in copies:
+        notebook = nbformat.read(copy, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code" and not is_tagged(cell):
+                cell.outputs = [nbformat.v4.new_output("stream", text="in passing\n")]
+                cell.execution_count = 3
+        nbformat.write(notebook, copy)
+    subprocess.run([sys.executable, "-m", "nbstripout", *arguments, *copies], check=True)
+    for copy, path in zip(copies, NOTEBOOKS, strict=True):
+        assert copy.read_text() == path.read_text()
+
+
+@every_notebook
+def test_what_is_kept_tells_no_time_and_no_place(path: Path) -> None:
+    kept = json.dumps([cell.outputs for cell in code_cells(path)], ensure_ascii=False)
+    assert not [text for text in NOT_TO_BE_KEPT if text in kept]
+
+
+def test_the_imports_of_the_first_cells_do_not_wait_for_what_comes_late() -> None:
+    statements = {
+        ast.unparse(node)
+        for path in NOTEBOOKS
+        for cell in code_cells(path)
+        for node in ast.parse(python_of(cell)).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert "from intccms import notebook" in statements
+    ask = f"import sys; print([name for name in {HEAVY} if name in sys.modules])"
+    source = "\n".join([*statements, ask])
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.slow
 @every_notebook
-def test_a_notebook_runs_from_top_to_bottom(path: Path, tiny_sample: Path, tmp_path: Path) -> None:
-    parameters = {
-        "base_dir": str(tiny_sample),
-        "output_dir": str(tmp_path / "out"),
-        "overrides": ["general.executor=iterative"],
-    }
-    prepared = tmp_path / path.name
-    papermill.execute_notebook(path, prepared, parameters=parameters, prepare_only=True)
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
-    options = ["-q", "-p", "no:cacheprovider", "--nbval-cell-timeout=300", str(prepared)]
-    done = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+def test_a_notebook_shows_what_it_keeps(path: Path, folder: Path) -> None:
+    assert differing(prepare(path, folder)) == []
+
+
+@pytest.mark.slow
+def test_one_changed_cut_is_noticed(root: Path, folder: Path) -> None:
+    shutil.copytree(root / "example_opendata", folder / "example_opendata")
+    cuts = folder / "example_opendata" / "configs" / "cuts.py"
+    changed = cuts.read_text().replace("(pt > 55)", "(pt > 60)")
+    assert changed != cuts.read_text()
+    cuts.write_text(changed)
+    notebook = prepare(
+        root / "notebooks" / "full_processing.ipynb", folder, until="session.cutflow()"
+    )
+    assert differing(notebook) == ["session.yields()", "session.cutflow()"]

@@ -206,13 +206,16 @@ class Session:
         """Show the yield of each process in each channel."""
         return yields_table(self._summary)
 
-    def cutflow(self, channel: str) -> Table:
-        """Show the yields of one channel cut by cut."""
+    def cutflow(self, channel: str | None = None) -> Table:
+        """Show the yields of one channel, else of the first, cut by cut."""
         summary = self._summary
-        if channel not in summary["cutflow"]:
-            known = nearest(channel, summary["cutflow"])
-            raise InputError(f"no cutflow of channel {channel!r}; {known}")
-        return cutflow_table(summary, channel)
+        flows = summary["cutflow"]
+        if channel is None and not flows:
+            return Table("No cutflow", [["cut"]])
+        name = channel or next(iter(flows))
+        if name not in flows:
+            raise InputError(f"no cutflow of channel {name!r}; {nearest(name, flows)}")
+        return cutflow_table(summary, name)
 
     def plots(
         self, group: Group = "observables", *, only: str = "*", with_log: bool = False

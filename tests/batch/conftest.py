@@ -1,4 +1,4 @@
-"""A small notebook with typed parameters, as ours have them."""
+"""A small notebook with typed parameters, as ours have them, and one of ours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
+from tests.pipeline.runs import NOMINAL_ONLY
 
 PARAMETERS = """\
 label: str = "a"  # words
@@ -41,3 +43,23 @@ def write_notebook(path: Path, *cells: str) -> Path:
 @pytest.fixture
 def notebook(tmp_path: Path) -> Path:
     return write_notebook(tmp_path / "small.ipynb", PARAMETERS, BODY)
+
+
+@pytest.fixture(scope="session")
+def first_notebook(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first notebook, without the figures that take most of its time."""
+    notebook = nbformat.read(root / "notebooks" / "full_processing.ipynb", as_version=4)
+    slow = ('session.plots("observables")', 'session.plots("systematics")')
+    assert set(slow) < {cell.source for cell in notebook.cells}
+    notebook.cells = [cell for cell in notebook.cells if cell.source not in slow]
+    path = tmp_path_factory.mktemp("notebook") / "full_processing.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def nominal(tiny_sample: Path) -> list[str]:
+    """Arguments of `intccms batch` for a run of few seconds."""
+    overrides = ["general.executor=iterative", *NOMINAL_ONLY, "general.chunk_size=50"]
+    given = {"base_dir": str(tiny_sample), "overrides": f"[{', '.join(overrides)}]"}
+    return [part for name, value in given.items() for part in ("-p", name, value)]

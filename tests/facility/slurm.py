@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -64,8 +65,16 @@ def squeue(configuration: Path, states: str = "all") -> list[str]:
 
 
 @contextmanager
-def slurm(folder: Path) -> Iterator[Path]:
-    """Run the daemons; give the configuration file, for ``SLURM_CONF``."""
+def running() -> Iterator[Path]:
+    """Run a Slurm; give the configuration file, for ``SLURM_CONF``."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # pytest's own folders are closed to the user munge
+        with _daemons(Path(folder)) as configuration:
+            yield configuration
+
+
+@contextmanager
+def _daemons(folder: Path) -> Iterator[Path]:
     for name in ("state", "spool", "munge"):
         (folder / name).mkdir()
     host = socket.gethostname().partition(".")[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,10 +24,8 @@ from tests.facility.conftest import histograms, same
 def slurm_conf(require: Callable[[object, str], None]) -> Iterator[Path]:
     reason = slurm.missing()
     require(not reason, reason)
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)  # pytest's own folders are closed to the user munge
-        with slurm.slurm(Path(folder)) as configuration:
-            yield configuration
+    with slurm.running() as configuration:
+        yield configuration
 
 
 @pytest.mark.facility

@@ -37,5 +37,5 @@ def _fits(summary: dict[str, Any]) -> list[list[str]]:
     for signal, fit in (summary.get("fit") or {}).items():
         strength = with_error(fit["signal_strength"], fit["signal_strength_error"])
         expected = limits.get(signal, {}).get("expected")
-        found.append([signal, strength, "-" if expected is None else f"{expected:.4g}"])
+        found.append([signal, strength, "-" if expected is None else f"{expected:.3g}"])
     return found

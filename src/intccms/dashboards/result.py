@@ -57,7 +57,7 @@ def _strengths(summary: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _rate(summary: Mapping[str, Any]) -> Iterable[str]:

@@ -172,7 +172,7 @@ def limit_table(summary: Summary) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _count(value: int | None) -> str:
