@@ -37,8 +37,8 @@ def fit_figures(
     for family in families(found):
         if len(family.results) > 1:
             suffix = f"_{family.name}".rstrip("_")
-            for make in (masses.limits_by_mass, masses.p_values_by_mass):
-                yield folder / f"{make.__name__}{suffix}", partial(make, family, look=look)
+            for scan in (masses.limits_by_mass, masses.p_values_by_mass):
+                yield folder / f"{scan.__name__}{suffix}", partial(scan, family, look=look)
 
 
 def _of_signal(result: SignalResult, look: Look) -> Iterator[tuple[str, Make]]:

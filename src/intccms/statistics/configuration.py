@@ -159,9 +159,7 @@ def cabinetry_config(config: Config, book: Book) -> CabinetryConfig:
     return generated
 
 
-def build_config(
-    config: Config, book: Book, signal: str, cabinetry: CabinetryConfig | None = None
-) -> CabinetryConfig:
+def build_config(config: Config, book: Book, signal: str) -> CabinetryConfig:
     """Cabinetry configuration of one signal, the others left out.
 
     Parameters
@@ -170,8 +168,6 @@ def build_config(
         As for `cabinetry_config`.
     signal
         One of `signal_processes`.
-    cabinetry
-        What `cabinetry_config` gives, if it was called before.
 
     Raises
     ------
@@ -179,7 +175,7 @@ def build_config(
         If the configuration has no sample of that name.
     """
     others = set(signal_processes(config, book)) - {signal}
-    result = cabinetry_config(config, book) if cabinetry is None else cabinetry
+    result = cabinetry_config(config, book)
     samples = [sample for sample in result["Samples"] if sample["Name"] not in others]
     names = [sample["Name"] for sample in samples]
     if signal not in names:

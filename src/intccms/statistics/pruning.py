@@ -10,7 +10,7 @@ import numpy as np
 from intccms.errors import InputError, nearest
 from intccms.statistics.changes import Change
 
-__all__ = ["Thresholds", "pruned", "thresholds"]
+__all__ = ["Thresholds", "pruned", "thresholds", "without_unused"]
 
 Modifier = dict[str, Any]
 
@@ -69,7 +69,7 @@ def pruned(spec: dict[str, Any], limits: Thresholds) -> tuple[dict[str, Any], li
                     kept.append(clipped)
             samples.append({**sample, "modifiers": kept})
         channels.append({**channel, "samples": samples})
-    return _without_unused({**spec, "channels": channels}), changes
+    return without_unused({**spec, "channels": channels}), changes
 
 
 Finding = tuple[Any, str, str, float]  # action, direction, reason, relative amount
@@ -118,8 +118,8 @@ def _norm_findings(up: float, down: float, limit: float) -> Iterator[Finding]:
         yield "kept", "", f"up and down both {word} the norm", smallest
 
 
-def _without_unused(spec: dict[str, Any]) -> dict[str, Any]:
-    """Forget the settings of parameters that are in no sample any more."""
+def without_unused(spec: dict[str, Any]) -> dict[str, Any]:
+    """Forget the settings of parameters that are in no sample of a workspace any more."""
     used = {
         one["name"]
         for channel in spec["channels"]

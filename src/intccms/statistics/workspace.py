@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pyhf
 from cabinetry import histo
 from cabinetry import workspace as cabinetry_workspace
 
-from intccms.errors import FitError
+from intccms.errors import FitError, InputError
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics.changes import Change
@@ -23,7 +24,7 @@ from intccms.statistics.configuration import (
     region_path,
     signal_processes,
 )
-from intccms.statistics.pruning import pruned, thresholds
+from intccms.statistics.pruning import pruned, thresholds, without_unused
 from intccms.statistics.templates import Region, TemplateSet, collect_templates, repair
 
 __all__ = ["Workspace", "build_workspace", "build_workspaces"]
@@ -81,9 +82,7 @@ class Workspace:
         return next(region for region in self.regions if region.name == name)
 
 
-def build_workspace(
-    config: Config, book: Book, signal: str, *, cabinetry: dict[str, Any] | None = None
-) -> Workspace:
+def build_workspace(config: Config, book: Book, signal: str) -> Workspace:
     """Workspace of one signal, valid against pyhf's schema.
 
     Parameters
@@ -94,8 +93,6 @@ def build_workspace(
         Histograms of all processes.
     signal
         The process whose strength is the parameter of interest.
-    cabinetry
-        Configuration of all signals; None: read, or generated and written.
 
     Raises
     ------
@@ -104,16 +101,64 @@ def build_workspace(
     FitError
         If no likelihood can be built from the templates.
     """
-    cabinetry = build_config(config, book, signal, cabinetry)
+    (workspace,) = _workspaces(config, book, build_config(config, book, signal), [signal])
+    return workspace
+
+
+def build_workspaces(config: Config, book: Book) -> tuple[Workspace, ...]:
+    """One workspace per signal; one without events is left out, and the log says so.
+
+    Raises
+    ------
+    InputError
+        If there is no signal, or the cabinetry configuration and the book do not fit together.
+    FitError
+        If no likelihood can be built, or no signal has events in a fitted channel.
+    """
+    named = signal_processes(config, book)
+    cabinetry = cabinetry_config(config, book)
+    paths = [region_path(region).partition("/") for region in cabinetry["Regions"]]
+    filled = [
+        name
+        for name in named
+        if any(book.slice(one[0], one[2], name).values().any() for one in paths)
+    ]
+    for name in (one for one in named if one not in filled):
+        log.warning("%s has no events in any fitted channel: no fit, no limit", name)
+    if not filled:
+        raise FitError(f"no signal has events in a fitted channel: {', '.join(named)}")
+    return tuple(_workspaces(config, book, cabinetry, filled))
+
+
+def _workspaces(
+    config: Config, book: Book, cabinetry: dict[str, Any], signals: Sequence[str]
+) -> Iterator[Workspace]:
+    """One workspace per signal; the templates are read and repaired once for all."""
+    names = [sample["Name"] for sample in cabinetry["Samples"]]
+    for signal in signals:
+        if signal not in names:
+            raise InputError(f"no sample {signal!r} in the cabinetry configuration; it has {names}")
     collected = collect_templates(cabinetry, book, config)
     repair(collected)
     spec, changes = pruned(_build(cabinetry, collected), thresholds(cabinetry.get("Pruning", {})))
-    try:
-        pyhf.Workspace(spec)  # validates against the schema workspace.json
-    except pyhf.exceptions.InvalidSpecification as error:
-        raise FitError(f"workspace of {signal}: {' '.join(str(error).split())}") from error
     regions = tuple(collected.regions.values())
-    return Workspace(signal, spec, regions, (*collected.changes, *changes))
+    for signal in signals:
+        others = set(signals) - {signal}
+        own = _without_samples(spec, others)
+        try:
+            pyhf.Workspace(own)  # validates against the schema workspace.json
+        except pyhf.exceptions.InvalidSpecification as error:
+            raise FitError(f"workspace of {signal}: {' '.join(str(error).split())}") from error
+        own_changes = (one for one in (*collected.changes, *changes) if one.sample not in others)
+        yield Workspace(signal, own, regions, tuple(own_changes))
+
+
+def _without_samples(spec: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    channels = [
+        {**one, "samples": [sample for sample in one["samples"] if sample["name"] not in names]}
+        for one in spec["channels"]
+    ]
+    return without_unused({**spec, "channels": channels})
 
 
 def _build(cabinetry: dict[str, Any], collected: TemplateSet) -> dict[str, Any]:
@@ -137,28 +182,3 @@ def _build(cabinetry: dict[str, Any], collected: TemplateSet) -> dict[str, Any]:
             errors = np.sqrt(template.variances)
             histo.Histogram.from_arrays(edges, template.values, errors).save(Path(folder) / name)
         return cabinetry_workspace.build(local, with_validation=False)
-
-
-def build_workspaces(config: Config, book: Book) -> tuple[Workspace, ...]:
-    """One workspace per signal; one without events is left out, and the log says so.
-
-    Raises
-    ------
-    InputError
-        If there is no signal, or the cabinetry configuration and the book do not fit together.
-    FitError
-        If no signal has events in a fitted channel.
-    """
-    named = signal_processes(config, book)
-    cabinetry = cabinetry_config(config, book)
-    paths = [region_path(region).partition("/") for region in cabinetry["Regions"]]
-    filled = tuple(
-        name
-        for name in named
-        if any(book.slice(one[0], one[2], name).values().any() for one in paths)
-    )
-    for name in set(named) - set(filled):
-        log.warning("%s has no events in any fitted channel: no fit, no limit", name)
-    if not filled:
-        raise FitError(f"no signal has events in a fitted channel: {', '.join(named)}")
-    return tuple(build_workspace(config, book, name, cabinetry=cabinetry) for name in filled)
