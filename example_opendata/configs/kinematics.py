@@ -1,4 +1,4 @@
-"""Four-vectors as plain NumPy columns, in float64 throughout.
+"""Four-vectors as columns, NumPy's or awkward's, in float64 throughout.
 
 NanoAOD stores float32; a sum of boosted momenta in float32 moves events across bin edges.
 """
@@ -11,7 +11,7 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FourVector", "delta_r", "flat", "has_any", "leading", "numbers"]
+__all__ = ["FourVector", "delta_r", "first", "flat", "has_any", "leading", "numbers"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,18 +29,26 @@ class FourVector:
     def from_polar(cls, pt: Floats, eta: Floats, phi: Floats, mass: Floats) -> FourVector:
         """Four-vectors of objects measured in the coordinates of the detector."""
         px, py, pz = pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)
-        return cls(px, py, pz, np.sqrt(px**2 + py**2 + pz**2 + mass**2))
+        return cls(px, py, pz, np.sqrt(px * px + py * py + pz * pz + mass * mass))
+
+    @classmethod
+    def first(cls, objects: ak.Array) -> FourVector:
+        """First object of each event, as awkward arrays; all 0 where an event has none."""
+        columns = (objects.pt, objects.eta, objects.phi, objects.mass)
+        return cls.from_polar(*(first(column) for column in columns))
 
     @classmethod
     def leading(cls, objects: ak.Array) -> FourVector:
-        """First object of each event; all 0 where an event has none."""
+        """First object of each event, as NumPy arrays; all 0 where an event has none."""
         columns = (objects.pt, objects.eta, objects.phi, objects.mass)
         return cls.from_polar(*(leading(column) for column in columns))
 
     @property
     def mass(self) -> Floats:
         """Invariant masses in GeV; 0 where rounding makes the square negative."""
-        squared = self.energy**2 - self.px**2 - self.py**2 - self.pz**2
+        squared = self.energy * self.energy
+        for component in (self.px, self.py, self.pz):
+            squared = squared - component * component
         return np.sqrt(np.maximum(squared, 0.0))
 
     def __add__(self, other: FourVector) -> FourVector:
@@ -62,9 +70,14 @@ def numbers(column: ak.Array) -> Floats:
     return np.asarray(ak.to_numpy(column), dtype=np.float64)
 
 
-def has_any(objects: ak.Array) -> npt.NDArray[np.bool_]:
+def first(column: ak.Array) -> ak.Array:
+    """First value of each event's list, 0 where the list is empty."""
+    return ak.values_astype(ak.fill_none(ak.firsts(column, axis=1), 0), np.float64)
+
+
+def has_any(objects: ak.Array) -> ak.Array:
     """Whether an event has at least one of these objects."""
-    return np.asarray(ak.to_numpy(ak.num(objects.pt, axis=1)) > 0)
+    return ak.num(objects.pt, axis=1) > 0
 
 
 def flat(column: ak.Array) -> Floats:
@@ -73,11 +86,8 @@ def flat(column: ak.Array) -> Floats:
 
 
 def leading(column: ak.Array) -> Floats:
-    """First value of each event's list, 0 where the list is empty."""
-    counts = np.asarray(ak.num(column, axis=1))
-    first = np.cumsum(counts) - counts
-    values = np.append(flat(column), 0.0)
-    return values[np.where(counts > 0, first, -1)]
+    """First value of each event's list as NumPy array, 0 where the list is empty."""
+    return numbers(first(column))
 
 
 def delta_r(eta: Floats, phi: Floats, other_eta: Floats, other_phi: Floats) -> Floats:

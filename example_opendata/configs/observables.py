@@ -5,7 +5,7 @@ from __future__ import annotations
 import awkward as ak
 import numpy as np
 
-from .kinematics import FourVector, has_any, numbers
+from .kinematics import FourVector, has_any
 from .reconstruction import NO_MASS
 
 __all__ = ["ttbar_chi2", "ttbar_mass", "workshop_mtt"]
@@ -17,13 +17,12 @@ def workshop_mtt(muons: ak.Array, jets: ak.Array, fatjets: ak.Array, met: ak.Arr
     The missing momentum enters without longitudinal part, as in the CMS open-data workshop of
     2024. An event that lacks one of the objects gets ``NO_MASS``.
     """
-    met_pt = numbers(met.pt)
-    nothing = np.zeros_like(met_pt)
-    total = FourVector.from_polar(met_pt, nothing, numbers(met.phi), nothing)
+    met_pt, met_phi = (ak.values_astype(column, np.float64) for column in (met.pt, met.phi))
+    total = FourVector.from_polar(met_pt, 0 * met_pt, met_phi, 0 * met_pt)
     for objects in (muons, fatjets, jets):
-        total = total + FourVector.leading(objects)
+        total = total + FourVector.first(objects)
     complete = has_any(muons) & has_any(fatjets) & has_any(jets)
-    return ak.Array(np.where(complete, total.mass, NO_MASS))
+    return ak.where(complete, total.mass, NO_MASS)
 
 
 def ttbar_mass(ttbar_reco: ak.Array) -> ak.Array:

@@ -107,7 +107,7 @@ def reconstruct_ttbar(
     muon = FourVector.leading(muons)
     met_pt, met_phi = numbers(met.pt), numbers(met.phi)
     met_px, met_py = met_pt * np.cos(met_phi), met_pt * np.sin(met_phi)
-    has_muon, has_fatjet = has_any(muons), has_any(fatjets)
+    has_muon, has_fatjet = (ak.to_numpy(has_any(objects)) for objects in (muons, fatjets))
 
     flat_jets = _flat_jets(jets)
     candidates = [

@@ -13,6 +13,7 @@ import pytest
 
 from intccms.functors.collections import Collection, wrapped
 from intccms.functors.columns import Column, lean, plain
+from intccms.functors.lists import Pick
 from intccms.functors.objects import from_events
 from tests.analysis.small import chunk
 
@@ -76,6 +77,35 @@ def test_the_answer_is_that_of_awkward(events: Any, name: str) -> None:
     expected = ak.Array(function(events["Jet"], events["Muon"]))
     got = plain(function(wrapped(events["Jet"]), wrapped(events["Muon"])))
     assert ak.array_equal(ak.Array(got), expected, dtype_exact=True, check_parameters=False)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_events_that_come_more_than_once_have_the_answer_of_awkward(events: Any, name: str) -> None:
+    function, rows = FUNCTIONS[name], np.random.default_rng(4).integers(0, 300, 2000)
+    expected = ak.Array(function(events["Jet"][rows], events["Muon"][rows]))
+    jets, muons = (wrapped(events[name]).taken(Pick(rows)) for name in ("Jet", "Muon"))
+    got = plain(function(jets, muons))
+    assert ak.array_equal(ak.Array(got), expected, dtype_exact=True, check_parameters=False)
+
+
+def test_what_is_computed_of_repeated_events_is_computed_of_each_once(events: Any) -> None:
+    rows = Pick(np.repeat(np.flatnonzero(ak.num(events["Jet"]) > 0), 50))
+    some = rows.then(Pick(np.flatnonzero(np.arange(len(rows)) % 3 > 0)))
+    jets, met = (wrapped(events[name]).taken(some) for name in ("Jet", "PuppiMET"))
+    for column in (ak.num(jets) > 2, ak.any(jets.pt > met.pt, axis=1), jets.eta[:, -1] * met.pt):
+        assert len(column) == len(some)
+        assert len(column._source) <= len(events["Jet"])
+    kept = jets[jets.pt > 40]
+    assert len(kept) == len(some)
+    assert "_lists" not in kept.__dict__
+
+
+def test_events_of_different_rows_are_not_mixed_up(events: Any) -> None:
+    pt = wrapped(events["PuppiMET"]).pt
+    rows = [np.arange(300).repeat(5), np.tile(np.arange(300), 5)]
+    one, two = (pt.taken(Pick(index)) for index in rows)
+    expected = events["PuppiMET"].pt[rows[0]] - events["PuppiMET"].pt[rows[1]]
+    assert ak.array_equal(plain(one - two), expected, check_parameters=False)
 
 
 @pytest.mark.parametrize("name", ["Jet", "Muon", "FatJet", "PuppiMET"])

@@ -8,14 +8,12 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-from numpy.typing import NDArray
 
 from intccms.functors.columns import Column, Lean, column_of, is_ours, lean, plain
-from intccms.functors.lists import Lists
+from intccms.functors.lists import Lists, Pick
 
-__all__ = ["Collection", "wrapped"]
+__all__ = ["Collection", "taken", "wrapped"]
 
-Index = NDArray[np.int64]
 # Coordinates that vector returns as they are stored; with another field they might be derived.
 COORDINATES = frozenset({"pt", "eta", "phi", "mass"})
 OTHERS = frozenset("x y z t px py pz rho theta tau m M e E energy".split())  # noqa: SIM905
@@ -53,12 +51,27 @@ class Collection(Lean):
     ) -> None:
         self._record, self._field, self._names, self._kind = record, field, names, kind
         self._n, self._lists = n, lists
+        self._of: tuple[Collection, Pick] | None = None
         self._attrs = kind[1]
         self._columns: dict[str, Any] = {}
 
     def __len__(self) -> int:
         """Return the number of events."""
         return self._n
+
+    @property
+    def _repeats(self) -> tuple[Collection, Pick] | None:
+        return self._of
+
+    @property
+    def ndim(self) -> int:
+        """Two, when there is one list per event."""
+        return 2 if self._of is not None else super().ndim
+
+    @cached_property
+    def _lists(self) -> Lists | None:  # type: ignore[override]  # of repeated events
+        once, rows = self._of  # type: ignore[misc]
+        return once._lists.take(rows)[0]  # type: ignore[union-attr]
 
     @cached_property
     def _records(self) -> Any:
@@ -93,31 +106,43 @@ class Collection(Lean):
             self._columns[name] = self._field(name)
         return self._columns[name]
 
-    def _at(self, values: Index | slice, lists: Lists | None) -> Collection:
-        if isinstance(values, slice):
-            values = np.arange(self._n)[values]
-        index: Index = values
-
-        def record() -> Any:
-            return ak.contents.IndexedArray.simplified(ak.index.Index64(index), self._records)
-
+    def _at(self, values: Pick, lists: Lists | None) -> Collection:
         return self._with(
-            record,
-            lambda name: self._column_at(name, index, lists),
-            n=len(index) if lists is None else lists.n,
+            lambda: _picked(self._records, values),
+            lambda name: self._column_at(name, values, lists),
+            n=len(values) if lists is None else lists.n,
             lists=lists,
         )
 
-    def _column_at(self, name: str, values: Index, lists: Lists | None) -> Any:
+    def _repeated(self, events: Pick) -> Collection:
+        lists = self._lists
+        return self._with(
+            lambda: _picked(self._records, events if lists is None else lists.take(events)[1]),
+            lambda name: taken(self.column(name), events),
+            n=len(events),
+            lists=None,
+            of=None if lists is None else (self, events),
+        )
+
+    def _column_at(self, name: str, values: Pick, lists: Lists | None) -> Any:
         column = self.column(name)
         if isinstance(column, Column):
             return column._at(values, lists)
         flat = column if self._lists is None else ak.flatten(column, axis=1)
-        return flat[values] if lists is None else ak.unflatten(flat[values], lists.counts)
+        some = flat[values.positions]
+        return some if lists is None else ak.unflatten(some, lists.counts)
 
-    def _with(self, record: Any, field: Any, **more: Any) -> Collection:
-        about = {"names": self._names, "n": self._n, "lists": self._lists, **more}
-        return type(self)(record, field, about.pop("names"), kind=self._kind, **about)
+    def _with(
+        self, record: Any, field: Any, *, of: tuple[Collection, Pick] | None = None, **more: Any
+    ) -> Collection:
+        if of is None and "lists" not in more:
+            more["lists"] = self._lists
+        about = {"names": self._names, "n": self._n, "lists": None, **more}
+        made = type(self)(record, field, about.pop("names"), kind=self._kind, **about)
+        if of is not None:
+            made._of = of
+            del made._lists  # made when it is asked for
+        return made
 
     def with_column(self, name: str, column: Column) -> Collection:
         """Return a collection in which `column` is the field `name`."""
@@ -137,6 +162,7 @@ class Collection(Lean):
     def __setitem__(self, where: Any, what: Any) -> None:
         """Put a column in the place of a field or beside the fields."""
         whole = ak.with_field(self._whole, plain(what), where)
+        self._lists, self._of = self._lists, None
         self._names, self._columns = tuple(ak.fields(whole)), {}
         self._field = lambda name: lean(whole[name])
         self._whole, self._layout = whole, whole.layout
@@ -145,7 +171,7 @@ class Collection(Lean):
 
     def __copy__(self) -> Collection:
         """Return a collection in which columns can be set while this one keeps its own."""
-        return self._with(lambda: self._records, self.column)
+        return self._with(lambda: self._records, self.column, of=self._of)
 
     def __getattribute__(self, name: str) -> Any:
         """Return a field or what the behaviours of the collection define."""
@@ -162,6 +188,15 @@ class Collection(Lean):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Leave it to awkward: behaviours say what the sum of two records is."""
         return lean(getattr(ufunc, method)(*plain(inputs), **plain(kwargs)))
+
+
+def _picked(records: Any, values: Pick) -> Any:
+    return ak.contents.IndexedArray.simplified(ak.index.Index64(values.positions), records)
+
+
+def taken(array: Any, events: Pick) -> Any:
+    """Return some events of what may be no column."""
+    return array.taken(events) if isinstance(array, Lean) else array[events.positions]
 
 
 OWN = frozenset(

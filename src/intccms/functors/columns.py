@@ -15,7 +15,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.functors.lists import Lists
+from intccms.functors.lists import Lists, Pick
 
 __all__ = [
     "FUNCTIONS",
@@ -33,7 +33,11 @@ __all__ = [
 Index = NDArray[np.int64]
 Values = NDArray[Any]
 SCALARS = (bool, int, float, np.number, np.bool_)
+ONE_FOR_ALL = (*SCALARS, str, type, np.dtype)  # what functions take beside arrays
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # of ``ak``, answered here; see `functions`
+OF_EVENTS = frozenset(  # of these the ones that look at each event alone, if `axis` is not 0
+    "all any broadcast_arrays count fill_none firsts num sum values_astype where".split()  # noqa: SIM905
+)
 
 
 class Lean(ak.Array):  # type: ignore[misc]
@@ -46,8 +50,17 @@ class Lean(ak.Array):  # type: ignore[misc]
         """Return the number of events."""
         raise NotImplementedError
 
-    def _at(self, values: Index | slice, lists: Lists | None) -> Lean:
+    @property
+    def _repeats(self) -> tuple[Any, Pick] | None:
+        """What it repeats events of, and which; None if it does not."""
+        raise NotImplementedError
+
+    def _at(self, values: Pick, lists: Lists | None) -> Lean:
         """Return what stands at positions of the flat values, in other lists."""
+        raise NotImplementedError
+
+    def _repeated(self, events: Pick) -> Lean:
+        """Return events that come more than once."""
         raise NotImplementedError
 
     @property
@@ -55,8 +68,13 @@ class Lean(ak.Array):  # type: ignore[misc]
         """Two, when there is one list per event."""
         return 1 if self._lists is None else 2
 
-    def taken(self, events: Index) -> Lean:
+    def taken(self, events: Pick) -> Any:
         """Return the events at an index of which each entry is known to exist."""
+        if self._repeats is not None:
+            once, rows = self._repeats
+            return once.taken(rows.then(events))
+        if len(events) > len(self):
+            return self._repeated(events)
         if self._lists is None:
             return self._at(events, None)
         lists, values = self._lists.take(events)
@@ -64,44 +82,58 @@ class Lean(ak.Array):  # type: ignore[misc]
 
     def arranged(self, values: Index) -> Lean:
         """Return the values in another order, in which each stays with its event."""
-        return self._at(values, self._lists)
+        return self._at(Pick(values), self._lists)
 
     def __getitem__(self, where: Any) -> Any:
         """Slice by event or, with a jagged mask, by value; other ways as awkward does it."""
         found = self._sliced(where)
         return lean(plain(self)[plain(where)]) if found is None else found
 
-    def _sliced(self, where: Any) -> Lean | None:
+    def _sliced(self, where: Any) -> Any:
         if isinstance(where, Column):
-            if where._lists is not None:
+            if where.ndim == 2:
                 return self._kept(where)
             where = where._values
         if isinstance(where, np.ndarray) and where.ndim == 1:
             events = _as_events(where, len(self))
-            return None if events is None else self.taken(events)
+            return None if events is None else self.taken(Pick(events))
         if isinstance(where, slice):
-            is_flat = self._lists is None
-            return self._at(where, None) if is_flat else self.taken(np.arange(len(self))[where])
+            return self.taken(Pick(np.arange(len(self))[where]))
         return self._nth(where) if isinstance(where, tuple) and len(where) == 2 else None
 
-    def _nth(self, where: tuple[Any, Any]) -> Lean | None:
+    def _nth(self, where: tuple[Any, Any]) -> Any:
         """Return value number ``where[1]`` of each event."""
-        if self._lists is None or where[0] != slice(None) or type(where[1]) is not int:
+        if self.ndim == 1 or where[0] != slice(None) or type(where[1]) is not int:
             return None
-        values = self._lists.nth(where[1])
-        return None if values is None else self._at(values, None)
+        once, rows = self._repeats or (self, None)
+        assert once._lists is not None
+        values = once._lists.nth(where[1], rows)
+        if values is None:
+            return None
+        first = once._at(values, None)
+        return first if rows is None else first.taken(rows)
 
-    def _kept(self, mask: Column) -> Lean | None:
+    def _kept(self, mask: Column) -> Any:
+        once = once_only((self, mask))
+        if once is not None:
+            (mine, its), rows = once
+            found = mine._kept(its)
+            return None if found is None else found.taken(rows)
         lists, own = mask._lists, self._lists
         if lists is None or own is None or mask._values.dtype != np.bool_ or not own.like(lists):
             return None
-        lists, values = own.keep(mask._values)
+        lists, values = mask._keeping
         return self._at(values, lists)
 
     def __awkward_function__(self, function: Any, _likes: Any, args: Any, kwargs: Any) -> Any:
         """Answer the common functions of ``ak``; let awkward answer the others."""
         known = FUNCTIONS.get(function.__name__)
         if known is not None and kwargs.keys() <= {"axis", "allow_missing"}:
+            once = once_only(args) if function.__name__ in OF_EVENTS else None
+            if once is not None:
+                answer = known(*once[0], **kwargs)
+                if isinstance(answer, Lean):
+                    return answer.taken(once[1])
             answer = known(*args, **kwargs)
             if answer is not None:
                 return answer
@@ -127,6 +159,24 @@ def _as_events(where: Values, n: int) -> Index | None:
     return where.astype(np.int64, copy=False)
 
 
+def once_only(items: Sequence[Any]) -> tuple[list[Any], Pick] | None:
+    """Return what each item has once of all that they repeat, if they repeat the same events.
+
+    What is computed of each event alone need be computed on these only.
+    """
+    rows, found = None, []
+    for item in items:
+        if isinstance(item, Lean):
+            repeats = item._repeats
+            if repeats is None or rows not in (None, repeats[1]):
+                return None
+            item, rows = repeats  # noqa: PLW2901
+        elif not isinstance(item, ONE_FOR_ALL):
+            return None
+        found.append(item)
+    return None if rows is None else (found, rows)
+
+
 class Column(Lean):
     """Numbers: one per event, or one list of them.
 
@@ -136,15 +186,37 @@ class Column(Lean):
         Those of all events, end to end.
     lists
         How they belong to events; None if there is one for each.
+    pick
+        Which of `values` they are, if not all; they are taken when they are needed.
     """
 
-    def __init__(self, values: Values, lists: Lists | None = None) -> None:
-        self._values = values
+    def __init__(
+        self, values: Values, lists: Lists | None = None, pick: Pick | None = None
+    ) -> None:
+        self._source, self._pick = values, pick
         self._lists = lists
 
     def __len__(self) -> int:
         """Return the number of events."""
-        return len(self._values) if self._lists is None else self._lists.n
+        if self._lists is not None:
+            return self._lists.n
+        return len(self._source if self._pick is None else self._pick)
+
+    @cached_property
+    def _values(self) -> Values:
+        return self._source if self._pick is None else self._source[self._pick.positions]
+
+    @property
+    def _repeats(self) -> tuple[Column, Pick] | None:
+        if self._pick is None or self._lists is not None or len(self._pick) <= len(self._source):
+            return None
+        return Column(self._source), self._pick
+
+    @cached_property
+    def _keeping(self) -> tuple[Lists, Pick]:
+        """How a mask cuts lists, and which of their values it keeps."""
+        assert self._lists is not None
+        return self._lists.keep(self._values)
 
     @cached_property
     def _layout(self) -> Any:
@@ -165,6 +237,9 @@ class Column(Lean):
 
     def astype(self, dtype: Any) -> Column:
         """Return the numbers in another data type."""
+        if self._repeats is not None:
+            once, rows = self._repeats
+            return once.astype(dtype).taken(rows)  # type: ignore[no-any-return]
         return Column(self._values.astype(dtype, copy=False), self._lists)
 
     def matches(self, lists: Lists | None) -> bool:
@@ -172,8 +247,12 @@ class Column(Lean):
         own = self._lists
         return own is None if lists is None else own is not None and own.like(lists)
 
-    def _at(self, values: Index | slice, lists: Lists | None) -> Column:
-        return Column(self._values[values], lists)
+    def _at(self, values: Pick, lists: Lists | None) -> Column:
+        pick = values if self._pick is None else self._pick.then(values)
+        return Column(self._source, lists, pick)
+
+    def _repeated(self, events: Pick) -> Column:
+        return Column(self._values, None, events) if self.ndim == 1 else _Repeated(self, events)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Values:
         """Return one number per event as NumPy array."""
@@ -184,11 +263,49 @@ class Column(Lean):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Apply a NumPy function to the values; one per event serves each of its list."""
         if method == "__call__" and not kwargs and ufunc.nout == 1:
+            once = once_only(inputs)
+            if once is not None:
+                with np.errstate(all="ignore"):  # some may be in no row
+                    answer = ufunc(*once[0])
+                if isinstance(answer, Lean):
+                    return answer.taken(once[1])
             found = aligned(inputs)
             if found is not None:
                 values, lists = found
                 return Column(ufunc(*values), lists)
         return lean(getattr(ufunc, method)(*plain(inputs), **plain(kwargs)))
+
+
+class _Repeated(Column):
+    """Lists of events that come more than once; put end to end only if they must."""
+
+    def __init__(self, once: Column, rows: Pick) -> None:
+        self._once, self._rows = once, rows
+
+    @property
+    def _repeats(self) -> tuple[Column, Pick]:
+        return self._once, self._rows
+
+    @property
+    def ndim(self) -> int:
+        return 2
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @cached_property
+    def _lists(self) -> Lists:  # type: ignore[override]
+        assert self._once._lists is not None
+        return self._once._lists.take(self._rows)[0]
+
+    @cached_property
+    def _pick(self) -> Pick:  # type: ignore[override]
+        assert self._once._lists is not None
+        return self._once._lists.take(self._rows)[1]
+
+    @cached_property
+    def _source(self) -> Values:  # type: ignore[override]
+        return self._once._values
 
 
 def aligned(inputs: Sequence[Any]) -> tuple[list[Any], Lists | None] | None:

@@ -13,8 +13,9 @@ __all__: list[str] = []  # they are entered into `FUNCTIONS`
 
 
 def _num(array: Any, axis: int = 1) -> Any:
-    if not isinstance(array, Lean) or array._lists is None or axis != 1:
+    if not isinstance(array, Lean) or array.ndim == 1 or axis != 1:
         return None
+    assert array._lists is not None
     return _Counts(array._lists)
 
 
@@ -27,8 +28,8 @@ class _Counts(Column):
 
 
 def _values_per_event(array: Any, axis: Any) -> Column | None:
-    own = isinstance(array, Column) and array._lists is not None
-    return array if own and axis in (1, -1) else None
+    own = isinstance(array, Column) and axis in (1, -1) and array.ndim == 2
+    return array if own else None
 
 
 def _count(array: Any, axis: Any = None) -> Any:
@@ -53,6 +54,19 @@ def _any(array: Any, axis: Any = None) -> Any:
 def _all(array: Any, axis: Any = None) -> Any:
     number = _sum(array, axis)
     return None if number is None else number == array._lists.counts
+
+
+def _firsts(array: Any, axis: Any = 1) -> Any:
+    own = _values_per_event(array, axis)
+    return None if own is None else own._nth((slice(None), 0))
+
+
+def _where(condition: Any, chosen: Any, other: Any) -> Any:
+    found = aligned((condition, chosen, other))
+    if found is None or found[0][0].dtype != np.bool_:
+        return None
+    values = (np.asarray(value)[()] for value in found[0])  # a scalar's type counts, as in awkward
+    return Column(np.where(*values), found[1])
 
 
 def _flatten(array: Any, axis: Any = 1) -> Any:
@@ -91,7 +105,7 @@ def _broadcast_arrays(*arrays: Any) -> Any:
 
 
 def _values_astype(array: Any, to: Any) -> Any:
-    return Column(array._values.astype(to), array._lists) if isinstance(array, Column) else None
+    return array.astype(to) if isinstance(array, Column) else None
 
 
 def _fields(array: Any) -> Any:
@@ -105,10 +119,12 @@ FUNCTIONS |= {
     "count": _count,
     "fields": _fields,
     "fill_none": _fill_none,
+    "firsts": _firsts,
     "flatten": _flatten,
     "num": _num,
     "sum": _sum,
     "to_numpy": _to_numpy,
     "unflatten": _unflatten,
     "values_astype": _values_astype,
+    "where": _where,
 }

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lists"]
+__all__ = ["Lists", "Pick"]
 
 Index = NDArray[np.int64]
 Values = NDArray[Any]
+
+
+class Pick:
+    """Positions in some values; what is picked from the picked is put together once.
+
+    Columns that were cut in the same way share it, which tells that they are alike.
+
+    Parameters
+    ----------
+    positions : shape (n_picked,)
+        Which values, in which order; one may come more than once.
+    """
+
+    def __init__(self, positions: Index) -> None:
+        self.positions = positions
+        self._known: WeakKeyDictionary[Pick, Pick] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        """Return how many are picked."""
+        return len(self.positions)
+
+    def then(self, later: Pick) -> Pick:
+        """Return the positions of what `later` picks from what this picks."""
+        if later not in self._known:
+            self._known[later] = Pick(self.positions[later.positions])
+        return self._known[later]
 
 
 class Lists:
@@ -25,6 +52,8 @@ class Lists:
 
     def __init__(self, offsets: Index) -> None:
         self.offsets = offsets
+        self._taken: WeakKeyDictionary[Pick, tuple[Lists, Pick]] = WeakKeyDictionary()
+        self._nth: dict[int, tuple[Pick, NDArray[np.bool_] | None]] = {}
 
     @classmethod
     def of_counts(cls, counts: NDArray[Any]) -> Lists:
@@ -45,15 +74,19 @@ class Lists:
         """Say whether the events have the same numbers of values."""
         return self is other or np.array_equal(self.offsets, other.offsets)
 
-    def take(self, events: Index) -> tuple[Lists, Index]:
+    def take(self, events: Pick) -> tuple[Lists, Pick]:
         """Return the lists of `events`, and where their values stood."""
-        lists = Lists.of_counts(self.counts[events])
-        shift = self.offsets[events] - lists.offsets[:-1]
-        return lists, np.arange(lists.offsets[-1]) + np.repeat(shift, lists.counts)
+        if events not in self._taken:
+            lists = Lists.of_counts(self.counts[events.positions])
+            shift = self.offsets[events.positions] - lists.offsets[:-1]
+            values = np.repeat(shift, lists.counts)
+            values += np.arange(len(values))
+            self._taken[events] = lists, Pick(values)
+        return self._taken[events]
 
-    def keep(self, values: NDArray[np.bool_]) -> tuple[Lists, Index]:
+    def keep(self, values: NDArray[np.bool_]) -> tuple[Lists, Pick]:
         """Return the lists of chosen values, and where these stood."""
-        return Lists(_so_far(values)[self.offsets]), np.flatnonzero(values)
+        return Lists(_so_far(values)[self.offsets]), Pick(np.flatnonzero(values))
 
     def each(self, values: Values) -> Values:
         """Repeat one value per event for each value of that event."""
@@ -63,12 +96,21 @@ class Lists:
         """Count for each event the values that are true."""
         return np.diff(_so_far(values)[self.offsets])
 
-    def nth(self, position: int) -> Index | None:
-        """Return where value `position` of each event stands; None if one has not so many."""
-        if self.n and (position if position >= 0 else -position - 1) >= self.counts.min():
+    def nth(self, position: int, events: Pick | None = None) -> Pick | None:
+        """Return where value `position` of each event stands; None if one has not so many.
+
+        With `events` it is enough that these have; for the others there is any position.
+        """
+        if position not in self._nth:
+            first, stop = self.offsets[:-1], self.offsets[1:]
+            found = (first if position >= 0 else stop) + position
+            absent = (found < first) | (found >= stop)
+            found[absent] = 0
+            self._nth[position] = Pick(found), absent if absent.any() else None
+        where, lacking = self._nth[position]
+        if lacking is not None and (events is None or lacking[events.positions].any()):
             return None
-        start = self.offsets[:-1] if position >= 0 else self.offsets[1:]
-        return start + position
+        return where
 
 
 def _so_far(numbers: NDArray[Any]) -> Index:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from intccms.errors import MissingColumnError, nearest
 from intccms.functors import functions  # noqa: F401 - enters what columns answer
-from intccms.functors.collections import Collection, wrapped
+from intccms.functors.collections import Collection, taken, wrapped
 from intccms.functors.columns import Column
+from intccms.functors.lists import Pick
 from intccms.schema import ObjVar
 
 __all__ = ["FlatObjects", "Objects", "event_seeds", "from_events", "overlaps", "top_level"]
@@ -89,7 +90,8 @@ class Objects:
 
     def take(self, index: NDArray[np.int64]) -> Objects:
         """Return the events at `index`, in that order; an event may come more than once."""
-        return Objects(lambda name: self[name][index], len(index))
+        events = Pick(index)
+        return Objects(lambda name: taken(self[name], events), len(index))
 
     def kept(self, mask: NDArray[np.bool_]) -> Objects:
         """Return the events for which `mask` is true."""
