@@ -108,6 +108,7 @@ def _cluster(n_workers: int) -> Iterator[tuple[Client, psutil.Process, list[psut
         roles = [["scheduler"], *(["workers", "--workers", str(count)] for count in counts)]
         servers = []
         quiet = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "warning"}
+        quiet["DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT"] = "600s"  # many workers, few cores
         try:
             for role in roles:
                 servers.append(subprocess.Popen([*command, "--role", *role], env=quiet))

@@ -72,7 +72,7 @@ class Merging:
         self.client: Client = workers.client
         self.workers, self.totals, self.patience_s = workers, totals, patience_s
         self._waiting: dict[tuple[str, str], _Bucket] = {}  # group and worker; "" for the client
-        self._busy: list[_Sum] = []
+        self._busy: dict[_Sum, None] = {}
         self._adder: Future[Any] | None = None  # `_sum`: a scheduler need not have our packages
 
     def add(self, item: Any, work: Future[Any], worker: str) -> None:
@@ -87,9 +87,9 @@ class Merging:
             self._merge(_Sum(group, worker, self._waiting.pop((group, worker)).parts))
 
     def _settle(self, until: float) -> None:
-        """Add up on the workers what has waited there since before `until`."""
+        """Add up on the workers what has waited there since `until` or longer."""
         for group, worker in list(self._waiting):
-            if worker and self._waiting[group, worker].since < until:
+            if worker and self._waiting[group, worker].since <= until:
                 parts = self._waiting.pop((group, worker)).parts
                 if len(parts) > 1:
                     self._merge(_Sum(group, worker, parts))
@@ -97,8 +97,7 @@ class Merging:
                     self._put(group, "", parts[0])
 
     def _merge(self, one: _Sum) -> None:
-        if one not in self._busy:
-            self._busy.append(one)
+        self._busy[one] = None
         if self._adder is None or self._adder.status in ("cancelled", "error"):
             payload = cloudpickle.dumps(_sum)
             self._adder = self.client.submit(cloudpickle.loads, payload, key=f"adder-{uuid4().hex}")
@@ -114,10 +113,15 @@ class Merging:
     def advance(self) -> None:
         """Go on with the additions that are finished."""
         self._settle(time.monotonic() - SETTLE_S)
+        ready: dict[_Sum, Future[Any]] = {}
         for one in list(self._busy):
             finished = [future for future in one.tries if future.status == "finished"]
-            if finished:
-                self._take(one, finished[0])
+            if finished and one.worker:
+                del self._busy[one]
+                one.release(but=finished[0])  # Dask keeps how it is made while it has the sum
+                self._put(one.group, "", finished[0])
+            elif finished:
+                ready[one] = finished[0]
             elif any(future.status == "cancelled" for future in one.tries):
                 self._drop(one)  # the scheduler knows neither it nor its parts any more
             elif (
@@ -129,22 +133,16 @@ class Merging:
                     self._drop(one)
                 else:
                     self._merge(one)
-
-    def _take(self, one: _Sum, future: Future[Any]) -> None:
-        if one.worker:
-            self._busy.remove(one)
-            one.release(but=future)  # Dask keeps how the parts are made while it has their sum
-            self._put(one.group, "", future)
-            return
-        [sums] = gathered(self.client, [future])
-        if sums is not NOTHING:
-            self.totals.take(one.group, sums)
-            self._busy.remove(one)
-            one.release()
+        fetched = gathered(self.client, list(ready.values()))
+        for one, sums in zip(ready, fetched, strict=True):
+            if sums is not NOTHING:
+                self.totals.take(one.group, sums)
+                del self._busy[one]
+                one.release()
 
     def _drop(self, one: _Sum) -> None:
         log.warning("sums of %s are lost with their workers", one.group)
-        self._busy.remove(one)
+        del self._busy[one]
         one.release()
 
     def is_finished(self) -> bool:
@@ -165,7 +163,7 @@ class Merging:
                 future.release()
         if self._adder is not None:
             self._adder.release()
-        self._busy, self._waiting = [], {}
+        self._busy, self._waiting = {}, {}
 
 
 def _sum(several: list[Any]) -> Any:
