@@ -63,10 +63,20 @@ def evaluators(path: Path) -> Any:
     return correctionlib.CorrectionSet.from_file(str(path))
 
 
-def read(path: Path) -> list[Event]:
+def read(path: Path, columns: str | None = None) -> list[Event]:
     """All events of a file, as uproot alone reads them."""
     with uproot.open(path) as file:
-        return ak.to_list(file["Events"].arrays())
+        return ak.to_list(file["Events"].arrays(filter_name=columns))
+
+
+def sumw_of(events: list[Event], files: list[Path]) -> float:
+    """Sum of the weights of all events, or what the files say of events that are not in them."""
+    found, before = math.fsum(event["genWeight"] for event in events), 0.0
+    for path in files:
+        with uproot.open(path) as file:
+            for name in {"genEventSumw", "genEventSumw_"} & set(file.get("Runs", {}).keys()):
+                before += float(np.sum(file["Runs"][name].array(library="np")))
+    return before if before and abs(found / before - 1) > 1e-4 else found
 
 
 def templates(
@@ -74,6 +84,7 @@ def templates(
     edges: Mapping[tuple[str, str], Any],
     labels: Mapping[str, Iterable[str]],
     loop: Loop,
+    columns: str | None = None,
 ) -> Templates:
     """Fill what `loop` yields.
 
@@ -85,12 +96,14 @@ def templates(
         By channel and observable.
     labels
         By dataset, the variations that it has; the nominal stands in for others.
+    columns
+        What the loop reads; None: everything.
     """
     found: Templates = {}
     every = list(dict.fromkeys(label for names in labels.values() for label in names))
     for dataset, (process, norm, files) in datasets.items():
-        events = [event for path in files for event in read(path)]
-        sumw = 1.0 if norm is None else math.fsum(event["genWeight"] for event in events)
+        events = [event for path in files for event in read(path, columns)]
+        sumw = 1.0 if norm is None else sumw_of(events, files)
         for label in ("nominal",) if norm is None else ("nominal", *every):
             known = label if label in labels.get(dataset, ()) else "nominal"
             filled: dict[tuple[str, str], list[tuple[float, float]]] = {}

@@ -14,7 +14,7 @@ from intccms.analysis.runner import AnalysisResult, run
 from intccms.schema import Config, load_config
 from tests.configurations import plain
 
-NAMES = ("electrons_years", "ghosts", "muons_old", "numba_jets", "taus")
+NAMES = ("electrons_years", "ghosts", "muons_old", "numba_jets", "real_nano", "taus")
 
 
 def configured(module: ModuleType, folder: Path, out: Path) -> Config:
@@ -36,8 +36,15 @@ def module(request: pytest.FixtureRequest) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def result(module: ModuleType, folder: Path, outputs: Path) -> AnalysisResult:
-    return run(configured(module, folder, outputs / module.__name__))
+def inputs(module: ModuleType, folder: Path, request: pytest.FixtureRequest) -> Path:
+    """Where the files of a configuration are."""
+    is_real = module.__name__.endswith("real_nano")
+    return request.getfixturevalue("shared_data") if is_real else folder
+
+
+@pytest.fixture(scope="module")
+def result(module: ModuleType, inputs: Path, outputs: Path) -> AnalysisResult:
+    return run(configured(module, inputs, outputs / module.__name__))
 
 
 def expected(module: ModuleType, folder: Path) -> plain.Templates:
@@ -46,13 +53,14 @@ def expected(module: ModuleType, folder: Path) -> plain.Templates:
         for name, (process, norm, patterns) in module.DATASETS.items()
     }
     labels = {name: module.labels(name) for name in datasets}
-    return plain.templates(datasets, module.EDGES, labels, module.loop(folder))
+    columns = getattr(module, "COLUMNS", None)
+    return plain.templates(datasets, module.EDGES, labels, module.loop(folder), columns)
 
 
 def test_every_template_is_that_of_a_plain_loop(
-    module: ModuleType, folder: Path, result: AnalysisResult
+    module: ModuleType, inputs: Path, result: AnalysisResult
 ) -> None:
-    wanted = expected(module, folder)
+    wanted = expected(module, inputs)
     for (channel, observable, process, label), counts in wanted.items():
         histogram = result.histograms.histograms[channel, observable]
         got = histogram[:, process, label].values(flow=True)
@@ -95,8 +103,8 @@ def test_each_variation_changes_some_template(module: ModuleType, result: Analys
 
 
 def test_loading_leaves_the_configuration_as_it_is(
-    module: ModuleType, folder: Path, tmp_path: Path
+    module: ModuleType, inputs: Path, tmp_path: Path
 ) -> None:
     before = copy.deepcopy(module.config)
-    configured(module, folder, tmp_path)
+    configured(module, inputs, tmp_path)
     assert repr(before) == repr(module.config)
