@@ -19,6 +19,8 @@ __all__ = ["limits_by_mass", "p_values_by_mass"]
 
 FloatArray = npt.NDArray[np.float64]
 MASS = r"$m_{Z'}$ [GeV]"
+MOST_SIGMAS = 6  # an expected p-value below that ends at the edge of the figure
+HEADROOM = 0.45  # of the decades below 1, for the legend
 LINES: dict[str, Any] = {"linewidth": 2, "color": "black"}
 
 
@@ -86,15 +88,17 @@ def p_values_by_mass(
         name = "Partly blinded" if blinded else "Observed"
         ax.plot(mass, observed, "o-", label=name, markersize=7, **LINES)
         ax.set_yscale("log")
-        lowest = max(min(observed.min(), expected.min()), norm.sf(8))
-        n_sigmas = max(math.ceil(norm.isf(lowest)), 3)
+        lowest = max(min(observed.min(), expected.min()), norm.sf(MOST_SIGMAS))
+        n_sigmas = min(max(math.ceil(norm.isf(lowest)), 3), MOST_SIGMAS)
         for n in range(1, n_sigmas + 1):
             ax.axhline(norm.sf(n), color=PALETTE[2], linewidth=1, linestyle=":")
             ax.text(
-                0.99, norm.sf(n) * 1.15, rf"{n}$\sigma$", color=PALETTE[2], ha="right",
+                1.01, norm.sf(n), rf"{n}$\sigma$", color=PALETTE[2], ha="left", va="center",
                 fontsize=18, transform=ax.get_yaxis_transform(),
             )  # fmt: skip
-        ax.set_ylim(norm.sf(n_sigmas) / 5, 50)
+        bottom = norm.sf(n_sigmas) / 5
+        ax.set_ylim(bottom, bottom**-HEADROOM)
+        ax.set_yticks([tick for tick in ax.get_yticks() if bottom < tick < 2])
         ax.set_xlim(mass.min(), mass.max())
         ax.set_xlabel(MASS)
         ax.set_ylabel("Local p-value")

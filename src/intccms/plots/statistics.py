@@ -25,6 +25,7 @@ INNER, OUTER = "#607641", "#f5bb54"
 PALE_INNER, PALE_OUTER = "#d3e5bd", "#fdf1d0"  # of the same hues, behind points
 PULL = r"$(\hat{\theta} - \theta_0) / \Delta\theta$"
 ROW_INCHES = 0.36
+MOST_ROWS = 40  # of pulls in a column
 BIN = "staterror_"  # how cabinetry begins the names of the statistical errors of bins
 FONT = {"font_size": 16.0}
 
@@ -81,7 +82,7 @@ def goodness_of_fit(
         ax.fill_between(values[beyond], density[beyond], color=PALETTE[0], alpha=0.4, label=text)
         name = "Partly blinded" if outcome.is_blinded else "Observed"
         text = rf"{name}: $\chi^2$ = {outcome.chi2:.1f}"
-        ax.axvline(outcome.chi2, color="black", linewidth=2, label=text)
+        ax.vlines(outcome.chi2, 0, 1.1 * density.max(), color="black", linewidth=2, label=text)
         ax.set_xlim(values[0], values[-1])
         ax.set_ylim(0, 1.6 * density.max())
         ax.set_xlabel(r"$\chi^2$ of the saturated model")
@@ -97,16 +98,18 @@ def pulls(
 ) -> tuple[Figure, Axes]:
     """Draw the pull and the constraint of each systematic, in standard deviations of its prior.
 
-    The statistical errors of single bins are left out.
+    The statistical errors of single bins are left out. Many systematics fill several columns;
+    the axes of the first are returned.
     """
     labels = [label for label in outcome.pulls if not label.startswith(BIN)]
     values = np.asarray([outcome.pulls[label] for label in labels]).reshape(-1, 2)
     with cms_style(**FONT):
-        figure, ax = _rows(len(labels), ax)
-        _draw_pulls(ax, values[:, 0], values[:, 1])
-        _name_rows(ax, labels)
-        cms_label(ax, look or Look(), with_data=_has_data(outcome), fontsize=18)
-    return figure, ax
+        axes = [ax] if ax is not None else _columns(len(labels))
+        for one, rows in zip(axes, np.array_split(np.arange(len(labels)), len(axes)), strict=True):
+            _draw_pulls(one, values[rows, 0], values[rows, 1])
+            _name_rows(one, [labels[row] for row in rows])
+        cms_label(axes[0], look or Look(), with_data=_has_data(outcome), fontsize=18)
+    return _figure(axes[0]), axes[0]
 
 
 def correlations(
@@ -269,11 +272,12 @@ def _height(n_rows: int) -> float:
     return 2.2 + ROW_INCHES * max(n_rows, 3)
 
 
-def _rows(n_rows: int, ax: Axes | None) -> tuple[Figure, Axes]:
-    if ax is None:
-        figure = new_figure(figsize=(8, _height(n_rows)), layout="constrained")
-        ax = figure.add_subplot()
-    return _figure(ax), ax
+def _columns(n_rows: int) -> list[Axes]:
+    """Axes side by side for so many rows."""
+    n_columns = max(math.ceil(n_rows / MOST_ROWS), 1)
+    size = (8 * n_columns, _height(math.ceil(n_rows / n_columns)))
+    figure = new_figure(figsize=size, layout="constrained")
+    return [figure.add_subplot(1, n_columns, 1 + column) for column in range(n_columns)]
 
 
 def _two_panels(n_rows: int) -> tuple[Axes, Axes]:

@@ -17,7 +17,7 @@ __all__ = ["treated"]
 
 # Index of a colour: 1 norm + 2 shape; 0 where there is nothing, 4 where all was pruned.
 KINDS = ("not evaluated", "norm", "shape", "norm and shape", "pruned")
-COLORS = ("white", PALETTE[1], PALETTE[0], PALETTE[4], PALETTE[3])
+COLORS = ("white", PALETTE[1], PALETTE[0], "#c5dbef", PALETTE[3])
 PARTS = {"normsys": 1, "histosys": 2}
 LETTERS = {"smoothed": "s", "symmetrised": "m"}
 CELL_INCHES = 0.36
@@ -43,7 +43,8 @@ def treated(
     """
     look = look or Look()
     kinds, letters = _cells(workspaces, region)
-    samples = look.ordered(dict.fromkeys(sample for sample, _ in kinds))
+    names = dict.fromkeys(sample for sample, _ in kinds)
+    samples = sorted(look.ordered(names), key=look.is_signal)
     systematics = list(dict.fromkeys(name for _, name in kinds))
     table = np.asarray([[kinds.get((one, name), 0) for one in samples] for name in systematics])
     with cms_style(font_size=16):
@@ -57,8 +58,8 @@ def treated(
             where = (samples.index(sample) + 0.5, systematics.index(name) + 0.5)
             ax.text(*where, letter, ha="center", va="center", fontsize=12, color="black")
         ax.invert_yaxis()
-        names = [look.label_of(sample) for sample in samples]
-        ax.set_xticks(np.arange(len(samples)) + 0.5, names, rotation=90, fontsize=13)
+        labels = [look.label_of(sample) for sample in samples]
+        ax.set_xticks(np.arange(len(samples)) + 0.5, labels, rotation=90, fontsize=13)
         ax.set_yticks(np.arange(len(systematics)) + 0.5, systematics, fontsize=13)
         ax.tick_params(which="both", length=0)
         handles = [

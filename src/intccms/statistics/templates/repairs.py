@@ -93,8 +93,9 @@ class _Varied:
 
     def repair(self) -> None:
         """Give a variation the guarantees of the nominal, smooth it, say that it is mirrored."""
-        if negative := int((self.values < 0).sum()):
-            amount = float(-self.values[self.values < 0].sum())
+        below = (self.values < 0) & (self.nominal > 0)  # elsewhere the nominal was clipped too
+        if negative := int(below.sum()):
+            amount = float(-self.values[below].sum())
             self._note("clipped", f"{negative} negative bins set to 0", amount, unit="events")
         self.values = np.maximum(self.values, 0.0)
         if self.nominal.max() <= EMPTY:
