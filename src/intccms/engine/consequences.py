@@ -47,7 +47,7 @@ def carried(correction: Correction, before: Objects, after: Objects) -> Objects:
         old, new = before.column(target), after.column(target)
         change = content(new).astype(np.float64) - content(old)
         changed, lists = np.flatnonzero(change), lists_of(old)
-        event = changed if lists is None else lists.each(np.arange(after.n))[changed]
+        event = changed if lists is None else lists.events[changed]
         angle = content(before.column(ObjVar(target.obj, "phi")))[changed].astype(np.float64)
         # one after the other, so that the bits of an event do not depend on its neighbours
         px -= np.bincount(event, change[changed] * np.cos(angle), minlength=after.n)
@@ -83,15 +83,27 @@ def sorted_by_pt(correction: Correction, objects: Objects) -> Objects:
     for target in correction.momenta:
         column = objects.column(target)
         lists = lists_of(column)
-        if lists is None:
+        order = None if lists is None else _falling(content(column), lists)
+        if order is None:
             continue
-        pt, event = content(column), lists.each(np.arange(lists.n))
-        if not np.any((pt[1:] > pt[:-1]) & (event[1:] == event[:-1])):
-            continue
-        order = np.lexsort((-pt, event))
         names = names_of_sorted(target.obj)
         objects = objects.replaced({name: objects[name].arranged(order) for name in names})
     return objects
+
+
+def _falling(values: NDArray[Any], lists: Lists) -> Index | None:
+    """Return the order in which the values of each event fall; None if they do so already."""
+    rises = values[1:] > values[:-1]
+    ends = lists.offsets[1:-1]
+    rises[ends[(ends > 0) & (ends < len(values))] - 1] = False  # between two events
+    if not rises.any():
+        return None
+    wrong = np.zeros(lists.n, dtype=np.bool_)
+    wrong[lists.events[1:][rises]] = True
+    where = np.flatnonzero(lists.each(wrong))
+    order = np.arange(len(values))
+    order[where] = where[np.lexsort((-values[where], lists.events[where]))]
+    return order
 
 
 def reordering(name: str, nominal: Objects, shifted: Objects) -> Index:

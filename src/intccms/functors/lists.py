@@ -70,6 +70,11 @@ class Lists:
         """Number of events."""
         return len(self.offsets) - 1
 
+    @cached_property
+    def events(self) -> Index:
+        """Which event each value belongs to."""
+        return self.each(np.arange(self.n))
+
     def like(self, other: Lists) -> bool:
         """Say whether the events have the same numbers of values."""
         return self is other or np.array_equal(self.offsets, other.offsets)
