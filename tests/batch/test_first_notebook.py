@@ -18,8 +18,11 @@ import pytest
 
 from intccms.cli import main
 from intccms.histograms import storage
+from intccms.sample import write_sample
+from intccms.schema import load_config
 from tests.facility import slurm
 from tests.facility.conftest import same
+from tests.pipeline.runs import NOMINAL_ONLY
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +81,23 @@ def test_a_job_that_was_killed_goes_on_from_its_partials_with_the_same_bits(
     one, other = (storage.load(folder / "histograms") for folder in (out, done))
     assert same(one, other)
     assert found["yields"] == summary(done)["yields"]
+
+
+def test_the_other_example_is_run_by_its_parameters(first_notebook: Path, tmp_path: Path) -> None:
+    name, processes = "example_cms.configs.configuration:config", ["ttbar_semilep", "data"]
+    asked = [f"general.processes={json.dumps(processes)}"]
+    sample, out = tmp_path / "sample", tmp_path / "out"
+    sizes: dict[str, Any] = {"files_per_process": 1, "events_per_file": 300, "is_lean": True}
+    write_sample(sample, load_config(name, asked), **sizes)
+    settings = ", ".join(["general.executor=iterative", *NOMINAL_ONLY])
+    arguments = ["batch", str(first_notebook), "--out", str(out), "-p", "config", name]
+    given = {"base_dir": sample, "processes": json.dumps(processes), "overrides": f"[{settings}]"}
+    arguments += [str(part) for pair in given.items() for part in ("-p", *pair)]
+    assert main(arguments) == 0
+    found = summary(out)
+    assert found["status"] == "complete"
+    assert set(found["yields"]) == {"one_b_tag", "no_b_tag"}
+    assert all(set(yields) == set(processes) for yields in found["yields"].values())
 
 
 @pytest.fixture
