@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from intccms.histograms.book import Book
+from intccms.histograms.book import NOMINAL, Book
 
 __all__ = ["shifts", "total_uncertainty", "uncertainty_sources"]
 
@@ -45,17 +45,19 @@ def shifts(
         direction that was not evaluated is 0.
     """
     names = tuple(processes)
-    nominal = {name: book.slice(channel, observable, name).values() for name in names}
-    n_bins = book.histogram(channel, observable).axes[0].size
+    histogram = book.histogram(channel, observable)
+    values = np.asarray(histogram.values())  # to slice a histogram takes a thousand times as long
+    rows = {name: list(histogram.axes["process"]).index(name) for name in names}
+    columns = {label: column for column, label in enumerate(histogram.axes["variation"])}
     result = {}
     for source in uncertainty_sources(book, names):
-        by_direction = {direction: np.zeros(n_bins) for direction in DIRECTIONS}
+        by_direction = {direction: np.zeros(len(values)) for direction in DIRECTIONS}
         for direction, total in by_direction.items():
             label = f"{source}_{direction}"
             for name in names:
-                if label in book.variations(name):
-                    varied = book.slice(channel, observable, name, label).values()
-                    total += varied - nominal[name]
+                if label in book.varied[name]:
+                    of_process = values[:, rows[name]]
+                    total += of_process[:, columns[label]] - of_process[:, columns[NOMINAL]]
         result[source] = (by_direction["down"], by_direction["up"])
     return result
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from intccms.errors import WorkerLostError
+from intccms.execution.processes import FuturesExecutor
 from intccms.functors.derived import Plane
 from intccms.histograms import Book
 from intccms.pipeline.summary import Findings, visible_cutflow
-from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, save, systematics
+from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, systematics
 from intccms.plots.plane import maps
-from intccms.schema import Config
+from intccms.plots.saving import Planned, draw_and_save
+from intccms.schema import Config, General
 from intccms.utils.output import Output
 
 __all__ = ["GROUPS", "Group", "drawn", "planned"]
@@ -21,8 +26,8 @@ __all__ = ["GROUPS", "Group", "drawn", "planned"]
 Group = Literal["observables", "systematics", "cutflow", "statistics"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 
-Make = Callable[[], tuple[Any, Any]]  # gives figure and axes
-Planned = tuple[Path, Make]
+MANY = 24  # figures, from which on it pays to start processes: each imports for 2 s
+MOST_PROCESSES = 4
 
 
 def planned(found: Findings, output: Output, groups: Iterable[Group]) -> list[Planned]:
@@ -45,10 +50,29 @@ def planned(found: Findings, output: Output, groups: Iterable[Group]) -> list[Pl
     return [one for group in groups for one in makers[group]()]
 
 
-def drawn(stem: Path, make: Make) -> tuple[Path, Path]:
-    """Draw one figure and save it as PNG and PDF."""
-    figure, _ = make()
-    return save(figure, stem)
+def drawn(todo: list[Planned], general: General) -> Iterator[tuple[Path, Path]]:
+    """Draw figures and save each as PNG and PDF; many of them in several processes.
+
+    Parameters
+    ----------
+    todo
+        As from `planned`.
+    general
+        Its `n_workers` is the largest number of processes; ``iterative`` wants none.
+
+    Yields
+    ------
+    tuple of Path
+        The files of a figure, in the order in which they are done.
+    """
+    n_processes = min(general.n_workers or os.cpu_count() or 1, MOST_PROCESSES)
+    if len(todo) < MANY or n_processes == 1 or general.executor == "iterative":
+        yield from (draw_and_save(index, todo) for index in range(len(todo)))
+        return
+    with closing(FuturesExecutor(n_processes)) as processes:
+        for index, files in processes.map(draw_and_save, range(len(todo)), arguments=(todo,)):
+            lost = isinstance(files, WorkerLostError)
+            yield draw_and_save(index, todo) if lost else files
 
 
 def _observables(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:

@@ -244,10 +244,12 @@ class Stages:
         self._observer.begin("figures", total=len(todo), unit="figures")
         drawn: list[Path] = []
         with self._lock.held():
-            for stem, make in todo:
-                drawn += figures.drawn(stem, make)
+            for files in figures.drawn(todo, self.config.general):
+                drawn += files
                 self._observer.advance()
         self._observer.end()
+        order = {stem: index for index, (stem, _) in enumerate(todo)}
+        drawn.sort(key=lambda path: order[path.with_suffix("")])
         self.found.plots = tuple(dict.fromkeys((*self.found.plots, *drawn)))
         return tuple(path for path in drawn if path.suffix == ".png")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,10 @@ from intccms.execution.executors import Executor
 from intccms.execution.observer import Observer
 from intccms.metadata import Metadata
 from intccms.mva import Trained
-from intccms.pipeline.figures import Planned, drawn
+from intccms.pipeline.figures import drawn
 from intccms.plots import look_of
 from intccms.plots import mva as plots
+from intccms.plots.saving import Planned
 from intccms.schema import Config
 from intccms.utils.output import Output
 
@@ -97,7 +97,7 @@ def trained(
 
 def _draw(one: Trained, config: Config, folder: Path) -> list[Path]:
     look, evaluation = look_of(config), one.evaluation
-    figures: Sequence[Planned] = [
+    figures: list[Planned] = [
         (folder / "roc", partial(plots.roc, evaluation, look=look)),
         (folder / "score", partial(plots.score, evaluation, look=look)),
         (folder / "importance", partial(plots.importance, evaluation, look=look)),
@@ -106,4 +106,4 @@ def _draw(one: Trained, config: Config, folder: Path) -> list[Path]:
             for name in evaluation.features
         ),
     ]
-    return [path for stem, make in figures for path in drawn(stem, make)]
+    return [path for files in drawn(figures, config.general) for path in files]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -12,7 +14,9 @@ from matplotlib.figure import Figure
 from intccms.plots.style import CmsFigure
 from intccms.utils.output import write_bytes
 
-__all__ = ["save"]
+__all__ = ["Planned", "draw_and_save", "save"]
+
+Planned = tuple[Path, Callable[[], tuple[Any, Any]]]  # path without suffix; gives figure and axes
 
 # without dates and versions the same figure gives the same file
 METADATA: dict[str, dict[str, str | None]] = {
@@ -52,3 +56,18 @@ def save(figure: Figure, stem: Path, *, dpi: float = 100) -> tuple[Path, Path]:
         paths.append(path)
     plt.close(figure)
     return paths[0], paths[1]
+
+
+def draw_and_save(index: int, planned: Sequence[Planned]) -> tuple[Path, Path]:
+    """Draw and save one figure of a list; for processes, which get the whole list once.
+
+    Parameters
+    ----------
+    index
+        Which one.
+    planned
+        Where figures go, and what draws them.
+    """
+    stem, make = planned[index]
+    figure, _ = make()
+    return save(figure, stem)
