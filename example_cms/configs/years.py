@@ -17,7 +17,7 @@ CORRECTIONS = "example_cms/corrections"
 class Era:
     """A data-taking period with its own jet energy corrections.
 
-    The runs of a period end where the next one begins.
+    The runs of a period end where the next one begins; the first begins with the golden JSON.
     """
 
     name: str
@@ -70,7 +70,7 @@ YEARS = (
         lumi_uncertainties={"lumi_2017": 0.020, "lumi_run2": 0.009, "lumi_2017_2018": 0.006},
         golden_json=f"{CORRECTIONS}/Cert_294927-306462_13TeV_UL2017_Collisions17_GoldenJSON.txt",
         eras=(
-            Era("B", 297020, "Summer19UL17_RunB_V5_DATA"),
+            Era("B", 294927, "Summer19UL17_RunB_V5_DATA"),
             Era("C", 299337, "Summer19UL17_RunC_V5_DATA"),
             Era("D", 302030, "Summer19UL17_RunD_V5_DATA"),
             Era("E", 303435, "Summer19UL17_RunE_V5_DATA"),
@@ -89,7 +89,7 @@ YEARS = (
         lumi_uncertainties={"lumi_2018": 0.015, "lumi_run2": 0.020, "lumi_2017_2018": 0.002},
         golden_json=f"{CORRECTIONS}/Cert_314472-325175_13TeV_Legacy2018_Collisions18_JSON.txt",
         eras=(
-            Era("A", 315252, "Summer19UL18_RunA_V5_DATA"),
+            Era("A", 314472, "Summer19UL18_RunA_V5_DATA"),
             Era("B", 316998, "Summer19UL18_RunB_V5_DATA"),
             Era("C", 319313, "Summer19UL18_RunC_V5_DATA"),
             Era("D", 320394, "Summer19UL18_RunD_V5_DATA"),

@@ -9,7 +9,7 @@ from .btag import btag_shape
 from .jets import jet_energy
 from .objects import muons, pileup, prefiring
 from .rates import cross_sections, luminosity
-from .theory import theory
+from .theory import theory_weights
 
 __all__ = ["CORRECTIONS"]
 
@@ -21,7 +21,7 @@ def _of(year: Year) -> list[dict[str, Any]]:
         prefiring(year),
         *muons(year),
         *btag_shape(year),
-        *theory(),
+        *theory_weights(),
         luminosity(year),
         *cross_sections(),
     ]

@@ -14,7 +14,7 @@ import numpy as np
 from ..datasets import BACKGROUNDS
 from ..signals import SIGNALS
 
-__all__ = ["theory"]
+__all__ = ["theory_weights"]
 
 TTBAR = ["ttbar_semilep", "ttbar_had", "ttbar_lep"]
 SIGNAL = [signal.process for signal in SIGNALS]
@@ -22,14 +22,15 @@ SIGNAL = [signal.process for signal in SIGNALS]
 WITH_MATRIX_ELEMENT = [name for name in BACKGROUNDS if name != "diboson"]
 
 # Renormalisation and factorisation scales times (½, 1, 2) each, in this order (muR slower); the
-# two in which one is doubled and the other halved are left out.
-SEVEN_POINTS = (0, 1, 3, 4, 5, 7, 8)
+# two in which one is doubled and the other halved are left out. Some samples lack the central one.
+SEVEN_POINTS = {9: (0, 1, 3, 4, 5, 7, 8), 8: (0, 1, 3, 4, 6, 7)}
+N_SCALES = 9
 
 LAST_COPY = 1 << 13  # in GenPart_statusFlags
 TOP = 6
 
 
-def theory() -> list[dict[str, Any]]:
+def theory_weights() -> list[dict[str, Any]]:
     """Weights of all years; a process that has its own scales has its own nuisance parameter."""
     groups = {name: [name] for name in WITH_MATRIX_ELEMENT if name not in TTBAR}
     groups |= {"ttbar": TTBAR, "signal": SIGNAL}
@@ -71,17 +72,25 @@ def _only_varied(
 
 def _table(weights: ak.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """One row an event: all events of a sample have the same number of weights."""
+    if not len(weights):
+        return np.ones((0, N_SCALES))
     return np.asarray(ak.to_numpy(ak.to_regular(weights)), dtype=np.float64)
 
 
+def seven_points(weights: ak.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Weights of the envelope, relative to the central one, which counts in any case."""
+    table = _table(weights)
+    return table[:, SEVEN_POINTS[table.shape[1]]]
+
+
 def upper_scale(weights: ak.Array) -> ak.Array:
-    """Largest of the seven points, relative to the central one."""
-    return _table(weights)[:, SEVEN_POINTS].max(axis=1)
+    """Largest of the seven points."""
+    return np.maximum(seven_points(weights).max(axis=1), 1.0)
 
 
 def lower_scale(weights: ak.Array) -> ak.Array:
     """Smallest of the seven points."""
-    return _table(weights)[:, SEVEN_POINTS].min(axis=1)
+    return np.minimum(seven_points(weights).min(axis=1), 1.0)
 
 
 def pdf_uncertainty(weights: ak.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
