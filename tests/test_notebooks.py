@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -63,9 +64,11 @@ def differing(notebook: Path) -> list[str]:
     report = notebook.with_suffix(".xml")
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
     options = ["-q", "-p", "no:cacheprovider", "--nbval-cell-timeout=300", f"--junitxml={report}"]
+    paths = [str(notebook.parent), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [*command, *options, str(notebook)],
         cwd=notebook.parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         capture_output=True,
         text=True,
         check=False,
