@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from intccms.datasets import Fileset
 from intccms.metadata import Metadata
 from intccms.pipeline import RunResult
 from intccms.pipeline.training import sampler_of
+from intccms.schema import Config
 from tests.mva.small import configured, write_inputs
 
 
@@ -29,9 +31,15 @@ def trained(classes: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResul
     return pipeline.run(configured(classes, out, run_mva_training=True))
 
 
-def collected(base: Path, out: Path, **general: object) -> tuple[AnalysisResult, Fileset]:
+def collected(
+    base: Path, out: Path, *, mva: Any = None, **general: Any
+) -> tuple[AnalysisResult, Fileset]:
     """Collect training events without training."""
-    config = configured(base, out, run_mva_training=True, **general)
+    return collected_by(configured(base, out, mva=mva, run_mva_training=True, **general))
+
+
+def collected_by(config: Config) -> tuple[AnalysisResult, Fileset]:
+    """Collect the training events of a configuration."""
     with pipeline.Stages(config) as stages:
         metadata = stages.count_files()
         assert isinstance(metadata, Metadata)

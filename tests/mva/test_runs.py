@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
+import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 from intccms import pipeline
+from intccms.analysis.results import AnalysisResult
+from intccms.datasets import Fileset
 from intccms.errors import IncompleteError, InputError
+from intccms.mva import save, train
 from intccms.pipeline import RunResult
 from intccms.schema import load_config
 from tests.mva.small import classifier, configured, table
@@ -66,15 +72,10 @@ def test_an_object_variation_moves_the_score(trained: RunResult) -> None:
 def test_metadata_account_for_every_event(trained: RunResult, classes: Path) -> None:
     record = json.loads((trained.output.mva_dir("nn") / "model.json").read_text())
     for process in ("signal", "ttbar", "wjets"):
-        with_two_jets = np.concatenate(
-            [
-                uproot.open(path)["Events"].arrays(["nJet", "genWeight"], library="np")[name]
-                for name in ("nJet",)
-                for path in sorted((classes / process).iterdir())
-            ]
-        )
+        files = sorted((classes / process).iterdir())
+        n_jets = [uproot.open(path)["Events"]["nJet"].array(library="np") for path in files]
         found = record["datasets"][process]
-        n = int(np.sum(with_two_jets >= 2))
+        n = int(np.sum(np.concatenate(n_jets) >= 2))
         assert found["past_baseline"] == n
         assert found["zero_weight_left_out"] > 0
         assert found["training"] + found["validation"] + found["zero_weight_left_out"] == n
@@ -125,35 +126,65 @@ def test_small_slabs_of_variations_give_the_same_bits(
 def test_training_again_on_workers_gives_the_same_model(
     trained: RunResult, classes: Path, tmp_path: Path
 ) -> None:
+    watcher = Watcher()
     more: dict[str, Any] = {"executor": "futures", "n_workers": 2, "chunk_size": 411}
     config = configured(classes, tmp_path, run_mva_training=True, **more)
-    with pipeline.Stages(config) as stages:
+    with pipeline.Stages(config, observer=watcher) as stages:
         stages.count_files()
         record = stages.train()["nn"].record
     before = json.loads((trained.output.mva_dir("nn") / "model.json").read_text())
     assert record["model_sha256"] == before["model_sha256"]
+    assert watcher.stages == ["counting events", "collecting training events", "training of nn"]
 
 
 def test_results_are_reused_with_the_same_model_only(
-    trained: RunResult, classes: Path, tmp_path: Path
+    trained: RunResult,
+    events: tuple[AnalysisResult, Fileset],
+    classes: Path,
+    tmp_path: Path,
 ) -> None:
     def statuses(result: RunResult) -> set[str]:
         assert result.analysis is not None
         return {receipt.status for receipt in result.analysis.receipts}
 
-    assert statuses(again(trained, tmp_path / "a", classes)) == {"done"}
-    shutil.rmtree(tmp_path / "a" / "mva")
-    assert statuses(again(trained, tmp_path / "a", classes)) == {"resumed"}
-    other = configured(
-        classes,
-        tmp_path / "a",
-        mva=[classifier(validation_split=0.4)],
-        run_mva_training=True,
-    )
-    with pipeline.Stages(other) as stages:
+    assert "resumed" not in statuses(again(trained, tmp_path, classes))
+    shutil.rmtree(tmp_path / "mva")
+    assert statuses(again(trained, tmp_path, classes)) == {"resumed"}
+    config = configured(classes, tmp_path, mva=[classifier(random_state=1)])
+    analysis, fileset = events
+    other = train(config.mva[0], config, fileset, analysis)
+    shutil.rmtree(tmp_path / "mva")
+    save(other, tmp_path / "mva" / "nn")
+    with pipeline.Stages(config) as stages:
         stages.count_files()
         stages.process()
         assert "resumed" not in statuses(stages.finish())
+
+
+def test_an_onnx_model_takes_the_place_of_the_estimator(
+    trained: RunResult, classes: Path, tmp_path: Path, require: Callable[[object, str], None]
+) -> None:
+    for package in ("skl2onnx", "onnxruntime"):
+        require(importlib.util.find_spec(package), f"{package} is not installed")
+    from skl2onnx import to_onnx
+
+    model = pickle.loads((trained.output.mva_dir("nn") / "model.pkl").read_bytes())
+    options = {id(model): {"zipmap": False}}  # which knows no float64
+    net = to_onnx(model, np.zeros((1, 2)), options=options)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(net.SerializeToString())
+    foreign = [classifier(estimator=lambda: path)]
+    results = [
+        pipeline.run(
+            configured(classes, tmp_path / f"{size}", mva=foreign, chunk_size=size, **more)
+        )
+        for size, more in ((300, {"run_mva_training": True}), (177, {}))
+    ]
+    assert bits(results[0]) == bits(results[1])
+    assert not (tmp_path / "300" / "mva").exists()  # there was nothing to train
+    for variation in VARIATIONS:
+        expected = template(trained, "ttbar", variation)
+        np.testing.assert_allclose(template(results[0], "ttbar", variation), expected, rtol=1e-6)
 
 
 def stale(name: str) -> dict[str, Any]:
@@ -246,12 +277,12 @@ def test_a_lost_file_stops_the_training(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"estimator": SVC}, "returns the class SVC"),
+        ({"estimator": lambda: SVC}, "returns the class SVC"),
         ({"estimator": lambda: SVC()}, "SVC has no predict_proba"),
         ({"estimator": lambda: 1 / 0}, "ZeroDivisionError"),
         ({"estimator": lambda: "net.pt"}, r"'net.pt' is not the path of an \.onnx file"),
         ({"epochs": 5, "estimator": lambda: GaussianNB()}, "mva.nn.epochs: GaussianNB has none"),
-        ({"learning_rate": 0.1}, "mva.nn.learning_rate: Pipeline has none"),
+        ({"learning_rate": 0.1, "estimator": lambda: GaussianNB()}, "learning_rate: GaussianNB"),
         ({"random_state": -1}, "random_state"),
         ({"classes": ["signal", {"all": ("ttbar", "signal")}]}, "a process is in two"),
         (
@@ -304,12 +335,3 @@ def test_a_column_that_only_the_training_needs_is_missed_before_anything_is_writ
     with pytest.raises(InputError, match="sumEt"):
         pipeline.run(load_config(parts))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_training_is_announced(classes: Path, tmp_path: Path) -> None:
-    watcher = Watcher()
-    config = configured(classes, tmp_path, run_mva_training=True, run_systematics=False)
-    with pipeline.Stages(config, observer=watcher) as stages:
-        stages.count_files()
-        stages.train()
-    assert watcher.stages == ["counting events", "collecting training events", "training of nn"]
