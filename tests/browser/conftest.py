@@ -10,21 +10,24 @@ from typing import Any
 
 import pytest
 
-from tests.browser.lab import CHROMIUM_FLAGS, Lab, start_lab
+from tests.browser.lab import CHROMIUM_FLAGS, Lab, start_lab, stop
 from tests.conftest import free_port
 
 
 @pytest.fixture(scope="session")
 def lab(
-    require: Callable[[object, str], None], tmp_path_factory: pytest.TempPathFactory
+    require: Callable[[object, str], None], root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Lab]:
     """A JupyterLab; notebooks go into its folder."""
     require(shutil.which("chromium"), "no Chromium here (Debian: chromium)")
-    folder = tmp_path_factory.mktemp("lab")
-    lab, server = start_lab(folder, free_port(), folder / "lab.log")
+    folder = tmp_path_factory.mktemp("lab") / "files"
+    folder.mkdir()
+    for name in ("README.md", "docs", "notebooks"):  # what a user opens first
+        source = root / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    lab, server = start_lab(folder, free_port(), folder.parent / "lab.log")
     yield lab
-    server.terminate()
-    server.wait(30)
+    stop(server)
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +56,11 @@ def screenshots() -> Path | None:
     """Where pictures go that people want to look at: INTCCMS_SCREENSHOTS."""
     named = os.environ.get("INTCCMS_SCREENSHOTS")
     return Path(named) if named else None
+
+
+@pytest.fixture(scope="session")
+def sample(request: pytest.FixtureRequest) -> Path:
+    """A sample: INTCCMS_SAMPLE, for pictures with more events in them, or the tiny one."""
+    named = os.environ.get("INTCCMS_SAMPLE")
+    tiny: Path = Path(named).resolve() if named else request.getfixturevalue("tiny_sample")
+    return tiny

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
-import shutil
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import nbformat
+import papermill
 from playwright.sync_api import TimeoutError
 
-__all__ = ["Lab", "damage", "plots", "start_lab"]
+__all__ = ["PREFIX", "Lab", "all_done", "damage", "executed", "look", "plots", "start_lab", "stop"]
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 120
+START_S = 180
+RUN_S = 400
+PREFIX = "/user/physicist/"
 CHROMIUM_FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -38,19 +43,44 @@ STARTED = ".jp-InputPrompt:has-text('*'), .jp-InputPrompt:has-text('1')"
 IDLE = "() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
 
 
+def all_done(code: Sequence[Any]) -> bool:
+    """Whether every cell was executed."""
+    return all(cell.execution_count for cell in code)
+
+
 class Lab:
     """A running server.
 
     Parameters
     ----------
     url
-        Of its root.
+        Of its root, without the last slash.
     folder
         That it serves.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder = url, folder
+
+    def put(
+        self,
+        notebook: Path,
+        parameters: Mapping[str, Any],
+        cells: Mapping[str, Sequence[str]] | None = None,
+    ) -> Path:
+        """Put a notebook with parameters into the folder.
+
+        `cells` are code cells to insert in front of the first that holds a text; "": at the end.
+        """
+        target = self.folder / notebook.name
+        papermill.execute_notebook(notebook, target, parameters=parameters, prepare_only=True)
+        content = nbformat.read(target, as_version=4)
+        for text, sources in (cells or {}).items():
+            found = [index for index, cell in enumerate(content.cells) if text in cell.source]
+            place = found[0] if text else len(content.cells)
+            content.cells[place:place] = map(nbformat.v4.new_code_cell, sources)
+        nbformat.write(content, target)
+        return target
 
     def open(self, page: Any, notebook: Path) -> None:
         """Open a notebook and wait for its kernel."""
@@ -76,6 +106,25 @@ class Lab:
         raise AssertionError("the cells do not run")
 
 
+def executed(page: Any, notebook: Path, is_done: Callable[[list[Any]], bool] = all_done) -> Any:
+    """Save a notebook until its code cells are done, and return them; an error is a failure."""
+    code: list[Any] = []
+    until = time.monotonic() + RUN_S
+    while time.monotonic() < until:
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(1000)
+        with suppress(nbformat.reader.NotJSONError):  # it is being written
+            cells = nbformat.read(notebook, as_version=4).cells
+            code = [cell for cell in cells if cell.cell_type == "code"]
+        for cell in code:
+            for output in cell.outputs:
+                if output.output_type == "error":
+                    raise AssertionError("\n".join([cell.source, *output.traceback]))
+        if is_done(code):
+            return code
+    raise AssertionError(f"not done: {[cell.execution_count for cell in code]}")
+
+
 def plots(page: Any) -> dict[str, dict[str, list[Any]]]:
     """Columns of each of the plots that the browser has, by their name."""
     found: dict[str, dict[str, list[Any]]] = page.evaluate(SOURCES)
@@ -83,33 +132,54 @@ def plots(page: Any) -> dict[str, dict[str, list[Any]]]:
 
 
 def start_lab(folder: Path, port: int, log: Path) -> tuple[Lab, subprocess.Popen[bytes]]:
-    """Start a server and wait until it answers."""
+    """Start ``make lab`` behind the prefix of a hub and wait until it answers.
+
+    A hub's proxy passes paths on as they are, so a server with this `base_url` is what stands
+    behind it; a link that forgets the prefix meets 404.
+    """
     settings = {
         "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0,
-        "ServerApp.token": "", "ServerApp.password": "", "ServerApp.root_dir": folder,
-        "IdentityProvider.token": "",
+        "IdentityProvider.token": "", "ServerApp.root_dir": folder, "ServerApp.base_url": PREFIX,
     }  # fmt: skip
     options = [f"--{name}={value}" for name, value in settings.items()]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *options]
+    command = ["make", "lab", "ENV=active", "ARGS=--no-browser --allow-root " + " ".join(options)]
     environment = {
         **os.environ,
         "BOKEH_RESOURCES": "inline",  # there is no network
-        "JUPYTER_CONFIG_DIR": str(folder / ".jupyter"),  # ours, but it writes to it
+        "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
+        "JUPYTER_CONFIG_DIR": str(folder.parent / "jupyter"),
+        "JUPYTER_DATA_DIR": str(folder.parent / "jupyter"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder.parent / "workspaces"),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    shutil.copytree(ROOT / "jupyter", folder / ".jupyter")
     with log.open("wb") as output:
         server = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    url, until = f"http://127.0.0.1:{port}", time.monotonic() + START_S
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+    url, until = f"http://127.0.0.1:{port}{PREFIX}".rstrip("/"), time.monotonic() + START_S
     while time.monotonic() < until and server.poll() is None:
         with suppress(OSError), urllib.request.urlopen(f"{url}/api/status", timeout=2):
             return Lab(url, folder), server
         time.sleep(0.2)
-    server.terminate()
-    server.wait(20)
+    stop(server)
     raise RuntimeError(f"JupyterLab did not start: {log.read_text()[-2000:]}")
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """End a server with all that it has started."""
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait(60)
+
+
+def look(page: Any, folder: Path | None, name: str, selector: str = "") -> None:
+    """Keep a picture of the page, or of one thing in it, if pictures are wanted."""
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    page.wait_for_timeout(1500)  # typesetting and transitions
+    thing = page.locator(selector).first if selector else page
+    thing.screenshot(path=str(folder / f"{name}.png"))
 
 
 def damage(path: Path, branch: str) -> None:

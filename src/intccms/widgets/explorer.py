@@ -71,8 +71,9 @@ class ResultExplorer:
         choices = (
             self.channel, self.observable, self.view, self.processes, self.source, self.log
         )  # fmt: skip
-        shown = ipywidgets.VBox([self.picture, self.text])
-        self.box = ipywidgets.HBox([ipywidgets.VBox(choices), shown])
+        shown = ipywidgets.VBox([self.picture, self.text], layout={"margin": "0 0 0 12px"})
+        left = ipywidgets.VBox(choices, layout={"flex": "0 0 320px"})
+        self.box = ipywidgets.HBox([left, shown])
         self.channel.observe(self._list, names="value")
         for widget in choices[1:]:
             widget.observe(self._show, names="value")
