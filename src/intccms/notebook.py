@@ -36,7 +36,6 @@ from intccms.schema import Config, load_config
 __all__ = [
     "Session",
     "Text",
-    "display_image",
     "preflight",
     "redirected",
     "settings",
@@ -45,8 +44,12 @@ __all__ = [
     "show_report",
 ]
 
-SHOWN_INCHES = 7.0
-PIXELS_PER_INCH = 96  # of a browser
+SHOWN_PIXELS = 672  # 7 inches of a browser
+
+# IPython's have no types.
+_display: Any = display
+_image: Any = Image
+_link: Any = FileLink
 
 
 def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
@@ -240,7 +243,7 @@ class Session:
             raise InputError(f"no figures {group!r}; {nearest(group, GROUPS)}")
         for path in self.stages.draw(group):
             if fnmatch(path.stem, only) and (with_log or not path.stem.endswith("_log")):
-                display_image(path)
+                _display(_image(filename=str(path), width=SHOWN_PIXELS))
 
     def fit(self) -> Table:
         """Fit the signal strength and find the limits on it."""
@@ -280,13 +283,6 @@ class Session:
         return summarise(self.stages.found)
 
 
-def display_image(path: Path) -> None:
-    """Show a saved figure below the cell."""
-    show: Any = display
-    image: Any = Image
-    show(image(filename=str(path), width=round(SHOWN_INCHES * PIXELS_PER_INCH)))
-
-
 def show_metrics(session: Session) -> None:
     """Show all that was measured: rates, workers, times, datasets, branches.
 
@@ -296,14 +292,12 @@ def show_metrics(session: Session) -> None:
         After `Session.process`.
     """
     measurement = session.measurement
-    show: Any = display
     for wrong in measurement.violations:
-        show(Text(f"not consistent: {wrong}"))
-    for table in (*metric_tables(measurement), dataset_table(measurement)):
-        show(table)
-    branches = coverage_table(measurement)
-    if branches is not None:
-        show(branches)
+        _display(Text(f"not consistent: {wrong}"))
+    found = (*metric_tables(measurement), dataset_table(measurement), coverage_table(measurement))
+    for table in found:
+        if table is not None:
+            _display(table)
 
 
 def show_report(session: Session) -> None:
@@ -314,10 +308,7 @@ def show_report(session: Session) -> None:
     session
         After `Session.process`.
     """
-    folder = session.stages.output.measurement_dir(session.measurement.name)
-    show: Any = display
-    for path in sorted(folder.glob("*")):
-        name = Path(path).resolve()
-        here = Path.cwd()
-        link: Any = FileLink
-        show(link(str(name.relative_to(here) if name.is_relative_to(here) else name)))
+    here = Path.cwd()
+    for path in sorted(session.stages.output.measurement_dir(session.measurement.name).glob("*")):
+        file = path.resolve()
+        _display(_link(str(file.relative_to(here) if file.is_relative_to(here) else file)))
