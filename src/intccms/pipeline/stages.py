@@ -6,14 +6,13 @@ Writes below ``general.output_dir``; `Stages` lets a notebook call them one by o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from intccms.analysis import runner
 from intccms.errors import FitError, IncompleteError, IntccmsError
-from intccms.execution.executors import Executor, open_executor
 from intccms.execution.observer import Observer, Silent
 from intccms.histograms import storage
 from intccms.metadata import Metadata
@@ -25,6 +24,7 @@ from intccms.pipeline.lock import OutputLock
 from intccms.pipeline.records import RunRecord, write_records
 from intccms.pipeline.result import RunResult
 from intccms.pipeline.summary import Findings, SavedRun, describe_loss, summarise
+from intccms.pipeline.workers import Workers
 from intccms.schema import Config
 from intccms.utils.output import Output, write_json
 
@@ -85,10 +85,8 @@ class Stages:
         self.measurement: Measurement | None = None
         self.trained: dict[str, Trained] | None = None
         self._observer = observer or Silent()
-        self._client = client
+        self._workers = Workers(config, client)
         self._processor: Any = None
-        self._executor: Executor | None = None
-        self._open = ExitStack()
         self._lock = OutputLock(self.output.directory)
 
     def __enter__(self) -> Self:
@@ -106,7 +104,7 @@ class Stages:
 
     def close(self) -> None:
         """Close the workers that were started for this run; let others write to its directory."""
-        self._close_workers()
+        self._workers.close()
         self._lock.release()
 
     @property
@@ -201,7 +199,7 @@ class Stages:
                 )
                 record.see_trees(analysis, self.metadata)
             if not (self.config.general.run_statistics and len(self.config.signals) > 1):
-                self._close_workers()  # else they fit the signals
+                self._workers.close()  # else they fit the signals
             self.found.take(analysis, n_workers)
             write_records(self.config, self.output, analysis)
             summary = self._write_summary(unfinished=True)
@@ -221,7 +219,7 @@ class Stages:
         if has_fit(self.found):
             with self._lock.held(), self._recorded():
                 infer_signals(self.found, self.output, self._workers, self._observer)
-            self._close_workers()
+            self._workers.close()
             return self.found.results
         return {}
 
@@ -276,17 +274,6 @@ class Stages:
             self.config, found.analysis, found.book, found.cutflow, found.ledger,
             found.results, found.plots, summary, self.output,
         )  # fmt: skip
-
-    def _workers(self) -> Executor:
-        """Give the executor, opened when it is first needed."""
-        if self._executor is None:
-            opened = open_executor(self.config.general, self._client, code=self.config)
-            self._executor = self._open.enter_context(opened)
-        return self._executor
-
-    def _close_workers(self) -> None:
-        self._executor = None
-        self._open.close()
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
