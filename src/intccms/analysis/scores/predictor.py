@@ -85,7 +85,7 @@ def _onnx(content: bytes, classes: tuple[str, ...]) -> Callable[[Matrix], Matrix
     try:
         import onnxruntime
     except ModuleNotFoundError as exc:
-        what = "an ONNX model needs the package onnxruntime: pip install 'intccms[onnx]'"
+        what = "an ONNX model needs the package onnxruntime: pip install 'intccms[mva]'"
         raise InputError(what) from exc
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
