@@ -83,6 +83,24 @@ def test_a_job_that_was_killed_goes_on_from_its_partials_with_the_same_bits(
     assert found["yields"] == summary(done)["yields"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("n_workers", "many", "parameter n_workers of full_processing.ipynb is a int"),
+        ("processes", "signal", "parameter processes of full_processing.ipynb is a list"),
+        ("overides", "[]", "did you mean 'overrides'"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_anything_runs(
+    first_notebook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str,
+    value: str, message: str,
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    assert main([*command(first_notebook, out, []), "-p", name, value]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_the_other_example_is_run_by_its_parameters(first_notebook: Path, tmp_path: Path) -> None:
     name, processes = "example_cms.configs.configuration:config", ["ttbar_semilep", "data"]
     asked = [f"general.processes={json.dumps(processes)}"]
