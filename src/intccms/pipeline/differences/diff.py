@@ -10,7 +10,7 @@ import numpy as np
 
 from intccms.histograms.difference import BoolArray, TemplateChange, template_changes
 from intccms.pipeline.differences.runs import FinishedRun
-from intccms.pipeline.differences.text import Change, change_table, template_table
+from intccms.pipeline.differences.text import ABSENT, Change, change_table, template_table
 from intccms.pipeline.identity import leaves
 from intccms.plots.blinding import hidden_bins
 
@@ -120,9 +120,9 @@ def _changes(
     before: Mapping[str, Any], after: Mapping[str, Any], *, rtol: float = 0.0
 ) -> list[Change]:
     return [
-        Change(key, before.get(key), after.get(key))
+        Change(key, before.get(key, ABSENT), after.get(key, ABSENT))
         for key in dict.fromkeys((*before, *after))
-        if not _same(before.get(key), after.get(key), rtol)
+        if not _same(before.get(key, ABSENT), after.get(key, ABSENT), rtol)
     ]
 
 

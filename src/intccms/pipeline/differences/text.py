@@ -9,15 +9,15 @@ from typing import Any
 from intccms.dashboards.tables import Table, with_error
 from intccms.histograms.difference import TemplateChange
 
-__all__ = ["Change", "change_table", "template_table"]
+__all__ = ["ABSENT", "Change", "change_table", "template_table"]
 
-ABSENT = "-"
+ABSENT = "(absent)"  # in the place of what a run does not have
 HEADINGS = ["", "changed", "largest in", "bin", "first", "second", "change", "std. dev."]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One value that is not the same; None where a run does not have it."""
+    """One value that is not the same; `ABSENT` where a run does not have it."""
 
     what: str
     before: Any
@@ -49,7 +49,7 @@ def _text(value: Any) -> str:
         return with_error(*value)
     if isinstance(value, float):
         return f"{value:,.6g}"
-    return ABSENT if value is None else str(value)
+    return str(value)
 
 
 def _change(one: Change) -> str:
@@ -85,6 +85,6 @@ def _rows(group: list[TemplateChange]) -> Iterator[list[str]]:
         yield [
             where, str(len(compared)), worst.variation, f"{worst.low:g} to {worst.high:g}",
             f"{worst.before:,.5g}", f"{worst.after:,.5g}",
-            ABSENT if worst.relative is None else f"{worst.relative:+.3%}",
-            ABSENT if worst.significance is None else f"{worst.significance:+.3g}",
+            "-" if worst.relative is None else f"{worst.relative:+.3%}",
+            "-" if worst.significance is None else f"{worst.significance:+.3g}",
         ]  # fmt: skip
