@@ -176,7 +176,7 @@ def _slow(ax: Axes, data: dict[str, Any]) -> None:
     for (part, colour), name in zip(drawing.PART_COLOURS.items(), drawing.PART_NAMES, strict=True):
         ax.barh(rows, data[part], left=left, height=0.7, color=colour, label=name)
         left = [one + more for one, more in zip(left, data[part], strict=True)]
-    _bars(ax, data["label"], data["text"], left, 1.25 * max(left, default=1.0) or 1.0)
+    _bars(ax, data["label"], data["text"], left, 1.7 * max(left, default=1.0) or 1.0)
     ax.set(title="Slowest chunks", xlabel="s")
     if left:
         ax.legend(loc="lower right", ncols=1, handlelength=0.8, labelspacing=0.2)
