@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from intccms.analysis.runner import AnalysisResult, run
+from intccms.cli import main
 from intccms.schema import Config, load_config
 from tests.configurations import plain
 
@@ -108,3 +110,19 @@ def test_loading_leaves_the_configuration_as_it_is(
     before = copy.deepcopy(module.config)
     configured(module, inputs, tmp_path)
     assert repr(before) == repr(module.config)
+
+
+def test_the_whole_chain_runs_with_a_classifier(folder: Path, tmp_path: Path) -> None:
+    settings = {
+        "base_dir": folder,
+        "output_dir": tmp_path,
+        "executor": "iterative",
+        "run_mva_training": True,
+        "run_statistics": False,
+    }
+    words = [f"general.{key}={value}" for key, value in settings.items()]
+    assert main(["run", "--config", "tests.configurations.ghosts:config", *words]) == 0
+    summary = json.loads((tmp_path / "run_summary.json").read_text())
+    assert summary["status"] == "complete"
+    assert summary["yields"]["apart"]["signal"]["value"] > 0
+    assert list((tmp_path / "plots" / "apart").glob("hard_ht.*"))
