@@ -126,6 +126,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         if self.has_analysis:
             nominal = work.fill_nominal(from_events(kept), task.lumi_mask)
             more |= self.beyond(work, nominal, task)
+            if task.is_data and self.config.statistics is not None and self.config.statistics.blind:
+                more["n_kept"] = 0  # receipts are not to tell what blinded channels hold
         return work.sums() | more
 
     def beyond(self, work: ChunkWork, nominal: NominalChunk, task: DatasetTask) -> dict[str, Any]:

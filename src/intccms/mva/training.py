@@ -18,9 +18,8 @@ from intccms.analysis.scores import (
     MODEL_PKL,
     FeatureMatrix,
     Predictor,
-    inputs_digest,
+    made_for,
     settings_digest,
-    versions_of,
 )
 from intccms.datasets import Fileset
 from intccms.mva.estimators import fitted, last_step
@@ -75,16 +74,13 @@ def train(mva: Mva, config: Config, fileset: Fileset, analysis: AnalysisResult) 
         probabilities=predictor(scaled),
         importance=importance_of(estimator, mva, sample, scaled),
     )  # fmt: skip
-    last = last_step(estimator)
     validation = np.bincount(sample.labels[sample.is_validation])
     used = zip(mva.classes, np.bincount(sample.labels[rows]), validation, strict=True)
     record = {
         "name": mva.name,
         "score": evaluation.score,
-        "features": [one.name for one in mva.features],
-        "classes": {one.name: list(one.processes) for one in mva.classes},
         "estimator": " ".join(repr(estimator).split()),
-        "n_iter": getattr(last, "n_iter_", None),
+        "n_iter": getattr(last_step(estimator), "n_iter_", None),
         "random_state": mva.random_state,
         "validation_split": mva.validation_split,
         "balance_strategy": mva.balance_strategy,
@@ -95,9 +91,8 @@ def train(mva: Mva, config: Config, fileset: Fileset, analysis: AnalysisResult) 
             for name, counts in sample.counts.items()
         },
         **evaluation.summary(),
-        "versions": versions_of(["scikit-learn", type(last).__module__.partition(".")[0]]),
         "intccms": intccms.__version__,
-        "inputs_sha256": inputs_digest(mva, config),
+        "made_for": made_for(mva, config),
         "settings_sha256": settings_digest(mva, config),
         "model_sha256": hashlib.sha256(content).hexdigest(),
     }

@@ -8,9 +8,8 @@ from intccms.analysis.scores.models import (
     MODEL_JSON,
     MODEL_PKL,
     estimator_of,
-    inputs_digest,
+    made_for,
     settings_digest,
-    versions_of,
 )
 from intccms.analysis.scores.predictor import Predictor
 
@@ -22,10 +21,9 @@ __all__ = [
     "Score",
     "column_names",
     "estimator_of",
-    "inputs_digest",
+    "made_for",
     "references",
     "score_class",
     "settings_digest",
-    "versions_of",
     "with_scores",
 ]

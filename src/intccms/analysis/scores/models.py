@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,9 @@ __all__ = [
     "MODEL_JSON",
     "MODEL_PKL",
     "estimator_of",
-    "inputs_digest",
     "load",
+    "made_for",
     "settings_digest",
-    "versions_of",
 ]
 
 log = logging.getLogger(__name__)
@@ -90,38 +89,23 @@ def load(mva: Mva, config: Config, *, trained: bool = True) -> Predictor | None:
     if not trained:
         return None
     folder = Output(config.general).mva_dir(mva.name)
+    where = f"mva.{mva.name}: the model in {folder}"
     try:
         record = json.loads((folder / MODEL_JSON).read_text())
         content = (folder / MODEL_PKL).read_bytes()
     except FileNotFoundError as exc:
         raise InputError(f"mva.{mva.name}: no trained model in {folder}; {TRAIN}") from exc
     except (OSError, ValueError) as exc:
-        raise InputError(f"mva.{mva.name}: cannot read {folder}: {exc}; {TRAIN}") from exc
+        raise InputError(f"{where} cannot be read: {exc}; {TRAIN}") from exc
     if hashlib.sha256(content).hexdigest() != record["model_sha256"]:
-        raise InputError(f"mva.{mva.name}: {folder / MODEL_PKL} is damaged; {TRAIN} again")
-    _check_fits(mva, config, record, folder)
-    return Predictor("pickle", content, tuple(record["classes"]))
-
-
-def _check_fits(mva: Mva, config: Config, record: dict[str, Any], folder: Path) -> None:
-    names = [one.name for one in mva.features]
-    classes = {one.name: list(one.processes) for one in mva.classes}
-    now = inputs_digest(mva, config)
-    stale = ""
-    if record["features"] != names:
-        stale = f"features {record['features']}, configured are {names}"
-    elif list(record["classes"].items()) != list(classes.items()):
-        stale = f"classes {record['classes']}, configured are {classes}"
-    elif now is not None and record["inputs_sha256"] not in (None, now):
-        stale = "functions of the features that have changed since"
-    for package, old in record["versions"].items():
-        if (new := versions_of([package]).get(package)) != old:
-            stale = stale or f"{package} {old}, here is {new}"
-    if stale:
-        raise InputError(f"mva.{mva.name}: the model in {folder} was trained with {stale}; {TRAIN}")
+        raise InputError(f"{where} is damaged; {TRAIN} again")
+    for what, now in made_for(mva, config).items():
+        if (then := record["made_for"][what]) != now:
+            raise InputError(f"{where} was trained with other {what}: {then}, now {now}; {TRAIN}")
     if record["settings_sha256"] != settings_digest(mva, config):
-        what = "estimator, its settings, object masks or baseline"
-        log.warning("mva.%s was trained with another %s; %s", mva.name, what, TRAIN)
+        what = "another estimator, other settings, object masks or baseline"
+        log.warning("%s was trained with %s; %s", where, what, TRAIN)
+    return Predictor("pickle", content, tuple(one.name for one in mva.classes))
 
 
 def _onnx(mva: Mva, path: Path) -> Predictor:
@@ -137,34 +121,26 @@ def _onnx(mva: Mva, path: Path) -> Predictor:
     return predictor
 
 
-def inputs_digest(mva: Mva, config: Config) -> str | None:
-    """Identify what the model is evaluated on; None where a function has no lasting form."""
+def made_for(mva: Mva, config: Config) -> dict[str, Any]:
+    """Say in terms of JSON what must not change between training and use."""
     read = {ref.obj for one in mva.features for ref in one.use}
     ghosts = [one for one in config.ghost_observables if read & set(one.collections)]
-    return _digest((FeatureMatrix.of(mva), ghosts))
+    return {
+        "features": [one.name for one in mva.features],
+        "classes": [[one.name, list(one.processes)] for one in mva.classes],
+        "functions": _digest((FeatureMatrix.of(mva), ghosts)),
+        "versions": {"scikit-learn": version("scikit-learn")},
+    }
 
 
 def settings_digest(mva: Mva, config: Config) -> str | None:
     """Identify what else decides a training."""
-    names = (
-        "balance_strategy", "validation_split", "random_state",
-        "epochs", "batch_size", "learning_rate", "estimator",
-    )  # fmt: skip
-    own = [getattr(mva, name) for name in names]
-    return _digest((own, config.good_object_masks, config.baseline_selection))
+    shown = {"features": (), "classes": (), "plot_classes": ()}
+    plain = mva.model_copy(update=shown)
+    return _digest((plain, config.good_object_masks, config.baseline_selection))
 
 
 def _digest(value: Any) -> str | None:
+    """Digest a value; None where it has no form that lasts."""
     found = fingerprint(value, versions=False)
     return None if found.unstable else found.digest
-
-
-def versions_of(packages: list[str]) -> dict[str, str]:
-    """Look up the versions of those packages that are installed."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
