@@ -20,7 +20,7 @@ from intccms.engine.consequences import (
 from intccms.engine.corrections import NEUTRAL, Factors, apply
 from intccms.engine.variations import Variation, VariationPlan, changes, needs
 from intccms.errors import FunctorError
-from intccms.functors.objects import FlatObjects, Objects
+from intccms.functors.objects import FlatObjects, Objects, top_level
 from intccms.schema import Correction, ObjVar, UncertaintySource
 
 __all__ = ["Columns", "Starts", "correct", "with_new_columns"]
@@ -58,7 +58,8 @@ def with_new_columns(objects: Objects, corrections: Sequence[Correction]) -> Obj
         later = {arg for other in corrections[i + 1 :] for arg in other.args}
         for target in later.intersection(correction.target):
             like = [a for a in correction.args if isinstance(a, ObjVar) and a.obj == target.obj]
-            if like and target.field not in objects[target.obj].fields:
+            is_column = target == top_level(target)  # and not one of the event
+            if like and is_column and target.field not in objects[target.obj].fields:
                 neutral = objects.column(like[0]) * 0.0 + NEUTRAL[correction.op]
                 objects = objects.with_column(target, neutral)
     return objects
