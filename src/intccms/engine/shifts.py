@@ -55,7 +55,8 @@ def with_new_columns(objects: Objects, corrections: Sequence[Correction]) -> Obj
     the events have; each object has one value of it.
     """
     for i, correction in enumerate(corrections):
-        later = {arg for other in corrections[i + 1 :] for arg in other.args}
+        args = (arg for other in corrections[i + 1 :] for arg in other.args)
+        later = {arg for arg in args if isinstance(arg, ObjVar)}
         for target in later.intersection(correction.target):
             like = [a for a in correction.args if isinstance(a, ObjVar) and a.obj == target.obj]
             is_column = target == top_level(target)  # and not one of the event
