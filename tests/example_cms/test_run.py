@@ -1,0 +1,150 @@
+"""The whole of Run 2, small, from the sample to the limit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import correctionlib
+import numpy as np
+import pytest
+
+from example_cms import btag_yields
+from example_cms.configs.btag_yields import config as before_b_tag
+from example_cms.configs.corrections.jets import CORRELATED, EACH_YEAR
+from example_cms.configs.datasets import BACKGROUNDS
+from example_cms.configs.years import YEARS
+from intccms import pipeline
+from intccms.histograms.storage import load, load_years
+from intccms.schema import load_config
+from tests.example_cms.conftest import SIGNALS, small
+
+N_DATASETS = 3 * (len(SIGNALS) + len(BACKGROUNDS)) + 11
+FEW = ("pileup", "lumi_", "xsec_", "muon_")
+
+
+def settings(run2: Path, output: Path, **general: Any) -> dict[str, Any]:
+    general |= {"base_dir": str(run2), "output_dir": str(output), "n_workers": 2}
+    general |= {"executor": general.get("executor", "futures")}
+    off = {"metrics.generate_plots": False, "metrics.generate_reports": False}
+    return {f"general.{key}": value for key, value in (general | off).items()}
+
+
+def summary(output: Path) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads((output / "run_summary.json").read_text())
+    return made
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, run2: Path, run2_config: dict[str, Any]
+) -> Path:
+    """Output of a run with every variation, without a fit."""
+    output = tmp_path_factory.mktemp("whole")
+    overrides = settings(run2, output, run_statistics=False)
+    pipeline.run(load_config(run2_config, overrides))
+    return output
+
+
+def test_every_dataset_of_three_years_is_processed_without_loss(whole: Path) -> None:
+    made = summary(whole)
+    assert made["status"] == "complete"
+    assert len(made["datasets"]) == N_DATASETS == 44
+    for dataset in made["datasets"].values():
+        assert dataset["planned"] == dataset["processed"]
+        assert dataset["lost"]["events"] == 0
+
+
+def test_yields_of_the_years_add_up_to_those_of_run_2(whole: Path) -> None:
+    years, total = load_years(whole / "histograms"), load(whole / "histograms")
+    assert list(years) == ["2016", "2017", "2018"]
+    for channel in ("one_b_tag", "no_b_tag"):
+        parts = [book.yields(channel) for book in years.values()]
+        for process, (value, _) in total.yields(channel).items():
+            assert value == pytest.approx(sum(part[process][0] for part in parts))
+    assert all(book.yields("one_b_tag")["data"][0] > 0 for book in years.values())
+    # every year counts with its own luminosity
+    signal = [book.yields("one_b_tag")["zprime_m2000_w200"][0] for book in years.values()]
+    assert signal[0] < signal[1]
+    assert signal[0] < signal[2]
+
+
+def test_sources_of_one_year_vary_the_sum_of_all(whole: Path) -> None:
+    total = load(whole / "histograms")
+    labels = set(total.variations("ttbar_semilep"))
+    wanted = {f"jes{source}" for source in CORRELATED}
+    wanted |= {f"jes{source}_{year.name}" for source in EACH_YEAR for year in YEARS}
+    wanted |= {f"jer_{year.name}" for year in YEARS} | {"lumi_run2", "pdf", "isr", "top_pt"}
+    assert {f"{name}_{side}" for name in wanted for side in ("up", "down")} <= labels
+    where = ("one_b_tag", "workshop_mtt", "ttbar_semilep")
+    nominal = total.slice(*where).values()
+    for label in ("lumi_2017_up", "jesFlavorQCD_up", "jer_2018_down", "btag_hf_up"):
+        varied = total.slice(*where, label).values()
+        assert not np.array_equal(varied, nominal), label
+        assert varied.sum() == pytest.approx(nominal.sum(), rel=0.5)
+    years = load_years(whole / "histograms")
+    only_2017 = 0.02 * years["2017"].yields("one_b_tag")["ttbar_semilep"][0]
+    shifted = total.slice(*where, "lumi_2017_up").sum(flow=True).value
+    assert shifted - total.slice(*where).sum(flow=True).value == pytest.approx(only_2017)
+
+
+def test_boson_pairs_have_no_variation_of_matrix_elements(whole: Path) -> None:
+    labels = load(whole / "histograms").variations("diboson")
+    assert not [label for label in labels if label.startswith(("scale_", "pdf"))]
+    assert "isr_up" in labels
+
+
+def test_a_signal_is_fitted_with_its_mass(
+    tmp_path: Path, run2: Path, run2_config: dict[str, Any]
+) -> None:
+    """With few nuisance parameters: all of them take minutes."""
+    corrections = {
+        year: [
+            entry | {"uncertainty_sources": kept}
+            for entry in entries
+            for found in [entry.get("uncertainty_sources", ())]
+            for kept in [[one for one in found if one["name"].startswith(FEW)]]
+            if kept or {"key", "nominal_function"} & entry.keys()
+        ]
+        for year, entries in run2_config["corrections"].items()
+    }
+    statistics = run2_config["statistics"] | {"signals": ["zprime_m2000_w200"]}
+    processes = ["zprime_m2000_w200", "ttbar_semilep", "single_top", "wjets", "data"]
+    config = run2_config | {"corrections": corrections, "statistics": statistics}
+    pipeline.run(load_config(config, settings(run2, tmp_path, processes=processes)))
+    made = summary(tmp_path)
+    assert made["status"] == "complete"
+    (limits,) = made["limits"]
+    assert (limits["signal"], limits["mass_gev"]) == ("zprime_m2000_w200", 2000)
+    assert limits["expected"][2] > 0
+
+
+def test_the_yield_ratio_is_measured_before_any_b_tag(
+    tmp_path: Path, run2: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    processes = ["ttbar_semilep", "wjets"]
+    config = load_config(small(before_b_tag), settings(run2, tmp_path / "run", processes=processes))
+    pipeline.run(config)
+    arguments = [str(tmp_path / "run"), "--base-dir", str(tmp_path)]
+    assert btag_yields.main(arguments) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    for year, book in load_years(tmp_path / "run" / "histograms").items():
+        path = tmp_path / "example_cms" / "corrections" / year / "btag_yields.json"
+        ratio = correctionlib.CorrectionSet.from_file(str(path))["btag_yield_ratio"]
+        where = ("before_b_tag", "n_jets", "ttbar_semilep")
+        other = ("before_b_tag", "n_jets", "wjets")
+        nominal = book.slice(*where).values() + book.slice(*other).values()
+        varied = [book.slice(*name, "with_btag_up").values() for name in (where, other)]
+        expected = nominal[2:5] / (varied[0] + varied[1])[2:5]
+        made = ratio.evaluate(np.array([2.0, 3.0, 4.0]))
+        assert [one in (1.0, pytest.approx(two)) for one, two in zip(made, expected, strict=True)]
+        assert not np.allclose(made, 1.0)
+        assert ratio.evaluate(20.0) == ratio.evaluate(8.0)
+
+
+def test_the_yield_ratio_needs_every_year(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert btag_yields.main([str(tmp_path)]) == 2
+    assert "no histograms of 2016" in capsys.readouterr().err
