@@ -8,6 +8,7 @@ import cabinetry
 import numpy as np
 import pyhf
 import pytest
+from scipy.stats import chi2, poisson
 
 from intccms.errors import FitError
 from intccms.histograms import Book
@@ -50,6 +51,22 @@ def test_the_fit_agrees_with_pyhf(workspace: Workspace, outcome: FitOutcome) -> 
     assert outcome.results.corr_mat == pytest.approx(correlation, abs=0.02)
     assert outcome.results.best_twice_nll == pytest.approx(float(value), abs=1e-3)
     assert 0 < outcome.results.goodness_of_fit <= 1
+
+
+def test_the_goodness_of_fit_is_that_of_the_saturated_model(
+    workspace: Workspace, outcome: FitOutcome
+) -> None:
+    model, data = workspace.model_and_data()
+    best = float(model.logpdf(outcome.results.bestfit, data)[0])
+    n_main = model.config.nmaindata
+    observed, auxiliary = np.asarray(data[:n_main]), np.asarray(data[n_main:])
+    centres = np.asarray(model.config.suggested_init())
+    saturated = poisson.logpmf(observed, observed).sum()
+    saturated += float(np.asarray(model.constraint_logpdf(auxiliary, centres)).sum())
+    assert outcome.chi2 == pytest.approx(2 * (saturated - best), abs=1e-6)
+    assert outcome.n_dof == 6 - 1  # bins, and the signal strength
+    p_value = chi2.sf(outcome.chi2, outcome.n_dof)
+    assert outcome.results.goodness_of_fit == pytest.approx(p_value, abs=1e-6)
 
 
 def test_an_injected_signal_is_found(config: Config, workspace: Workspace) -> None:

@@ -7,7 +7,7 @@ import pytest
 from intccms.errors import FitError
 from intccms.histograms import Book
 from intccms.schema import Config
-from intccms.statistics import Workspace, build_workspace, limits
+from intccms.statistics import Workspace, build_workspace, build_workspaces, infer, limits
 from intccms.statistics.optimizer import pyhf_backend
 from tests.statistics.conftest import SIGNAL_REGION, MakeBook, MakeConfig
 
@@ -73,3 +73,28 @@ def test_without_sensitivity_there_is_no_limit(config: Config, make_book: MakeBo
     book = make_book({**SIGNAL_REGION, "signal": signal})
     with pytest.raises(FitError, match="limit on signal failed: no sensitivity"):
         limits(build_workspace(config, book, "signal"))
+
+
+def test_limits_against_the_mass_in_pb_are_those_of_a_scan_with_pyhf(
+    make_config: MakeConfig, make_book: MakeBook
+) -> None:
+    masses = {"zprime1000": 1000.0, "zprime2000": 2000.0}
+    scales = {"zprime1000": 1.0, "zprime2000": 3.0}
+    signals = {
+        name: {"nominal": [scale * one for one in (1.0, 6.0, 3.0)]}
+        for name, scale in scales.items()
+    }
+    contents = signals | {name: SIGNAL_REGION[name] for name in ("ttbar", "wjets", "data")}
+    config = make_config(tuple(contents), masses_gev=masses)
+    for workspace in build_workspaces(config, make_book(contents)):
+        result = infer(workspace, n_ranked=1, cross_section_pb=0.2)
+        model, data = workspace.model_and_data()
+        scan = np.linspace(0.5, 1.3, 9) * result.limits.observed
+        bounds = model.config.suggested_bounds()
+        bounds[model.config.poi_index] = (0.0, 20.0)
+        with pyhf_backend(pyhf.optimize.minuit_optimizer(tolerance=1e-3)):
+            observed, _ = pyhf.infer.intervals.upper_limits.linear_grid_scan(
+                data, model, scan, par_bounds=bounds
+            )
+        in_pb = result.summary()["limits"]["observed_pb"]
+        assert in_pb == pytest.approx(0.2 * float(observed), rel=0.02)
