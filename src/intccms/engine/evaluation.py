@@ -140,7 +140,7 @@ def with_ghosts(level: Level, config: Config, call: Call) -> Level:
     masks = config.good_object_masks
     own = {mask.object for mask in (*masks.analysis, *masks.mva)} if masks.mva else set()
     for i, ghost in enumerate(config.ghost_observables):
-        key = f"ghost_observables[{i}]"
+        key = f"ghost_observables[{i}] ({', '.join(ghost.names)})"
         for_mva = set(ghost.collections) == {MVA}
         answer = call(ghost, key, mva if for_mva else objects)
         columns = {
