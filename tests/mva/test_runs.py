@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 from intccms import pipeline
 from intccms.analysis.results import AnalysisResult
 from intccms.datasets import Fileset
-from intccms.errors import IncompleteError, InputError
+from intccms.errors import FunctorError, IncompleteError, InputError
 from intccms.mva import save, train
 from intccms.pipeline import RunResult
 from intccms.schema import load_config
@@ -339,3 +339,42 @@ def test_a_column_that_only_the_training_needs_is_missed_before_anything_is_writ
     with pytest.raises(InputError, match="sumEt"):
         pipeline.run(load_config(parts))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_feature_that_is_nan_stops_the_run_and_is_named(classes: Path, tmp_path: Path) -> None:
+    block = classifier()
+    block["features"][1]["function"] = lambda pt: np.log(pt - 45)
+    config = configured(classes, tmp_path, mva=[block], run_mva_training=True)
+    nan = r"mva\.nn\.features\.met: NaN or infinite in \d+ of \d+ events"
+    with np.errstate(invalid="ignore"), pytest.raises(FunctorError, match=nan):
+        pipeline.run(config)
+
+
+def test_event_weights_may_use_the_score_of_their_variation(
+    trained: RunResult, classes: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained.output.directory / "mva", tmp_path / "mva")
+    weight = {
+        "name": "weight",
+        "type": "event",
+        "args": [("mva", "nn")],
+        "use_correctionlib": False,
+        "nominal_function": lambda score: 2 * score,
+    }
+    parts = table(classes, tmp_path) | {"corrections": [weight]}
+    with pipeline.Stages(load_config(parts)) as stages:
+        stages.count_files()
+        stages.process()
+        weighted = stages.finish()
+    edges = np.linspace(0, 1, 21)
+    for variation in VARIATIONS:
+        assert weighted.book is not None
+        assert trained.book is not None
+        plain, squares = (
+            one.book.histograms["all", "score"][:, "wjets", variation].variances()
+            for one in (trained, weighted)
+        )
+        filled = plain > 0
+        ratio = np.sqrt(squares[filled] / plain[filled]) / 2  # root mean square of the score
+        assert np.all(ratio >= edges[:-1][filled])
+        assert np.all(ratio <= edges[1:][filled])

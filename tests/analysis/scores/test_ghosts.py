@@ -11,10 +11,12 @@ import cloudpickle
 import numpy as np
 import pytest
 
+from intccms.analysis.declared import declared_inputs
 from intccms.analysis.scores import FeatureMatrix, Predictor, Score, with_scores
 from intccms.analysis.scores.ghosts import column_names, score_class
+from intccms.datasets import DatasetFiles
 from intccms.errors import InputError
-from intccms.schema import Config, Mva, load_config
+from intccms.schema import Config, Mva, ObjVar, load_config
 from tests.analysis.small import channel as region
 from tests.analysis.small import config as small
 from tests.analysis.small import function, observable, outcome
@@ -127,3 +129,10 @@ def test_features_see_the_objects_of_the_mva_masks(few: Path) -> None:
     of_score = filled("nn", score)
     np.testing.assert_array_equal(of_score, filled("n", lambda jets: ak.num(jets)))
     assert np.count_nonzero(of_score) > 3
+
+
+def test_inputs_of_features_are_declared_and_scores_are_not_in_the_file(tmp_path: Path) -> None:
+    files = DatasetFiles("ttbar", "ttbar", None, False, 1.0, ("a.root",))
+    refs = declared_inputs(config(tmp_path), files)
+    assert ObjVar("PuppiMET", "pt") in refs
+    assert "mva" not in {ref.obj for ref in refs}
