@@ -20,7 +20,7 @@ __all__ = ["POI", "generate"]
 log = logging.getLogger(__name__)
 
 POI = "signal_strength"
-FEWEST_BINS = 5  # of a shape that is smoothed: the running medians reach so far
+FEWEST_BINS = 10  # of a shape that is smoothed: running medians of fewer flatten what is real
 
 
 def generate(config: Config, book: Book, signals: Sequence[str]) -> dict[str, Any]:
