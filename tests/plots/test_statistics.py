@@ -12,6 +12,7 @@ from intccms.plots.statistics import (
     cls_scan,
     correlations,
     fitted,
+    goodness_of_fit,
     impacts,
     pulls,
 )
@@ -167,3 +168,26 @@ def test_figures_draw_into_axes_of_ones_own(outcome: FitOutcome, limits: LimitOu
         cls_scan(limits, ax=axes[2]),
     ]
     assert all(result == (figure, ax) for result, ax in zip(drawn, axes, strict=True))
+
+
+def test_the_goodness_of_fit_is_a_line_in_its_distribution(outcome: FitOutcome) -> None:
+    results = outcome.results._replace(goodness_of_fit=0.37)
+    _, ax = goodness_of_fit(dataclasses.replace(outcome, results=results))
+    assert {"p-value: 0.37", r"Observed: $\chi^2$ = 2.0"} < set(legend_texts(ax))
+    (line,) = ax.collections[1].get_segments()
+    assert [point[0] for point in line] == [2.0, 2.0]
+    curve = ax.lines[0]
+    assert np.trapezoid(curve.get_ydata(), curve.get_xdata()) == pytest.approx(1.0, abs=0.01)
+    legend = ax.get_legend()
+    assert legend is not None
+    assert "2 degrees of freedom" in legend.get_title().get_text()
+
+
+def test_many_pulls_stand_in_columns_with_all_names(outcome: FitOutcome) -> None:
+    many = {f"source_{index}": (0.1, 0.9) for index in range(101)}
+    figure, first = pulls(dataclasses.replace(outcome, pulls=many))
+    names = [row_names(ax) for ax in figure.axes]
+    assert len(names) == 3
+    assert sum(names, []) == list(many)
+    assert first is figure.axes[0]
+    assert max(map(len, names)) <= 40
