@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from intccms.cli.options import add_config, load
+from intccms.cli.options import add_config, add_overrides, load
 
 __all__ = ["HELP", "add_arguments", "execute"]
 
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lean", action="store_true", help="only the branches that the configuration keeps"
     )
+    add_overrides(parser)
 
 
 def execute(parsed: argparse.Namespace) -> None:
@@ -33,9 +34,11 @@ def execute(parsed: argparse.Namespace) -> None:
     from intccms.dashboards import make_observer
     from intccms.sample import write_sample
 
-    config = load(parsed)
+    config = load(parsed, parsed.overrides)
     observer = make_observer()
-    n_directories = sum(len(entry.directories) for entry in config.datasets.datasets)
+    wanted, entries = config.general.processes, config.datasets.datasets
+    chosen = [entry for entry in entries if wanted is None or entry.name in wanted]
+    n_directories = sum(len(entry.directories) for entry in chosen)
     n_files = n_directories * parsed.files_per_process
     observer.begin("writing files", total=n_files, unit="files")
     write_sample(
