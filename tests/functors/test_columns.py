@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from intccms.functors.collections import Collection, wrapped
-from intccms.functors.columns import Column, lean, plain
+from intccms.functors.columns import Column, lean
+from intccms.functors.lean import plain
 from intccms.functors.lists import Pick
 from intccms.functors.objects import from_events
 from tests.analysis.small import chunk

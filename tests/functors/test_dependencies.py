@@ -13,7 +13,8 @@ import pytest
 import vector
 from coffea.analysis_tools import PackedSelection
 
-from intccms.functors.dependencies import NONE, CutOrigins, mark, trace
+from intccms.functors.cuts import CutOrigins, trace
+from intccms.functors.dependencies import NONE, mark
 from intccms.functors.objects import Objects, from_events
 from intccms.schema import Functor, ObjVar
 from tests.analysis import configuration as cc

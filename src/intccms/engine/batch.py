@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -14,11 +15,12 @@ from intccms.engine.consequences import content, lists_of
 from intccms.engine.evaluation import Call, Level, Nominal, masked
 from intccms.engine.shifts import Columns, Starts
 from intccms.engine.traces import Traces
-from intccms.engine.variations import Variation, VariationPlan
+from intccms.engine.variations import Variation
 from intccms.functors.calls import Selection
-from intccms.functors.columns import Column
-from intccms.functors.dependencies import CutOrigins, Origins
-from intccms.functors.lists import Lists
+from intccms.functors.columns import Column, lean
+from intccms.functors.cuts import CutOrigins
+from intccms.functors.dependencies import Origins
+from intccms.functors.lists import Pick
 from intccms.functors.objects import Objects, top_level
 from intccms.schema import ObjectMask, ObjVar
 
@@ -42,6 +44,8 @@ class Slab:
         Which event of the chunk, and which of `shifts`, each row is.
     level
         Objects of the rows.
+    changed : shape (n_rows,)
+        Where other objects may be good than nominally.
     part : shape (n_part,)
         All events that the slab is about.
     moved : shape (n_shifts, n_part)
@@ -52,6 +56,7 @@ class Slab:
     events: Index
     shift_of: Index
     level: Level
+    changed: Bools
     part: Index
     moved: Bools
 
@@ -100,39 +105,43 @@ def slabs(
         n_parts, size = 1, 1
     masks, plan, call = work.config.good_object_masks, work.plan, work.caller.functor
     is_masked = not masks.mva and traces.masks_are_fixed(masks.analysis)
-    good = nominal.good if is_masked else {}
-    before = nominal.stages[-1 if is_masked else 0]
+    good, before, needed = nominal.good, nominal.stages[-1], dict[str, Column]()
+    if not is_masked:
+        if not (one_by_one or masks.mva):
+            needed = traces.needed(masks.analysis, nominal.stages)
+        before = nominal.stages[0]
+        before = before.replaced({name: before[name][mask] for name, mask in needed.items()})
+        good = {name: [mask] for name, mask in needed.items()}
+    together = [s for c in plan.corrections for s in c.uncertainty_sources if s.varies_with]
     for part in np.array_split(events, n_parts):
-        starts, old = Starts(plan, nominal.corrected, part, work.factors, good), before.take(part)
+        starts, chosen = Starts(plan, nominal.corrected, part, work.factors, good), Pick(part)
+        old = before.take(chosen)
         for start in range(0, len(plan.shifts), size):
             shifts = plan.shifts[start : start + size]
             columns = [starts.shifted(shift) for shift in shifts]
             moved = np.stack(
                 [
                     np.ones(len(part), dtype=np.bool_)
-                    if one_by_one or _moves_weights(plan, shift)
+                    if one_by_one or any(plan.companion(one, shift) for one in together)
                     else _moved_events(old, column, len(part))
                     for shift, column in zip(shifts, columns, strict=True)
                 ]
             )
-            rows = _rows(old, moved, columns)
             shift_of, index = np.nonzero(moved)
-            objects = mva = rows
+            rows = _Rows(chosen, Pick(index), needed, traces, call)
+            objects = mva = _rows(old, rows.of_part, moved, columns)
+            changed = np.zeros(len(index), dtype=np.bool_)
             if not is_masked:
                 names = {top_level(ref).obj for column in columns for ref in column}
-                state = {name: rows[name] for name in names}
-                index_of = part[index]
-                objects = _remasked(nominal.stages, masks.analysis, state, index_of, traces, call)
+                state = {name: objects[name] for name in names}
+                objects, changed = rows.remasked(
+                    nominal.stages, masks.analysis, state, nominal.good
+                )
                 mva = objects
                 if masks.mva:
-                    mva = _remasked(nominal.mva_stages, masks.mva, state, index_of, traces, call)
-            yield Slab(shifts, part[index], shift_of, Level(objects, mva), part, moved)
-
-
-def _moves_weights(plan: VariationPlan, shift: Variation) -> bool:
-    """Say whether an event weight moves together with the shift (``varies_with``)."""
-    sources = (source for c in plan.corrections for source in c.uncertainty_sources)
-    return any(plan.companion(source, shift) is not None for source in sources)
+                    mva, _ = rows.remasked(nominal.mva_stages, masks.mva, state, {})
+            level = Level(objects, mva)
+            yield Slab(shifts, part[index], shift_of, level, changed, part, moved)
 
 
 def _moved_events(old: Objects, columns: Columns, n: int) -> Bools:
@@ -152,9 +161,69 @@ def _moved_events(old: Objects, columns: Columns, n: int) -> Bools:
     return moved
 
 
-def _rows(old: Objects, moved: Bools, columns: Sequence[Columns]) -> Objects:
+@dataclass(frozen=True)
+class _Rows:
+    """Which events of a chunk rows are, and of which collections only some objects are needed."""
+
+    part: Pick
+    of_part: Pick
+    needed: dict[str, Column]
+    traces: Traces
+    call: Call
+
+    def of(self, objects: Objects) -> Objects:
+        """Return the rows of all events of the chunk."""
+        return objects.take(self.part).take(self.of_part)
+
+    def remasked(
+        self,
+        stages: Sequence[Objects],
+        masks: Sequence[ObjectMask],
+        moved: dict[str, ak.Array],
+        nominal: Mapping[str, Sequence[Any]],
+    ) -> tuple[Objects, Bools]:
+        """Apply again the masks whose answer a shift can change; take the others from the nominal.
+
+        Parameters
+        ----------
+        stages
+            Objects of the chunk before each mask, and after the last.
+        moved
+            Collections of the rows that are not the nominal ones.
+        nominal
+            By collection, what its masks answered nominally.
+
+        Returns
+        -------
+        Objects
+            Of the rows.
+        shape (n_rows,)
+            Where an answer is another than nominally.
+        """
+        affected, state = self.traces.affected(masks), dict(moved)
+        changed = np.zeros(len(self.of_part), dtype=np.bool_)
+        for i, mask in enumerate(masks):
+            if mask.object not in affected:
+                continue
+            view = self.of(stages[i]).replaced(state)
+            good = self.call(mask, f"good_object_masks[{i}] ({mask.object})", view)
+            state[mask.object] = masked(view, mask, good)
+            changed |= self._differ(mask.object, lean(good), nominal.get(mask.object, ()))
+        return self.of(stages[-1]).replaced(state), changed
+
+    def _differ(self, name: str, good: Any, nominal: Sequence[Any]) -> Bools:
+        """Say in which rows other objects are `good` than nominally."""
+        was = nominal[0] if len(nominal) == 1 else None
+        if not isinstance(was, Column) or not isinstance(good, Column):
+            return np.ones(len(self.of_part), dtype=np.bool_)
+        was = (was[self.needed[name]] if name in self.needed else was).taken(self.part)
+        now: Column = good != was.taken(self.of_part)
+        return now.values if now.lists is None else now.lists.n_true(now.values) > 0
+
+
+def _rows(old: Objects, of_part: Pick, moved: Bools, columns: Sequence[Columns]) -> Objects:
     """Return the rows of all shifts, one shift after the other."""
-    rows = old.take(np.nonzero(moved)[1])
+    rows = old.take(of_part)
     refs = dict.fromkeys(ref for column in columns for ref in column)
     for ref in sorted(refs, key=lambda ref: ref.field is not None):  # the order comes first
         if ref.field is None:
@@ -167,11 +236,7 @@ def _rows(old: Objects, moved: Bools, columns: Sequence[Columns]) -> Objects:
             order = column.get(ObjVar(ref.obj), slice(None))
             new = column.get(ref, nominal[order]).astype(nominal.dtype, copy=False)
             parts.append(new[is_moved if lists is None else lists.each(is_moved)])
-        row_lists = (
-            None
-            if lists is None
-            else Lists.of_counts(np.concatenate([lists.counts[is_moved] for is_moved in moved]))
-        )
+        row_lists = None if lists is None else lists.take(of_part)[0]
         rows = rows.with_typed(ref, Column(np.concatenate(parts), row_lists))
     return rows
 
@@ -188,23 +253,3 @@ def _reordered(
     ]
     order = np.concatenate(parts) + own.each(own.offsets[:-1])
     return rows.replaced({ref.obj: rows[ref.obj].arranged(order)})
-
-
-def _remasked(
-    stages: Sequence[Objects],
-    masks: Sequence[ObjectMask],
-    moved: dict[str, ak.Array],
-    index: Index,
-    traces: Traces,
-    call: Call,
-) -> Objects:
-    """Apply again the masks whose answer a shift can change; take the others from the nominal."""
-    affected = traces.affected(masks)
-    state = dict(moved)
-    for i, mask in enumerate(masks):
-        if mask.object not in affected:
-            continue
-        view = stages[i].take(index).replaced(state)
-        good = call(mask, f"good_object_masks[{i}] ({mask.object})", view)
-        state[mask.object] = masked(view, mask, good)
-    return stages[-1].take(index).replaced(state)

@@ -17,8 +17,10 @@ from intccms.engine.traces import Traces, trace_functions
 from intccms.engine.weights import shifted_weights
 from intccms.errors import FunctorError
 from intccms.functors.calls import Selection
+from intccms.functors.cuts import CutOrigins
+from intccms.functors.dependencies import NONE
 from intccms.functors.objects import Objects
-from intccms.schema import Channel, ObjVar, Observable
+from intccms.schema import Channel, Functor, ObjVar, Observable
 
 __all__ = ["fill_shifts"]
 
@@ -68,7 +70,7 @@ def _candidates(work: ChunkWork, nominal: NominalChunk, traces: Traces) -> Index
     """
     has_baseline = work.config.baseline_selection is not None
     origins = traces.baseline if has_baseline else None
-    possible = early_mask(nominal.baseline, origins, traces.touched)
+    possible = early_mask(nominal.baseline, origins, traces.moving)
     keep = np.zeros(len(possible), dtype=np.bool_)
     keep[nominal.passed[_in_any(nominal.selections, traces)]] = True
     outside = np.flatnonzero(possible & ~nominal.baseline.mask)
@@ -88,7 +90,7 @@ def _candidates(work: ChunkWork, nominal: NominalChunk, traces: Traces) -> Index
 
 def _in_any(selections: list[tuple[Channel, Selection]], traces: Traces) -> NDArray[np.bool_]:
     masks = [
-        early_mask(selection, traces.channels.get(channel.name), traces.touched)
+        early_mask(selection, traces.channels.get(channel.name), traces.moving)
         for channel, selection in selections
     ]
     in_any: NDArray[np.bool_] = np.logical_or.reduce(masks)
@@ -106,26 +108,46 @@ class _Filler:
 
     def fill(self) -> None:
         """Fill all channels."""
-        slab, work, traces = self.slab, self.work, self.traces
+        slab, work, traces, nominal = self.slab, self.work, self.traces, self.nominal
         functor, call = work.config.baseline_selection, work.caller.functor
-        is_fixed = functor is None or not traces.baseline.origins & traces.touched
-        if is_fixed:
-            mask = self.nominal.baseline.mask[slab.events]
-        else:
-            mask = select(functor, "baseline_selection", slab.level.objects, call).mask
+        answer = nominal.baseline.mask
+        unsure = self._unsure(traces.baseline, np.arange(len(slab.events)))
+        key = "baseline_selection"
+        mask = self._selected(functor, key, slab.level.objects, answer[slab.events], unsure)
         rows, level = np.flatnonzero(mask), slab.level.kept(mask)
         level = with_ghosts(level, work.config, call) if len(rows) else level
-        for channel, selection in self.nominal.selections:
-            origins = traces.channels.get(channel.name)
-            if not len(rows):
-                inside = mask[:0]
-            elif is_fixed and (origins is None or not origins.origins & traces.touched):
-                position = np.cumsum(self.nominal.baseline.mask) - 1
-                inside = selection.mask[position[slab.events[rows]]]
-            else:
-                key = f"channels.{channel.name}"
-                inside = select(channel.selection, key, level.objects, call).mask
+        unknown = ~answer[slab.events[rows]]  # what a channel says outside the nominal baseline
+        for channel, selection in nominal.selections:
+            answer = np.zeros(nominal.n_events, dtype=np.bool_)
+            answer[nominal.passed] = selection.mask
+            unsure = unknown | self._unsure(traces.channels.get(channel.name), rows)
+            key, known = f"channels.{channel.name}", answer[slab.events[rows]]
+            inside = self._selected(channel.selection, key, level.objects, known, unsure)
             self._fill_channel(channel, level.objects.kept(inside), rows[inside])
+
+    def _unsure(self, origins: CutOrigins | None, rows: Index) -> NDArray[np.bool_]:
+        """Say in which of `rows` the answer of a function may not be the nominal one."""
+        found = NONE if origins is None else origins.origins
+        if found & self.traces.touched:
+            return np.ones(len(rows), dtype=np.bool_)
+        return self.slab.changed[rows] & bool(found & self.traces.moving)
+
+    def _selected(
+        self,
+        functor: Functor | None,
+        key: str,
+        objects: Objects,
+        nominal: NDArray[np.bool_],
+        unsure: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """Evaluate a selection where the nominal answer may not be that of a row."""
+        rows = np.flatnonzero(unsure)
+        if not len(rows):
+            return nominal
+        answer = nominal.copy()
+        some = objects if len(rows) == len(unsure) else objects.take(rows)
+        answer[rows] = select(functor, key, some, self.work.caller.functor).mask
+        return answer
 
     def _fill_channel(self, channel: Channel, objects: Objects, rows: Index) -> None:
         """Fill the rows that a channel keeps, and the nominal answer where nothing has moved."""

@@ -9,7 +9,8 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from intccms.functors.columns import Column, Lean, column_of, is_ours, lean, plain
+from intccms.functors.columns import Column, column_of, is_ours, lean
+from intccms.functors.lean import Lean, plain
 from intccms.functors.lists import Lists, Pick
 
 __all__ = ["Collection", "taken", "wrapped"]
@@ -113,6 +114,9 @@ class Collection(Lean):
             n=len(values) if lists is None else lists.n,
             lists=lists,
         )
+
+    def _wrapped(self, array: Any) -> Any:
+        return lean(array)
 
     def _repeated(self, events: Pick) -> Collection:
         lists = self._lists

@@ -1,13 +1,8 @@
-"""Awkward arrays of numbers, flat or one list per event, whose usual operations run on NumPy.
-
-An operation on an awkward array costs about a millisecond however few events there are; on what
-is kept here, flat values and where each event's begin, it costs what NumPy takes. Both classes
-*are* `ak.Array`: whatever is not done here is done by awkward, on the same values.
-"""
+"""Numbers, flat or one list per event, whose usual operations run on NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,166 +10,12 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from intccms.functors.lean import SCALARS, Lean, once_only, plain
 from intccms.functors.lists import Lists, Pick
 
-__all__ = [
-    "FUNCTIONS",
-    "SCALARS",
-    "Column",
-    "Lean",
-    "aligned",
-    "column_of",
-    "is_numbers",
-    "is_ours",
-    "lean",
-    "plain",
-]
+__all__ = ["Column", "aligned", "column_of", "is_numbers", "is_ours", "lean"]
 
-Index = NDArray[np.int64]
 Values = NDArray[Any]
-SCALARS = (bool, int, float, np.number, np.bool_)
-ONE_FOR_ALL = (*SCALARS, str, type, np.dtype)  # what functions take beside arrays
-FUNCTIONS: dict[str, Callable[..., Any]] = {}  # of ``ak``, answered here; see `functions`
-OF_EVENTS = frozenset(  # of these the ones that look at each event alone, if `axis` is not 0
-    "all any broadcast_arrays count fill_none firsts num sum values_astype where".split()  # noqa: SIM905
-)
-
-
-class Lean(ak.Array):  # type: ignore[misc]
-    """What columns and collections share: slicing, and leaving the rest to awkward."""
-
-    _lists: Lists | None
-    _behavior = _attrs = _cpp_type = _numbaview = _generator = _lookup = None
-
-    def __len__(self) -> int:
-        """Return the number of events."""
-        raise NotImplementedError
-
-    @property
-    def _repeats(self) -> tuple[Any, Pick] | None:
-        """What it repeats events of, and which; None if it does not."""
-        raise NotImplementedError
-
-    def _at(self, values: Pick, lists: Lists | None) -> Lean:
-        """Return what stands at positions of the flat values, in other lists."""
-        raise NotImplementedError
-
-    def _repeated(self, events: Pick) -> Lean:
-        """Return events that come more than once."""
-        raise NotImplementedError
-
-    @property
-    def ndim(self) -> int:
-        """Two, when there is one list per event."""
-        return 1 if self._lists is None else 2
-
-    def taken(self, events: Pick) -> Any:
-        """Return the events at an index of which each entry is known to exist."""
-        if self._repeats is not None:
-            once, rows = self._repeats
-            return once.taken(rows.then(events))
-        if len(events) > len(self):
-            return self._repeated(events)
-        if self._lists is None:
-            return self._at(events, None)
-        lists, values = self._lists.take(events)
-        return self._at(values, lists)
-
-    def arranged(self, values: Index) -> Lean:
-        """Return the values in another order, in which each stays with its event."""
-        return self._at(Pick(values), self._lists)
-
-    def __getitem__(self, where: Any) -> Any:
-        """Slice by event or, with a jagged mask, by value; other ways as awkward does it."""
-        found = self._sliced(where)
-        return lean(plain(self)[plain(where)]) if found is None else found
-
-    def _sliced(self, where: Any) -> Any:
-        if isinstance(where, Column):
-            if where.ndim == 2:
-                return self._kept(where)
-            where = where._values
-        if isinstance(where, np.ndarray) and where.ndim == 1:
-            events = _as_events(where, len(self))
-            return None if events is None else self.taken(Pick(events))
-        if isinstance(where, slice):
-            return self.taken(Pick(np.arange(len(self))[where]))
-        return self._nth(where) if isinstance(where, tuple) and len(where) == 2 else None
-
-    def _nth(self, where: tuple[Any, Any]) -> Any:
-        """Return value number ``where[1]`` of each event."""
-        if self.ndim == 1 or where[0] != slice(None) or type(where[1]) is not int:
-            return None
-        once, rows = self._repeats or (self, None)
-        assert once._lists is not None
-        values = once._lists.nth(where[1], rows)
-        if values is None:
-            return None
-        first = once._at(values, None)
-        return first if rows is None else first.taken(rows)
-
-    def _kept(self, mask: Column) -> Any:
-        once = once_only((self, mask))
-        if once is not None:
-            (mine, its), rows = once
-            found = mine._kept(its)
-            return None if found is None else found.taken(rows)
-        lists, own = mask._lists, self._lists
-        if lists is None or own is None or mask._values.dtype != np.bool_ or not own.like(lists):
-            return None
-        lists, values = mask._keeping
-        return self._at(values, lists)
-
-    def __awkward_function__(self, function: Any, _likes: Any, args: Any, kwargs: Any) -> Any:
-        """Answer the common functions of ``ak``; let awkward answer the others."""
-        known = FUNCTIONS.get(function.__name__)
-        if known is not None and kwargs.keys() <= {"axis", "allow_missing"}:
-            once = once_only(args) if function.__name__ in OF_EVENTS else None
-            if once is not None:
-                answer = known(*once[0], **kwargs)
-                if isinstance(answer, Lean):
-                    return answer.taken(once[1])
-            answer = known(*args, **kwargs)
-            if answer is not None:
-                return answer
-        return lean(function(*plain(args), **plain(kwargs)))
-
-    def _plain(self) -> ak.Array:
-        return ak.Array(self._layout, attrs=self._attrs)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        """Pickle the awkward array that it stands for."""
-        return plain(self).__reduce_ex__(protocol)
-
-    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Leave NumPy's other functions to awkward."""
-        return lean(func(*plain(args), **plain(kwargs)))
-
-
-def _as_events(where: Values, n: int) -> Index | None:
-    if where.dtype == np.bool_:
-        return np.flatnonzero(where) if len(where) == n else None
-    if where.dtype.kind not in "iu" or (len(where) and (where.min() < 0 or where.max() >= n)):
-        return None
-    return where.astype(np.int64, copy=False)
-
-
-def once_only(items: Sequence[Any]) -> tuple[list[Any], Pick] | None:
-    """Return what each item has once of all that they repeat, if they repeat the same events.
-
-    What is computed of each event alone need be computed on these only.
-    """
-    rows, found = None, []
-    for item in items:
-        if isinstance(item, Lean):
-            repeats = item._repeats
-            if repeats is None or rows not in (None, repeats[1]):
-                return None
-            item, rows = repeats  # noqa: PLW2901
-        elif not isinstance(item, ONE_FOR_ALL):
-            return None
-        found.append(item)
-    return None if rows is None else (found, rows)
 
 
 class Column(Lean):
@@ -189,6 +30,8 @@ class Column(Lean):
     pick
         Which of `values` they are, if not all; they are taken when they are needed.
     """
+
+    _is_column = True
 
     def __init__(
         self, values: Values, lists: Lists | None = None, pick: Pick | None = None
@@ -250,6 +93,9 @@ class Column(Lean):
     def _at(self, values: Pick, lists: Lists | None) -> Column:
         pick = values if self._pick is None else self._pick.then(values)
         return Column(self._source, lists, pick)
+
+    def _wrapped(self, array: Any) -> Any:
+        return lean(array)
 
     def _repeated(self, events: Pick) -> Column:
         return Column(self._values, None, events) if self.ndim == 1 else _Repeated(self, events)
@@ -339,17 +185,6 @@ def _flat(item: Any, lists: Lists | None) -> Any:
             return item._values
         item = item._values
     return item if lists is None else lists.each(item)
-
-
-def plain(value: Any) -> Any:
-    """Return the awkward arrays that columns and collections stand for, in tuples and dicts too."""
-    if isinstance(value, Lean):
-        return value._plain()
-    if type(value) in (tuple, list):
-        return type(value)(plain(item) for item in value)
-    if type(value) is dict:
-        return {key: plain(item) for key, item in value.items()}
-    return value
 
 
 def lean(array: Any) -> Any:

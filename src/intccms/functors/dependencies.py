@@ -1,4 +1,4 @@
-"""Which columns each answer of a user's function depends on, found by running it once.
+"""Arrays that remember which columns they were made from.
 
 The function runs on marked arrays: every operation on one gives an array marked with the
 columns of all its inputs, so a named cut carries the columns that can change it. A conversion
@@ -8,28 +8,35 @@ it uses.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import awkward as ak
 import numpy as np
-from coffea.analysis_tools import PackedSelection
 
 from intccms.functors.objects import overlaps
 from intccms.schema import Functor, ObjVar
 
-__all__ = ["CutOrigins", "Marked", "mark", "trace"]
+__all__ = [
+    "MIXED",
+    "NONE",
+    "Marked",
+    "Origins",
+    "Untraceable",
+    "bare",
+    "mark",
+    "needed",
+    "origins_of",
+]
 
 Origins = frozenset[ObjVar]
 NONE: Origins = frozenset()
+MIXED: Origins = frozenset({ObjVar("", "mixed")})  # marks what looks at other objects too
 STRUCTURE = frozenset({"dtype", "fields", "is_tuple", "ndim", "shape"})  # no column changes it
+AND = {np.logical_and, np.bitwise_and}
 
 
-class _Untraceable(BaseException):
+class Untraceable(BaseException):
     """The marks would be lost; not an Exception, so that no function can swallow it."""
 
 
@@ -52,6 +59,7 @@ class Marked:
         self._array = array
         self._origins = origins
         self._fields = fields or {}
+        self._parts: tuple[Marked, ...] = ()  # of which it is the logical *and*
 
     @property
     def _all(self) -> Origins:
@@ -66,15 +74,15 @@ class Marked:
             return Marked(value, self._origins | self._fields.get(name, NONE))
         if name in STRUCTURE:
             return value
-        return _marking(value, self) if callable(value) else _marked(value, self._all)
+        return _marking(value, self) if callable(value) else _marked(value, self._all | MIXED)
 
     def __getitem__(self, where: Any) -> Any:
         """Return a field or a slice, marked also with what the slice depends on."""
         if isinstance(where, str):
             value = self._array[where]
             return Marked(value, self._origins | self._fields.get(where, NONE))
-        value = self._array[_bare(where)]
-        return Marked(value, self._origins | _origins_of(where), self._fields)
+        value = self._array[bare(where)]
+        return Marked(value, self._origins | origins_of(where) | MIXED, self._fields)
 
     def __len__(self) -> int:
         """Return the number of events, which no column changes."""
@@ -83,19 +91,21 @@ class Marked:
     def __awkward_function__(self, function: Any, _likes: Any, args: Any, kwargs: Any) -> Any:
         """Run the function on the plain arrays and mark its answer."""
         if function.__name__ in STRUCTURE:
-            return function(*_bare(args), **_bare(kwargs))
-        return _called(function, args, kwargs)
+            return function(*bare(args), **bare(kwargs))
+        return _called(function, args, kwargs, MIXED)
 
     def __array_function__(self, function: Any, _types: Any, args: Any, kwargs: Any) -> Any:
         """Run the function on the plain arrays and mark its answer."""
-        return _called(function, args, kwargs)
+        return _called(function, args, kwargs, MIXED)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         """Run the ufunc on the plain arrays and mark its answer."""
-        return _called(getattr(ufunc, method), args, kwargs)
+        is_alone = method == "__call__"
+        answer = _called(getattr(ufunc, method), args, kwargs, NONE if is_alone else MIXED)
+        return _and(answer, args) if is_alone and ufunc in AND else answer
 
     def _lost(self, *_: Any, **__: Any) -> Any:
-        raise _Untraceable
+        raise Untraceable
 
     __array__ = __bool__ = __iter__ = __float__ = __int__ = __index__ = __hash__ = _lost
     __contains__ = __setitem__ = _lost
@@ -103,12 +113,21 @@ class Marked:
 
 def _binary(name: str) -> Callable[..., Any]:
     def operate(self: Marked, *others: Any) -> Any:
-        value = getattr(self._array, name)(*_bare(others))
+        value = getattr(self._array, name)(*bare(others))
         if value is NotImplemented:
             return value
-        return _marked(value, self._all | _origins_of(others))
+        answer = _marked(value, self._all | origins_of(others))
+        return _and(answer, (self, *others)) if name in ("__and__", "__rand__") else answer
 
     return operate
+
+
+def _and(answer: Marked, items: Sequence[Any]) -> Marked:
+    """Take down what `answer` is the logical *and* of."""
+    for item in items:
+        part = item if isinstance(item, Marked) else Marked(item, NONE)
+        answer._parts += part._parts or (part,)
+    return answer
 
 
 OPERATORS = (
@@ -119,28 +138,30 @@ for _name in OPERATORS.split():
     setattr(Marked, f"__{_name}__", _binary(f"__{_name}__"))
 
 
-def _bare(value: Any) -> Any:
+def bare(value: Any) -> Any:
+    """Return the plain arrays, in tuples and dicts too."""
     if isinstance(value, Marked):
         return value._array
     if isinstance(value, tuple | list):
-        return type(value)(_bare(item) for item in value)
+        return type(value)(bare(item) for item in value)
     if isinstance(value, dict):
-        return {key: _bare(item) for key, item in value.items()}
+        return {key: bare(item) for key, item in value.items()}
     return value
 
 
-def _origins_of(value: Any) -> Origins:
+def origins_of(value: Any) -> Origins:
+    """Return the columns that anything marked in `value` depends on."""
     if isinstance(value, Marked):
         return value._all
     if isinstance(value, tuple | list):
-        return NONE.union(*(_origins_of(item) for item in value))
-    return _origins_of(list(value.values())) if isinstance(value, dict) else NONE
+        return NONE.union(*(origins_of(item) for item in value))
+    return origins_of(list(value.values())) if isinstance(value, dict) else NONE
 
 
 def _called(function: Callable[..., Any], args: Any, kwargs: Any, more: Origins = NONE) -> Any:
     if kwargs.get("out") is not None:  # what is written there would bear no marks
-        raise _Untraceable
-    return _marked(function(*_bare(args), **_bare(kwargs)), more | _origins_of((args, kwargs)))
+        raise Untraceable
+    return _marked(function(*bare(args), **bare(kwargs)), more | origins_of((args, kwargs)))
 
 
 def _marked(value: Any, origins: Origins) -> Any:
@@ -148,12 +169,12 @@ def _marked(value: Any, origins: Origins) -> Any:
         return type(value)(_marked(item, origins) for item in value)
     if isinstance(value, ak.Array | ak.Record | np.ndarray | np.generic):
         return Marked(value, origins)
-    raise _Untraceable
+    raise Untraceable
 
 
 def _marking(method: Callable[..., Any], owner: Marked) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        return _called(method, args, kwargs, owner._all)
+        return _called(method, args, kwargs, owner._all | MIXED)
 
     return call
 
@@ -178,119 +199,26 @@ def mark(array: Any, ref: ObjVar, touched: Origins, collection: Origins) -> Any:
     return Marked(array, collection, fields)
 
 
-@dataclass(frozen=True)
-class CutOrigins:
-    """What an answer depends on.
-
-    Parameters
-    ----------
-    origins
-        Columns on which the whole answer depends.
-    conjuncts
-        For a PackedSelection: the named cuts whose logical *and* is the last one, each with its
-        own columns.
-    """
-
-    origins: Origins
-    conjuncts: dict[str, Origins]
-
-    def untouched(self, changed: Origins) -> tuple[str, ...]:
-        """Return the cuts that every passing event must pass and that `changed` cannot move."""
-        return tuple(name for name, origins in self.conjuncts.items() if not origins & changed)
-
-
-class _Conjunction(Marked):
-    """What ``PackedSelection.all`` returned: remembers the cuts that it is the *and* of."""
-
-    def __init__(
-        self, array: Any, origins: Origins, names: tuple[str, ...], owner: PackedSelection
-    ) -> None:
-        super().__init__(array, origins)
-        self._names, self._owner = names, owner
-
-
-class _Record:
-    """The cuts that were added to each PackedSelection while a function ran."""
-
-    def __init__(self, everything: Origins) -> None:
-        self.everything = everything
-        self.cuts: dict[int, dict[str, Origins]] = {}
-        self.parts: dict[int, dict[str, tuple[str, ...]]] = {}
-        self._owners: list[PackedSelection] = []  # kept alive, so that no two have the same id
-
-    def add(self, owner: PackedSelection, name: str, selection: Any) -> None:
-        """Take down a cut; one without marks may depend on everything."""
-        self._owners.append(owner)
-        origins = _origins_of(selection) if isinstance(selection, Marked) else self.everything
-        self.cuts.setdefault(id(owner), {})[name] = origins
-        if isinstance(selection, _Conjunction) and selection._owner is owner:
-            self.parts.setdefault(id(owner), {})[name] = selection._names
-
-
-_recording: ContextVar[_Record | None] = ContextVar("recording", default=None)
-_lock = threading.RLock()
-
-
-@contextmanager
-def _record_cuts(everything: Origins) -> Iterator[_Record]:
-    """Let PackedSelection take marked arrays while the block runs, in this thread only."""
-    record = _Record(everything)
-    add, all_of = PackedSelection.add, PackedSelection.all
-
-    def add_marked(self: Any, name: str, selection: Any, *args: Any, **kwargs: Any) -> Any:
-        kept = _recording.get()
-        if kept is not None:
-            kept.add(self, name, selection)
-        return add(self, name, _bare(selection), *args, **kwargs)
-
-    def all_marked(self: Any, *names: str) -> Any:
-        kept, value = _recording.get(), all_of(self, *names)
-        if kept is None:
-            return value
-        cuts = kept.cuts.get(id(self), {})
-        chosen = names or tuple(cuts)
-        return _Conjunction(value, NONE.union(*(cuts[name] for name in chosen)), chosen, self)
-
-    with _lock:
-        token = _recording.set(record)
-        PackedSelection.add, PackedSelection.all = add_marked, all_marked
-        try:
-            yield record
-        finally:
-            PackedSelection.add, PackedSelection.all = add, all_of
-            _recording.reset(token)
-
-
-def trace(functor: Functor, inputs: Sequence[Any], everything: Origins) -> CutOrigins:
-    """Run `functor` on marked `inputs` and see what its answer depends on.
+def needed(functor: Functor, inputs: Sequence[Any], changed: Origins) -> list[Any]:
+    """Return the boolean arrays that `changed` cannot move and that the answer needs to be true.
 
     Parameters
     ----------
     functor
-        Its function is called once.
+        A mask; its function is called once.
     inputs
         Marked arrays, see `mark`.
-    everything
-        The answer's columns when the function cannot be followed (numba, NumPy conversions,
-        branches on values).
+
+    Returns
+    -------
+    list
+        Empty if the function does anything but compare each object's own columns: then objects
+        for which one of them is false may still matter to the others.
     """
-    with _record_cuts(everything) as record:
-        try:
-            answer = functor.function(*inputs, **functor.static_kwargs)
-        except (_Untraceable, Exception):  # noqa: BLE001 - the plain call tells of errors
-            return CutOrigins(everything, {})
-    if not isinstance(answer, PackedSelection):
-        return CutOrigins(_origins_of(answer) if isinstance(answer, Marked) else everything, {})
-    cuts = record.cuts.get(id(answer), {})
-    last = answer.names[-1] if answer.names else ""
-    if set(cuts) != set(answer.names):  # filled in another way than by add()
-        return CutOrigins(everything, {})
-    names = _expanded(last, record.parts.get(id(answer), {}))
-    return CutOrigins(cuts.get(last, everything), {name: cuts[name] for name in names})
-
-
-def _expanded(name: str, parts: dict[str, tuple[str, ...]]) -> list[str]:
-    """Return the plain cuts whose *and* is `name`; itself, when it was not made by ``all``."""
-    if name not in parts:
-        return [name] if name else []
-    return [plain for part in parts[name] for plain in _expanded(part, parts)]
+    try:
+        answer = functor.function(*inputs, **functor.static_kwargs)
+    except (Untraceable, Exception):  # noqa: BLE001 - the plain call tells of errors
+        return []
+    if not isinstance(answer, Marked) or answer._all & MIXED:
+        return []
+    return [part._array for part in answer._parts or (answer,) if not part._all & changed]

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from intccms.functors.columns import FUNCTIONS, SCALARS, Column, Lean, aligned, is_numbers
+from intccms.functors.columns import Column, aligned, is_numbers
+from intccms.functors.lean import FUNCTIONS, SCALARS, Lean
 from intccms.functors.lists import Lists
 
 __all__: list[str] = []  # they are entered into `FUNCTIONS`

@@ -88,10 +88,10 @@ class Objects:
     def _seeds(self) -> ak.Array:
         return ak.Array(event_seeds(self["run"], self["luminosityBlock"], self[EVENT]))
 
-    def take(self, index: NDArray[np.int64]) -> Objects:
+    def take(self, index: NDArray[np.int64] | Pick) -> Objects:
         """Return the events at `index`, in that order; an event may come more than once."""
-        events = Pick(index)
-        return Objects(lambda name: taken(self[name], events), len(index))
+        events = index if isinstance(index, Pick) else Pick(index)
+        return Objects(lambda name: taken(self[name], events), len(events))
 
     def kept(self, mask: NDArray[np.bool_]) -> Objects:
         """Return the events for which `mask` is true."""
