@@ -174,6 +174,12 @@ GOOD_JETS = {
     **function(lambda tag, pt: (tag > 0.2) & (pt > 30), ("Jet", "btagDeepB"), JET_PT),
 }
 
+FIRST_JETS = {
+    "object": "Jet",
+    **function(lambda tag: ak.local_index(tag) < 3, ("Jet", "btagDeepB")),
+}
+MASKS: dict[str, list[dict[str, Any]]] = {"all": [], "good": [GOOD_JETS], "first": [FIRST_JETS]}
+
 
 def hard(met: Any, jets: Any) -> Any:
     return (met > 30) & ak.fill_none(ak.firsts(jets.btagDeepB) > 0.5, False)
@@ -192,12 +198,13 @@ def configuration(**parts: Any) -> dict[str, Any]:
     )
 
 
-def looped(events: ak.Array, label: str, *, is_masked: bool) -> dict[tuple[str, str], np.ndarray]:
+def looped(events: ak.Array, label: str, which: str) -> dict[tuple[str, str], np.ndarray]:
     values: dict[tuple[str, str], list[float]] = {}
     weights: dict[str, list[float]] = {"all": [], "hard": []}
     for event in ak.to_list(events[["Jet", "Muon", "PuppiMET", "genWeight"]]):
         jets, met = corrected(event, label)
-        if is_masked:
+        jets = jets[:3] if which == "first" else jets
+        if which == "good":
             jets = [jet for jet in jets if jet["btagDeepB"] > 0.2 and jet["pt"] > 30]
         is_hard = met["pt"] > 30 and bool(jets) and jets[0]["btagDeepB"] > 0.5
         for where in ("all", "hard") if is_hard else ("all",):
@@ -214,22 +221,22 @@ def events(few: Path) -> ak.Array:
     return found
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["all jets", "good jets"])
-def outcome(few: Path, request: pytest.FixtureRequest) -> tuple[bool, dict[str, Any]]:
-    masks = {"good_object_masks": {"analysis": [GOOD_JETS]}} if request.param else {}
-    return request.param, small.run(few, configuration(**masks))
+@pytest.fixture(scope="module", params=MASKS)
+def outcome(few: Path, request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    masks = {"analysis": MASKS[request.param]}
+    return request.param, small.run(few, configuration(good_object_masks=masks))
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_met_and_order_follow_the_jets_as_in_a_plain_loop(
-    outcome: tuple[bool, dict[str, Any]], events: ak.Array, label: str
+    outcome: tuple[str, dict[str, Any]], events: ak.Array, label: str
 ) -> None:
-    is_masked, sums = outcome
-    for key, expected in looped(events, label, is_masked=is_masked).items():
+    which, sums = outcome
+    for key, expected in looped(events, label, which).items():
         small.same(small.templates(sums, *key)[label], expected)
 
 
-def test_each_shift_moves_the_met_and_the_order(outcome: tuple[bool, dict[str, Any]]) -> None:
+def test_each_shift_moves_the_met_and_the_order(outcome: tuple[str, dict[str, Any]]) -> None:
     _, sums = outcome
     for name in ("met", "phi", "btag"):
         got = small.templates(sums, "all", name)
