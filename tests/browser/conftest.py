@@ -10,21 +10,25 @@ from typing import Any
 
 import pytest
 
-from tests.browser.lab import CHROMIUM_FLAGS, Lab, start_lab, stop
+from tests.browser.lab import CHROMIUM_FLAGS, START_S, Cluster, Lab, start_lab, stop
 from tests.conftest import free_port
 
 
 @pytest.fixture(scope="session")
 def lab(
-    require: Callable[[object, str], None], root: Path, tmp_path_factory: pytest.TempPathFactory
+    require: Callable[[object, str], None],
+    root: Path,
+    sample: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Lab]:
-    """A JupyterLab; notebooks go into its folder."""
+    """A JupyterLab; notebooks go into its folder, where a sample is."""
     require(shutil.which("chromium"), "no Chromium here (Debian: chromium)")
     folder = tmp_path_factory.mktemp("lab") / "files"
     folder.mkdir()
     for name in ("README.md", "docs", "notebooks"):  # what a user opens first
         source = root / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    (folder / "sample").symlink_to(sample)
     lab, server = start_lab(folder, free_port(), folder.parent / "lab.log")
     yield lab
     stop(server)
@@ -48,6 +52,23 @@ def page(lab: Lab, browser: Any) -> Iterator[Any]:
     page = browser.new_page(viewport={"width": 1600, "height": 1500})
     page.set_default_timeout(60_000)
     yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def cluster(lab: Lab, browser: Any) -> Iterator[Cluster]:
+    """A cluster that was started by "New" in JupyterLab's Dask panel."""
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.set_default_timeout(120_000)
+    page.goto(f"{lab.url}/lab/tree/README.md?reset")
+    page.click("[data-id='dask-dashboard-launcher']", timeout=START_S * 1e3)
+    with page.expect_response(
+        lambda one: one.request.method == "PUT" and "dask/clusters" in one.url
+    ) as made:
+        page.click("[title='Start New Dask Cluster']", force=True)  # a web component covers it
+    cluster = made.value.json()
+    page.wait_for_selector("button:has-text('Intccms Panel'):not([disabled])")
+    yield Cluster(page, cluster["scheduler_address"])
     page.close()
 
 

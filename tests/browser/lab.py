@@ -8,20 +8,30 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import papermill
 from playwright.sync_api import TimeoutError
 
-__all__ = ["PREFIX", "Lab", "all_done", "damage", "executed", "look", "plots", "start_lab", "stop"]
+__all__ = [
+    "PREFIX",
+    "Cluster",
+    "Lab",
+    "damage",
+    "executed",
+    "look",
+    "plots",
+    "start_lab",
+    "stop",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 180
-RUN_S = 400
+RUN_S, SAVE_S = 280, 60
 PREFIX = "/user/physicist/"
 CHROMIUM_FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -39,13 +49,23 @@ SOURCES = """() => {
       }
   return found;
 }"""
+# Whether the cells that hold a text were executed after some number, or one has failed.
+EXECUTED = """([text, after]) => {
+  const cells = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell')];
+  const number = cell => Number(/\\[(\\d+)\\]/.exec(
+    cell.querySelector('.jp-InputPrompt')?.textContent)?.[1] ?? 0);
+  return document.querySelector("[data-mime-type='application/vnd.jupyter.error']") ||
+    cells.filter(cell => cell.textContent.includes(text)).every(cell => number(cell) > after);
+}"""
 STARTED = ".jp-InputPrompt:has-text('*'), .jp-InputPrompt:has-text('1')"
 IDLE = "() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
 
 
-def all_done(code: Sequence[Any]) -> bool:
-    """Whether every cell was executed."""
-    return all(cell.execution_count for cell in code)
+class Cluster(NamedTuple):
+    """A cluster that JupyterLab's Dask panel has started."""
+
+    page: Any
+    address: str
 
 
 class Lab:
@@ -106,23 +126,28 @@ class Lab:
         raise AssertionError("the cells do not run")
 
 
-def executed(page: Any, notebook: Path, is_done: Callable[[list[Any]], bool] = all_done) -> Any:
-    """Save a notebook until its code cells are done, and return them; an error is a failure."""
-    code: list[Any] = []
-    until = time.monotonic() + RUN_S
+def executed(page: Any, notebook: Path, last: str = "", *, after: int = 0) -> list[Any]:
+    """Wait until cells are done, save, and return all code cells; an error is a failure.
+
+    `last` is a text in the cells to wait for; "": all. `after` is the number of an execution that
+    has been before.
+    """
+    page.wait_for_function(EXECUTED, arg=[last, after], timeout=RUN_S * 1e3)
+    until = time.monotonic() + SAVE_S
     while time.monotonic() < until:
+        if page.query_selector("dialog.jp-Dialog") is not None:  # "has changed on disk", it thinks
+            page.keyboard.press("Enter")
         page.keyboard.press("Control+s")
-        page.wait_for_timeout(1000)
-        with suppress(nbformat.reader.NotJSONError):  # it is being written
-            cells = nbformat.read(notebook, as_version=4).cells
-            code = [cell for cell in cells if cell.cell_type == "code"]
+        page.wait_for_timeout(500)
+        cells = nbformat.read(notebook, as_version=4).cells
+        code = [cell for cell in cells if cell.cell_type == "code"]
         for cell in code:
             for output in cell.outputs:
                 if output.output_type == "error":
                     raise AssertionError("\n".join([cell.source, *output.traceback]))
-        if is_done(code):
+        if all((cell.execution_count or 0) > after for cell in code if last in cell.source):
             return code
-    raise AssertionError(f"not done: {[cell.execution_count for cell in code]}")
+    raise AssertionError(f"not saved: {[cell.execution_count for cell in code]}")
 
 
 def plots(page: Any) -> dict[str, dict[str, list[Any]]]:
@@ -143,8 +168,9 @@ def start_lab(folder: Path, port: int, log: Path) -> tuple[Lab, subprocess.Popen
     }  # fmt: skip
     options = [f"--{name}={value}" for name, value in settings.items()]
     command = ["make", "lab", "ENV=active", "ARGS=--no-browser --allow-root " + " ".join(options)]
+    here = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     environment = {
-        **os.environ,
+        **here,
         "BOKEH_RESOURCES": "inline",  # there is no network
         "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
         "JUPYTER_CONFIG_DIR": str(folder.parent / "jupyter"),
@@ -172,13 +198,20 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     server.wait(60)
 
 
-def look(page: Any, folder: Path | None, name: str, selector: str = "") -> None:
-    """Keep a picture of the page, or of one thing in it, if pictures are wanted."""
+def look(page: Any, folder: Path | None, name: str, *, only: str = "", below: str = "") -> None:
+    """Keep a picture of the page, if pictures are wanted.
+
+    `only` is the thing in it to show, `below` the one at its upper edge.
+    """
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    page.wait_for_timeout(1500)  # typesetting and transitions
-    thing = page.locator(selector).first if selector else page
+    for _ in range(3):  # heights are guessed until cells are seen
+        if below:
+            page.locator(below).first.evaluate("thing => thing.scrollIntoView()")
+        page.wait_for_timeout(800)  # typesetting and transitions
+    page.mouse.move(5, 5)  # no tooltip
+    thing = page.locator(only).first if only else page
     thing.screenshot(path=str(folder / f"{name}.png"))
 
 

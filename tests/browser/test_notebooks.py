@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 from intccms.widgets.editor import PAGES
@@ -21,7 +22,8 @@ EXPLORER = "from intccms.widgets import ResultExplorer\n\nResultExplorer(session
 CELL = ".jp-Notebook .jp-CodeCell:has-text('{}')"
 FOCUS = """() => {
   const box = document.activeElement;
-  return box?.closest('.widget-checkbox, .widget-text')?.innerText.trim() || box?.innerText || '';
+  const text = (box?.closest('.widget-checkbox, .widget-text') ?? box)?.innerText ?? '';
+  return text.split('\\n').pop();
 }"""
 N_TABS = 80  # fields of a page, at most
 
@@ -53,13 +55,13 @@ def number_of(code: list[Any], text: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def finished(lab: Lab, browser: Any, root: Path, sample: Path) -> Any:
+def finished(lab: Lab, browser: Any, root: Path) -> Any:
     """The full-processing notebook with its forms after "Run All Cells": page, file, cells."""
     parameters = {
         "overrides": [
             "general.executor=futures",
-            f"general.base_dir={sample}",
-            f"general.output_dir={lab.folder / 'full'}",
+            "general.base_dir=sample",
+            "general.output_dir=outputs/full",
         ],
         "n_workers": 2,
     }
@@ -84,8 +86,9 @@ def test_the_full_processing_notebook_runs_and_shows_its_result(
     assert {"signal", "ttbar_semilep", "data"} <= set(yields_in(code))
     assert page.locator(".jp-Notebook img[src^='data:image/png']").count() > 5
     page.keyboard.press("Control+b")  # without the list of files
-    page.locator(CELL.format("session.yields()")).evaluate("cell => cell.scrollIntoView()")
-    look(page, screenshots, "full_processing")
+    page.set_viewport_size({"width": 1280, "height": 1250})
+    look(page, screenshots, "full_processing", below=CELL.format("session.yields()"))
+    page.set_viewport_size({"width": 1280, "height": 1000})
 
 
 def test_the_form_is_filled_by_keyboard_and_the_yields_follow(
@@ -109,17 +112,14 @@ def test_the_form_is_filled_by_keyboard_and_the_yields_follow(
     go_to(page, "wjets")
     page.keyboard.press("Space")
     form.locator("text=settings differ").wait_for()
-    look(page, screenshots, "editor_datasets", ".jp-OutputArea-output:has(.widget-tab)")
+    look(page, screenshots, "editor_datasets", only=".jp-OutputArea-output:has(.widget-tab)")
     select(page, TAKE)
-    cells = page.locator(".jp-Notebook .jp-Cell").all_inner_texts()
-    first, last = (
-        next(i for i, cell in enumerate(cells) if text in cell)
-        for text in (TAKE, "session.yields()")
-    )
+    sources = [cell.source for cell in nbformat.read(notebook, as_version=4).cells]
+    first, last = sources.index(TAKE), sources.index("session.yields()")
     for _ in range(first, last + 1):
         page.keyboard.press("Shift+Enter")
     done = number_of(before, "session.yields()")
-    code = executed(page, notebook, lambda code: number_of(code, "session.yields()") > done)
+    code = executed(page, notebook, "session.yields()", after=done)
     old, new = yields_in(before), yields_in(code)
     assert set(new) == set(old) - {"wjets"}
     assert new["ttbar_semilep"] == pytest.approx(2 * old["ttbar_semilep"], rel=0.05)
@@ -141,7 +141,7 @@ def test_what_the_form_says_is_copied_to_the_clipboard(
     form.locator("text=/^1 settings$/").wait_for()
     form.locator("text=Channels").first.click()
     form.locator("svg rect").first.wait_for()
-    look(page, screenshots, "editor", ".jp-OutputArea-output:has(.widget-tab)")
+    look(page, screenshots, "editor", only=".jp-OutputArea-output:has(.widget-tab)")
 
 
 def test_the_explorer_shows_what_is_picked(finished: Any, screenshots: Path | None) -> None:
@@ -153,17 +153,17 @@ def test_the_explorer_shows_what_is_picked(finished: Any, screenshots: Path | No
         "([image, src]) => image.src !== src",
         arg=[explorer.locator("img").element_handle(), before],
     )
-    look(page, screenshots, "explorer", ".jp-OutputArea-output:has(.widget-select-multiple)")
+    look(page, screenshots, "explorer", only=".jp-OutputArea-output:has(.widget-select-multiple)")
     explorer.locator("select").nth(2).select_option("yields")
     explorer.locator("td:has-text('ttbar_semilep')").wait_for()
 
 
 def test_the_input_inspector_draws_all_figures(
-    lab: Lab, page: Any, root: Path, sample: Path, screenshots: Path | None
+    lab: Lab, page: Any, root: Path, screenshots: Path | None
 ) -> None:
     parameters = {
-        "base_dir": str(sample),
-        "output_dir": str(lab.folder / "inspected"),
+        "base_dir": "sample",
+        "output_dir": "outputs/inspected",
         "rucio_scope": "",
     }
     notebook = lab.put(root / "notebooks" / "input_inspector.ipynb", parameters)
@@ -173,5 +173,6 @@ def test_the_input_inspector_draws_all_figures(
     page.keyboard.press("Control+b")
     page.wait_for_selector(".bk-Figure")
     assert page.locator(".bk-Figure").count() > 3
-    page.locator(CELL.format("show(inspection.show())")).evaluate("cell => cell.scrollIntoView()")
-    look(page, screenshots, "inspector")
+    assert page.locator("img[src^='data:image/png']").count() == 1
+    page.set_viewport_size({"width": 1100, "height": 1000})
+    look(page, screenshots, "inspector", below=CELL.format("show(inspection.show())"))

@@ -42,7 +42,7 @@ PAGES: dict[str, Page] = {
 COPY = """<div style="display:flex;gap:6px;align-items:flex-start;margin:2px 0">
 <label style="width:18em;text-align:right;margin-right:6px">{title}</label>
 <textarea readonly rows="2" aria-label="{title}" style="flex:1;max-width:60em;resize:vertical;
-font-family:var(--jp-code-font-family,monospace);font-size:12px">{text}</textarea>
+field-sizing:content;max-height:8em;font-family:var(--jp-code-font-family,monospace);font-size:12px">{text}</textarea>
 <button class="jupyter-button" style="width:6em" title="Copy to the clipboard" onclick="
 this.previousElementSibling.select();document.execCommand('copy')">Copy</button></div>"""
 

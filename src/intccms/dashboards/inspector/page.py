@@ -87,8 +87,8 @@ def _distribution(title: str, label: str, values: dict[str, Any], unit: str = ""
     if plot.legend:
         plot.legend.click_policy = "hide"
         plot.legend.label_text_font_size = "8pt"
-        plot.legend.background_fill_alpha = 0.7
         plot.legend.spacing, plot.legend.padding = 0, 4
+        plot.add_layout(plot.legend[0], "right")  # beside the bars, not on them
     plot.y_range.start = 0
     plot.xaxis.axis_label = label
     plot.yaxis.axis_label = "files"
@@ -114,6 +114,7 @@ def _bars(title: str, label: str, rows: dict[str, float], texts: dict[str, str])
     plot.x_range.start = 0
     plot.x_range.end = 1.8 * max([*rows.values(), 1e-9])
     plot.xaxis.axis_label = label
+    plot.yaxis.major_label_text_font_size = "8pt"
     plot.ygrid.visible = False
     return plot
 
