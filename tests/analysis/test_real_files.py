@@ -11,6 +11,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from coffea.lumi_tools import LumiMask
 
 from intccms.errors import MissingColumnError
 from tests.analysis import small
@@ -187,3 +188,28 @@ def test_real_numbers_are_those_of_uproot(shared_data: Path, result: Result) -> 
     kept = ak.num(pt) >= 1
     expected = small.filled(ak.sum(pt, axis=1)[kept], arrays.genWeight[kept], EDGES)
     small.same(got, expected)
+
+
+GOLDEN = {
+    "Cert_271036-284044_13TeV_Legacy2016_Collisions16_JSON.txt": 0,
+    "Cert_294927-306462_13TeV_UL2017_Collisions17_GoldenJSON.txt": 0,
+    "Cert_314472-325175_13TeV_Legacy2018_Collisions18_JSON.txt": 40,
+    "Cert_314472-325175_integration_challenge_copy.txt": 40,
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_real_golden_jsons_certify_real_data_of_their_year(shared_data: Path, name: str) -> None:
+    def certified(run: ak.Array, section: ak.Array, lumifile: str) -> ak.Array:
+        return LumiMask(lumifile)(run, section)
+
+    sections = [("event", "run"), ("event", "luminosityBlock")]
+    lumifile = {"lumifile": str(shared_data / "golden" / name)}
+    sums = small.run(
+        shared_data / "nano/nano_dimuon.root",  # run 315267
+        small.config(),
+        is_data=True,
+        weight_branch=None,
+        lumi_mask=function(certified, *sections, static_kwargs=lumifile),
+    )
+    assert sums["n_kept"] == GOLDEN[name]
