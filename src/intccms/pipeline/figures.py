@@ -26,7 +26,7 @@ __all__ = ["GROUPS", "Group", "drawn", "planned"]
 Group = Literal["observables", "systematics", "cutflow", "statistics"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 
-MANY = 24  # figures, from which on it pays to start processes: each imports for 2 s
+MANY = 12  # figures, from which on it pays to start processes: each imports for 2 s
 MOST_PROCESSES = 4
 
 
