@@ -15,6 +15,25 @@ def test_bins_hold_their_lower_edge() -> None:
     assert bin_indices(values, EDGES).tolist() == [0, 1, 1, 2, 3, 4, 4, 0]
 
 
+@pytest.mark.parametrize(
+    "edges",
+    [
+        np.linspace(200, 3000, 21),
+        np.linspace(0, 1, 8) ** 3,
+        [0, 1, 5, 100, 1e4],
+        [-1e30, *np.linspace(0, 300, 61), 1e30],
+        [-np.inf, 0, 1, np.inf],
+        [0.1, 0.2],
+    ],
+)
+def test_bins_are_those_of_a_search(edges: list[float]) -> None:
+    around = [np.nextafter(edges, side) for side in (-np.inf, np.inf)]
+    spread = np.random.default_rng(2).normal(500, 800, 5000)
+    values = np.concatenate([spread, spread / 500, edges, *around, [1e300, -1e300, 0.0, -0.0]])
+    assert np.array_equal(bin_indices(values, edges), np.searchsorted(edges, values, side="right"))
+    assert bin_indices([], edges).shape == (0,)
+
+
 def test_value_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="2 of 3 values"):
         bin_indices([np.nan, 1.0, np.nan], EDGES)
