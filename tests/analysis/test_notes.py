@@ -37,6 +37,17 @@ def test_a_skim_that_reads_what_is_varied_is_named(
     assert "the skim reads what 'jes0' moves" in caplog.text
 
 
+def test_a_skim_that_reads_the_met_is_moved_by_jets_that_are_carried_into_it(
+    inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = config(inputs, tmp_path)
+    raw["corrections"][0]["propagate_to"] = "PuppiMET"
+    with caplog.at_level(logging.WARNING):
+        run(load_config(raw))
+    assert "the skim reads what 'jes26' moves" in caplog.text
+    assert "'muon_id'" not in caplog.text
+
+
 def test_random_numbers_are_announced(
     inputs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -133,7 +133,8 @@ def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, .
 
 def _correction(config: Config, correction: Correction) -> tuple[Any, ...]:
     path = correction.file and config.general.input_path(correction.file)
-    content = _content(path) if path and correction.use_correctionlib else None
+    keys = [source.key for source in correction.uncertainty_sources]
+    content = _content(path) if path and (correction.use_correctionlib or any(keys)) else None
     fields = {name: getattr(correction, name) for name in type(correction).model_fields}
     return ({**fields, "file": None}, content)
 
