@@ -41,13 +41,15 @@ NOT_IN_2016 = "ecalBadCalibFilter"
 B_TAG = 0.304
 
 
-def skim_selection(triggers: ak.Array, flags: ak.Array, muon_pt: ak.Array) -> PackedSelection:
+def skim_selection(
+    triggers: ak.Array, muon_pt: ak.Array, only_later: ak.Array, *filters: ak.Array
+) -> PackedSelection:
     """Events with a muon that fired its trigger and without noise; nothing here is varied."""
     selection = PackedSelection()
     paths = [triggers[name] for name in MUON_TRIGGERS if name in triggers.fields]
     selection.add("trigger", reduce(or_, paths))
-    later = () if ONLY_2016 in triggers.fields else (NOT_IN_2016,)
-    selection.add("met_filters", reduce(and_, [flags[name] for name in (*MET_FILTERS, *later)]))
+    later = () if ONLY_2016 in triggers.fields else (only_later,)
+    selection.add("met_filters", reduce(and_, (*filters, *later)))
     selection.add("muon", ak.any(muon_pt > 50, axis=1))
     selection.add("skim", selection.all("trigger", "met_filters", "muon"))
     return selection

@@ -34,7 +34,11 @@ PREPROCESS: dict[str, Any] = {
     "ignore_missing": True,  # each year has its own triggers, pythia alone no LHE weights
     "skimming": {
         "function": skim_selection,
-        "use": [("HLT", None), ("Flag", None), ("Muon", "pt")],
+        "use": [
+            ("HLT", None),
+            ("Muon", "pt"),
+            *(("Flag", name) for name in (NOT_IN_2016, *MET_FILTERS)),
+        ],
         "chunk_size": 200_000,
         "tree_name": "Events",
         "output": {"format": "ttree"},

@@ -86,7 +86,7 @@ def of_flavour(*, is_charm: bool) -> Callable[..., tuple[ak.Array, ...]]:
 
 
 def _yield_ratio(year: Year) -> dict[str, Any]:
-    """Yield without over yield with the factors, by number of jets (see `example_cms.btag`)."""
+    """Yield without over yield with the factors, see `example_cms.btag_yields`."""
     return {
         "name": "btag_yield_ratio",
         "type": "event",
