@@ -204,3 +204,21 @@ def test_without_positive_content_a_logarithmic_axis_is_plain(book: Book, conten
     figure.canvas.draw()
     assert top.get_yscale() == "linear"
     assert top.get_ylim()[0] == 0.0 < top.get_ylim()[1]
+
+
+def test_a_signal_that_is_hardly_seen_grows_by_a_power_of_ten(book: Book) -> None:
+    numbers = contents(book, "sr", "mtt", Look())
+    small = replace(numbers, signals={"signal": np.array([0.0, 0.001, 0.002])})
+    _, (top, _) = draw_contents(small, "sr")
+    assert max(steps(top)[r"signal $\times$ 1000"].get_data().values) == pytest.approx(2.0)
+    _, (top, _) = draw_contents(small, "sr", look=Look(log=True))
+    assert "signal" in steps(top)
+    _, (top, _) = draw_contents(numbers, "sr")
+    assert "signal" in steps(top)  # 2 of 12 are seen as they are
+
+
+def test_the_period_is_in_the_heading(book: Book) -> None:
+    _, (top, _) = data_mc(book, "sr", "mtt", look=Look(period="2017"))
+    legend = top.get_legend()
+    assert legend is not None
+    assert legend.get_title().get_text() == "sr, 2017"

@@ -90,3 +90,21 @@ def test_the_label_stands_above_the_axes_without_overlaps(high: float) -> None:
     assert len(baselines) == 1
     assert all(ax.bbox.y1 < box.y1 < figure.bbox.y1 for box in boxes)
     assert any(power) is (bool(power) and bool(power[0].get_text()))
+
+
+def test_of_many_signals_the_first_the_last_and_some_between_are_overlaid() -> None:
+    masses = [f"zprime{mass}" for mass in range(1, 8)]
+    assert Look().overlaid(["ttbar", *masses]) == ("zprime1", "zprime4", "zprime7")
+    assert Look(n_signals=1).overlaid(masses) == ("zprime1",)
+    assert Look().overlaid(["wjets", "signal"]) == ("signal",)
+
+
+def test_a_label_fits_above_axes_whose_width_is_known_late() -> None:
+    with cms_style():
+        figure = new_figure(figsize=(10, 5), layout="constrained")
+        ax = figure.add_subplot()
+        ax.set_yticks([0.5], ["a name of some length"])
+        cms_label(ax, Look(lumi_fb=138.0))
+    figure.canvas.draw()
+    boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.x0)
+    assert all(left.x1 <= right.x0 for left, right in zip(boxes, boxes[1:], strict=False))

@@ -62,3 +62,26 @@ def test_process_without_variations_is_refused(book: Book) -> None:
         systematics.grid(book, "sr", "mtt", "signal")
     with pytest.raises(InputError, match="'signal' has no variations"):
         systematics.summary(book, "sr", "mtt", "signal")
+
+
+def test_sources_without_effect_are_counted_and_not_drawn() -> None:
+    weights = {"nominal": 1.0, "none_up": 1.0, "none_down": 1.0, "some_up": 1.1, "some_down": 0.9}
+    sums = HistogramSums.filled(weights, [0.0, 1.0], [0.5], [[one] for one in weights.values()])
+    key = ("sr", "m")
+    book = make_book({"t": {key: sums}}, {"t": 1.0}, {"t": "t"}, {key: ([0.0, 1.0], "m")})
+    figure, axes = systematics.grid(book, *key, "t")
+    assert [ax.get_title(loc="left") for ax in axes] == ["some"]
+    assert any("1 of 2 sources" in text.get_text() for text in figure.texts)
+    _, ax = systematics.summary(book, *key, "t")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["some"]
+    assert any("1 of 2" in text.get_text() for text in ax.texts)
+
+
+def test_at_most_forty_sources_are_drawn_those_that_change_most() -> None:
+    names = ["nominal", *(f"s{i:02}_{way}" for i in range(50) for way in ("up", "down"))]
+    weights = [[1.0], *([1 + sign * (i + 1) / 100] for i in range(50) for sign in (1, -1))]
+    sums = HistogramSums.filled(names, [0.0, 1.0], [0.5], weights)
+    key = ("sr", "m")
+    book = make_book({"t": {key: sums}}, {"t": 1.0}, {"t": "t"}, {key: ([0.0, 1.0], "m")})
+    _, axes = systematics.grid(book, *key, "t")
+    assert [ax.get_title(loc="left") for ax in axes] == [f"s{i}" for i in range(10, 50)]
