@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,33 @@ def test_processes_stay_for_the_next_items(processes: Callable[..., FuturesExecu
     before = running()
     assert list(executor.map(tasks.scale, [1], arguments=(3,))) == [(1, 3)]
     assert running() == before
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An item that tells which file it needs."""
+
+    place: str
+    number: int
+
+
+def who(item: Placed) -> int:
+    time.sleep(0.1)
+    return os.getpid()
+
+
+def test_what_needs_one_file_runs_in_the_process_that_has_it_open(
+    processes: Callable[..., FuturesExecutor],
+) -> None:
+    items = [Placed(f"file {i}", n) for i in range(6) for n in range(3)]
+    answers = dict(processes(2).map(who, items))
+    assert set(answers) == set(items)
+    pids: dict[str, set[int]] = {}
+    for item, pid in answers.items():
+        pids.setdefault(item.place, set()).add(pid)
+    shared = [place for place, several in pids.items() if len(several) > 1]
+    assert len(shared) <= 1  # the last one, when nothing else is left
+    assert len(set(answers.values())) == 2
 
 
 def test_an_item_whose_process_was_killed_once_is_done(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ Item = TypeVar("Item")
 
 DEATHS = 3  # an item whose process died so often is given up
 PATIENCE_S = 1800.0  # an item that runs longer hangs: reads give up long before
+AHEAD = 64  # items among which one is looked for whose file is open
 TICK_S = 1.0  # between looks for items that hang
 
 
@@ -92,12 +94,17 @@ class FuturesExecutor:
 
     def _fill(self, todo: _Queue, payload: bytes) -> None:
         """Give every idle process an item, and start processes while there are items for them."""
-        for slot in self._slots:
-            if slot.future is None and (job := todo.next()) is not None:
-                slot.run(job, payload)
-        while len(self._slots) < self.n_workers and (job := todo.next()) is not None:
-            self._slots.append(_Slot())
-            self._slots[-1].run(job, payload)
+        idle = [slot for slot in self._slots if slot.future is None]
+        while idle or len(self._slots) < self.n_workers:
+            slot = idle.pop(0) if idle else None
+            taken = {one.job.place for one in self._slots if one.future is not None}
+            job = todo.next(slot.job.place if slot else "", taken)
+            if job is None:
+                return
+            if slot is None:
+                slot = _Slot()
+                self._slots.append(slot)
+            slot.run(job, payload)
 
 
 def _given_up(job: _Job) -> WorkerLostError:
@@ -111,6 +118,11 @@ class _Job:
     n_deaths: int = 0
     hung: bool = False
 
+    @property
+    def place(self) -> str:
+        """The file that is opened for it; empty if it does not say."""
+        return getattr(self.item, "place", "")
+
 
 class _Queue:
     """What is still to be run: first what lost its process, then the next item."""
@@ -118,13 +130,22 @@ class _Queue:
     def __init__(self, items: Iterable[Any]) -> None:
         self.again: deque[_Job] = deque()
         self._items = iter(items)
+        self._ahead: deque[_Job] = deque()
 
-    def next(self) -> _Job | None:
+    def next(self, place: str, taken: set[str]) -> _Job | None:
+        """Return what a process is to run that has `place` open, while others have `taken`.
+
+        A file is opened by as few processes as may be, for opening it can take longer than a chunk.
+        """
         if self.again:
             return self.again.popleft()
-        for item in self._items:
-            return _Job(item)
-        return None
+        self._ahead.extend(_Job(item) for item in islice(self._items, AHEAD - len(self._ahead)))
+        near = (job for job in self._ahead if job.place == place)
+        free = (job for job in self._ahead if job.place not in taken)
+        job = next(chain(near, free, self._ahead), None)
+        if job is not None:
+            self._ahead.remove(job)
+        return job
 
 
 class _Slot:

@@ -31,6 +31,11 @@ class ChunkTask:
     part: tuple[int, int] | None = None
     pieces: tuple[Piece, ...] | None = None
 
+    @property
+    def place(self) -> str:
+        """What is opened for it."""
+        return str(self.item.filename)
+
     def halves(self) -> list[ChunkTask]:
         """Split what is processed in two; one part only if it cannot be split."""
         start, stop = self.work.entrystart, self.work.entrystop
