@@ -32,6 +32,7 @@ __all__ = [
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 180
 RUN_S, SAVE_S = 280, 60
+QUIET_S = 2.5
 PREFIX = "/user/physicist/"
 CHROMIUM_FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -107,23 +108,36 @@ class Lab:
         page.goto(f"{self.url}/lab/tree/{notebook.relative_to(self.folder)}?reset")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=START_S * 1e3)
         page.wait_for_function(IDLE, timeout=START_S * 1e3)
+        settle(page)
 
     def run_all(self, page: Any) -> None:
         """Run all cells; they go on when this returns."""
         for _ in range(20):
-            dialog = page.query_selector("dialog.jp-Dialog button.jp-mod-accept")
-            if dialog is not None:  # it may ask once more for the kernel that it has
-                dialog.click()
-                page.wait_for_timeout(1000)
-            if page.query_selector(STARTED):
-                return
             with suppress(TimeoutError):
                 page.click(".jp-Notebook .jp-CodeCell >> nth=0", timeout=3000)
                 page.keyboard.press("Escape")
                 page.click("li.lm-MenuBar-item:has-text('Run')", timeout=3000)
                 page.click("li.lm-Menu-item:has-text('Run All Cells')", timeout=3000)
-            page.wait_for_timeout(2000)
+            if not settle(page) and page.query_selector(STARTED):
+                return
         raise AssertionError("the cells do not run")
+
+
+def settle(page: Any) -> bool:
+    """Answer JupyterLab when it asks once more for the kernel that it has; return if it did.
+
+    It then starts another kernel, and what ran in the first is lost.
+    """
+    asked, until = False, time.monotonic() + QUIET_S
+    while time.monotonic() < until:
+        dialog = page.query_selector("dialog.jp-Dialog button.jp-mod-accept")
+        if dialog is not None:
+            dialog.click()
+            page.wait_for_timeout(1000)
+            page.wait_for_function(IDLE, timeout=START_S * 1e3)
+            asked, until = True, time.monotonic() + QUIET_S
+        page.wait_for_timeout(200)
+    return asked
 
 
 def executed(page: Any, notebook: Path, last: str = "", *, after: int = 0) -> list[Any]:

@@ -25,10 +25,9 @@ def test_the_dask_panel_starts_a_cluster_and_opens_our_plots(
         begin = {"begin": {"ttbar": [1000] * 10}, "target_gbps": 20.0, "receipts": []}
         client.log_event(TOPIC, begin)
         page.click("button:has-text('Intccms Panel')")
-        page.wait_for_selector("iframe[src*='individual-intccms-panel']")
-        (frame,) = [one for one in page.frames if "individual-intccms-panel" in one.url]
-        assert f"{PREFIX}proxy/" in frame.url
+        frame = page.wait_for_selector("iframe[src*='individual-intccms-panel']").content_frame()
         frame.wait_for_selector(".bk-Figure")
+        assert f"{PREFIX}proxy/" in frame.url
         # Only over the web socket, which the prefix must lead to as well.
         frame.wait_for_function(
             "() => Bokeh.documents[0].get_model_by_name('datasets')?.get('dataset')[0] === 'ttbar'"
