@@ -147,19 +147,22 @@ def executed(page: Any, notebook: Path, last: str = "", *, after: int = 0) -> li
     has been before.
     """
     page.wait_for_function(EXECUTED, arg=[last, after], timeout=RUN_S * 1e3)
+    code: list[Any] = []
     until = time.monotonic() + SAVE_S
     while time.monotonic() < until:
         if page.query_selector("dialog.jp-Dialog") is not None:  # "has changed on disk", it thinks
             page.keyboard.press("Enter")
         page.keyboard.press("Control+s")
         page.wait_for_timeout(500)
-        cells = nbformat.read(notebook, as_version=4).cells
-        code = [cell for cell in cells if cell.cell_type == "code"]
+        with suppress(nbformat.reader.NotJSONError):  # it is being written
+            cells = nbformat.read(notebook, as_version=4).cells
+            code = [cell for cell in cells if cell.cell_type == "code"]
         for cell in code:
             for output in cell.outputs:
                 if output.output_type == "error":
                     raise AssertionError("\n".join([cell.source, *output.traceback]))
-        if all((cell.execution_count or 0) > after for cell in code if last in cell.source):
+        numbers = [cell.execution_count or 0 for cell in code if last in cell.source]
+        if numbers and min(numbers) > after:
             return code
     raise AssertionError(f"not saved: {[cell.execution_count for cell in code]}")
 
