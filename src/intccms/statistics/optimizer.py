@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyhf
 from cabinetry import model_utils
 from scipy.optimize import least_squares
+from threadpoolctl import threadpool_limits
 
 from intccms.statistics.derivatives import Expectation
 
@@ -34,9 +35,10 @@ ONE_AT_A_TIME = threading.RLock()  # pyhf has one backend for all threads of a p
 def pyhf_backend(optimizer: Any = None) -> Iterator[None]:
     """Use pyhf with numpy and this optimizer; what was set before comes back, errors or not.
 
-    Other threads wait, those of a Dask worker for example.
+    Other threads wait, those of a Dask worker for example. The matrices are small: threads of
+    BLAS would only wait for each other, ten times as long, and round in their own ways.
     """
-    with ONE_AT_A_TIME:
+    with ONE_AT_A_TIME, threadpool_limits(1, "blas"):
         before = pyhf.get_backend()
         pyhf.set_backend("numpy", optimizer)
         try:
