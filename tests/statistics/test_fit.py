@@ -48,6 +48,7 @@ def test_the_fit_agrees_with_pyhf(workspace: Workspace, outcome: FitOutcome) -> 
     assert outcome.mu == pytest.approx(direct[poi, 0], abs=0.01 * direct[poi, 1])
     assert outcome.mu_error == pytest.approx(direct[poi, 1], rel=0.01)
     assert outcome.results.bestfit == pytest.approx(direct[:, 0], abs=0.01)
+    assert outcome.results.uncertainty == pytest.approx(direct[:, 1], rel=0.01)
     assert outcome.results.corr_mat == pytest.approx(correlation, abs=0.02)
     assert outcome.results.best_twice_nll == pytest.approx(float(value), abs=1e-3)
     assert 0 < outcome.results.goodness_of_fit <= 1

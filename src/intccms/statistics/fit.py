@@ -9,15 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import cabinetry
 import numpy as np
 import numpy.typing as npt
 import pyhf
 from cabinetry import model_utils
 from cabinetry.fit import FitResults, RankingResults
+from scipy.stats import chi2
 
 from intccms.errors import FitError
-from intccms.statistics.optimizer import LeastSquaresOptimizer, deviance, pyhf_backend
+from intccms.statistics.optimizer import (
+    LeastSquaresOptimizer,
+    covariance,
+    deviance,
+    pyhf_backend,
+)
 from intccms.statistics.workspace import Workspace
 
 __all__ = ["FitOutcome", "Prediction", "failures_named", "fit", "ranking"]
@@ -86,7 +91,7 @@ def failures_named(what: str) -> Iterator[None]:
 
 
 def fit(workspace: Workspace) -> FitOutcome:
-    """Fit all parameters to the (possibly blinded) data with Minuit.
+    """Fit all parameters to the (possibly blinded) data.
 
     Raises
     ------
@@ -94,8 +99,9 @@ def fit(workspace: Workspace) -> FitOutcome:
         If the fit does not converge or its result is not a number; the text says which.
     """
     model, data = workspace.model_and_data()
-    with failures_named(f"fit of {workspace.signal}"), pyhf_backend():
-        results = cabinetry.fit.fit(model, data, goodness_of_fit=True)
+    optimizer = LeastSquaresOptimizer()
+    with failures_named(f"fit of {workspace.signal}"), pyhf_backend(optimizer):
+        saturated, results = _fit(model, data)
         _check(results, workspace.signal)
         prefit = model_utils.prediction(model)
         postfit = model_utils.prediction(model, fit_results=results)
@@ -106,11 +112,28 @@ def fit(workspace: Workspace) -> FitOutcome:
         pulls=_pulls(model, results),
         prefit=_predictions(workspace, data, prefit, is_postfit=False),
         postfit=_predictions(workspace, data, postfit, is_postfit=True),
-        chi2=deviance(model, data, results.bestfit),
-        n_dof=model.config.nmaindata - model_utils.unconstrained_parameter_count(model),
+        chi2=saturated,
+        n_dof=_n_dof(model),
         is_blinded=workspace.is_blinded,
         notes=(*workspace.notes, *_at_bounds(model, results)),
     )
+
+
+def _fit(model: pyhf.Model, data: list[float]) -> tuple[float, FitResults]:
+    """Chi2 of the saturated model and, in cabinetry's words, best fit, errors and correlations."""
+    best, twice_nll = pyhf.infer.mle.fit(data, model, return_fitted_val=True)
+    matrix = covariance(model, data, best)
+    errors = np.sqrt(np.diag(matrix))
+    product = np.outer(errors, errors)
+    correlation = np.divide(matrix, product, out=np.eye(errors.size), where=product > 0)
+    saturated, n_dof = deviance(model, data, best), _n_dof(model)
+    p_value = float(chi2.sf(saturated, n_dof)) if n_dof > 0 else math.nan
+    labels = list(model.config.par_names)
+    return saturated, FitResults(best, errors, labels, correlation, float(twice_nll), p_value)
+
+
+def _n_dof(model: pyhf.Model) -> int:
+    return int(model.config.nmaindata - model_utils.unconstrained_parameter_count(model))
 
 
 def _check(results: FitResults, signal: str) -> None:

@@ -22,12 +22,13 @@ from threadpoolctl import threadpool_limits
 
 from intccms.statistics.derivatives import Expectation
 
-__all__ = ["LeastSquaresOptimizer", "deviance", "pyhf_backend"]
+__all__ = ["LeastSquaresOptimizer", "covariance", "deviance", "pyhf_backend"]
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int_]
 
 TOLERANCE = 1e-10  # relative, of the sum of squares
+HESSIAN_STEP = 0.05  # of the error that a parameter has with all others fixed
 ONE_AT_A_TIME = threading.RLock()  # pyhf has one backend for all threads of a process
 
 
@@ -113,6 +114,24 @@ class LeastSquaresOptimizer:
         return (best.copy(), np.asarray(value)) if return_fitted_val else best.copy()
 
 
+def covariance(model: pyhf.Model, data: Sequence[float], best: Array) -> Array:
+    """Covariance of all parameters from the second derivatives of -ln L at its minimum.
+
+    Differences of the exact first derivatives; rows and columns of fixed parameters are 0.
+    """
+    free = np.flatnonzero(~np.asarray(model.config.suggested_fixed(), dtype=bool))
+    residuals = _Residuals(Expectation(model), np.asarray(data, dtype=float), best, free)
+    values = best[free]
+    steps = HESSIAN_STEP / np.sqrt((residuals.jacobian(values) ** 2).sum(axis=0))
+    hessian = np.empty((free.size, free.size))
+    for row, step in enumerate(np.diag(steps)):
+        difference = residuals.gradient(values + step) - residuals.gradient(values - step)
+        hessian[row] = difference / (2.0 * steps[row])
+    result = np.zeros((best.size, best.size))
+    result[np.ix_(free, free)] = np.linalg.inv(0.5 * (hessian + hessian.T))
+    return result
+
+
 class _Residuals:
     """Residuals of a model as a function of its free parameters."""
 
@@ -161,6 +180,10 @@ class _Residuals:
         rows, columns = np.nonzero(self.constrained[:, None] == self.free[None, :])
         result[expected.size + rows, columns] = 1.0 / self.widths[rows]
         return result
+
+    def gradient(self, values: Array) -> Array:
+        """Differentiate -ln L, half the sum of the squares."""
+        return np.asarray(self.jacobian(values).T @ self(values))
 
     def minimise(self, bounds: Array) -> Array:
         """All parameters at the minimum."""
