@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from intccms import mva as classifiers
 from intccms.analysis import runner
@@ -39,13 +40,11 @@ def sampler_of(
     todo = classifiers.check(processor.config, metadata.fileset)
     sampler = SampleProcessor(processor, classifiers.wanted(todo))
     mine = Fileset(tuple(one for one in metadata.fileset if one.dataset in sampler.tasks))
-    part = replace(
-        metadata,
-        fileset=mine,
-        files=tuple(one for one in metadata.files if one.dataset in sampler.tasks),
-        failures=tuple(one for one in metadata.failures if one.dataset in sampler.tasks),
-        work_items=tuple(one for one in metadata.work_items if one.dataset in sampler.tasks),
-    )
+    kept: dict[str, Any] = {
+        name: tuple(one for one in getattr(metadata, name) if one.dataset in sampler.tasks)
+        for name in ("files", "failures", "work_items")
+    }
+    part = replace(metadata, fileset=mine, **kept)
     return sampler, part
 
 

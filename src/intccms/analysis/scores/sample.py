@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,10 +73,8 @@ class TrainingTable:
     def ordered(self) -> TrainingTable:
         """Give the events in an order that does not depend on chunks, `MAX_EVENTS` at most."""
         order = np.lexsort((*self.values.T, self.weights, self.identity))[:MAX_EVENTS]
-        return TrainingTable(
-            self.identity[order], self.weights[order], self.values[order],
-            self.n_seen, self.n_negative, self.n_zero, self.sum_abs,
-        )  # fmt: skip
+        columns = {name: getattr(self, name)[order] for name in ("identity", "weights", "values")}
+        return replace(self, **columns)
 
 
 class SampleProcessor(AnalysisProcessor):
