@@ -112,7 +112,7 @@ def test_a_signal_that_cannot_be_fitted_stops_no_other(
     config = make_config(tuple(contents(SIGNAL_REGION)), masses_gev=MASSES)
     found = Findings(config, book=book)
     output = Output(config.general)
-    with pytest.raises(FitError, match="limit on zprime_m3000 failed: no sensitivity"):
+    with pytest.raises(FitError, match="fit of zprime_m3000 failed: no sensitivity to signal_st"):
         infer_signals(found, output, IterativeExecutor, Silent())
     assert list(found.results) == ["zprime_m1000", "zprime_m2000"]
     limits = json.loads((tmp_path / "out" / "statistics" / "limits.json").read_text())

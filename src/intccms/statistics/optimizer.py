@@ -118,11 +118,20 @@ def covariance(model: pyhf.Model, data: Sequence[float], best: Array) -> Array:
     """Covariance of all parameters from the second derivatives of -ln L at its minimum.
 
     Differences of the exact first derivatives; rows and columns of fixed parameters are 0.
+
+    Raises
+    ------
+    ValueError
+        If the expectation does not depend on a parameter.
     """
     free = np.flatnonzero(~np.asarray(model.config.suggested_fixed(), dtype=bool))
     residuals = _Residuals(Expectation(model), np.asarray(data, dtype=float), best, free)
     values = best[free]
-    steps = HESSIAN_STEP / np.sqrt((residuals.jacobian(values) ** 2).sum(axis=0))
+    slopes = np.sqrt((residuals.jacobian(values) ** 2).sum(axis=0))
+    if not slopes.all():
+        names = [model.config.par_names[index] for index in free[slopes == 0]]
+        raise ValueError(f"no sensitivity to {', '.join(names)}")
+    steps = HESSIAN_STEP / slopes
     hessian = np.empty((free.size, free.size))
     for row, step in enumerate(np.diag(steps)):
         difference = residuals.gradient(values + step) - residuals.gradient(values - step)
