@@ -89,6 +89,11 @@ def test_the_full_processing_notebook_runs_and_shows_its_result(
     page.set_viewport_size({"width": 1280, "height": 1250})
     look(page, screenshots, "full_processing", below=CELL.format("session.yields()"))
     page.set_viewport_size({"width": 1280, "height": 1000})
+    form = page.locator(".jp-OutputArea-output:has(.widget-tab)").first
+    form.locator("text=Channels").first.click()
+    form.locator("svg rect").first.wait_for()  # the histograms of this run
+    look(page, screenshots, "editor", only=".jp-OutputArea-output:has(.widget-tab)")
+    form.locator("text=General").first.click()
 
 
 def test_the_form_is_filled_by_keyboard_and_the_yields_follow(
@@ -126,9 +131,7 @@ def test_the_form_is_filled_by_keyboard_and_the_yields_follow(
     assert new["data"] == old["data"]
 
 
-def test_what_the_form_says_is_copied_to_the_clipboard(
-    finished: Any, screenshots: Path | None
-) -> None:
+def test_what_the_form_says_is_copied_to_the_clipboard(finished: Any) -> None:
     page, _notebook, _code = finished
     form = page.locator(".jp-OutputArea-output:has(.widget-tab)").first
     form.locator("text=Copy").first.click()
@@ -139,9 +142,6 @@ def test_what_the_form_says_is_copied_to_the_clipboard(
     assert "general.executor=futures" in search.input_value()
     search.fill("max_lost")
     form.locator("text=/^1 settings$/").wait_for()
-    form.locator("text=Channels").first.click()
-    form.locator("svg rect").first.wait_for()
-    look(page, screenshots, "editor", only=".jp-OutputArea-output:has(.widget-tab)")
 
 
 def test_the_explorer_shows_what_is_picked(finished: Any, screenshots: Path | None) -> None:

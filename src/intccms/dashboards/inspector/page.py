@@ -88,7 +88,8 @@ def _distribution(title: str, label: str, values: dict[str, Any], unit: str = ""
         plot.legend.click_policy = "hide"
         plot.legend.label_text_font_size = "8pt"
         plot.legend.spacing, plot.legend.padding = 0, 4
-        plot.add_layout(plot.legend[0], "right")  # beside the bars, not on them
+        plot.legend.ncols = 3
+        plot.add_layout(plot.legend[0], "below")  # not on the bars
     plot.y_range.start = 0
     plot.xaxis.axis_label = label
     plot.yaxis.axis_label = "files"
