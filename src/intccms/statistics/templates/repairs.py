@@ -123,7 +123,8 @@ class _Varied:
             return
         before, self.values = self.values, self.values.copy()
         self.values[filled] = smoothed * (before[filled].sum() / smoothed.sum())
-        self._note("smoothed", setting["Algorithm"], self._largest(before))
+        if largest := self._largest(before):
+            self._note("smoothed", setting["Algorithm"], largest)
 
     def _prepare_mirror(self) -> None:
         norm = self.values.sum() / self.nominal.sum()
