@@ -99,6 +99,16 @@ def test_of_many_signals_the_first_the_last_and_some_between_are_overlaid() -> N
     assert Look().overlaid(["wjets", "signal"]) == ("signal",)
 
 
+def test_a_signal_that_is_not_fitted_is_neither_overlaid_nor_stacked() -> None:
+    look = Look(signals=("zprime2", "graviton"))
+    assert look.overlaid(["zprime1", "zprime2", "graviton", "wjets"]) == ("zprime2", "graviton")
+    assert [look.is_signal(name) for name in ("zprime1", "graviton", "wjets")] == [
+        True,
+        True,
+        False,
+    ]
+
+
 def test_a_label_fits_above_axes_whose_width_is_known_late() -> None:
     with cms_style():
         figure = new_figure(figsize=(10, 5), layout="constrained")

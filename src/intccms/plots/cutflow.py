@@ -33,7 +33,8 @@ def plot(
     look = look or Look()
     flow = _channel(cutflow, channel)
     names = _cuts(flow)
-    processes = look.ordered(flow)
+    shown = look.overlaid(flow)
+    processes = [one for one in look.ordered(flow) if one in shown or not look.is_signal(one)]
     colors = look.colors_of(name for name in processes if name not in look.data)
     with cms_style(font_size=FONT):
         if ax is None:

@@ -74,14 +74,17 @@ class Look:
     log: bool = False  # logarithmic axis of events
 
     def is_signal(self, process: str) -> bool:
-        """Whether a process is overlaid as a line instead of being stacked."""
-        if self.signals is not None:
-            return process in self.signals
-        return process.lower().startswith(SIGNAL_PREFIXES)
+        """Whether a process is never stacked: a signal, or one by its name that is not fitted."""
+        if self.signals == ():
+            return False
+        return process in (self.signals or ()) or process.lower().startswith(SIGNAL_PREFIXES)
 
     def overlaid(self, processes: Iterable[str]) -> tuple[str, ...]:
         """Signals to be drawn: all, or `n_signals` of them with even steps in between."""
-        names = tuple(name for name in self.ordered(processes) if self.is_signal(name))
+        named = self.ordered(processes)
+        names = tuple(name for name in named if self.is_signal(name))
+        if self.signals is not None:
+            names = tuple(name for name in named if name in self.signals)
         n = min(self.n_signals, len(names))
         return tuple(names[round(i * (len(names) - 1) / max(n - 1, 1))] for i in range(n))
 
