@@ -174,5 +174,5 @@ def test_the_input_inspector_draws_all_figures(
     page.wait_for_selector(".bk-Figure")
     assert page.locator(".bk-Figure").count() > 3
     assert page.locator("img[src^='data:image/png']").count() == 1
-    page.set_viewport_size({"width": 1100, "height": 1000})
+    page.set_viewport_size({"width": 1280, "height": 1180})
     look(page, screenshots, "inspector", below=CELL.format("show(inspection.show())"))
