@@ -105,13 +105,12 @@ def slabs(
         n_parts, size = 1, 1
     masks, plan, call = work.config.good_object_masks, work.plan, work.caller.functor
     is_masked = not masks.mva and traces.masks_are_fixed(masks.analysis)
-    good, before, needed = nominal.good, nominal.stages[-1], dict[str, Column]()
-    if not is_masked:
-        if not (one_by_one or masks.mva):
-            needed = traces.needed(masks.analysis, nominal.stages)
-        before = nominal.stages[0]
-        before = before.replaced({name: before[name][mask] for name, mask in needed.items()})
-        good = {name: [mask] for name, mask in needed.items()}
+    needed = {}
+    if not (is_masked or one_by_one or masks.mva):
+        needed = traces.needed(masks.analysis, nominal.stages)
+    good = nominal.good if is_masked else {name: [mask] for name, mask in needed.items()}
+    before = nominal.stages[-1 if is_masked else 0]
+    before = before.replaced({name: before[name][mask] for name, mask in needed.items()})
     together = [s for c in plan.corrections for s in c.uncertainty_sources if s.varies_with]
     for part in np.array_split(events, n_parts):
         starts, chosen = Starts(plan, nominal.corrected, part, work.factors, good), Pick(part)
@@ -119,14 +118,10 @@ def slabs(
         for start in range(0, len(plan.shifts), size):
             shifts = plan.shifts[start : start + size]
             columns = [starts.shifted(shift) for shift in shifts]
-            moved = np.stack(
-                [
-                    np.ones(len(part), dtype=np.bool_)
-                    if one_by_one or any(plan.companion(one, shift) for one in together)
-                    else _moved_events(old, column, len(part))
-                    for shift, column in zip(shifts, columns, strict=True)
-                ]
-            )
+            moved = np.stack([_moved_events(old, column, len(part)) for column in columns])
+            for is_moved, shift in zip(moved, shifts, strict=True):
+                if one_by_one or any(plan.companion(one, shift) for one in together):
+                    is_moved[:] = True
             shift_of, index = np.nonzero(moved)
             rows = _Rows(chosen, Pick(index), needed, traces, call)
             objects = mva = _rows(old, rows.of_part, moved, columns)
