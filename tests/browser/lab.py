@@ -31,7 +31,7 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 180
-RUN_S, SAVE_S = 280, 60
+RUN_S, SAVE_S = 450, 60
 QUIET_S = 2.5
 PREFIX = "/user/physicist/"
 CHROMIUM_FLAGS = (

@@ -10,7 +10,7 @@ from distributed import Client
 from intccms.metrics.recorder import TOPIC, is_watched
 from tests.browser.lab import PREFIX, Cluster, Lab, look
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_the_dask_panel_starts_a_cluster_and_opens_our_plots(

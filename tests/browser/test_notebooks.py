@@ -12,7 +12,7 @@ import pytest
 from intccms.widgets.editor import PAGES
 from tests.browser.lab import Lab, executed, look
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 EDITOR = (
     "from intccms.widgets import ConfigEditor\n\neditor = ConfigEditor(config, overrides)\neditor"

@@ -12,7 +12,7 @@ import pytest
 from tests.browser.lab import Cluster, Lab, damage, executed, look, plots
 from tests.pipeline.runs import copy_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RUN_S = 280
 OVERRIDES = [

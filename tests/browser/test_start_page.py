@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.lab import START_S, Lab
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_the_readme_opens_with_its_pictures_and_leads_to_the_docs(lab: Lab, page: Any) -> None:
