@@ -11,6 +11,7 @@ import pytest
 
 from intccms.histograms import Book
 from intccms.schema import Config, load_config
+from intccms.schema.statistics import Statistics
 from intccms.statistics import build_config, build_workspace
 
 EDGES = np.arange(21.0)
@@ -79,6 +80,18 @@ def test_noise_of_moved_objects_is_smoothed_in_backgrounds(config: Config, book:
     generated = {one["Name"]: one for one in build_config(config, book, "signal")["Systematics"]}
     assert generated["jes"]["Smoothing"] == {"Algorithm": "353QH, twice", "Samples": ["wjets"]}
     assert "Smoothing" not in generated["pileup"]  # the same events: nothing fluctuates
+
+
+def test_a_signal_that_is_not_fitted_is_no_background(config: Config, book: Book) -> None:
+    # by its name, and by having a mass
+    for masses in ({}, {"wjets": 500.0}):
+        chosen = Statistics(signals=("ttbar",), masses_gev=masses)
+        generated = build_config(config.model_copy(update={"statistics": chosen}), book, "ttbar")
+        samples = {one["Name"] for one in generated["Samples"]}
+        assert samples == {"data", "ttbar"} | ({"wjets"} - masses.keys())
+        assert generated["Systematics"][0]["Samples"] == [
+            name for name in ("wjets", "ttbar") if name in samples
+        ]
 
 
 def test_the_workspace_has_less_of_the_noise(config: Config, book: Book) -> None:

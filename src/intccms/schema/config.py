@@ -100,6 +100,14 @@ class Config(Model):
         return tuple(p for p in self.processes if is_signal(p))
 
     @property
+    def other_signals(self) -> tuple[str, ...]:
+        """Signals by their name or mass that are not among `signals`: never a background."""
+        masses = {} if self.statistics is None else self.statistics.masses_gev
+        fitted = self.signals
+        named = (p for p in self.processes if p not in fitted)
+        return tuple(p for p in named if is_signal(p) or p in masses)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should be told about this configuration, one line each."""
         years = sorted({year for d in self.datasets.datasets for year in d.years if year})

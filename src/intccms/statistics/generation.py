@@ -43,7 +43,7 @@ def generate(config: Config, book: Book, signals: Sequence[str]) -> dict[str, An
         If no signal has events.
     """
     regions = _regions(config, book)
-    samples = _samples(book, regions)
+    samples = _samples(config, book, regions)
     processes = [sample["Name"] for sample in samples[1:]]
     signals = [name for name in signals if name in processes]
     if not signals:
@@ -65,7 +65,7 @@ def generate(config: Config, book: Book, signals: Sequence[str]) -> dict[str, An
                 "Name": POI,
                 "Samples": signals,
                 "Nominal": 1.0,
-                "Bounds": _bounds(book, regions, signals),
+                "Bounds": _bounds(book, regions, processes, signals),
             }
         ],
         "Systematics": _systematics(config, book, regions, processes),
@@ -89,15 +89,18 @@ def _regions(config: Config, book: Book) -> list[dict[str, Any]]:
     return regions
 
 
-def _samples(book: Book, regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """List the samples with the regions they have events in; collision data first."""
+def _samples(config: Config, book: Book, regions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """List the samples with the regions they have events in; collision data first.
+
+    A signal that is not to be fitted is no background either.
+    """
     data: dict[str, Any] = {"Name": "data", "SamplePath": "data", "Data": True}
     if book.data_processes:
         paths = list(book.data_processes)
         data["Name"] = paths[0] if len(paths) == 1 else "data"
         data["SamplePath"] = paths[0] if len(paths) == 1 else paths
     samples = [data]
-    for process in book.mc_processes:
+    for process in (one for one in book.mc_processes if one not in config.other_signals):
         filled = [
             region["Name"]
             for region in regions
@@ -180,10 +183,12 @@ def _is_noisy(
     return 0 < chi2 < n_bins
 
 
-def _bounds(book: Book, regions: list[dict[str, Any]], signals: list[str]) -> list[float]:
+def _bounds(
+    book: Book, regions: list[dict[str, Any]], processes: list[str], signals: list[str]
+) -> list[float]:
     """Range of the signal strength: ten times its rough statistical error, at least 10."""
     widest = 10.0
-    backgrounds = [process for process in book.mc_processes if process not in signals]
+    backgrounds = [process for process in processes if process not in signals]
     for signal in signals:
         information = 0.0
         for region in regions:
