@@ -43,7 +43,7 @@ make_venv = "$(1)" -m venv "$(2)"
 install = "$(1)/bin/python" -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo test lab check bench docs servers chaos test-locked clean
+.PHONY: demo test lab check references bench docs servers chaos test-locked clean
 
 DEMO := outputs/demo
 DEMO_EVENTS_PER_FILE ?= 50000
@@ -91,6 +91,9 @@ servers: .servers/root/.installed .servers/rucio/.installed
 	@$(call make_venv,$(PYTHON),.servers/$*)
 	@$(call install,.servers/$*) $(packages)
 	@touch $@
+
+references: $(READY)
+	$(BIN)python -m tools.references $(ARGS)
 
 test-locked: .venv-locked/.installed
 	.venv-locked/bin/python -m pytest $(ARGS)
