@@ -85,16 +85,21 @@ def _distribution(title: str, label: str, values: dict[str, Any], unit: str = ""
         )  # fmt: skip
         bottom = bottom + counts
     if plot.legend:
-        plot.legend.click_policy = "hide"
-        plot.legend.label_text_font_size = "8pt"
-        plot.legend.spacing, plot.legend.padding = 0, 4
-        plot.legend.ncols = 3
-        plot.add_layout(plot.legend[0], "below")  # not on the bars
+        _set_below(plot)
     plot.y_range.start = 0
     plot.xaxis.axis_label = label
     plot.yaxis.axis_label = "files"
     plot.xaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
     return plot
+
+
+def _set_below(plot: Any) -> None:
+    """Put the legend below the bars, in small letters."""
+    plot.legend.click_policy = "hide"
+    plot.legend.label_text_font_size = "8pt"
+    plot.legend.spacing, plot.legend.padding = 0, 4
+    plot.legend.ncols = 3
+    plot.add_layout(plot.legend[0], "below")
 
 
 def _bars(title: str, label: str, rows: dict[str, float], texts: dict[str, str]) -> Any:
