@@ -61,6 +61,12 @@ def test_after_the_end_workers_show_their_mean() -> None:
     assert columns.worker_loads(state, NOW + 60)["cpu"] == [50.0]
 
 
+def test_before_a_run_time_begins_with_the_first_look_at_the_workers() -> None:
+    state = half_way()
+    state.started = None
+    assert columns.worker_times(state, NOW)["t"] == list(range(11))
+
+
 def test_the_slow_tail_is_sorted_and_split() -> None:
     state = half_way()
     parts = {"open_s": 0.5, "read_s": 2.0, "decompress_s": 0.5, "process_s": 1.0, "fill_s": 0.5}

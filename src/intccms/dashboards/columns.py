@@ -82,8 +82,10 @@ def rate_now(state: RunState, data: Columns) -> tuple[float, float]:
 
 def worker_times(state: RunState, now: float) -> Columns:
     """Return workers, threads, busy threads, memory and CPU over time."""
-    start, end = state.started or 0.0, state.clock(now)
-    samples = [one for one in state.timeline.samples if start - 1.0 <= one.t <= end + 1.0]
+    end, samples = state.clock(now), state.timeline.samples
+    # before a run, the workers since somebody looks
+    start = state.started or next((one.t for one in samples), end)
+    samples = [one for one in samples if start - 1.0 <= one.t <= end + 1.0]
     # never empty: Bokeh's varea_step hangs the browser then
     samples = samples[:: len(samples) // N_POINTS + 1] + samples[-1:] or [NOBODY]
     return {

@@ -97,7 +97,8 @@ class DataRate(Component):
         self.target.location = target
         highest = max(rates) if len(rates) else 0.0
         # a target far above would press the curve flat: then it is named only
-        self.root.y_range.end = 1.15 * (target if target < 5 * highest else highest or 1.0)
+        top = highest or 1.0 if target > 5 * highest else max(target, highest)
+        self.root.y_range.end = 1.15 * top
         _, gbps = made.rate_now(state, data)
         now = f"{_mean(state)}{gbps:.3g} Gbit/s, {100 * gbps / target:.2g} % of "
         return f"Data rate: {now if len(rates) else ''}target {target:g}"
