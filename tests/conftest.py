@@ -154,9 +154,9 @@ def xrootd_server() -> Iterator[XRootDServer]:
 
 
 @pytest.fixture(scope="session")
-def rucio_server() -> Iterator[rucio.RucioServer]:
+def rucio_server(xrootd_server: XRootDServer) -> Iterator[rucio.RucioServer]:
     """A real Rucio server, empty but for what tests declare in it; its clients find it."""
     _require(rucio.PYTHON, "no Rucio server here (make servers)")
     _require(importlib.util.find_spec("rucio"), "no Rucio client here (rucio-clients)")
-    with rucio.running_rucio(free_port()) as server:
+    with rucio.running_rucio(free_port(), xrootd_server.redirector) as server:
         yield server

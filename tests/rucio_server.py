@@ -102,6 +102,7 @@ class RucioServer:
     url: str
     config: Path
     folder: Path
+    door: str  # the XRootD server of all sites
 
     def environment(self) -> dict[str, str]:
         """What a process needs to be its client."""
@@ -116,7 +117,7 @@ class RucioServer:
         path.write_text("\n".join(lines) + "\n")
         return path
 
-    def fill(self, client: Any, files: dict[str, dict[str, Any]], door: str) -> None:
+    def fill(self, client: Any, files: dict[str, dict[str, Any]]) -> None:
         """Declare sites, and the files of datasets with replicas at them; what is there stays.
 
         Parameters
@@ -125,13 +126,12 @@ class RucioServer:
             Of this server.
         files
             ``bytes``, ``adler32``, ``events``, ``dataset`` and ``sites`` of each LFN.
-        door
-            The XRootD server of all sites, ``root://127.0.0.1:1094/``.
         """
         if "cms" not in set(client.list_scopes()):
             client.add_scope("root", "cms")
+            port = int(self.door.rstrip("/").rpartition(":")[2])
             for site, (kind, host) in SITES.items():
-                _declare(client, site, kind, (host, int(door.rstrip("/").rpartition(":")[2])))
+                _declare(client, site, kind, (host, port))
         for site in SITES:
             here = [
                 {"scope": "cms", "name": lfn, "bytes": one["bytes"], "adler32": one["adler32"],
@@ -162,7 +162,7 @@ def _declare(client: Any, site: str, kind: str, door: tuple[str, int]) -> None:
 
 
 @contextmanager
-def running_rucio(port: int) -> Iterator[RucioServer]:
+def running_rucio(port: int, door: str = "root://127.0.0.1:1094/") -> Iterator[RucioServer]:
     """Make a database, start the server, stop it in the end."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # many small writes
     with tempfile.TemporaryDirectory(dir=place, prefix="rucio-") as name:
@@ -174,7 +174,7 @@ def running_rucio(port: int) -> Iterator[RucioServer]:
             server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             _wait_for(url, server, folder / "server.log")
-            yield RucioServer(url, folder / "etc" / "client.cfg", folder)
+            yield RucioServer(url, folder / "etc" / "client.cfg", folder, door)
         finally:
             server.terminate()
             server.wait(20)

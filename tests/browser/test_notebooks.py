@@ -91,7 +91,7 @@ def test_the_full_processing_notebook_runs_and_shows_its_result(
     page.set_viewport_size({"width": 1280, "height": 1000})
     form = page.locator(".jp-OutputArea-output:has(.widget-tab)").first
     form.locator("text=Channels").first.click()
-    form.locator("svg rect").first.wait_for()  # the histograms of this run
+    form.locator("svg rect:visible").first.wait_for()  # the histograms of this run
     look(page, screenshots, "editor", only=".jp-OutputArea-output:has(.widget-tab)")
     form.locator("text=General").first.click()
 

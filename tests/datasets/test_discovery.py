@@ -249,7 +249,7 @@ def rucio(rucio_server: RucioServer) -> Iterator[Any]:
                   "dataset": EXTENSION if i == 3 else DATASET.replace("v9-", "v9x-")}
             for i, lfn in enumerate(LFNS)
         }  # fmt: skip
-        rucio_server.fill(client, files, "root://127.0.0.1:1094/")
+        rucio_server.fill(client, files)
         yield client
 
 

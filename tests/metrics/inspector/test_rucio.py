@@ -43,7 +43,7 @@ def client(rucio_filled: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def rucio_filled(rucio_server: RucioServer, xrootd_server: Any, folder: Path) -> Iterator[Any]:
+def rucio_filled(rucio_server: RucioServer, folder: Path) -> Iterator[Any]:
     """Declare the files with their true sizes and checksums, but for the last."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in rucio_server.environment().items():
@@ -58,7 +58,7 @@ def rucio_filled(rucio_server: RucioServer, xrootd_server: Any, folder: Path) ->
             }  # fmt: skip
         files[TAPE] = {"bytes": 5, "adler32": "00000001", "events": 1, "dataset": DATASET,
                        "sites": ["T1_US_FNAL_Tape"]}  # fmt: skip
-        rucio_server.fill(session, files, xrootd_server.redirector)
+        rucio_server.fill(session, files)
         yield session
 
 
