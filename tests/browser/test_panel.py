@@ -39,7 +39,7 @@ def prepared(
     parameters = {
         "base_dir": "damaged",
         "output_dir": "outputs/metrics",
-        "overrides": [*OVERRIDES, f"general.chunk_size={125 if screenshots is None else 800}"],
+        "overrides": [*OVERRIDES, f"general.chunk_size={80 if screenshots is None else 800}"],
         "facility": cluster.address,
         "measurement_name": "in_the_browser",
         "target_throughput_gbps": 0.05,
@@ -74,7 +74,7 @@ def test_the_panel_moves_while_a_run_goes_on_and_shows_what_fails(
             if done + failed == sum(found["chunks"]["n"]) > 0:
                 break
         time.sleep(0.2)
-    assert len(progress) >= 5, progress
+    assert len(progress) >= 3, progress
     assert progress == sorted(progress)
     assert n_points(seen[-1], "event-rate", "t") > n_points(seen[0], "event-rate", "t")
     assert len(seen[-1]["memory"]["x"]) == 2
