@@ -109,6 +109,8 @@ def _cluster(n_workers: int) -> Iterator[tuple[Client, psutil.Process, list[psut
         servers = []
         quiet = {**os.environ, "DASK_LOGGING__DISTRIBUTED": "warning"}
         quiet["DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT"] = "600s"  # many workers, few cores
+        # each worker counts the open files of its process, which it shares with others here
+        quiet["DASK_DISTRIBUTED__ADMIN__SYSTEM_MONITOR__INTERVAL"] = "60s"
         try:
             for role in roles:
                 servers.append(subprocess.Popen([*command, "--role", *role], env=quiet))
