@@ -153,6 +153,16 @@ def xrootd_server() -> Iterator[XRootDServer]:
             server.wait(10)
 
 
+@pytest.fixture(scope="module")
+def slurm_conf() -> Iterator[Path]:
+    """Configuration of a real Slurm that runs on this machine as long as a module needs it."""
+    from tests.facility import slurm  # which needs `free_port` of this file
+
+    _require(not slurm.missing(), slurm.missing())
+    with slurm.running() as configuration:
+        yield configuration
+
+
 @pytest.fixture(scope="session")
 def rucio_server(xrootd_server: XRootDServer) -> Iterator[rucio.RucioServer]:
     """A real Rucio server, empty but for what tests declare in it; its clients find it."""

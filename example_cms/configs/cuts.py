@@ -10,7 +10,6 @@ from coffea.analysis_tools import PackedSelection
 
 __all__ = [
     "B_TAG",
-    "baseline",
     "channel_selection",
     "good_fatjets",
     "good_jets",
@@ -75,15 +74,6 @@ def good_jets(pt: ak.Array, eta: ak.Array, jet_id: ak.Array) -> ak.Array:
 def good_fatjets(pt: ak.Array, eta: ak.Array, top_vs_qcd: ak.Array) -> ak.Array:
     """Large-radius jets in the range where they hold a whole top quark decay, top-tagged."""
     return (pt > 400) & (abs(eta) < 2.4) & (top_vs_qcd > 0.5)
-
-
-def baseline(muon_pt: ak.Array, jet_pt: ak.Array) -> PackedSelection:
-    """Exactly one good muon and at least two good jets."""
-    selection = PackedSelection()
-    selection.add("exactly_1mu", ak.num(muon_pt, axis=1) == 1)
-    selection.add("atleast_2jet", ak.num(jet_pt, axis=1) >= 2)
-    selection.add("baseline", selection.all("exactly_1mu", "atleast_2jet"))
-    return selection
 
 
 def channel_selection(

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from intccms.cli import main
 from intccms.histograms import storage
 from intccms.sample import write_sample
 from intccms.schema import load_config
-from tests.facility import slurm
 from tests.facility.conftest import same
 from tests.pipeline.runs import NOMINAL_ONLY
 
@@ -116,14 +114,6 @@ def test_the_other_example_is_run_by_its_parameters(first_notebook: Path, tmp_pa
     assert found["status"] == "complete"
     assert set(found["yields"]) == {"one_b_tag", "no_b_tag"}
     assert all(set(yields) == set(processes) for yields in found["yields"].values())
-
-
-@pytest.fixture
-def slurm_conf(require: Callable[[object, str], None]) -> Iterator[Path]:
-    reason = slurm.missing()
-    require(not reason, reason)
-    with slurm.running() as configuration:
-        yield configuration
 
 
 @pytest.mark.facility

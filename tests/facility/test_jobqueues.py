@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,6 @@ from intccms.histograms import Book
 from tests.facility import slurm
 from tests.facility.certificates import make_proxy
 from tests.facility.conftest import histograms, same
-
-
-@pytest.fixture(scope="module")
-def slurm_conf(require: Callable[[object, str], None]) -> Iterator[Path]:
-    reason = slurm.missing()
-    require(not reason, reason)
-    with slurm.running() as configuration:
-        yield configuration
 
 
 @pytest.mark.facility

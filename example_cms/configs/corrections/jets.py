@@ -14,6 +14,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
+from example_opendata.configs.corrections import JES_SOURCES
 from intccms.schema.base import Sys
 
 from ..years import CORRECTIONS, Era, Year
@@ -37,7 +38,7 @@ INPUTS: dict[str, list[Any]] = {
 LEVELS_MC = ("L1FastJet", "L2Relative")  # L3Absolute is 1
 LEVELS_DATA = (*LEVELS_MC, "L2L3Residual")
 
-# Independent between years, as the statistics of the calibration samples are, or not.
+# Independent between years, as the statistics of the calibration samples are; the others are not.
 EACH_YEAR = (
     "AbsoluteStat",
     "RelativeJEREC1",
@@ -50,25 +51,7 @@ EACH_YEAR = (
     "RelativeStatHF",
     "TimePtEta",
 )
-CORRELATED = (
-    "AbsoluteMPFBias",
-    "AbsoluteScale",
-    "FlavorQCD",
-    "Fragmentation",
-    "PileUpDataMC",
-    "PileUpPtBB",
-    "PileUpPtEC1",
-    "PileUpPtEC2",
-    "PileUpPtHF",
-    "PileUpPtRef",
-    "RelativeBal",
-    "RelativeFSR",
-    "RelativeJERHF",
-    "RelativePtBB",
-    "RelativePtHF",
-    "SinglePionECAL",
-    "SinglePionHCAL",
-)
+CORRELATED = tuple(source for source in JES_SOURCES if source not in EACH_YEAR)
 
 # Made by two corrections for the third: the simulation has no such columns.
 COLUMNS = [("Jet", "jer_resolution"), ("Jet", "jer_scale_factor")]
