@@ -18,6 +18,7 @@ from matplotlib.transforms import Bbox
 
 from intccms.histograms import Book
 from intccms.schema import Config, Plotting
+from intccms.schema.datasets import is_signal
 
 __all__ = [
     "PALETTE",
@@ -43,7 +44,6 @@ PALETTE = (
     "#717581",
     "#92dadd",
 )
-SIGNAL_PREFIXES = ("signal", "zprime")
 SHRINKING_STEPS = 10  # of 7 % each
 GAP_EM = 0.3  # between status and luminosity
 
@@ -77,7 +77,7 @@ class Look:
         """Whether a process is never stacked: a signal, or one by its name that is not fitted."""
         if self.signals == ():
             return False
-        return process in (self.signals or ()) or process.lower().startswith(SIGNAL_PREFIXES)
+        return process in (self.signals or ()) or is_signal(process)
 
     def overlaid(self, processes: Iterable[str]) -> tuple[str, ...]:
         """Signals to be drawn: all, or `n_signals` of them with even steps in between."""

@@ -100,7 +100,8 @@ def _samples(config: Config, book: Book, regions: list[dict[str, Any]]) -> list[
         data["Name"] = paths[0] if len(paths) == 1 else "data"
         data["SamplePath"] = paths[0] if len(paths) == 1 else paths
     samples = [data]
-    for process in (one for one in book.mc_processes if one not in config.other_signals):
+    left_out = config.other_signals
+    for process in (one for one in book.mc_processes if one not in left_out):
         filled = [
             region["Name"]
             for region in regions
