@@ -1,4 +1,4 @@
-"""The house stays small: lengths, sizes, settings that are read, imports that are declared."""
+"""The house stays small: size, settings that are read, imports that are declared."""
 
 from __future__ import annotations
 
@@ -19,15 +19,8 @@ from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "intccms"
-MAX_FILE_LINES = 320
-MAX_TEST_LINES = 460
-MAX_BODY_LINES = 40
-MAX_METHODS = 10
-MAX_PACKAGE_CODE = 1500
-# The design wants about 8,000; it took more, see the package counts that the test prints.
+# A ratchet: down with every clean-up, up only by what a capability that an issue asks for needs.
 MAX_TOTAL_CODE = 27_000
-# Functions longer than the limit, up to 60 lines, each with its reason.
-LONG_BODIES: dict[str, str] = {}
 # Settings that validate but belong to a part which is still to come; the list only gets shorter.
 NOT_READ_YET: dict[str, set[str]] = {}
 # Import name -> distribution name, where they differ.
@@ -50,17 +43,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def library_files() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
-
-
-def python_files() -> list[Path]:
-    folders = [PACKAGE, ROOT / "tests", ROOT / "tools", *sorted(ROOT.glob("example_*"))]
-    return [*sorted(ROOT.glob("*.py")), *(path for one in folders for path in one.rglob("*.py"))]
-
-
-def body_lines(function: Function) -> int:
-    """Length of a function without its signature and its docstring."""
-    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
-    return function.end_lineno - body[0].lineno + 1 if body else 0
 
 
 def code_lines(source: str) -> int:
@@ -125,37 +107,6 @@ def tracked_files() -> list[Path]:
     return [path for name in done.stdout.splitlines() if (path := ROOT / name).is_file()]
 
 
-@pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_fits_on_a_few_screens(path: Path) -> None:
-    is_test = path.is_relative_to(ROOT / "tests")
-    limit = MAX_TEST_LINES if is_test else MAX_FILE_LINES
-    assert len(path.read_text().splitlines()) <= limit
-
-
-def test_function_bodies_fit_on_one_screen() -> None:
-    long = {}
-    for path in library_files():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, Function) and body_lines(node) > MAX_BODY_LINES:
-                long[f"{path.relative_to(PACKAGE)}:{node.name}"] = body_lines(node)
-    assert set(long) == set(LONG_BODIES), long
-    assert all(lines <= 60 for lines in long.values())
-
-
-def test_classes_have_few_methods() -> None:
-    free = ("validator", "serializer", "property")
-    large = {}
-    for path in library_files():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                methods = [one for one in node.body if isinstance(one, Function)]
-                named = [one for one in methods if not one.name.startswith("__")]
-                own = [one for one in named if not is_decorated(one, *free)]
-                if len(own) > MAX_METHODS:
-                    large[f"{path.relative_to(PACKAGE)}:{node.name}"] = len(own)
-    assert not large
-
-
 def test_the_library_stays_thin(capsys: pytest.CaptureFixture[str]) -> None:
     count: Counter[str] = Counter()
     for path in library_files():
@@ -166,7 +117,6 @@ def test_the_library_stays_thin(capsys: pytest.CaptureFixture[str]) -> None:
         rows = [f"  {name:<22}{lines:>6}" for name, lines in sorted(count.items())]
         total = f"  {'total':<22}{count.total():>6}"
         sys.stdout.write("\n".join(["\nlines of code per package", *rows, total, ""]))
-    assert {name: lines for name, lines in count.items() if lines > MAX_PACKAGE_CODE} == {}
     assert count.total() <= MAX_TOTAL_CODE
 
 
