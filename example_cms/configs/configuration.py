@@ -11,6 +11,7 @@ from example_opendata.configs.cuts import baseline
 from example_opendata.configs.observables import ttbar_chi2, ttbar_mass, workshop_mtt
 from example_opendata.configs.reconstruction import reconstruct_ttbar
 
+from . import NAME
 from .corrections import CORRECTIONS
 from .cuts import channel_selection, good_fatjets, good_jets, good_muons
 from .datasets import DATASETS, LUMI_IPB
@@ -83,7 +84,7 @@ config: dict[str, Any] = {
     "general": {
         "lumi": LUMI_IPB,
         "weight_branch": "genWeight",
-        "output_dir": "outputs/example_cms",
+        "output_dir": f"outputs/{NAME}",
     },
     "preprocess": PREPROCESS,
     "datasets": DATASETS,

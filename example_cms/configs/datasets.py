@@ -10,12 +10,13 @@ from typing import Any
 
 from example_opendata.configs.cuts import lumi_mask
 
+from . import NAME
 from .signals import SIGNALS
 from .years import YEARS
 
 __all__ = ["BACKGROUNDS", "DATASETS", "LUMI_IPB"]
 
-LISTINGS = "example_cms/datasets"
+LISTINGS = f"{NAME}/datasets"
 
 # Tried in this order: the cache at coffea-casa, the global door, that at Fermilab.
 REDIRECTORS = [

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import NAME
+
 __all__ = ["YEARS", "Era", "Year"]
 
-CORRECTIONS = "example_cms/corrections"
+CORRECTIONS = f"{NAME}/corrections"
 
 
 @dataclass(frozen=True, slots=True)

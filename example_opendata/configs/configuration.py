@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import NAME
 from .corrections import CORRECTIONS, SYSTEMATICS
 from .cuts import (
     baseline,
@@ -77,7 +78,7 @@ config: dict[str, Any] = {
     "general": {
         "lumi": LUMI_IPB,
         "weight_branch": "genWeight",
-        "output_dir": "outputs/example_opendata",
+        "output_dir": f"outputs/{NAME}",
     },
     "preprocess": PREPROCESS,
     "datasets": DATASETS,

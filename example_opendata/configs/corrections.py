@@ -14,9 +14,11 @@ import awkward as ak
 
 from intccms.schema.base import Sys
 
+from . import NAME
+
 __all__ = ["CORRECTIONS", "JES_SOURCES", "SYSTEMATICS", "absolute_eta", "constant"]
 
-FILES = "example_opendata/corrections"
+FILES = f"{NAME}/corrections"
 JEC_CAMPAIGN = "Summer19UL16_V7_MC"
 
 JES_SOURCES = (

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import NAME
 from .cuts import lumi_mask
 
 __all__ = ["DATASETS", "GOLDEN_JSON"]
 
-LISTINGS = "example_opendata/datasets"
+LISTINGS = f"{NAME}/datasets"
 
 # CERN Open Data record 14220.
-GOLDEN_JSON = (
-    "example_opendata/corrections/Cert_271036-284044_13TeV_Legacy2016_Collisions16_JSON.txt"
-)
+GOLDEN_JSON = f"{NAME}/corrections/Cert_271036-284044_13TeV_Legacy2016_Collisions16_JSON.txt"
 
 # Top quark pairs at next-to-next-to-leading order, arXiv:1112.5675, times the branching
 # fractions of two W bosons.

@@ -170,6 +170,7 @@ class Session:
         lumi = json.dumps(general.lumi) if isinstance(general.lumi, dict) else f"{general.lumi:g}"
         rows = [
             ["setting", "value"],
+            ["configuration", config.file or "given as a dict"],
             ["processes", ", ".join(config.processes)],
             ["channels", ", ".join(channel.name for channel in config.active_channels)],
             ["signals", ", ".join(config.signals)],

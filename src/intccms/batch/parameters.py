@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import io
+import tokenize
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import papermill
+import nbformat
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import TypeAdapter, ValidationError
 
 from intccms.errors import InputError, nearest
 
 __all__ = ["Parameters"]
+
+TAG = "parameters"
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """One line of the cell; without an annotation any value is good."""
+
+    annotation: str
+    kind: Any
+    default: Any
+    comment: str
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether a text stands for itself: ``str``, ``str | None``."""
+        return self.kind is str or set(typing.get_args(self.kind)) == {str, type(None)}
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value is of the declared type; a whole number is a float, too."""
+        try:
+            TypeAdapter(self.kind).validate_python(value, strict=True)
+        except ValidationError:
+            return False
+        return True
 
 
 class Parameters:
@@ -33,24 +63,22 @@ class Parameters:
     def __init__(self, notebook: Path) -> None:
         if not notebook.is_file():
             raise InputError(f"no notebook {notebook}")
-        declared = papermill.inspect_notebook(notebook)
-        if not declared:
-            raise InputError(f"{notebook} has no cell tagged 'parameters' with parameters in it")
         self.notebook = notebook
-        self.types = {name: str(entry["inferred_type_name"]) for name, entry in declared.items()}
-        self.comments = {name: str(entry["help"]) for name, entry in declared.items()}
-        self.defaults = {name: yaml_of(str(entry["default"])) for name, entry in declared.items()}
-        fields: Any = {
-            name: ("object" if kind == "None" else kind, self.defaults[name])
-            for name, kind in self.types.items()
-        }
-        strict = ConfigDict(strict=True, extra="forbid")
-        self._model: type[BaseModel] = create_model("Parameters", __config__=strict, **fields)
+        self._parameters = {name: one for cell in _cells(notebook) for name, one in _read(cell)}
+        if not self._parameters:
+            raise InputError(f"{notebook} has no cell tagged {TAG!r} with parameters in it")
+        self.types = {name: one.annotation for name, one in self._parameters.items()}
+        self.comments = {name: one.comment for name, one in self._parameters.items()}
+        self.defaults = {name: one.default for name, one in self._parameters.items()}
 
     def parsed(self, name: str, text: str) -> Any:
         """Read the value of a parameter as YAML; a text parameter takes it as it stands."""
         self._known(name)
-        return text if self.types[name] == "str" else yaml_of(text)
+        one = self._parameters[name]
+        if one.takes_text:
+            return None if text == "None" and one.kind is not str else text
+        value = yaml_of(text)
+        return value if one.accepts(value) or not one.accepts(text) else text
 
     def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return `values`, all known and of the type that the notebook declares.
@@ -60,23 +88,79 @@ class Parameters:
         InputError
             If one is unknown, with the nearest known name, or of another type.
         """
-        for name in values:
+        for name, value in values.items():
             self._known(name)
-        try:
-            self._model(**values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0])
-            raise InputError(
-                f"parameter {name} of {self.notebook.name} is a {self.types[name]}, "
-                f"got {values[name]!r}: {first['msg']}"
-            ) from None
+            if not self._parameters[name].accepts(value):
+                wanted = self.types[name]
+                raise InputError(
+                    f"parameter {name} of {self.notebook.name} is a {wanted}, got {value!r}"
+                )
         return dict(values)
 
     def _known(self, name: str) -> None:
         if name not in self.types:
             known = nearest(name, self.types)
             raise InputError(f"{self.notebook.name} has no parameter {name!r}; {known}")
+
+
+def _cells(notebook: Path) -> Iterator[str]:
+    """Yield the source of the cell with the parameters; a notebook has one at most."""
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells  # type: ignore[no-untyped-call]
+    except (ValueError, AttributeError, nbformat.ValidationError) as error:
+        raise InputError(f"{notebook} is not a notebook: {error}") from None
+    tagged = (cell for cell in cells if TAG in cell.metadata.get("tags", ()))
+    for cell in tagged:
+        # what is for IPython, such as %matplotlib, is no Python
+        lines = cell.source.splitlines()
+        yield "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+        return
+
+
+def _read(source: str) -> Iterator[tuple[str, _Parameter]]:
+    """Yield name and parameter of each assignment to a name."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError as error:
+        where = f"line {error.lineno}: {error.msg}"
+        raise InputError(f"the cell tagged {TAG!r} is no Python: {where}") from None
+    comments = {
+        token.start[0]: token.string.lstrip("# ").rstrip()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    target: ast.expr
+    for statement in statements:
+        if isinstance(statement, ast.AnnAssign):
+            annotation, target = ast.unparse(statement.annotation), statement.target
+        elif isinstance(statement, ast.Assign):
+            annotation, target = "", statement.targets[0]
+        else:
+            continue
+        if isinstance(target, ast.Name) and statement.value is not None:
+            comment = comments.get(statement.end_lineno or 0, "")
+            value = _value(statement.value)
+            yield target.id, _Parameter(annotation or "value", _type(annotation), value, comment)
+
+
+def _value(expression: ast.expr) -> Any:
+    """Evaluate a literal; of anything else, such as a call, the text."""
+    try:
+        return ast.literal_eval(expression)
+    except ValueError:
+        return ast.unparse(expression)
+
+
+def _type(annotation: str) -> Any:
+    """Find what an annotation means; one of the notebook's own types says nothing to us."""
+    # papermill writes no paths into a notebook, only texts
+    known = {name: getattr(typing, name) for name in typing.__all__} | {"Path": str}
+    try:
+        kind = eval(annotation or "object", {"typing": typing, **known})  # noqa: S307
+        TypeAdapter(kind)
+    except Exception:  # noqa: BLE001 - whatever stands there, it is the notebook that runs it
+        return object
+    return kind
 
 
 def yaml_of(text: str) -> Any:

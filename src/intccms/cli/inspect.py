@@ -10,6 +10,7 @@ from intccms.cli.options import add_config, add_overrides, load
 
 __all__ = ["HELP", "add_arguments", "execute"]
 
+DEFAULT_SCOPE = "cms"
 HELP = "look at the input files: events, sizes, branches, what the analysis will read"
 
 
@@ -24,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which files those are")
     parser.add_argument(
-        "--rucio", nargs="?", const="cms", metavar="SCOPE", help="ask Rucio for sizes and sites"
-    )
+        "--rucio", nargs="?", const=DEFAULT_SCOPE, metavar="SCOPE",
+        help="ask Rucio for sizes and sites",
+    )  # fmt: skip
     parser.add_argument(
         "--rate", type=float, metavar="HZ", help="events per second and core, to predict the time"
     )
@@ -40,6 +42,9 @@ def execute(parsed: argparse.Namespace) -> None:
     """Inspect the files and print what was found."""
     from intccms.pipeline.inspection import Inspection
 
+    if parsed.rucio is not None and "=" in parsed.rucio:  # no scope: the first setting behind it
+        parsed.overrides.insert(0, parsed.rucio)
+        parsed.rucio = DEFAULT_SCOPE
     inspection = Inspection(load(parsed, parsed.overrides))
     inspection.files(
         max_files_per_process=parsed.max_files,

@@ -151,6 +151,7 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
         "status": status,
         "versions": _versions(),
         "config_sha256": found.config.sha256,
+        "config_file": found.config.file,
         "code": saved.get("code", {}) if found.saved else code_of(found.config),
         "datasets": {name: _dataset(book) for name, book in found.ledger.datasets.items()},
         "yields": _yields(found),

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from intccms.errors import nearest
 from intccms.schema.base import Functor, KeyProblem, Model, duplicates
@@ -65,6 +65,17 @@ class Config(Model):
     statistics: Statistics | None = Field(default=None, description="Fit and limits.")
     plotting: Plotting = Field(default_factory=Plotting, description="Look of the processes.")
     mva: tuple[Mva, ...] = Field(default=(), description="Multivariate classifiers.")
+
+    _file: str | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> str | None:
+        """The file that this was read from; None: it was given as a dict."""
+        return self._file
+
+    def set_file(self, file: str | None) -> None:
+        """Note the file that this was read from, which is no part of the configuration."""
+        self._file = file
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,9 +1,7 @@
 """From a dict, a module or a name to a validated configuration."""
 
-import importlib
 import logging
 import os
-import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from pydantic import ValidationError
 
 from intccms.errors import ConfigError, nearest
 from intccms.schema.config import Config
+from intccms.schema.loading.location import import_here
 from intccms.schema.loading.overrides import apply_overrides
 from intccms.schema.loading.problems import entry_name, explain
 
@@ -42,7 +41,7 @@ def load_config(source: Source, overrides: Sequence[str] | Mapping[str, Any] = (
     ConfigError
         With one line that names the setting, what is wrong and the nearest valid key.
     """
-    raw = _raw(source)
+    raw, file = _raw(source)
     if isinstance(raw, Config) and not overrides:
         return raw
     table = apply_overrides(raw, overrides, Config)
@@ -50,6 +49,7 @@ def load_config(source: Source, overrides: Sequence[str] | Mapping[str, Any] = (
         config = Config.model_validate(table)
     except ValidationError as error:
         raise ConfigError(explain(error, Config, table)) from None
+    config.set_file(file)
     for note in (*config.notes, *_ignored_keys(table)):
         log.warning("%s", note)
     return config
@@ -73,14 +73,18 @@ def _keys(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
             yield from _keys(entry, f"{place}.{entry_name(entry) or index}")
 
 
-def _raw(source: Source) -> Mapping[str, Any] | Config:
+def _raw(source: Source) -> tuple[Mapping[str, Any] | Config, str | None]:
+    """Return what is to be validated, and the file that it was read from."""
     if isinstance(source, str):
         module_name, _, name = source.partition(":")
-        return _attribute(_import(module_name), name or "config")
+        module = _import(module_name)
+        return _attribute(module, name or "config"), module.__file__
     if isinstance(source, ModuleType):
-        return _attribute(source, "config")
-    if isinstance(source, Config | Mapping):
-        return source
+        return _attribute(source, "config"), source.__file__
+    if isinstance(source, Config):
+        return source, source.file
+    if isinstance(source, Mapping):
+        return source, None
     raise ConfigError(
         f"a configuration is a dict, a module or 'module:name', not {type(source).__name__}"
     )
@@ -104,10 +108,10 @@ def _import(name: str) -> ModuleType:
     """Import a module, from the working directory if it is there (it then stays on the path)."""
     if not name or name.startswith("."):
         raise ConfigError(f"a configuration is named 'module:name', not {name!r}")
-    if not {"", str(Path.cwd())} & set(sys.path):
-        sys.path.insert(0, str(Path.cwd()))
     try:
-        return importlib.import_module(name)
+        return import_here(name)
+    except ConfigError:
+        raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - any error of the user's module
         raise ConfigError(_import_problem(name, error)) from error
 
