@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
 
-__all__ = ["Receipt"]
+__all__ = ["PARTS", "ChunkStatus", "Receipt"]
+
+PARTS = ("open_s", "read_s", "process_s", "fill_s")  # of the time of a chunk; none is in another
+CLOCK_S = 1e-3  # by which parts may exceed the whole: clocks are read one after the other
+
+
+class ChunkStatus(StrEnum):
+    """How a chunk ended, and what it counts for."""
+
+    DONE = "done"
+    CACHED = "cached"  # from columns that an earlier run has kept
+    RESUMED = "resumed"  # its result was there from an earlier run
+    FAILED = "failed"
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its events are missing in the result."""
+        return self is ChunkStatus.FAILED
+
+    @property
+    def is_processed(self) -> bool:
+        """Whether its events are in the result."""
+        return not self.is_lost
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether nothing was done for it in this run."""
+        return self is ChunkStatus.RESUMED
+
+    @property
+    def is_in_rates(self) -> bool:
+        """Whether its events were processed in this run, so that its times say how quickly."""
+        return self.is_processed and not self.is_resumed
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What happened to one work item; there is exactly one for each, whatever happened.
-
-    A chunk is ``resumed`` if its result was there from an earlier run, ``cached`` if columns
-    were; neither says how quickly events are read.
 
     Times are wall-clock seconds, sizes bytes. `sumw` is the sum of ``genWeight`` over all
     events of the chunk before any cut (for data the number of events).
@@ -24,7 +54,7 @@ class Receipt:
     uuid: str
     entry_start: int
     entry_stop: int
-    status: Literal["done", "cached", "failed", "resumed"]
+    status: ChunkStatus
     tries: int = 1
     stage: str = ""  # where it failed: open, read, process, write
     error_type: str = ""
@@ -46,7 +76,25 @@ class Receipt:
     rss_bytes: int = 0
     started: float = 0.0  # seconds since the epoch
 
+    def __post_init__(self) -> None:
+        """Take a status that was written down, too."""
+        object.__setattr__(self, "status", ChunkStatus(self.status))
+
     @property
     def n_planned(self) -> int:
         """Events that this chunk should have, read or not."""
         return self.entry_stop - self.entry_start
+
+    @property
+    def has_possible_times(self) -> bool:
+        """Whether no time is negative, and the parts add up to no more than the whole."""
+        parts = [getattr(self, part) for part in PARTS]
+        return (
+            min(*parts, self.decompress_s, self.wall_s) >= 0
+            and sum(parts) <= self.wall_s + CLOCK_S
+            and self.decompress_s <= self.read_s + CLOCK_S
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it; keyword arguments make the same receipt again."""
+        return asdict(self) | {"status": self.status.value}

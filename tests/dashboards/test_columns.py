@@ -7,6 +7,7 @@ import pytest
 from intccms.dashboards import columns
 from intccms.dashboards.columns import Columns
 from intccms.dashboards.state import RunState
+from intccms.metrics.worker_tracker import Sample
 from tests.dashboards.watched import START, half_way, receipt
 
 NOW = START + 10
@@ -28,6 +29,56 @@ def test_a_steady_run_has_a_steady_rate() -> None:
     assert data["t"][-1] == 8.0
     assert data["khz"][-1] == pytest.approx(1.0, rel=0.3)
     assert data["gbps"][-1] == pytest.approx(data["khz"][-1])  # 1 Gbit an event of 1000
+
+
+def test_a_chunk_counts_for_the_time_that_it_took_once_it_has_ended() -> None:
+    state = RunState()
+    state.begin({"data": [1000] * 2}, START)
+    state.take(receipt("data", 0, wall_s=100.0, started=START), START + 100)
+    state.take(receipt("data", 1, wall_s=50.0, started=START + 100), START + 150)
+    state.end(START + 150)
+    data = columns.rates(state, START + 150)
+    rate = dict(zip(data["t"].round(), data["khz"], strict=True))
+    assert rate[90.0] == pytest.approx(0.01)
+    assert rate[140.0] == pytest.approx(0.02)
+    assert sum(data["khz"]) * 150 / len(data["t"]) == pytest.approx(2.0, rel=0.1)
+
+
+def watched(n_executing: int) -> RunState:
+    """Two chunks are planned; the workers are looked at until 30 s after the start."""
+    state = RunState()
+    state.begin({"data": [1000] * 2}, START)
+    idle = Sample(START, 2, 2, 0, 0, 0, 0.0, 0, 0)
+    busy = [idle._replace(t=START + t, n_executing=n_executing) for t in range(1, 31)]
+    state.watch([idle, *busy], [])
+    return state
+
+
+def test_workers_that_are_busy_with_their_first_chunks_are_not_at_0_hz() -> None:
+    numbers = columns.summary(watched(2), START + 30)
+    assert numbers["event rate"] == "busy: first 2 chunks running for 30 s"
+    assert (numbers["data rate"], numbers["per core"]) == ("-", "-")
+    assert columns.summary(watched(0), START + 30)["event rate"] == "0 kHz"
+
+
+def test_while_long_chunks_run_the_rate_is_that_of_those_that_have_ended() -> None:
+    state = watched(1)
+    state.take(receipt("data", 0, wall_s=14.0, started=START), START + 14)
+    numbers = columns.summary(state, START + 28)
+    assert numbers["event rate"] == f"{1 / 28:.3g} kHz"
+    assert numbers["now"] == "busy: 1 running, none has ended for 14 s"
+
+
+def test_chunks_from_kept_columns_are_done() -> None:
+    state = RunState()
+    state.begin({"data": [1000] * 3}, START)
+    state.take(receipt("data", 0, "cached"), START + 1)
+    state.take(receipt("data", 1), START + 2)
+    data = columns.chunk_states(state, START + 2)
+    assert dict(zip(data["state"], data["n"], strict=True)) == {
+        "done": 2, "resumed": 0, "running": 0, "waiting": 1, "failed": 0,
+    }  # fmt: skip
+    assert data["text"][0] == "2 (1 from kept columns)"
 
 
 def test_chunks_are_in_one_state_each() -> None:

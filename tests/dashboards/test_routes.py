@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -70,7 +69,7 @@ def test_the_scheduler_is_told_of_a_run_by_its_recorder(client: Client) -> None:
 
 def test_other_events_are_left_alone(client: Client) -> None:
     before = watched(client)
-    client.log_event("somebody-else", {"receipts": [asdict(receipt("data", 5))]})
+    client.log_event("somebody-else", {"receipts": [receipt("data", 5).to_dict()]})
     assert watched(client)["chunks"] == before["chunks"]
     assert TOPIC != "somebody-else"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from intccms.dashboards.measurement.measured import dataset_table
 from intccms.errors import InputError
 from intccms.metrics.coverage import TreePlace, coverage_of, tree_sizes
 from intccms.metrics.measurement import Measurement, find_measurement, load_receipts
@@ -17,7 +19,7 @@ from intccms.receipts import Receipt
 def receipt(n: int, status: str = "done") -> Receipt:
     return Receipt(
         "data", "/store/a.root", "u", 100 * n, 100 * (n + 1), status,  # type: ignore[arg-type]
-        n_events=100 if status == "done" else 0, bytes_read=1_000_000, read_s=0.5, process_s=1.0,
+        n_events=0 if status == "failed" else 100, bytes_read=1_000_000, read_s=0.5, process_s=1.0,
         wall_s=2.0, rss_bytes=10**9, started=1000.0 + n,
     )  # fmt: skip
 
@@ -34,6 +36,25 @@ def test_rates_leave_out_what_was_resumed_or_lost(measurement: Measurement) -> N
     assert measurement.metrics["core_efficiency"] == pytest.approx(4.0 / 20.0)
     assert measurement.metrics["avg_memory_gb"] == pytest.approx(0.5)
     assert measurement.violations == []
+
+
+def test_chunks_from_kept_columns_count_and_are_told_apart(measurement: Measurement) -> None:
+    cached = replace(measurement, receipts=(receipt(0, "cached"), *measurement.receipts[1:]))
+    values = cached.metrics
+    assert (values["n_events"], values["n_chunks"], values["n_cached_chunks"]) == (200, 2, 1)
+    assert values["event_rate_khz"] == pytest.approx(0.02)
+    assert cached.violations == []
+    table = dataset_table(cached)
+    assert table.rows[1][1:3] == ["2", "200"]
+
+
+@pytest.mark.parametrize("wrong", [{"process_s": -0.1}, {"wall_s": 1.4}, {"decompress_s": 0.6}])
+def test_a_chunk_with_times_that_cannot_be_is_a_violation(
+    measurement: Measurement, wrong: dict[str, float]
+) -> None:
+    first, *others = measurement.receipts
+    (text,) = replace(measurement, receipts=(replace(first, **wrong), *others)).violations
+    assert text.startswith("1 chunks have a negative time, or parts")
 
 
 def test_it_is_loaded_as_it_was_saved(measurement: Measurement, tmp_path: Path) -> None:

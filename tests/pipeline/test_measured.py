@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from intccms.cli import main
+from intccms.dashboards.result import describe
 from intccms.metrics.measurement import Measurement
 from intccms.pipeline import Stages
+from intccms.receipts import ChunkStatus, Receipt
 from tests.pipeline.runs import NOMINAL_ONLY, configured, processed
 
 ONE = ("general.processes=[ttbar_lep]", *NOMINAL_ONLY)
@@ -83,3 +85,38 @@ def test_measurements_are_compared_on_the_command_line(
     assert "event rate" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {"comparison.png", "comparison.html"}
     assert main(["compare", str(tmp_path)]) == 2
+
+
+def receipts(stages: Stages) -> tuple[Receipt, ...]:
+    assert stages.found.analysis is not None
+    return stages.found.analysis.receipts
+
+
+def test_times_of_data_that_a_lumi_mask_cuts_are_possible(
+    tiny_sample: Path, tmp_path: Path
+) -> None:
+    settings = ("general.processes=[data]", *NOMINAL_ONLY, "preprocess.skimming.chunk_size=500")
+    found = receipts(processed(configured(tiny_sample, tmp_path / "out", *settings)))
+    assert len(found) == 4
+    for one in found:
+        assert min(one.open_s, one.read_s, one.process_s, one.fill_s) >= 0
+        assert one.open_s + one.read_s + one.process_s + one.fill_s <= one.wall_s
+        assert one.decompress_s <= one.read_s
+
+
+def test_chunks_from_kept_columns_count_and_contradict_nothing(
+    tiny_sample: Path, tmp_path: Path
+) -> None:
+    kept = (*ONE, f"general.cache_dir={tmp_path / 'cache'}")
+    processed(configured(tiny_sample, tmp_path / "out", *kept))
+    again = processed(
+        configured(tiny_sample, tmp_path / "out", *kept, "general.run_systematics=True")
+    )
+    assert {one.status for one in receipts(again)} == {ChunkStatus.CACHED}
+    assert again.measurement is not None
+    assert again.measurement.violations == []
+    assert again.measurement.metrics["n_events"] == again.found.ledger.n_processed == 2000
+    summary = json.loads(again.output.run_summary_json.read_text())
+    assert summary["throughput"]["events_per_s"] > 0
+    assert summary["throughput"]["events_from_kept_columns"] == 2000
+    assert "2,000 events from columns that an earlier run has kept" in describe(summary, tmp_path)

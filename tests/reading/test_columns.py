@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import awkward as ak
@@ -148,3 +149,29 @@ def test_jagged_columns_are_cut_to_plain_arrays() -> None:
     assert isinstance(cut, ListOffsetArray)
     assert list(cut.offsets.data) == [0, 3, 5]
     assert values(cut.content) == [2, 3, 4, 6, 7]
+
+
+def test_the_time_of_a_column_counts_once_however_many_cuts_it_comes_through() -> None:
+    class Slow(Reader):
+        def __call__(self, names: Sequence[str], empty: bool) -> dict[str, Content]:
+            time.sleep(0.05)
+            return super().__call__(names, empty)
+
+    chunk = columns(Slow())
+    begin = time.perf_counter()
+    twice_cut = chunk.take(np.array([1, 2, 4])).take(np.array([0, 2]))
+    assert values(twice_cut.read("a")) == [10, 40]
+    assert 0.05 <= chunk.meter.read_s <= time.perf_counter() - begin
+
+
+def test_opening_a_file_in_the_middle_of_reading_is_not_reading() -> None:
+    meter, reader = ReadMeter(), Reader()
+
+    def opens_first(names: Sequence[str], empty: bool) -> dict[str, Content]:
+        time.sleep(0.05)
+        meter.open_s += 0.05
+        return reader(names, empty)
+
+    begin = time.perf_counter()
+    Columns(opens_first, N, meter).read("a")
+    assert meter.open_s + meter.read_s <= time.perf_counter() - begin

@@ -19,7 +19,7 @@ from intccms.execution.chunk import ChunkOutcome, ChunkTask
 from intccms.execution.executors import Executor
 from intccms.histograms.exact import ExactSums
 from intccms.metadata import FileCount, Metadata
-from intccms.receipts import Receipt
+from intccms.receipts import ChunkStatus, Receipt
 from intccms.skimming import SkimManifest, SkimPart, SkimStore
 
 __all__ = ["WrittenSkim", "finished", "probed", "source_of", "unwritten"]
@@ -86,7 +86,7 @@ def unwritten(task: ChunkTask, reason: str) -> ChunkOutcome:
         uuid=item.fileuuid,
         entry_start=item.entrystart,
         entry_stop=item.entrystop,
-        status="failed",
+        status=ChunkStatus.FAILED,
         stage="write",
         error_type=SkimWriteError.__name__,
         error=reason,

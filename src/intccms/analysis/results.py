@@ -103,7 +103,7 @@ class Collected:
         """Number of processed events by dataset and file."""
         events: dict[tuple[str, str], int] = {}
         for (dataset, file, _), receipt in self.receipts.items():
-            if receipt.status != "failed":
+            if receipt.status.is_processed:
                 events[dataset, file] = events.get((dataset, file), 0) + receipt.n_events
         return events
 

@@ -5,17 +5,19 @@ Pure: a `RunState` and the time in, lists and arrays out; tested without Bokeh.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intccms.dashboards.state import RunState
 from intccms.metrics.worker_tracker import Sample
+from intccms.receipts import PARTS, ChunkStatus
 
 __all__ = [
     "Columns",
+    "busy",
     "chunk_states",
     "clock",
     "dataset_progress",
@@ -30,14 +32,16 @@ __all__ = [
 ]
 
 Columns = dict[str, Any]  # sequences of equal length
+Floats = NDArray[np.float64]
 
 N_POINTS = 240
 N_BINS = 40
 N_DATASETS = 14
 N_FAILURES = 8
-STATES = ("done", "resumed", "running", "waiting", "failed")
+STATES = ("done", "resumed", "running", "waiting", "failed")  # kept columns or not: done
 NOBODY = Sample(0.0, 0, 0, 0, 0, 0, 0.0, 0, 0)
-PARTS = ("open_s", "read_s", "decompress_s", "process_s", "fill_s")
+TIMES = (*PARTS, "decompress_s")
+BUSY_S = 2.0  # in a chunk: from then on it is worth saying
 
 
 def clock(seconds: float) -> str:
@@ -54,30 +58,69 @@ def clock(seconds: float) -> str:
 
 
 def rates(state: RunState, now: float) -> Columns:
-    """Return event rate and data rate over time, averaged over a window that looks back."""
+    """Return event rate and data rate over time, averaged over a window that looks back.
+
+    The events of a chunk are spread over the time that it took, once it has ended.
+    """
     elapsed = _elapsed(state, now)
     if not elapsed:
         return {"t": [], "khz": [], "gbps": []}
     grid = np.linspace(0.0, elapsed, min(N_POINTS, int(elapsed * 4) + 2))
     window = float(np.clip(elapsed / 12, 2.0, 60.0))
     width = np.minimum(window, np.maximum(grid, 1e-9))
-    finished = np.array(state.finished) - (state.started or 0.0)
-    order = np.argsort(finished)
+    end = np.array(state.finished) - (state.started or 0.0)
+    begin = np.clip(end - np.array(state.wall_s), 0.0, end - 1e-3)
     found: Columns = {"t": grid}
     for name, amounts, unit in (("khz", state.n_events, 1e3), ("gbps", state.n_bytes, 0.125e9)):
-        total = np.concatenate([[0], np.cumsum(np.array(amounts, dtype=float)[order])])
-        upto = np.searchsorted(finished[order], grid, side="right")
-        before = np.searchsorted(finished[order], grid - window, side="right")
-        found[name] = (total[upto] - total[before]) / np.maximum(width, window / 4) / unit
+        per_s = np.array(amounts, dtype=float) / (end - begin)
+        done = [
+            _ramps(begin, per_s, times) - _ramps(end, per_s, times)
+            for times in (grid, grid - window)
+        ]
+        found[name] = np.maximum(done[0] - done[1], 0) / np.maximum(width, window / 4) / unit
     return found
 
 
-def rate_now(state: RunState, data: Columns) -> tuple[float, float]:
-    """Return the rates in kHz and Gbit/s: the last ones, and after the run their average."""
-    if state.ended is None or state.started is None:
-        return _last(data["khz"]), _last(data["gbps"])
-    elapsed = max(state.ended - state.started, 1e-9)
-    return sum(state.n_events) / elapsed / 1e3, sum(state.n_bytes) / elapsed / 0.125e9
+def _ramps(starts: Floats, slopes: Floats, times: Floats) -> Floats:
+    """Return the sum of lines that begin to rise at `starts`, at some times."""
+    order = np.argsort(starts)
+    n = np.searchsorted(starts[order], times, side="right")
+    slope: Floats = np.concatenate([[0.0], np.cumsum(slopes[order])])[n]
+    offset: Floats = np.concatenate([[0.0], np.cumsum((slopes * starts)[order])])[n]
+    return slope * times - offset
+
+
+def rate_now(state: RunState, now: float) -> tuple[float, float] | None:
+    """Return the rates in kHz and Gbit/s of late, and after the run their average.
+
+    Of late is at least twice as long as the longest chunk took: nothing is known of those that are
+    running. None: chunks are running, and none has ended yet.
+    """
+    if state.started is None:
+        return 0.0, 0.0
+    span = max(state.clock(now) - state.started, 1e-9)
+    if state.ended is None:
+        if not len(state.finished) and state.n_busy:
+            return None
+        span = min(span, max(10.0, span / 12, 2 * max(state.wall_s, default=0.0)))
+    is_late = np.array(state.finished) > state.clock(now) - span
+    if state.ended is not None:
+        is_late[:] = True
+    khz = float(np.array(state.n_events)[is_late].sum()) / span / 1e3
+    return khz, float(np.array(state.n_bytes)[is_late].sum()) / span / 0.125e9
+
+
+def busy(state: RunState, now: float) -> str:
+    """Say what is running, while nothing else is known of it; empty if there is nothing to say."""
+    since = state.busy_since
+    if since is None or now - since < BUSY_S:
+        return ""
+    n = state.n_busy
+    if not len(state.finished):
+        return (
+            f"busy: first {'chunk' if n == 1 else f'{n:,} chunks'} running for {now - since:.0f} s"
+        )
+    return f"busy: {n:,} running, none has ended for {now - since:.0f} s"
 
 
 def worker_times(state: RunState, now: float) -> Columns:
@@ -126,19 +169,20 @@ def worker_loads(state: RunState, now: float) -> Columns:
 
 def chunk_states(state: RunState, now: float) -> Columns:
     """Return the number of chunks in each state."""
-    known = sum(state.chunks.values())
-    left = state.n_chunks - known
-    samples = state.timeline.samples
-    busy = samples[-1].n_executing if samples and state.ended is None else 0
-    running = min(busy, left)
-    counts = {**state.chunks, "running": running, "waiting": left - running}
-    total = max(state.n_chunks, 1)
-    numbers = [counts.get(name, 0) for name in STATES]
+    chunks = state.chunks
+    left = state.n_chunks - sum(chunks.values())
+    running = min(state.n_busy, left)
+    done = sum(n for status, n in chunks.items() if status.is_in_rates)
+    resumed = sum(n for status, n in chunks.items() if status.is_resumed)
+    numbers = [done, resumed, running, left - running, state.n_lost]
+    texts = [f"{number:,}" for number in numbers]
+    if chunks[ChunkStatus.CACHED]:
+        texts[0] += f" ({chunks[ChunkStatus.CACHED]:,} from kept columns)"
     return {
         "state": list(STATES),
         "n": numbers,
-        "fraction": [number / total for number in numbers],
-        "text": [f"{number:,}" for number in numbers],
+        "fraction": [number / max(state.n_chunks, 1) for number in numbers],
+        "text": texts,
     }
 
 
@@ -202,14 +246,14 @@ def slow_chunks(state: RunState, now: float) -> Columns:
         "tries": [one.tries for one in slow],
         "text": [f"{one.wall_s:.3g} s" for one in slow],
     }
-    for part in PARTS:
+    for part in TIMES:
         found[part] = [getattr(one, part, 0.0) for one in slow]
     found["read_s"] = [
         max(read - unpack, 0.0)
         for read, unpack in zip(found["read_s"], found["decompress_s"], strict=True)
     ]
     found["other_s"] = [
-        max(one.wall_s - sum(found[part][index] for part in PARTS), 0.0)
+        max(one.wall_s - sum(found[part][index] for part in TIMES), 0.0)
         for index, one in enumerate(slow)
     ]
     return {**found}
@@ -217,10 +261,11 @@ def slow_chunks(state: RunState, now: float) -> Columns:
 
 def summary(state: RunState, now: float) -> dict[str, str]:
     """Return the numbers that matter most, ready to be shown."""
-    elapsed, columns = _elapsed(state, now), rates(state, now)
+    elapsed = _elapsed(state, now)
     n_left = sum(one.n_left for one in state.datasets.values())
     over = state.ended is not None
-    khz, gbps = rate_now(state, columns)
+    found = rate_now(state, now)
+    khz, gbps = found or (0.0, 0.0)
     last = state.timeline.samples[-1] if state.timeline.samples else None
     threads = last.n_threads if last else 0
     if over and elapsed and state.started is not None and state.ended is not None:
@@ -228,15 +273,18 @@ def summary(state: RunState, now: float) -> dict[str, str]:
         threads = core_s / elapsed if core_s else threads  # type: ignore[assignment]
     rate = _rate(state, now)
     known = sum(state.chunks.values())
+    text = f"{khz / 1e3:.3g} MHz" if khz >= 1e3 else f"{khz:.3g} kHz"
+    waiting = busy(state, now)
     return {
-        "event rate": f"{khz / 1e3:.3g} MHz" if khz >= 1e3 else f"{khz:.3g} kHz",
-        "data rate": f"{gbps:.3g} Gbit/s",
-        "per core": f"{khz / threads:.3g} kHz" if threads else "-",
+        "event rate": text if found else waiting or "-",
+        "data rate": f"{gbps:.3g} Gbit/s" if found else "-",
+        "per core": f"{khz / threads:.3g} kHz" if found and threads else "-",
         "workers": f"{last.n_workers:,}" if last else "-",
         "chunks": f"{known:,} / {state.n_chunks:,}",
-        "failed": f"{state.chunks['failed']:,}",
+        "failed": f"{state.n_lost:,}",
         "elapsed": clock(elapsed),
         "time left": "done" if over else clock(n_left / rate) if rate else "-",
+        **({"now": waiting} if found and waiting else {}),
     }
 
 
@@ -248,7 +296,3 @@ def _rate(state: RunState, now: float) -> float:
     """Events per second since the beginning."""
     elapsed = _elapsed(state, now)
     return sum(state.n_events) / elapsed if elapsed else 0.0
-
-
-def _last(values: Sequence[float]) -> float:
-    return float(values[-1]) if len(values) else 0.0

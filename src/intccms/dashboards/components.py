@@ -72,8 +72,12 @@ class EventRate(Component):
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
-        khz, _ = made.rate_now(state, data)
-        return f"Event rate: {_mean(state)}{khz:,.3g} kHz" if len(data["khz"]) else self.title
+        if not len(data["t"]):
+            return self.title
+        now = _now(state, data)
+        known = made.rate_now(state, now)
+        rate = f"{_mean(state)}{known[0]:,.3g} kHz" if known else ""
+        return "Event rate: " + (", ".join(filter(None, (rate, made.busy(state, now)))) or "-")
 
 
 class DataRate(Component):
@@ -99,9 +103,11 @@ class DataRate(Component):
         # a target far above would press the curve flat: then it is named only
         top = highest or 1.0 if target > 5 * highest else max(target, highest)
         self.root.y_range.end = 1.15 * top
-        _, gbps = made.rate_now(state, data)
-        now = f"{_mean(state)}{gbps:.3g} Gbit/s, {100 * gbps / target:.2g} % of "
-        return f"Data rate: {now if len(rates) else ''}target {target:g}"
+        known = made.rate_now(state, _now(state, data)) if len(rates) else None
+        if known is None:
+            return f"Data rate: target {target:g}"
+        share = f"{100 * known[1] / target:.2g} % of target {target:g}"
+        return f"Data rate: {_mean(state)}{known[1]:.3g} Gbit/s, {share}"
 
 
 class Workers(Component):
@@ -257,7 +263,7 @@ class Failures(Component):
         """See `Component.headline`."""
         drawing.set_factors(self.root, data["label"])
         self.root.x_range.end = 2.2 * max([*data["n"], 1])
-        failed = state.chunks["failed"]
+        failed = state.n_lost
         return f"Failures: {failed:,} chunks" if failed else "Failures: none"
 
 
@@ -308,6 +314,11 @@ class SlowChunks(Component):
         """See `Component.headline`."""
         drawing.set_factors(self.root, data["label"])
         return self.title
+
+
+def _now(state: RunState, data: Columns) -> float:
+    """Return the time of the last point of a curve."""
+    return (state.started or 0.0) + float(data["t"][-1])
 
 
 def _mean(state: RunState) -> str:

@@ -114,8 +114,8 @@ class _Progress:
         if self.stage is None:
             return
         n = receipt.n_planned
-        self.stage.failed += receipt.status == "failed"
-        self.stage.resumed += n if receipt.status == "resumed" else 0
+        self.stage.failed += receipt.status.is_lost
+        self.stage.resumed += n if receipt.status.is_resumed else 0
         self.advance(n)
 
     def end(self) -> None:

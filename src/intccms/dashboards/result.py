@@ -75,6 +75,9 @@ def _rate(summary: Mapping[str, Any]) -> Iterable[str]:
         f"{rate['events_per_s_per_core'] / 1e3:,.3g} kHz per core, "
         f"{rate['gbit_per_s']:.3g} Gbit/s; processing took {summary['timing']['wall_s']:.1f} s"
     )
+    n_cached = rate.get("events_from_kept_columns", 0)  # since 0.2
+    if n_cached:
+        yield f"  with {n_cached:,} events from columns that an earlier run has kept"
 
 
 def _lumis(summary: Mapping[str, Any], directory: Path) -> Iterable[str]:

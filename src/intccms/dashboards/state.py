@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from intccms.metrics.worker_tracker import Sample, Timeline, WorkerLoad
-from intccms.receipts import Receipt
+from intccms.receipts import ChunkStatus, Receipt
 
 __all__ = ["DatasetState", "RunState"]
 
@@ -54,7 +54,7 @@ class RunState:
     datasets: dict[str, DatasetState] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
-    chunks: Counter[str] = field(default_factory=Counter)  # by status
+    chunks: Counter[ChunkStatus] = field(default_factory=Counter)
     failures: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     timeline: Timeline = field(default_factory=Timeline)
     loads: list[WorkerLoad] = field(default_factory=list)
@@ -78,10 +78,10 @@ class RunState:
         self.chunks[receipt.status] += 1
         dataset = self.datasets.setdefault(receipt.dataset, DatasetState())
         n = receipt.n_planned
-        if receipt.status == "resumed":
+        if receipt.status.is_resumed:
             dataset.n_resumed += n
             return
-        if receipt.status == "failed":
+        if receipt.status.is_lost:
             dataset.n_failed += n
             place = (receipt.error_type, receipt.host or receipt.redirector, receipt.stage)
             self.failures[place] += 1
@@ -112,6 +112,26 @@ class RunState:
         """Chunks that were planned."""
         planned = sum(dataset.n_chunks for dataset in self.datasets.values())
         return max(planned, sum(self.chunks.values()))
+
+    @property
+    def n_lost(self) -> int:
+        """Chunks that have failed."""
+        return sum(n for status, n in self.chunks.items() if status.is_lost)
+
+    @property
+    def n_busy(self) -> int:
+        """Threads that were busy when somebody looked last; none after the run."""
+        samples = self.timeline.samples
+        return samples[-1].n_executing if samples and self.ended is None else 0
+
+    @property
+    def busy_since(self) -> float | None:
+        """When the first of the chunks began that are running, as far as can be told."""
+        if not self.n_busy or self.started is None:
+            return None
+        last = max(self.finished, default=self.started)
+        idle = (one.t for one in reversed(self.timeline.samples) if not one.n_executing)
+        return max(self.started, last, next(idle, self.started))
 
     @property
     def slowest(self) -> list[Receipt]:

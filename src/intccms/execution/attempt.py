@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import socket
@@ -21,9 +22,11 @@ from intccms.execution.tasks import ChunkTask
 from intccms.reading.events import ChunkEvents
 from intccms.reading.pieces import check_unchanged
 from intccms.reading.source import ReadMeter, Source, open_source
-from intccms.receipts import Receipt
+from intccms.receipts import ChunkStatus, Receipt
 
 __all__ = ["Attempt", "Processor"]
+
+log = logging.getLogger(__name__)
 
 Options = Callable[[], Mapping[str, Any]]
 
@@ -58,7 +61,6 @@ class Attempt:
         self.started, self.clock = started, clock
         self.stage = "open"
         self.meter = ReadMeter()
-        self.open_s = 0.0
         self._source: Source | None = None
 
     def run(
@@ -73,23 +75,27 @@ class Attempt:
             kept = columns.of_chunk(self.item, self.pfn)
         begin = time.perf_counter()
         events = self._events(kept, reader_options)
-        form_s = time.perf_counter() - begin - self.open_s
+        self.meter.read_s += time.perf_counter() - begin - self._input_s
         self.stage = "process"
-        begin = time.perf_counter()
+        begin, input_s = time.perf_counter(), self._input_s
         sums = processor.process(events)
-        process_s = time.perf_counter() - begin - self.meter.read_s - sums["fill_s"]
+        in_functions_s = time.perf_counter() - begin - (self._input_s - input_s)
         if kept is not None:
             kept.save(events, sums, self._source)
         sums["columns"] = dict(self.meter.columns)
         return sums, self._receipt(
-            status="cached" if kept is not None and kept.is_used else "done",
+            status=(ChunkStatus.CACHED if kept is not None and kept.is_used else ChunkStatus.DONE),
             n_events=sums["n_events"],
             n_kept=sums["n_kept"],
             sumw=sums["sumw"].value,
-            read_s=self.meter.read_s + form_s,
-            process_s=process_s,
+            process_s=in_functions_s - sums["fill_s"],
             fill_s=sums["fill_s"],
         )
+
+    @property
+    def _input_s(self) -> float:
+        """Seconds spent on the file so far, whoever has asked for it."""
+        return self.meter.open_s + self.meter.read_s
 
     def _events(self, kept: ChunkColumns | None, reader_options: Options | None) -> ChunkEvents:
         """Give the events: those that are kept from an earlier run, else those of the file."""
@@ -122,7 +128,7 @@ class Attempt:
                     f"{self.pfn} has uuid {source.uuid}, the metadata says {expected}: "
                     "it was replaced; make the metadata anew"
                 )
-        self.open_s = time.perf_counter() - begin
+        self.meter.open_s += time.perf_counter() - begin
         self._source = source
         return source
 
@@ -155,7 +161,7 @@ class Attempt:
         elif self.stage == "process" and is_read_failure(exc):
             self.stage = "read"
         return self._receipt(
-            status="failed",
+            status=ChunkStatus.FAILED,
             stage=self.stage,
             error_type=type(exc).__name__,
             error=describe(exc),
@@ -169,7 +175,7 @@ class Attempt:
 
     def _receipt(self, **fields: Any) -> Receipt:
         place = urlparse(self.pfn)
-        return Receipt(
+        receipt = Receipt(
             dataset=self.item.dataset,
             file=self.item.filename,
             uuid=self.item.fileuuid,
@@ -182,9 +188,13 @@ class Attempt:
             bytes_read=sum(self.meter.columns.values()),
             n_requests=self.meter.n_requests,
             decompress_s=self.meter.decompress_s,
-            open_s=self.open_s,
+            open_s=self.meter.open_s,
+            read_s=self.meter.read_s,
             wall_s=time.perf_counter() - self.clock,
             rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             started=self.started,
             **fields,
         )
+        if not receipt.has_possible_times:
+            log.warning("a fault of the measurement: times that cannot be, %s", receipt)
+        return receipt

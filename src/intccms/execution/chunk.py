@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from coffea.processor import accumulate
@@ -20,13 +20,13 @@ from intccms.execution.garbage import patient_collector
 from intccms.execution.tasks import ChunkTask
 from intccms.partials.store import PartialStore
 from intccms.reading.source import forget
-from intccms.receipts import Receipt
+from intccms.receipts import PARTS, ChunkStatus, Receipt
 
 __all__ = ["ChunkOutcome", "ChunkPolicy", "ChunkTask", "Processor", "joined", "keep", "run_chunk"]
 
 log = logging.getLogger(__name__)
 
-TIMES = ("open_s", "read_s", "decompress_s", "process_s", "fill_s", "wall_s")
+TIMES = (*PARTS, "decompress_s", "wall_s")
 BACKOFF_S = 0.5  # before the second try; doubled for each further one
 
 
@@ -107,7 +107,7 @@ def keep(task: ChunkTask, outcome: ChunkOutcome, policy: ChunkPolicy) -> None:
     if outcome.sums is None or policy.store is None or task.key is None or task.part is not None:
         return
     try:
-        policy.store.save(task.key, {"sums": outcome.sums, "receipt": asdict(outcome.receipt)})
+        policy.store.save(task.key, {"sums": outcome.sums, "receipt": outcome.receipt.to_dict()})
     except OSError as exc:  # the result is good all the same, only not kept
         log.warning("cannot keep the result of a chunk of %s: %s", task.item.filename, exc)
 
@@ -119,14 +119,15 @@ def _stored(task: ChunkTask, policy: ChunkPolicy) -> ChunkOutcome | None:
     if saved is None or (policy.is_valid is not None and not policy.is_valid(saved["sums"])):
         return None
     # the file may have another name by now; the events are the same, its uuid says so
-    receipt = replace(Receipt(**saved["receipt"]), status="resumed", file=task.item.filename)
+    receipt = Receipt(**saved["receipt"])
+    receipt = replace(receipt, status=ChunkStatus.RESUMED, file=task.item.filename)
     return ChunkOutcome(saved["sums"], receipt)
 
 
 def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
     """Try until it succeeds or cannot."""
     started, clock = time.time(), time.perf_counter()
-    outcome = ChunkOutcome(None, Receipt("", "", "", 0, 0, "failed"))
+    outcome = ChunkOutcome(None, Receipt("", "", "", 0, 0, ChunkStatus.FAILED))
     kind: FailureKind = "permanent"
     pfns = task.pfns if task.pieces is None else task.pieces[0].pfns
     for n_try, pfn in enumerate(_places(pfns, policy.max_retries), start=1):
@@ -141,7 +142,11 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
                 note_failure(pfn, exc)
         forget(pfn, attempt.tree_name)
         if kind == "memory" and len(halves := task.halves()) > 1:
-            return _in_order(halves, processor, policy)
+            outcome = _in_order(halves, processor, policy)
+            spent_s = time.perf_counter() - clock  # with the tries of the whole
+            return replace(
+                outcome, receipt=replace(outcome.receipt, started=started, wall_s=spent_s)
+            )
         if kind in ("user", "memory") or (kind == "permanent" and n_try >= len(pfns)):
             return outcome
         if n_try <= policy.max_retries:

@@ -87,11 +87,11 @@ class Ledger:
         done_files: dict[str, set[str]] = {}
         for receipt in receipts:
             book = ledger.datasets[receipt.dataset]
-            if receipt.status != "resumed":  # its tries were made in an earlier run
+            if not receipt.status.is_resumed:  # its tries were made in an earlier run
                 ledger.retries += receipt.tries - 1
-            known = None if receipt.status == "failed" else receipt.sumw
+            known = None if receipt.status.is_lost else receipt.sumw
             _book(book.planned, receipt.n_planned, known)
-            if receipt.status == "failed":
+            if receipt.status.is_lost:
                 _book(book.lost, receipt.n_planned, None)
                 lost_files.setdefault(receipt.dataset, set()).add(receipt.file)
                 entries = (receipt.entry_start, receipt.entry_stop)
@@ -100,7 +100,7 @@ class Ledger:
                 continue
             _book(book.processed, receipt.n_events, receipt.sumw)
             done_files.setdefault(receipt.dataset, set()).add(receipt.file)
-            if receipt.status == "resumed":
+            if receipt.status.is_resumed:
                 _book(book.resumed, receipt.n_events, receipt.sumw)
         for dataset, book in ledger.datasets.items():
             lost = lost_files.get(dataset, set())

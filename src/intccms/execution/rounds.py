@@ -20,7 +20,7 @@ from intccms.execution.chunk import (
 )
 from intccms.execution.executors import Executor
 from intccms.execution.totals import Totals
-from intccms.receipts import Receipt
+from intccms.receipts import ChunkStatus, Receipt
 
 __all__ = ["ChunkRun", "FileSums"]
 
@@ -101,7 +101,7 @@ class ChunkRun:
                     waiting[_place(task)] = answer
                     again.append(task)
                 else:
-                    done += [task] if answer.receipt.status != "failed" else []
+                    done += [task] if answer.receipt.status.is_processed else []
                     yield _with_tries(answer, waiting.get(_place(task)))
             tasks = self._to_repeat(done, again)
             if not tasks:
@@ -191,7 +191,7 @@ def _lost(task: ChunkTask, error: WorkerLostError) -> ChunkOutcome:
         uuid=work.fileuuid,
         entry_start=work.entrystart,
         entry_stop=work.entrystop,
-        status="failed",
+        status=ChunkStatus.FAILED,
         stage="process",
         error_type="ClusterLost" if isinstance(error, ClusterLostError) else "KilledWorker",
         error=str(error),

@@ -44,8 +44,13 @@ class Measured:
         Parts of it; decompression is part of reading.
     core_s, worker_s
         Integrals of the number of threads and of workers over the time of the run.
+    n_cached, n_events_cached
+        Chunks, of `n_chunks`, whose columns an earlier run had kept: little was read for them;
+        and their events.
     n_planned, n_resumed, n_lost
         Chunks.
+    n_impossible
+        Chunks with a negative time, or with parts that are longer than the whole.
     peak_rss_bytes
         Largest memory of a worker process.
     memory_byte_s
@@ -69,9 +74,12 @@ class Measured:
     fill_s: float = 0.0
     core_s: float | None = None
     worker_s: float | None = None
+    n_cached: int = 0
+    n_events_cached: int = 0
     n_planned: int | None = None
     n_resumed: int = 0
     n_lost: int = 0
+    n_impossible: int = 0
     peak_workers: int | None = None
     peak_rss_bytes: int = 0
     memory_byte_s: float | None = None
@@ -137,6 +145,9 @@ METRICS: tuple[Metric, ...] = (
            lambda m: m.n_events, _RATE, 12),
     Metric("n_chunks", "chunks", "", "n_chunks", "Chunks processed in this run.",
            lambda m: m.n_chunks, _RATE, 12),
+    Metric("n_cached_chunks", "chunks from kept columns", "", "n_cached",
+           "Of these, chunks whose columns an earlier run had kept: rates count their events, but "
+           "little or nothing was read for them.", lambda m: m.n_cached, _RATE, 12),
     Metric("avg_workers", "workers, average", "", "worker_s / wall_s",
            "Average over time, also of workers that come and go.",
            lambda m: _ratio(m.worker_s, m.wall_s), _WORK),
@@ -286,6 +297,9 @@ def violations(measured: Measured) -> list[str]:
         f"{m.n_chunks} chunks processed + {m.n_resumed} resumed + {m.n_lost} lost are not the "
         f"{m.n_planned} that were planned": (
             m.n_planned is not None and m.n_chunks + m.n_resumed + m.n_lost != m.n_planned
+        ),
+        f"{m.n_impossible} chunks have a negative time, or parts that are longer than the whole": (
+            m.n_impossible > 0
         ),
     }
     return [text for text, is_wrong in wrong.items() if is_wrong]

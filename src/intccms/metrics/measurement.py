@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from intccms.metrics.definitions import (
     violations,
 )
 from intccms.metrics.worker_tracker import Timeline
-from intccms.receipts import Receipt
+from intccms.receipts import PARTS, ChunkStatus, Receipt
 from intccms.utils.output import write_json, write_text
 
 __all__ = ["Coverage", "Measurement", "find_measurement", "load_receipts"]
@@ -84,9 +83,9 @@ class Measurement:
     @property
     def measured(self) -> Measured:
         """The numbers that the metrics are made of."""
-        done = [receipt for receipt in self.receipts if receipt.status == "done"]
-        status = Counter(receipt.status for receipt in self.receipts)
-        parts = ("open_s", "read_s", "decompress_s", "process_s", "fill_s")
+        done = [receipt for receipt in self.receipts if receipt.status.is_in_rates]
+        statuses = [receipt.status for receipt in self.receipts]
+        parts = (*PARTS, "decompress_s")
         sums = {part: sum(getattr(receipt, part) for receipt in done) for part in parts}
         covers = self.coverage.values()
         begun = [receipt.started for receipt in done if receipt.started]
@@ -98,8 +97,13 @@ class Measurement:
             n_chunks=len(done),
             chunk_s=sum(receipt.wall_s for receipt in done),
             n_planned=self.n_planned,
-            n_resumed=status["resumed"],
-            n_lost=status["failed"],
+            n_cached=statuses.count(ChunkStatus.CACHED),
+            n_events_cached=sum(
+                receipt.n_events for receipt in done if receipt.status is ChunkStatus.CACHED
+            ),
+            n_resumed=sum(status.is_resumed for status in statuses),
+            n_lost=sum(status.is_lost for status in statuses),
+            n_impossible=sum(not receipt.has_possible_times for receipt in self.receipts),
             peak_rss_bytes=max((receipt.rss_bytes for receipt in done), default=0),
             column_bytes=sum(one.column_bytes for one in covers) if covers else None,
             tree_bytes=sum(one.tree_bytes for one in covers) if covers else None,
@@ -154,7 +158,7 @@ class Measurement:
 
     def save(self, directory: Path) -> None:
         """Write receipts, samples and metrics."""
-        lines = [json.dumps(asdict(receipt)) for receipt in self.receipts]
+        lines = [json.dumps(receipt.to_dict()) for receipt in self.receipts]
         write_text(directory / RECEIPTS, "".join(f"{line}\n" for line in lines))
         if self.timeline is not None:
             self.timeline.save(directory / TIMELINE)

@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO, runtime_checkable
@@ -155,7 +154,7 @@ class Recorder:
         """See `Observer.receipt`."""
         self.inner.receipt(receipt)
         if self._file is not None:
-            self._file.write(json.dumps(asdict(receipt)) + "\n")
+            self._file.write(json.dumps(receipt.to_dict()) + "\n")
             self._file.flush()
         if self._radio is not None:
             self._radio.add(receipt)
@@ -194,7 +193,7 @@ class _Radio:
     def add(self, receipt: Receipt) -> None:
         """Send a receipt, together with others."""
         if self._is_on:
-            self._waiting.append(asdict(receipt))
+            self._waiting.append(receipt.to_dict())
             if time.monotonic() - self._sent > SEND_S:
                 self.send({})
 

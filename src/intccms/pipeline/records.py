@@ -81,7 +81,7 @@ class RunRecord:
         """Let the workers look how large the trees are of which the run has read a part."""
         if not self.wanted.enable or metadata.pieces is not None:
             return
-        done = {one.dataset: one for one in analysis.receipts if one.status != "failed"}
+        done = {one.dataset: one for one in analysis.receipts if one.status.is_processed}
         trees = {item.dataset: item.treename for item in metadata.work_items}
         places = [
             TreePlace(name, metadata.fileset[name].pfns(receipt.file), trees[name])

@@ -285,6 +285,7 @@ def _measured(found: Findings, saved: Mapping[str, Any]) -> dict[str, Any]:
     throughput = {
         "events_per_s": 1e3 * rates["event_rate_khz"],
         "events_per_s_per_core": 1e3 * rates["event_rate_core_khz"],
+        "events_from_kept_columns": measured.n_events_cached,
         "bytes_read": measured.bytes_read,
         "gbit_per_s": rates["data_rate_gbps"],
     }

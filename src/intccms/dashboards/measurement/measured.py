@@ -50,7 +50,7 @@ def dataset_table(measurement: Measurement) -> Table:
     rows = [["dataset", "chunks", "events", "read [GB]", "in chunks [s]", "kHz per thread"]]
     for dataset in dict.fromkeys(receipt.dataset for receipt in measurement.receipts):
         done = [
-            one for one in measurement.receipts if one.dataset == dataset and one.status == "done"
+            one for one in measurement.receipts if one.dataset == dataset and one.status.is_in_rates
         ]
         n_events, wall_s = sum(one.n_events for one in done), sum(one.wall_s for one in done)
         rate = f"{n_events / wall_s / 1e3:.3g}" if wall_s else "-"
@@ -76,7 +76,7 @@ def coverage_table(measurement: Measurement) -> Table | None:
 
 def failure_table(measurement: Measurement) -> Table | None:
     """List what failed; None if nothing did."""
-    failed = [receipt for receipt in measurement.receipts if receipt.status == "failed"]
+    failed = [receipt for receipt in measurement.receipts if receipt.status.is_lost]
     if not failed:
         return None
     rows = [["dataset", "file", "entries", "host", "stage", "error"]]
