@@ -15,6 +15,7 @@ FLOORS = {
     "cli": 11,
     "notebook": 11,
     "batch": 10,
+    "new_analysis": 10,
     "pipeline": 10,
     "dashboards": 9,
     "widgets": 9.5,  # shows tables of dashboards

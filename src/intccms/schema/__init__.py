@@ -8,7 +8,7 @@ from intccms.schema.config import Config
 from intccms.schema.corrections import Correction, UncertaintySource
 from intccms.schema.datasets import Dataset, Datasets
 from intccms.schema.general import General, Metrics
-from intccms.schema.loading import load_config
+from intccms.schema.loading import examples_folder, load_config
 from intccms.schema.physics import Channel, GhostObservable, ObjectMask, ObjectMasks, Observable
 from intccms.schema.skimming import Preprocess, Skimming, SkimOutput
 from intccms.schema.statistics import Feature, Mva, MvaClass, Plotting, Statistics
@@ -39,5 +39,6 @@ __all__ = [
     "Sys",
     "UncertaintySource",
     "WorkerEval",
+    "examples_folder",
     "load_config",
 ]
