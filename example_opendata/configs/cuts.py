@@ -13,6 +13,7 @@ import awkward as ak
 from coffea.analysis_tools import PackedSelection
 
 from intccms.datasets.sections import LumiSections
+from intccms.fingerprint import content_digest
 
 __all__ = [
     "baseline",
@@ -44,13 +45,13 @@ def lumi_mask(run: ak.Array, luminosity_block: ak.Array, *, lumifile: str) -> ak
     lumifile
         Path of the golden JSON: ``{run: [[first, last], ...]}``.
     """
-    golden = _golden_json(lumifile, Path(lumifile).stat().st_mtime_ns)
+    golden = _golden_json(lumifile, content_digest(lumifile))
     return golden.holds(run, luminosity_block)
 
 
 @lru_cache(maxsize=4)
-def _golden_json(lumifile: str, modified_ns: int) -> LumiSections:  # noqa: ARG001
-    """Read a golden JSON once per worker, and again when the file changes.
+def _golden_json(lumifile: str, digest: str) -> LumiSections:  # noqa: ARG001
+    """Read a golden JSON once per worker, and again when its content changes.
 
     coffea's LumiMask gives the same; importing it compiles for seconds in each worker.
     """

@@ -452,3 +452,22 @@ def test_the_keys_of_sources_are_looked_up_beside_a_nominal_function(library: Pa
     )
     with pytest.raises(InputError, match="did you mean 'plain'"):
         check_correction_files(config, [None])
+
+
+def test_a_file_that_is_edited_is_read_again_in_the_same_process(few: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sf.json"
+    sf = {
+        "name": "sf",
+        "type": "event",
+        "file": str(path),
+        "key": "sf",
+        "args": [("PuppiMET", "pt")],
+    }
+    sums = []
+    for weight in ("1", "2", "3"):
+        one = formula("sf", weight, x="real")
+        path.write_text(cs.CorrectionSet(schema_version=2, corrections=[one]).model_dump_json())
+        sums.append(small.outcome(few, small.config(corrections=[sf]))["nominal"])
+    assert np.abs(sums[0]).max() > 0
+    small.same(sums[1], 2 * sums[0])
+    small.same(sums[2], 3 * sums[0])

@@ -19,7 +19,7 @@ from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.execution.chunk import ChunkPolicy, ChunkTask
 from intccms.execution.columns import ColumnPolicy
-from intccms.fingerprint import fingerprint, is_reproducible
+from intccms.fingerprint import content_digest, fingerprint, is_reproducible
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums
@@ -134,7 +134,7 @@ def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, .
 def _correction(config: Config, correction: Correction) -> tuple[Any, ...]:
     path = correction.file and config.general.input_path(correction.file)
     keys = [source.key for source in correction.uncertainty_sources]
-    content = _content(path) if path and (correction.use_correctionlib or any(keys)) else None
+    content = content_digest(path) if path and (correction.use_correctionlib or any(keys)) else None
     fields = {name: getattr(correction, name) for name in type(correction).model_fields}
     return ({**fields, "file": None}, content)
 
@@ -142,11 +142,7 @@ def _correction(config: Config, correction: Correction) -> tuple[Any, ...]:
 def _by_content(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Put the digests of files in the place of their names."""
     files = {key: Path(v) for key, v in kwargs.items() if isinstance(v, str) and Path(v).is_file()}
-    return kwargs | {key: _content(path) for key, path in files.items()}
-
-
-def _content(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return kwargs | {key: content_digest(path) for key, path in files.items()}
 
 
 def _digest(parts: tuple[Any, ...], dataset: str) -> str | None:

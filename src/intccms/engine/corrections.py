@@ -1,6 +1,6 @@
 """Scale factors and object corrections: from the declared inputs to a factor per event or object.
 
-Reads correction files (once per process) and nothing else.
+Reads correction files (once per process, as long as their content stays) and nothing else.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from intccms.engine.variations import Direction
 from intccms.errors import FunctorError, InputError, nearest
+from intccms.fingerprint import content_digest
 from intccms.functors.calls import Caller
 from intccms.functors.columns import Column, aligned
 from intccms.functors.objects import Objects
@@ -28,9 +29,16 @@ NEUTRAL = {"mult": 1.0, "add": 0.0, "subtract": 0.0}
 
 
 @lru_cache(maxsize=64)
+def _parsed(path: str, digest: str) -> correctionlib.CorrectionSet:
+    corrections = correctionlib.CorrectionSet.from_file(path)
+    if content_digest(path) != digest:
+        raise OSError("it is being written")
+    return corrections
+
+
 def _load_set(path: str) -> correctionlib.CorrectionSet:
     try:
-        return correctionlib.CorrectionSet.from_file(path)
+        return _parsed(path, content_digest(path))
     except (OSError, RuntimeError, ValueError) as exc:
         raise InputError(f"cannot read the correction file {path}: {exc}") from exc
 
@@ -85,6 +93,7 @@ class Factors:
         self._input_path = input_path
         self.caller = caller
         self._last: tuple[Any, Any] = (None, None)  # up and down may share what was evaluated
+        self._evaluators: dict[tuple[str, str], Any] = {}  # the same for the whole chunk
 
     def nominal(self, correction: Correction, objects: Objects) -> Any:
         """Return the nominal factor of `correction`; the neutral one if it only has variations."""
@@ -145,7 +154,7 @@ class Factors:
         word = systematic if any(isinstance(arg, Sys) for arg in args) else None
         asked = (objects, correction, source, key, word)
         if asked != self._last[0]:
-            evaluator = load_evaluator(str(self._input_path(correction.file)), key)
+            evaluator = self._evaluator(correction.file, key)
 
             def evaluate(*inputs: Any) -> Any:
                 return _evaluate(evaluator, inputs)
@@ -153,6 +162,11 @@ class Factors:
             answer = self._function(correction, source, objects, (evaluate, systematic))
             self._last = (asked, answer)
         return self._last[1]
+
+    def _evaluator(self, file: str, key: str) -> Any:
+        if (file, key) not in self._evaluators:
+            self._evaluators[file, key] = load_evaluator(str(self._input_path(file)), key)
+        return self._evaluators[file, key]
 
     def _function(
         self,

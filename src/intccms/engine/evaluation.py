@@ -165,16 +165,35 @@ def _named(answer: Any, ghost: GhostObservable, key: str) -> dict[str, dict[str,
 
 
 def _attached(objects: Objects, collection: str, fields: dict[str, Any], key: str) -> ak.Array:
-    for name, values in fields.items():
-        if len(values) != objects.n:
-            raise FunctorError(f"{key}: {name} has {len(values)} entries for {objects.n} events")
-    arrays = {name: ak.Array(values) for name, values in fields.items()}
+    arrays = {name: _column(values, objects.n, f"{key}: {name}") for name, values in fields.items()}
     if not objects.has(collection):
         return ak.zip(arrays, depth_limit=1)
     old = objects[collection]
     for name, values in arrays.items():
-        old = ak.with_field(old, values, name)
+        try:
+            old = ak.with_field(old, values, name)
+        except ValueError as exc:
+            what = f"is {ak.type(values)}, which does not fit {ak.type(old)}"
+            raise FunctorError(f"{key}: {name} {what}") from exc
     return old
+
+
+def _column(values: Any, n: int, key: str) -> ak.Array:
+    """Return what a function gave for `n` events as an array of one kind of thing."""
+    try:
+        found = ak.Array(values)
+    except (TypeError, ValueError) as exc:
+        raise FunctorError(f"{key} is no array but a {type(values).__name__}") from exc
+    if len(found) != n:
+        raise FunctorError(f"{key} has {len(found)} entries for {n} events")
+    if _is_mixed(found.layout.form):
+        raise FunctorError(f"{key} is {ak.type(found)}: a column holds one kind of thing, no union")
+    return found
+
+
+def _is_mixed(form: Any) -> bool:
+    inner = form.contents if form.is_record else [form.content] if hasattr(form, "content") else []
+    return bool(form.is_union) or any(_is_mixed(one) for one in inner)
 
 
 def channel_rows(

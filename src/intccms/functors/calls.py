@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
-from copy import copy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from intccms.errors import FunctorError, IntccmsError, MissingColumnError
 from intccms.execution.failures import describe, is_read_failure
 from intccms.functors.columns import Column
 from intccms.functors.independence import check_independence
+from intccms.functors.lean import plain
 from intccms.functors.objects import Objects
 from intccms.schema import Functor, ObjVar
 
@@ -50,7 +52,7 @@ class Caller:
 
     def functor(self, functor: Functor, key: str, objects: Objects) -> Any:
         """Call `functor` with the columns it uses, taken from `objects`."""
-        inputs = [_own(objects.column(ref)) for ref in functor.use]
+        inputs = [objects.column(ref) for ref in functor.use]
         return self.call(functor.function, key, inputs, functor.static_kwargs, functor.use)
 
     def call(
@@ -70,7 +72,7 @@ class Caller:
         MissingColumnError
             If it asked an input for a field that the file does not have.
         """
-        inputs = list(inputs)
+        inputs = [_own(one) for one in inputs]
         np.random.seed(self.seed)  # noqa: NPY002 - what the user's function draws from
         fresh = _generator_position()
         try:
@@ -89,7 +91,8 @@ class Caller:
                 raise MissingColumnError(f"{key} needs {missing}, which is not there") from exc
             if is_read_failure(exc):
                 raise
-            raise FunctorError(f"{key}: {type(exc).__name__}: {describe(exc)}") from exc
+            what = f"{type(exc).__name__}: {describe(exc)}{_advice(exc)}"
+            raise FunctorError(f"{key}: {what}") from exc
 
 
 def _own(array: Any) -> Any:
@@ -97,14 +100,26 @@ def _own(array: Any) -> Any:
     return copy(array) if isinstance(array, ak.Array) and array.fields else array
 
 
+def _advice(exc: Exception) -> str:
+    """Say what to do where a function has written to what it was given."""
+    if not re.search("read-?only|writeable", str(exc), re.IGNORECASE):
+        return ""
+    return "; other functions see the same array: write to a copy of it, np.array(x)"
+
+
 def _answer(function: Callable[..., Any], inputs: list[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call a function; numba may not take what is not read yet, or what is shared."""
     try:
         return function(*inputs, **kwargs)
-    except TypeError as exc:  # numba takes no array that is not read yet
-        if "fully materialized" not in str(exc):
+    except TypeError as exc:
+        if "fully materialized" in str(exc):
+            change: Callable[[Any], Any] = ak.materialize
+        elif "No matching definition" in str(exc) and "readonly array" in str(exc):
+            change = deepcopy
+        else:
             raise
-    read = [ak.materialize(x) if isinstance(x, ak.Array) else x for x in inputs]
-    return function(*read, **kwargs)
+    changed = [change(plain(x)) if isinstance(x, ak.Array | np.ndarray) else x for x in inputs]
+    return function(*changed, **kwargs)
 
 
 def _generator_position() -> bytes:

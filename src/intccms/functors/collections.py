@@ -11,9 +11,9 @@ import numpy as np
 
 from intccms.functors.columns import Column, column_of, is_ours, lean
 from intccms.functors.lean import Lean, plain
-from intccms.functors.lists import Lists, Pick
+from intccms.functors.lists import Lists, Pick, read_only
 
-__all__ = ["Collection", "taken", "wrapped"]
+__all__ = ["Collection", "shared", "taken", "wrapped"]
 
 # Coordinates that vector returns as they are stored; with another field they might be derived.
 COORDINATES = frozenset({"pt", "eta", "phi", "mass"})
@@ -76,7 +76,7 @@ class Collection(Lean):
 
     @cached_property
     def _records(self) -> Any:
-        return self._record()
+        return _read_only(self._record()) if self._is_shared else self._record()
 
     @cached_property
     def _layout(self) -> Any:
@@ -104,8 +104,14 @@ class Collection(Lean):
     def column(self, name: str) -> Any:
         """Return a field."""
         if name not in self._columns:
-            self._columns[name] = self._field(name)
+            column = self._field(name)
+            self._columns[name] = shared(column) if self._is_shared else column
         return self._columns[name]
+
+    def _share(self) -> None:
+        for name in ("_records", "_layout", "_whole"):
+            self.__dict__.pop(name, None)
+        self._columns = {name: shared(column) for name, column in self._columns.items()}
 
     def _at(self, values: Pick, lists: Lists | None) -> Collection:
         return self._with(
@@ -130,10 +136,11 @@ class Collection(Lean):
 
     def _column_at(self, name: str, values: Pick, lists: Lists | None) -> Any:
         column = self.column(name)
+        if self._lists is None:  # it may have lists of its own
+            return taken(column, values)
         if isinstance(column, Column):
             return column._at(values, lists)
-        flat = column if self._lists is None else ak.flatten(column, axis=1)
-        some = flat[values.positions]
+        some = ak.flatten(column, axis=1)[values.positions]
         return some if lists is None else ak.unflatten(some, lists.counts)
 
     def _with(
@@ -203,8 +210,30 @@ def taken(array: Any, events: Pick) -> Any:
     return array.taken(events) if isinstance(array, Lean) else array[events.positions]
 
 
+def shared(array: Any) -> Any:
+    """Return an array that several functions may be given: none of them can write to it."""
+    if isinstance(array, Lean):
+        return array.shared()
+    if isinstance(array, np.ndarray):
+        return read_only(array)
+    if not isinstance(array, ak.Array):
+        return array
+    about = {"behavior": array.behavior, "attrs": array.attrs or None}
+    return ak.Array(_read_only(array.layout), **about)
+
+
+def _read_only(layout: Any) -> Any:
+    """Return the layout with buffers that cannot be written to; none is read for that."""
+    if layout.is_numpy:
+        data = layout.data
+        return layout.copy(data=read_only(data)) if isinstance(data, np.ndarray) else layout
+    if layout.is_record or layout.is_union:
+        return layout.copy(contents=[_read_only(one) for one in layout.contents])
+    return layout if layout.is_unknown else layout.copy(content=_read_only(layout.content))
+
+
 OWN = frozenset(
-    {"arranged", "column", "fields", "lists", "ndim", "numba_type", "taken", "with_column"}
+    "arranged column fields lists ndim numba_type shared taken with_column".split()  # noqa: SIM905
 )
 
 

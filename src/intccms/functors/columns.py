@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.functors.lean import SCALARS, Lean, once_only, plain
-from intccms.functors.lists import Lists, Pick
+from intccms.functors.lists import Lists, Pick, read_only
 
 __all__ = ["Column", "aligned", "column_of", "is_numbers", "is_ours", "lean"]
 
@@ -47,7 +47,8 @@ class Column(Lean):
 
     @cached_property
     def _values(self) -> Values:
-        return self._source if self._pick is None else self._source[self._pick.positions]
+        values = self._source if self._pick is None else self._source[self._pick.positions]
+        return read_only(values) if self._is_shared else values
 
     @property
     def _repeats(self) -> tuple[Column, Pick] | None:
@@ -77,6 +78,10 @@ class Column(Lean):
     def lists(self) -> Lists | None:
         """How the values belong to events."""
         return self._lists
+
+    def _share(self) -> None:
+        for name in ("_values", "_layout"):
+            self.__dict__.pop(name, None)
 
     def astype(self, dtype: Any) -> Column:
         """Return the numbers in another data type."""

@@ -32,6 +32,7 @@ class Lean(ak.Array):  # type: ignore[misc]
     """What columns and collections share: slicing, and leaving the rest to awkward."""
 
     _is_column = False  # whether it is numbers
+    _is_shared = False  # whether several functions see the same values
     _lists: Lists | None
     _behavior = _attrs = _cpp_type = _numbaview = _generator = _lookup = None
 
@@ -54,6 +55,17 @@ class Lean(ak.Array):  # type: ignore[misc]
 
     def _wrapped(self, array: Any) -> Any:
         """Return what awkward answered as a column, if it is one."""
+        raise NotImplementedError
+
+    def shared(self) -> Any:
+        """Return itself, from now on with values that nobody can write to."""
+        if not self._is_shared:
+            self._is_shared = True
+            self._share()
+        return self
+
+    def _share(self) -> None:
+        """Forget what was made of values that can be written to."""
         raise NotImplementedError
 
     @property

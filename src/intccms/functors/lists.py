@@ -9,10 +9,19 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lists", "Pick"]
+__all__ = ["Lists", "Pick", "read_only"]
 
 Index = NDArray[np.int64]
 Values = NDArray[Any]
+
+
+def read_only(values: Values) -> Values:
+    """Return the same values; whoever writes to them is told so by NumPy."""
+    if not values.flags.writeable:
+        return values
+    shared = values.view()
+    shared.flags.writeable = False
+    return shared
 
 
 class Pick:
@@ -27,7 +36,7 @@ class Pick:
     """
 
     def __init__(self, positions: Index) -> None:
-        self.positions = positions
+        self.positions = read_only(np.asarray(positions))
         self._known: WeakKeyDictionary[Pick, Pick] = WeakKeyDictionary()
 
     def __len__(self) -> int:
@@ -51,7 +60,7 @@ class Lists:
     """
 
     def __init__(self, offsets: Index) -> None:
-        self.offsets = offsets
+        self.offsets = read_only(offsets)
         self._taken: WeakKeyDictionary[Pick, tuple[Lists, Pick]] = WeakKeyDictionary()
         self._nth: dict[int, tuple[Pick, NDArray[np.bool_] | None]] = {}
 
@@ -63,7 +72,7 @@ class Lists:
     @cached_property
     def counts(self) -> Index:
         """Values of each event."""
-        return np.diff(self.offsets)
+        return read_only(np.diff(self.offsets))
 
     @property
     def n(self) -> int:

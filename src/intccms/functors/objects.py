@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from intccms.errors import MissingColumnError, nearest
 from intccms.functors import functions  # noqa: F401 - enters what columns answer
-from intccms.functors.collections import Collection, taken, wrapped
+from intccms.functors.collections import Collection, shared, taken, wrapped
 from intccms.functors.columns import Column
 from intccms.functors.lists import Pick
 from intccms.schema import ObjVar
@@ -58,13 +58,15 @@ class Objects:
     def column(self, ref: ObjVar) -> ak.Array:
         """Return what `ref` names: a collection, one of its fields or a top-level column.
 
+        It cannot be written to: all functions see the same values.
+
         Raises
         ------
         MissingColumnError
             If the events have no such collection or field.
         """
         if ref not in self._columns:
-            self._columns[ref] = self._column(ref)
+            self._columns[ref] = shared(self._column(ref))
         return self._columns[ref]
 
     def _column(self, ref: ObjVar) -> ak.Array:

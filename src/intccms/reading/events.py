@@ -179,4 +179,6 @@ class _Buffers:
         (result,) = stack
         is_awkward = isinstance(result, ak.contents.Content | ak.Array)
         buffer: NDArray[Any] = ak.to_numpy(result) if is_awkward else np.asarray(result)
+        buffer = buffer.view()
+        buffer.flags.writeable = False  # all functions of a chunk see it
         return buffer

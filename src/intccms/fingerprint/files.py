@@ -1,0 +1,43 @@
+"""What stands in a file now; it is read again when it may have changed, and only then."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+__all__ = ["content_digest"]
+
+# Written later than so long before it was read, a file may be written again and look the same:
+# clocks of file systems tick in milliseconds, on some of them in two seconds.
+SETTLED_NS = 3_000_000_000
+
+_known: dict[str, tuple[tuple[int, ...], str]] = {}  # by path: what it looked like, and its digest
+
+
+def content_digest(path: str | Path) -> str:
+    """Return the SHA-256 of the content of a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    name = os.path.abspath(path)  # noqa: PTH100 - a link that leads elsewhere is another file
+    looks = _looks(name)
+    before = _known.get(name)
+    if before is not None and before[0] == looks:
+        return before[1]
+    with Path(name).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if looks == _looks(name) and time.time_ns() - max(looks[-2:]) > SETTLED_NS:
+        _known[name] = looks, digest
+    return digest
+
+
+def _looks(path: str) -> tuple[int, ...]:
+    status = Path(path).stat()
+    # the last one changes whenever anything does: nobody can set it back
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return (status.st_dev, status.st_ino, status.st_size, *times)
