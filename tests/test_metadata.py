@@ -297,7 +297,10 @@ def test_work_items_that_miss_events_ask_for_metadata(fileset: Fileset, tmp_path
 
 
 def test_broken_real_files_stop_nothing(shared_data: Path, tmp_path: Path) -> None:
-    names = sorted(map(str, (shared_data / "broken").glob("*.root")))
+    twin = "truncated_tail_256.root"  # of the file that corrupt_basket_Muon_pt.root was
+    names = sorted(
+        str(path) for path in (shared_data / "broken").glob("*.root") if path.name != twin
+    )
     good = str(shared_data / "nano" / "nano_tree.root")
     fileset = single(*names, good)
     metadata = collect(fileset, Serial(), chunk_size=50)

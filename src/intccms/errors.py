@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 __all__ = [
+    "BadContentError",
     "ClusterLostError",
     "ConfigError",
     "FitError",
@@ -42,6 +43,10 @@ class MissingColumnError(InputError):
 
 class FunctorError(IntccmsError):
     """A user's function failed or gave an answer of the wrong shape."""
+
+
+class BadContentError(IntccmsError):
+    """A file holds numbers that cannot be right, like a weight that is none; it is damaged."""
 
 
 class SkimWriteError(IntccmsError):

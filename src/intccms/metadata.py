@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +16,16 @@ from typing import Any, Protocol
 from coffea.processor.executor import WorkItem
 
 from intccms.datasets import DatasetFiles, Fileset
-from intccms.datasets.contents import FileCount, FileFailure, FileQuery, count, dataset_spec
+from intccms.datasets.contents import (
+    FileCount,
+    FileFailure,
+    FileQuery,
+    count,
+    dataset_spec,
+    unchanged,
+)
 from intccms.datasets.planning import file_indices, work_items
+from intccms.datasets.twins import Twin, without_twins
 from intccms.errors import InputError, WorkerLostError
 from intccms.reading.pieces import Piece
 from intccms.utils.output import write_json
@@ -27,6 +36,7 @@ log = logging.getLogger(__name__)
 
 Place = tuple[str, str, int]  # dataset, LFN, first entry of a work item
 
+N_LOOKS = 16  # files that are looked at at the same time, to see whether they have changed
 _ADVICE = "run once with general.run_metadata_generation=True"
 
 
@@ -50,6 +60,7 @@ class Metadata:
     work_items: tuple[WorkItem, ...]  # filename is the LFN, usermeta {"file_index": i, "chunk": j}
     pieces: Mapping[Place, tuple[Piece, ...]] | None = None  # of a skim, what it kept of each item
     chunking: str = ""  # why the work is cut as it is, where that was not asked for
+    twins: tuple[Twin, ...] = ()  # other names of files, which are not read
 
     def cut(self, chunk_size: int) -> Metadata:
         """Give the same files with work items of another size."""
@@ -69,6 +80,10 @@ class Metadata:
     def failures_of(self, dataset: str) -> tuple[FileFailure, ...]:
         """Give the files of a dataset that could not be opened."""
         return tuple(file for file in self.failures if file.dataset == dataset)
+
+    def twins_of(self, dataset: str) -> tuple[Twin, ...]:
+        """Give the files of a dataset that are read under another name."""
+        return tuple(twin for twin in self.twins if twin.file.dataset == dataset)
 
     def n_events(self, dataset: str) -> int:
         """Count the events of a dataset in the files that were opened."""
@@ -96,22 +111,26 @@ def collect(
     on_file
         Called for each file as soon as it is known, for a progress display.
     known
-        Files, by dataset and LFN, that the inspector has looked at: they are not opened again.
+        Files, by dataset and LFN, that the inspector has looked at: those that are still the same
+        are not opened again.
 
     Raises
     ------
     InputError
         If no file of a dataset can be read, or every readable one lacks the tree.
     """
-    answers: dict[tuple[str, str], FileCount | FileFailure] = dict(known or {})
-    for count_known in answers.values():
-        if on_file is not None:
-            on_file(count_known)
+    answers: dict[tuple[str, str], FileCount | FileFailure] = {}
     queries = [
-        FileQuery(files.dataset, lfn, files.pfns(lfn), files.tree_name, is_data=files.is_data)
+        FileQuery(
+            files.dataset,
+            lfn,
+            files.pfns(lfn),
+            files.tree_name,
+            is_data=files.is_data,
+            known=(known or {}).get((files.dataset, lfn)),
+        )
         for files in fileset
         for lfn in files.lfns
-        if (files.dataset, lfn) not in answers
     ]
     for query, answer in executor.map(count, queries):
         if isinstance(answer, WorkerLostError):
@@ -140,9 +159,9 @@ def _assembled(
         if not any(file.dataset == files.dataset for file in counts):
             reasons = [failure for failure in failures if failure.dataset == files.dataset]
             raise InputError(_nothing_readable(files, reasons))
-    _warn_of_twins(counts)
+    counts, twins = without_twins(fileset, counts)
     items = work_items(fileset, counts, chunk_size) if chunk_size is not None else ()
-    return Metadata(fileset, counts, failures, tuple(items))
+    return Metadata(fileset, counts, failures, tuple(items), twins=twins)
 
 
 def _nothing_readable(files: DatasetFiles, failures: list[FileFailure]) -> str:
@@ -157,16 +176,6 @@ def _nothing_readable(files: DatasetFiles, failures: list[FileFailure]) -> str:
         f"{head}: every readable file lacks the tree {files.tree_name!r}; trees there: {trees}; "
         f"see tree_name in the config; first: {lacking[0].error}"
     )
-
-
-def _warn_of_twins(counts: Iterable[FileCount]) -> None:
-    """Name files that are copies of one another: their events would count twice."""
-    seen: dict[str, FileCount] = {}
-    for file in counts:
-        first = seen.setdefault(file.uuid, file)
-        if first is not file:
-            names = f"{first.lfn} ({first.dataset}) and {file.lfn} ({file.dataset})"
-            log.warning("the same file twice, its events count twice: %s", names)
 
 
 def save(metadata: Metadata, directory: str | Path) -> None:
@@ -187,12 +196,13 @@ def save(metadata: Metadata, directory: str | Path) -> None:
     groups, nanoaods = {}, {}
     for files in metadata.fileset:
         counts = metadata.files_of(files.dataset)
+        twins = [twin.file for twin in metadata.twins_of(files.dataset)]
         failures = metadata.failures_of(files.dataset)
         groups[files.dataset] = dataset_spec(files, counts, failures, steps)
         nanoaods[files.dataset] = {
             "tree_name": files.tree_name,
             "nevts_total": metadata.n_events(files.dataset),
-            "files": [_without_dataset(file, nevts=file.n_events) for file in counts],
+            "files": [_without_dataset(file, nevts=file.n_events) for file in (*counts, *twins)],
             "failures": [_without_dataset(failure) for failure in failures],
         }
     write_json(directory / "fileset.json", groups)
@@ -221,13 +231,14 @@ def load(directory: str | Path, fileset: Fileset, *, chunk_size: int | None = No
     Raises
     ------
     InputError
-        If there is no such metadata, or a listed file or its tree is not in it.
+        If there is no such metadata, a listed file or its tree is not in it, or a file has changed
+        since. A file that cannot be looked at is taken as it was.
     """
     path = Path(directory) / "nanoaods.json"
     saved = _read(path)
     answers: dict[tuple[str, str], FileCount | FileFailure] = {}
     for files in fileset:
-        answers.update(_saved_answers(files, saved, path))
+        answers.update(_unchanged(files, _saved_answers(files, saved, path), path))
     metadata = _assembled(fileset, answers, chunk_size)
     if chunk_size is not None:
         return metadata
@@ -258,6 +269,25 @@ def _saved_answers(
         what = f"tree {tree_name!r} of dataset {files.dataset!r}, not {files.tree_name!r}"
         raise InputError(f"{path} describes {what}; {_ADVICE}")
     return {(files.dataset, lfn): known[lfn] for lfn in files.lfns}
+
+
+def _unchanged(
+    files: DatasetFiles, saved: dict[tuple[str, str], FileCount | FileFailure], path: Path
+) -> dict[tuple[str, str], FileCount | FileFailure]:
+    """Look whether the files are still what was saved of them."""
+    queries = [
+        FileQuery(files.dataset, one.lfn, files.pfns(one.lfn), files.tree_name, known=one)
+        for one in saved.values()
+        if isinstance(one, FileCount)
+    ]
+    with ThreadPoolExecutor(N_LOOKS) as pool:
+        found = list(pool.map(lambda query: unchanged(query, if_gone=query.known), queries))
+    for query, one in zip(queries, found, strict=True):
+        if one is None:
+            what = f"{query.lfn} (dataset {query.dataset!r}) is not the file it describes"
+            raise InputError(f"{path} is out of date: {what}; {_ADVICE}")
+        saved[one.dataset, one.lfn] = one
+    return saved
 
 
 def _saved_items(metadata: Metadata, path: Path) -> tuple[WorkItem, ...]:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 SOME = 3  # parts of a skim that are looked at: all have the same columns
 FEW = 100  # events to look at when none is not enough
 
+RUNS_WEIGHT = "genWeight"  # whose sum over all generated events the tree Runs has
 GOLDEN_SUFFIXES = (".json", ".txt")
 
 
@@ -118,7 +119,11 @@ def check_columns(
     MissingColumnError
         If every readable file of a dataset lacks a column; it names both. A file that lacks
         what its siblings have is a loss and is found when it is read.
+    InputError
+        If nobody knows the sum of weights of the events that were generated for a file.
     """
+    if processor.has_analysis:
+        _check_sums_of_weights(metadata)
     store = None if metadata.pieces is None else input_store(processor.config)
     executor = IterativeExecutor() if store is None else at_storage(store, workers)
     for files in metadata.fileset:
@@ -131,6 +136,21 @@ def check_columns(
             if metadata.pieces is not None:
                 what = f"the skim of {what}; add it to preprocess.branches and {REMAKE}"
             raise MissingColumnError(what) from missing
+
+
+def _check_sums_of_weights(metadata: Metadata) -> None:
+    """Refuse filtered files whose weight has no sum in the tree ``Runs``."""
+    for files in metadata.fileset:
+        if files.is_data or files.weight_branch == RUNS_WEIGHT:
+            continue
+        for count in metadata.files_of(files.dataset):
+            if count.is_filtered:
+                raise InputError(
+                    f"dataset {files.dataset!r}: {count.lfn} holds {count.n_events:,} of "
+                    f"{count.runs_count:,} generated events, and its tree Runs has the sum of "
+                    f"{RUNS_WEIGHT} only, not of {files.weight_branch}: set weight_branch to "
+                    f"{RUNS_WEIGHT}, or take files that were not filtered"
+                )
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def _digest(parts: tuple[Any, ...], dataset: str) -> str | None:
 def with_keys(
     tasks: list[ChunkTask], files: dict[str, DatasetFiles], digests: dict[str, str | None]
 ) -> list[ChunkTask]:
-    """Give each task the key of its result; a file counts by its uuid, wherever it is read."""
+    """Give each task the key of its result; a file counts by what it is, wherever it is read."""
     keyed = []
     for task in tasks:
         item, digest = task.item, digests[task.item.dataset]
@@ -166,7 +166,7 @@ def with_keys(
         if digest is not None and item.fileuuid:
             parts = {
                 "analysis": digest,
-                "file": item.fileuuid,
+                "file": task.file_key,
                 "tree": files[item.dataset].tree_name,
                 "entries": [item.entrystart, item.entrystop],
             }

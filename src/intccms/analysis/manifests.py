@@ -96,7 +96,8 @@ def unwritten(task: ChunkTask, reason: str) -> ChunkOutcome:
 
 def source_of(count: FileCount) -> dict[str, Any]:
     """Say of an original file what a skim of it must know."""
-    values = (count.n_events, count.runs_sumw, count.runs_count, count.sections)
+    sums = (count.runs_sumw, count.runs_count)
+    values = (count.n_events, *sums, count.sections, count.digest)
     return dict(zip(PER_FILE, values, strict=True))
 
 
@@ -159,7 +160,7 @@ def _where_now(named: tuple[str, list[SkimPart]], writer: SkimWriter) -> list[Sk
 def _records(
     writer: SkimWriter, metadata: Metadata, files: DatasetFiles, table: SkimTable
 ) -> Iterator[SkimPart]:
-    """Give the records of all chunks, and one for each file without events."""
+    """Give the records of all chunks, and one for each file without events of its own."""
     counts = metadata.files_of(files.dataset)
     common: dict[str, Any] = {
         "dataset": files.dataset,
@@ -168,21 +169,20 @@ def _records(
         "is_data": files.is_data,
     }
     yield from table.parts(common, {count.lfn: source_of(count) for count in counts})
+    nothing: dict[str, Any] = {
+        **dict.fromkeys(("chunk", "entry_start", "entry_stop", "n_in"), 0),
+        "sumw": exact_as_json(ExactSums.zeros(1)),
+        "sections": "" if files.is_data else None,
+    }
     for count in counts:
         if not count.n_events:
-            yield SkimPart(
-                **common,
-                **source_of(count),
-                source=count.lfn,
-                uuid=count.uuid,
-                file_index=files.lfns.index(count.lfn),
-                chunk=0,
-                entry_start=0,
-                entry_stop=0,
-                n_in=0,
-                sumw=exact_as_json(ExactSums.zeros(1)),
-                sections="" if files.is_data else None,
-            )
+            here: dict[str, Any] = {"source": count.lfn, "file_index": files.lfns.index(count.lfn)}
+            yield SkimPart(**common, **source_of(count), **nothing, **here, uuid=count.uuid)
+    for twin in metadata.twins_of(files.dataset):
+        lfn, uuid = twin.file.lfn, twin.file.uuid
+        here = {"source": lfn, "file_index": files.lfns.index(lfn), "source_events": 0}
+        same = (twin.same_dataset, twin.same_as)
+        yield SkimPart(**common, **nothing, **here, uuid=uuid, same_as=same)
 
 
 def _coalesced(writer: SkimWriter, parts: list[SkimPart], executor: Executor) -> list[SkimPart]:

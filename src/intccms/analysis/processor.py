@@ -115,7 +115,9 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         caller = Caller.of_chunk(task.dataset, uuid, entry)
         work = ChunkWork(self.config, self.channels, self.plan(task.dataset), caller)
         objects, whole = from_events(events), events.metadata.get("whole")
-        work.skim(objects, None if task.is_data else task.weight_branch, _whole(whole))
+        branch = None if task.is_data else task.weight_branch
+        first = int(events.metadata.get("entries", (entry,))[0])
+        work.skim(objects, branch, _whole(whole), first_entry=first)
         more: dict[str, Any] = {}
         if task.is_data:
             more["sections"] = {uuid: _sections(objects, whole)}

@@ -8,14 +8,14 @@ from functools import cached_property
 from math import fsum
 from typing import Any
 
-from intccms.analysis.inputs import golden_jsons
+from intccms.analysis.inputs import RUNS_WEIGHT, golden_jsons
 from intccms.analysis.manifests import WrittenSkim
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.scores.sample import TrainingTable
 from intccms.datasets import DatasetFiles
 from intccms.errors import IntccmsError
 from intccms.execution.chunk import ChunkOutcome
-from intccms.execution.ledger import Ledger, LostChunk
+from intccms.execution.ledger import Ledger, LostChunk, RepeatedFile
 from intccms.execution.lumis import LumiBooks, balanced, file_sections
 from intccms.execution.rounds import FileSums
 from intccms.histograms.book import Book, make_book
@@ -24,7 +24,7 @@ from intccms.histograms.exact import ExactSums
 from intccms.metadata import Metadata
 from intccms.receipts import Receipt
 
-__all__ = ["AnalysisResult", "Collected", "result_of"]
+__all__ = ["AnalysisResult", "Collected", "lumis_of", "result_of"]
 
 RUNS_TOLERANCE = 1e-4  # relative difference of Runs and Events sums in an unfiltered file
 
@@ -137,6 +137,12 @@ def result_of(
     for count in metadata.files:
         if not count.n_events:
             ledger.add_empty(count.dataset)
+    ledger.repeated_files = [
+        RepeatedFile(twin.file.dataset, twin.file.lfn, twin.same_dataset, twin.same_as)
+        for twin in metadata.twins
+    ]
+    for dataset in _without_events(metadata):
+        collected.sums.setdefault(dataset, {"histograms": {}, "cutflow": {}})
     scale: dict[str, float] = {}
     for files in metadata.fileset:
         if files.dataset in collected.sums:
@@ -159,7 +165,7 @@ def result_of(
     }
     flow = {key: value["cutflow"] for key, value in sums.items()}
     cutflow = make_cutflow(flow, scale, process_of)
-    lumis = _lumis(processor, metadata, collected)
+    lumis = lumis_of(processor, metadata, collected)
     columns = {key: dict(value.get("columns", {})) for key, value in sums.items()}
     samples = {key: value.get("samples", {}) for key, value in sums.items()}
     return AnalysisResult(
@@ -177,6 +183,13 @@ def _by_year(metadata: Metadata, filled: Iterable[str]) -> dict[str, list[str]]:
     return years if len(years) > 1 else {}
 
 
+def _without_events(metadata: Metadata) -> list[str]:
+    """Name the datasets of which all files were looked at, and hold no event of their own."""
+    others = {item.dataset for item in metadata.work_items}
+    others |= {failure.dataset for failure in metadata.failures}
+    return [one.dataset for one in metadata.fileset if one.dataset not in others]
+
+
 def _position(item: Any) -> tuple[str, str, int]:
     return item.dataset, item.filename, item.entrystart
 
@@ -190,7 +203,8 @@ def _scale(
     """Return xsec · lumi / sumw of a dataset, 1 for data.
 
     Where the ``Runs`` tree of a file disagrees with its events, the file was filtered before it
-    came here: its ``Runs`` sum counts, for the part of its events that was processed.
+    came here: its ``Runs`` sum counts, for the part of its events that was processed; all of it
+    where no event is left. That sum is one of ``genWeight``: it says nothing of other weights.
 
     Raises
     ------
@@ -204,12 +218,15 @@ def _scale(
     in_files = collected.files(files.dataset)
     for count in metadata.files_of(files.dataset):
         key = (files.dataset, count.lfn)
+        known = count.runs_sumw if files.weight_branch == RUNS_WEIGHT else None
+        if not count.n_events:
+            from_runs += [known] if known else []
         if count.lfn not in in_files:
             continue
-        fraction = collected.file_events[key] / max(count.n_events, 1)
-        runs = None if count.runs_sumw is None else count.runs_sumw * fraction
+        fraction = collected.file_events[key] / count.n_events
+        runs = None if known is None else known * fraction
         sumw = in_files[count.lfn].sumw
-        filtered = count.runs_count not in (None, count.n_events)
+        filtered = count.is_filtered
         if collected.file_events[key] == count.n_events and runs is not None:
             filtered = _differ(runs, sumw.value)
         if filtered and runs is not None:
@@ -222,7 +239,7 @@ def _scale(
     book.processed.sumw = total
     if not book.lost.files:
         book.planned.sumw = total
-    if files.is_data or not processor.has_analysis:
+    if files.is_data or not processor.has_analysis or not book.processed.events:
         return 1.0
     if total <= 0:
         raise IntccmsError(
@@ -236,9 +253,18 @@ def _differ(runs: float, events: float) -> bool:
     return abs(runs - events) > RUNS_TOLERANCE * max(abs(runs), abs(events))
 
 
-def _lumis(
+def lumis_of(
     processor: AnalysisProcessor, metadata: Metadata, collected: Collected
 ) -> LumiBooks | None:
+    """Give the certified sections of the data; None if there is none.
+
+    Parameters
+    ----------
+    processor, metadata
+        What is done, and with which files.
+    collected
+        What has come back so far.
+    """
     golden = {k: golden_jsons(t.lumi_mask) for k, t in processor.tasks.items() if t.is_data}
     seen = {name: collected.sums.get(name, {}).get("sections", {}) for name in golden}
     opened = (metadata.files, metadata.failures)

@@ -13,16 +13,17 @@ from intccms.analysis.inputs import check_columns, dataset_tasks, truncations
 from intccms.analysis.keys import chunk_policy, dataset_digests, prune, with_keys
 from intccms.analysis.manifests import finished, probed, source_of, unwritten
 from intccms.analysis.processor import AnalysisProcessor
-from intccms.analysis.results import AnalysisResult, Collected, result_of
+from intccms.analysis.results import AnalysisResult, Collected, lumis_of, result_of
 from intccms.analysis.scores import with_scores
 from intccms.analysis.skim_tables import SkimTable
 from intccms.analysis.skimmed import skimmed_metadata
 from intccms.analysis.skims import SkimWriter, only_skims, writes_skims
 from intccms.datasets import DatasetManager, Fileset
 from intccms.engine.corrections import check_correction_files
-from intccms.errors import FunctorError
+from intccms.errors import FunctorError, IncompleteError
 from intccms.execution.chunk import ChunkOutcome, ChunkTask
 from intccms.execution.executors import Executor, open_executor
+from intccms.execution.lumis import LumiBooks
 from intccms.execution.observer import Observer, Silent
 from intccms.execution.rounds import ChunkRun
 from intccms.metadata import Metadata, collect
@@ -74,6 +75,12 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
         A `distributed.Client`; it stays open.
     observer
         Is told of everything that finishes.
+
+    Raises
+    ------
+    IncompleteError
+        If more was lost to damaged numbers than ``general.max_lost_fraction`` allows; other losses
+        are in the ledger.
     """
     observer = observer or Silent()
     fileset = DatasetManager(config).fileset(config.general.processes)
@@ -92,7 +99,18 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
             observer.end()
         metadata = rechunked(metadata, processor, executor)
         check_columns(processor, metadata, lambda: executor)
-        return process(config, metadata, executor, processor=processor, observer=observer)
+        result = process(config, metadata, executor, processor=processor, observer=observer)
+    _check_content(result, config)
+    return result
+
+
+def _check_content(result: AnalysisResult, config: Config) -> None:
+    """Refuse a result from damaged inputs; other losses are in the ledger, for whoever asks."""
+    bad = [lost for lost in result.ledger.lost_chunks if lost.error.startswith("BadContentError")]
+    if bad and result.ledger.lost_fraction() > config.general.max_lost_fraction:
+        one = bad[0]
+        more = f" and {len(bad) - 1} more chunks" if len(bad) > 1 else ""
+        raise IncompleteError(f"dataset {one.dataset!r}, {one.file}: {one.error}{more}")
 
 
 def chunk_size(config: Config) -> int:
@@ -121,6 +139,7 @@ def process(
     n_events = sum(len(task.item) for task in tasks)
     start = time.perf_counter()
     collected = Collected()
+    shared = _warned_of_shared(lumis_of(processor, metadata, Collected()))
     parts: dict[str, list[int]] = {}
     for task in tasks:
         parts.setdefault(task.item.dataset, []).append(len(task.item))
@@ -141,7 +160,19 @@ def process(
     writer = processor.writer
     skims = {} if writer is None else finished(writer, metadata, tables, executor)
     result = result_of(processor, metadata, collected, wall_s)
+    _warned_of_shared(result.lumis, shared)
     return replace(result, skims=skims, chunking=metadata.chunking)
+
+
+def _warned_of_shared(
+    lumis: LumiBooks | None, before: frozenset[tuple[str, str]] = frozenset()
+) -> frozenset[tuple[str, str]]:
+    """Warn of datasets with sections in common, and name them; only events may tell of some."""
+    found = () if lumis is None else lumis.shared
+    for one in found:
+        if one.datasets not in before:
+            log.warning("%s", one)
+    return frozenset(one.datasets for one in found)
 
 
 def _tasks(metadata: Metadata, processor: AnalysisProcessor) -> list[ChunkTask]:
@@ -154,12 +185,14 @@ def _tasks(metadata: Metadata, processor: AnalysisProcessor) -> list[ChunkTask]:
             | {"n_listed": files[count.dataset].n_listed}
             for count in metadata.files
         }
+    digests = {(count.dataset, count.lfn): count.digest for count in metadata.files}
     tasks: list[ChunkTask] = []
     for item in metadata.work_items:
         more = sources.get((item.dataset, item.filename), {})
         pfns = files[item.dataset].pfns(item.filename)
         planned = replace(item, usermeta={**(item.usermeta or {}), **more})
-        tasks.append(ChunkTask(planned, pfns, pieces=metadata.pieces_of(item)))
+        pieces, digest = metadata.pieces_of(item), digests.get((item.dataset, item.filename), "")
+        tasks.append(ChunkTask(planned, pfns, pieces=pieces, digest=digest))
     return with_keys(tasks, files, dataset_digests(processor))
 
 

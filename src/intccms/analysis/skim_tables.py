@@ -16,7 +16,9 @@ from intccms.skimming import SkimPart
 
 __all__ = ["PER_DATASET", "PER_FILE", "SkimTable", "exact_as_json", "exact_from_json"]
 
-PER_FILE = ("source_events", "source_sumw", "source_count", "source_sections")
+PER_FILE = (
+    "source_events", "source_sumw", "source_count", "source_sections", "source_digest"
+)  # fmt: skip
 PER_DATASET = ("dataset", "n_listed", "fingerprint", "is_data")
 
 

@@ -13,6 +13,7 @@ from coffea.processor.executor import WorkItem
 
 from intccms.analysis.skims import at_storage, selection_fingerprint, writes_skims
 from intccms.datasets import DatasetFiles, Fileset
+from intccms.datasets.twins import Twin, without_twins
 from intccms.errors import InputError, SkimWriteError
 from intccms.execution.executors import Executor
 from intccms.metadata import FileCount, FileFailure, Metadata
@@ -83,6 +84,9 @@ def skimmed_metadata(config: Config, fileset: Fileset, workers: Callable[[], Exe
         manifest = manifests[files.dataset]
         as_piece = _Pieces(store, manifest, donors[files.dataset], manifest.fingerprint == wanted)
         for lfn, parts in _by_file(manifest, files):
+            if parts[0].same_as is not None:
+                failures += _not_elsewhere(fileset, files, parts[0])
+                continue
             counts.append(_count(files, lfn, parts))
             for several in _planned(parts):
                 item = _item(files, several)
@@ -97,7 +101,28 @@ def skimmed_metadata(config: Config, fileset: Fileset, workers: Callable[[], Exe
             item = _lost_item(files, gap, uuids[gap.source])
             items.append(item)
             pieces[files.dataset, gap.source, gap.start] = (_lost_piece(gap),)
-    return Metadata(fileset, tuple(counts), tuple(failures), tuple(items), pieces)
+    kept, twins = without_twins(fileset, counts)
+    names = {(twin.file.dataset, twin.file.lfn) for twin in twins}
+    items = [item for item in items if (item.dataset, item.filename) not in names]
+    twins += tuple(_recorded_twins(fileset, manifests))
+    return Metadata(fileset, kept, tuple(failures), tuple(items), pieces, twins=twins)
+
+
+def _not_elsewhere(fileset: Fileset, files: DatasetFiles, part: SkimPart) -> list[FileFailure]:
+    """Say what is missing if the events of a file are in the skim of a dataset that is not read."""
+    dataset, name = part.same_as or ("", "")
+    if any(one.dataset == dataset and name in one.lfns for one in fileset):
+        return []
+    why = f"its events are in the skim of dataset {dataset!r}, as those of {name}"
+    return [FileFailure(files.dataset, part.source, "NotInSkim", why)]
+
+
+def _recorded_twins(fileset: Fileset, manifests: Mapping[str, SkimManifest]) -> Iterator[Twin]:
+    """Give the files that were known as copies of others when the skim was made."""
+    for files in fileset:
+        for lfn, (part, *_) in _by_file(manifests[files.dataset], files):
+            if part.same_as is not None and not _not_elsewhere(fileset, files, part):
+                yield Twin(_count(files, lfn, [part]), *part.same_as)
 
 
 def _loaded(
@@ -210,6 +235,7 @@ def _count(files: DatasetFiles, lfn: str, parts: list[SkimPart]) -> FileCount:
         runs_sumw=first.source_sumw,
         runs_count=first.source_count,
         sections=first.source_sections,
+        digest=first.source_digest or "",
     )
 
 

@@ -6,9 +6,11 @@ Opens files, local or remote; one that cannot be opened is an answer too, never 
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 from struct import Struct
 from typing import Any
 
@@ -19,11 +21,20 @@ import uproot
 from uproot.deserialization import numbytes_version
 
 from intccms.datasets.fileset import DatasetFiles, file_format
-from intccms.datasets.places import best_first, note_failure
+from intccms.datasets.identity import (
+    Stamp,
+    blocks_of,
+    digest_of_blocks,
+    digest_of_source,
+    same_file,
+    stamp,
+)
+from intccms.datasets.places import best_first, has_failed, note_failure
 from intccms.datasets.sections import LumiSections
 from intccms.datasets.xrootd import bound_waiting, drop_handle
+from intccms.errors import BadContentError
 
-__all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec", "examine"]
+__all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec", "examine", "unchanged"]
 
 Look = Callable[[Any, "FileCount"], Any]  # at an open tree or parquet file
 
@@ -43,6 +54,7 @@ class FileQuery:
     rounds: int = 4  # through all remote places, before the file is given up
     pause_s: float = 0.5  # after the first round, doubled after each further one
     is_data: bool = False  # its luminosity sections are wanted
+    known: FileCount | None = None  # from an earlier look; it counts if the file is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,15 @@ class FileCount:
     runs_count: int | None = None  # generated events
     # Of data: "297050:12-137,140" from the LuminosityBlocks tree; None: there is none.
     sections: str | None = None
+    # What it is, see `identity`; files are equal if they hold the same.
+    size_bytes: int | None = field(default=None, compare=False)
+    modified: str = field(default="", compare=False)
+    digest: str = field(default="", compare=False)
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether it does not hold all events that were generated for it."""
+        return self.runs_count not in (None, self.n_events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +114,41 @@ def count(query: FileQuery) -> FileCount | FileFailure:
     FileCount or FileFailure
         What it holds, or for each place the reason why it could not be read there.
     """
-    return examine(query)[0]
+    known = unchanged(query)
+    return examine(query)[0] if known is None else known
+
+
+def unchanged(query: FileQuery, *, if_gone: FileCount | None = None) -> FileCount | None:
+    """Return what is known of a file from before, with the place where it is now.
+
+    Parameters
+    ----------
+    query
+        The file; what is known of it counts as long as nobody says that it has changed.
+    if_gone
+        What is returned if it is nowhere any more.
+
+    Returns
+    -------
+    FileCount or None
+        None if the file has changed: it has to be opened.
+    """
+    known = query.known
+    if known is None:
+        return None
+    as_it_was = replace(known, pfn=known.pfn if known.pfn in query.pfns else query.pfns[0])
+    for pfn in best_first(query.pfns):
+        if has_failed(pfn):  # with thousands of files nobody waits for it again
+            return as_it_was
+        try:
+            now = same_file(known, pfn)
+        except FileNotFoundError:
+            continue
+        except Exception as error:  # noqa: BLE001  whoever reads the file will see
+            note_failure(pfn, error)
+            return as_it_was
+        return None if now is None else replace(known, pfn=pfn, modified=now.modified)
+    return if_gone
 
 
 def examine(query: FileQuery, look: Look | None = None) -> tuple[FileCount | FileFailure, Any]:
@@ -149,6 +204,7 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
     if file_format(pfn) == "parquet":
         return _count_parquet(pfn, query, look)
     bound_waiting(pfn)
+    found = _stamp(pfn)
     # As a dict: a plain name is split at a colon. No caches: trees with 1600 branches are large.
     with uproot.open({pfn: None}, object_cache=None, array_cache=None) as file:
         classes = file.classnames(cycle=False)
@@ -156,6 +212,7 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
         runs_sumw, runs_count = _runs_sums(file) if classes.get("Runs") in _TREES else (None, None)
         tree = file[query.tree_name] if look is not None else None
         n_events = _n_entries(file, query.tree_name) if tree is None else int(tree.num_entries)
+        size_bytes = int(file.file.source.num_bytes if found is None else found.size_bytes)
         counted = FileCount(
             dataset=query.dataset,
             lfn=query.lfn,
@@ -165,8 +222,21 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
             runs_sumw=runs_sumw,
             runs_count=runs_count,
             sections=_sections(file, classes) if query.is_data else None,
+            size_bytes=size_bytes,
+            modified="" if found is None else found.modified,
+            digest=digest_of_source(file.file.source, size_bytes),
         )
         return counted, look(tree, counted) if look is not None else None
+
+
+def _stamp(pfn: str) -> Stamp | None:
+    """Ask for size and version; a server that only hands out the file itself says nothing."""
+    try:
+        return stamp(pfn)
+    except Exception:
+        if "://" in pfn:
+            return None
+        raise
 
 
 def _n_entries(file: Any, tree_name: str) -> int:
@@ -204,7 +274,10 @@ def _runs_sums(file: Any) -> tuple[float | None, int | None]:
     def total(name: str) -> Any:
         for column in (name, f"{name}_"):  # NanoAOD before v6 has the underscore
             if column in columns:
-                return runs[column].array(library="np").sum().item()
+                value = runs[column].array(library="np").sum().item()
+                if not math.isfinite(value):
+                    raise BadContentError(f"the sum of {column} in the tree Runs is {value}")
+                return value
         return None
 
     return total("genEventSumw"), total("genEventCount")
@@ -224,6 +297,7 @@ def _sections(file: Any, classes: dict[str, str]) -> str | None:
 
 def _count_parquet(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount, Any]:
     """Read the footer; a parquet file has no uuid, the digest of footer and size stands in."""
+    found = _stamp(pfn)
     with fsspec.open(pfn, "rb") as file:
         parquet = pyarrow.parquet.ParquetFile(file)
         size_bytes = file.seek(0, 2)
@@ -237,6 +311,9 @@ def _count_parquet(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileC
             pfn=pfn,
             uuid=digest.hexdigest(),
             n_events=parquet.metadata.num_rows,
+            size_bytes=size_bytes,
+            modified="" if found is None else found.modified,
+            digest=digest_of_blocks(size_bytes, partial(blocks_of, file)),
         )
         return counted, look(parquet, counted) if look is not None else None
 

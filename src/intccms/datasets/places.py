@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from urllib.parse import urlparse
 
-__all__ = ["best_first", "note_failure"]
+__all__ = ["best_first", "has_failed", "note_failure"]
 
 AVOIDED_S = 120.0
 
@@ -21,13 +21,13 @@ def best_first(pfns: tuple[str, ...]) -> tuple[str, ...]:
         Where the file can be opened. A server that stalls costs a timeout at each try, so that
         the chunks of a run must not all begin with it.
     """
-    now = time.monotonic()
+    return tuple(sorted(pfns, key=has_failed))
 
-    def is_avoided(pfn: str) -> bool:
-        failed_at = _failed_at.get(urlparse(pfn).netloc)
-        return failed_at is not None and now - failed_at < AVOIDED_S
 
-    return tuple(sorted(pfns, key=is_avoided))
+def has_failed(pfn: str) -> bool:
+    """Say whether the server of `pfn` failed lately."""
+    failed_at = _failed_at.get(urlparse(pfn).netloc)
+    return failed_at is not None and time.monotonic() - failed_at < AVOIDED_S
 
 
 def note_failure(pfn: str, error: Exception) -> None:

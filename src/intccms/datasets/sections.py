@@ -107,6 +107,11 @@ class LumiSections:
         """Number of each section in its run."""
         return _section(self.codes)
 
+    @property
+    def first(self) -> tuple[int, int]:
+        """Run and number of the first section."""
+        return int(self.runs[0]), int(self.sections[0])
+
     def n_by_run(self) -> dict[int, int]:
         """Count the sections of each run."""
         runs, counts = np.unique(self.runs, return_counts=True)

@@ -125,7 +125,14 @@ class ChunkWork:
             "fill_s": self._fill_s,
         }
 
-    def skim(self, objects: Objects, weight_branch: str | None, whole: Whole | None = None) -> None:
+    def skim(
+        self,
+        objects: Objects,
+        weight_branch: str | None,
+        whole: Whole | None = None,
+        *,
+        first_entry: int = 0,
+    ) -> None:
         """Count the events and apply the skim selection; the answer is in `skimmed`.
 
         Parameters
@@ -136,8 +143,10 @@ class ChunkWork:
             Column of the generator weight; None for data, where the weight is 1.
         whole
             Where `objects` are those of a skim: what they were taken from.
+        first_entry
+            Where the chunk begins in its file.
         """
-        gen_weight = generator_weights(objects, weight_branch)
+        gen_weight = generator_weights(objects, weight_branch, first_entry)
         self._steps = Steps(objects.n, gen_weight, whole)
         self._counts["n_events"] = objects.n if whole is None else whole.n_events
         self._sumw = ExactSums.total(gen_weight) if whole is None else whole.sumw

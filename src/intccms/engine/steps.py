@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.errors import FunctorError
-from intccms.functors.calls import Selection
+from intccms.errors import BadContentError
+from intccms.functors.calls import Selection, as_flat
 from intccms.functors.objects import Objects
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 
 __all__ = ["Index", "Steps", "Weights", "Whole", "generator_weights"]
+
+LARGEST = 1e100  # of a weight; that of its square is 1e200, and sums end at 1e308
 
 Index = NDArray[np.int64]
 Weights = NDArray[np.float64]
@@ -36,19 +38,31 @@ class Whole:
     is_selected: bool = True
 
 
-def generator_weights(objects: Objects, branch: str | None) -> Weights:
+def generator_weights(objects: Objects, branch: str | None, first_entry: int = 0) -> Weights:
     """Return the generator weights of all events; 1 for data, where `branch` is None.
+
+    Parameters
+    ----------
+    objects
+        The events.
+    branch
+        By its name in the file, also of a column that belongs to a group: ``Generator_weight``.
+    first_entry
+        Where the events begin in the file, for the error.
 
     Raises
     ------
-    FunctorError
-        If one is not finite.
+    BadContentError
+        If one is not finite, or so large that its square cannot be added up.
     """
     if branch is None:
         return np.ones(objects.n)
-    weight = np.asarray(objects[branch], dtype=np.float64)
-    if not np.isfinite(weight).all():
-        raise FunctorError(f"{branch} holds values that are not finite")
+    weight = as_flat(objects.branch(branch), objects.n, branch).astype(np.float64)
+    bad = np.flatnonzero(~(np.abs(weight) < LARGEST))
+    if len(bad):
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        value, entry = weight[bad[0]], first_entry + bad[0]
+        raise BadContentError(f"bad content: {branch} is {value:g} at entry {entry}{more}")
     return weight
 
 

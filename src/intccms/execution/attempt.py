@@ -21,7 +21,7 @@ from intccms.execution.failures import classify, describe, is_read_failure
 from intccms.execution.tasks import ChunkTask
 from intccms.reading.events import ChunkEvents
 from intccms.reading.pieces import check_unchanged
-from intccms.reading.source import ReadMeter, Source, open_source
+from intccms.reading.source import ReadMeter, Source, forget, open_source
 from intccms.receipts import ChunkStatus, Receipt
 
 __all__ = ["Attempt", "Processor"]
@@ -72,13 +72,16 @@ class Attempt:
         """Give the sums and the receipt; whatever goes wrong is raised."""
         kept = None
         if columns is not None and self.piece is None:
-            kept = columns.of_chunk(self.item, self.pfn)
+            kept = columns.of_chunk(self.task, self.pfn)
         begin = time.perf_counter()
         events = self._events(kept, reader_options)
         self.meter.read_s += time.perf_counter() - begin - self._input_s
         self.stage = "process"
         begin, input_s = time.perf_counter(), self._input_s
-        sums = processor.process(events)
+        try:
+            sums = processor.process(events)
+        finally:
+            self._check_unchanged()
         in_functions_s = time.perf_counter() - begin - (self._input_s - input_s)
         if kept is not None:
             kept.save(events, sums, self._source)
@@ -116,21 +119,43 @@ class Attempt:
     def _opened(self, reader_options: Options | None) -> Source:
         if self._source is not None:
             return self._source
-        begin, expected = time.perf_counter(), self.item.fileuuid
+        begin = time.perf_counter()
         if self.piece is not None:
             options = {} if reader_options is None else reader_options()
             check_unchanged(self.pfn, self.piece, options)
             source = open_source(self.pfn, self.tree_name, options, self.piece.sha256)
         else:
-            source = open_source(self.pfn, self.tree_name)
-            if source.uuid and expected and source.uuid != expected:
-                raise ValueError(
-                    f"{self.pfn} has uuid {source.uuid}, the metadata says {expected}: "
-                    "it was replaced; make the metadata anew"
-                )
+            source = self._planned_file()
         self.meter.open_s += time.perf_counter() - begin
         self._source = source
         return source
+
+    def _planned_file(self) -> Source:
+        """Open the file, which must be the one that was planned.
+
+        Raises
+        ------
+        ValueError
+            If it is another one.
+        """
+        source = open_source(self.pfn, self.tree_name)
+        if source.has_changed():
+            forget(self.pfn, self.tree_name)
+            source = open_source(self.pfn, self.tree_name)
+        expected = self.item.fileuuid
+        is_other = bool(source.uuid and expected and source.uuid != expected)
+        if is_other or (self.task.digest and source.digest != self.task.digest):
+            raise ValueError(
+                f"{self.pfn} is not the file that was planned (uuid {expected}): it was replaced "
+                "or rewritten; run again to count it anew"
+            )
+        return source
+
+    def _check_unchanged(self) -> None:
+        """Refuse what was read of a file that somebody wrote to at the same time."""
+        if self.piece is None and self._source is not None and self._source.has_changed():
+            self.stage = "read"
+            raise ValueError(f"{self.pfn} was changed while it was read")
 
     def _metadata(self) -> dict[str, Any]:
         """Say what the events are, in terms of JSON."""

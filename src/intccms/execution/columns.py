@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from awkward.contents import Content
-from coffea.processor.executor import WorkItem
 
+from intccms.execution.tasks import ChunkTask
 from intccms.reading.cache import ColumnCache, KeptColumns
 from intccms.reading.columns import Columns, ReadMeter
 from intccms.reading.events import ChunkEvents
@@ -45,14 +45,15 @@ class ColumnPolicy:
     reuse: bool = True
     local_too: bool = False
 
-    def of_chunk(self, item: WorkItem, pfn: str) -> ChunkColumns | None:
+    def of_chunk(self, task: ChunkTask, pfn: str) -> ChunkColumns | None:
         """Return the kept columns of a chunk; None if they are not to be kept."""
+        item = task.work
         digest = self.digests.get(item.dataset)
         if digest is None or not item.fileuuid or not (self.local_too or "://" in pfn):
             return None
         parts = {
             "digest": digest,
-            "file": item.fileuuid,
+            "file": task.file_key,
             "tree": item.treename,
             "entries": [item.entrystart, item.entrystop],
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Literal
 
-from intccms.errors import FunctorError, MissingColumnError, SkimWriteError
+from intccms.errors import BadContentError, FunctorError, MissingColumnError, SkimWriteError
 
 __all__ = ["FailureKind", "classify", "describe", "is_read_failure"]
 
@@ -71,6 +71,8 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
         return "memory"
     if isinstance(exc, SkimWriteError):
         return _of_writing(exc)
+    if isinstance(exc, BadContentError):
+        return "permanent"
     if isinstance(exc, FunctorError) or (
         stage == "process"
         and not isinstance(exc, MissingColumnError | OSError)

@@ -8,7 +8,7 @@ from typing import Any
 
 from intccms.receipts import Receipt
 
-__all__ = ["Amount", "DatasetLedger", "Ledger", "LostChunk"]
+__all__ = ["Amount", "DatasetLedger", "Ledger", "LostChunk", "RepeatedFile"]
 
 
 @dataclass
@@ -34,6 +34,16 @@ class LostChunk:
     error: str
 
 
+@dataclass(frozen=True)
+class RepeatedFile:
+    """Another name of a file, which was read once, as `same_as` of `same_dataset`."""
+
+    dataset: str
+    file: str
+    same_dataset: str
+    same_as: str
+
+
 @dataclass
 class DatasetLedger:
     """The books of one dataset; ``planned − processed`` is what was lost."""
@@ -56,12 +66,15 @@ class Ledger:
         By dataset key.
     lost_chunks
         Each with its reason.
+    repeated_files
+        Names of files that were read under another name.
     retries
         Tries after the first, summed over the chunks that were not taken from an earlier run.
     """
 
     datasets: dict[str, DatasetLedger] = field(default_factory=dict)
     lost_chunks: list[LostChunk] = field(default_factory=list)
+    repeated_files: list[RepeatedFile] = field(default_factory=list)
     retries: int = 0
 
     @classmethod
@@ -160,6 +173,7 @@ class Ledger:
         return {
             "datasets": {name: asdict(book) for name, book in self.datasets.items()},
             "lost_chunks": [asdict(lost) for lost in self.lost_chunks],
+            "repeated_files": [asdict(one) for one in self.repeated_files],
             "retries": self.retries,
         }
 

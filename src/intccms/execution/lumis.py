@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,14 @@ from intccms.datasets.contents import FileCount, FileFailure
 from intccms.datasets.sections import LumiSections
 from intccms.utils.output import write_text
 
-__all__ = ["FileSections", "LumiBooks", "balanced", "file_sections", "write_golden_json"]
+__all__ = [
+    "FileSections",
+    "LumiBooks",
+    "SharedSections",
+    "balanced",
+    "file_sections",
+    "write_golden_json",
+]
 
 NOTHING = LumiSections.union(())
 
@@ -51,6 +59,25 @@ class FileSections:
 
 
 @dataclass(frozen=True)
+class SharedSections:
+    """Certified sections that two datasets hold: an event in both would count twice."""
+
+    datasets: tuple[str, str]
+    n_sections: int
+    first: tuple[int, int]  # run and section
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        one, other = self.datasets
+        run, section = self.first
+        return (
+            f"{self.n_sections:,} luminosity sections are in both {one!r} and {other!r} (first: "
+            f"run {run}, section {section}); an event in both counts twice: "
+            "general.check_duplicates=True counts such events"
+        )
+
+
+@dataclass(frozen=True)
 class LumiBooks:
     """The certified sections of the data of a run; ``expected − processed`` is missing.
 
@@ -67,6 +94,8 @@ class LumiBooks:
         Lost files and parts of files of which no list of sections exists.
     without_golden_json
         Datasets whose lumi mask names no golden JSON: all their sections count as certified.
+    shared
+        What any two datasets have in common.
     """
 
     expected: LumiSections
@@ -74,6 +103,7 @@ class LumiBooks:
     files_without_tree: int = 0
     files_of_unknown_sections: int = 0
     without_golden_json: tuple[str, ...] = ()
+    shared: tuple[SharedSections, ...] = ()
 
     @property
     def missing(self) -> LumiSections:
@@ -97,6 +127,7 @@ class LumiBooks:
             "files_without_tree": self.files_without_tree,
             "files_of_unknown_sections": self.files_of_unknown_sections,
             "without_golden_json": list(self.without_golden_json),
+            "shared": [asdict(one) for one in self.shared],
         }
 
 
@@ -182,7 +213,15 @@ def balanced(
         n_without,
         n_unknown,
         tuple(dataset for dataset, paths in golden_jsons.items() if not paths),
+        tuple(_shared(known)),
     )
+
+
+def _shared(known: Mapping[str, LumiSections]) -> Iterator[SharedSections]:
+    for (one, mine), (other, theirs) in combinations(known.items(), 2):
+        both = mine & theirs
+        if len(both):
+            yield SharedSections((one, other), len(both), both.first)
 
 
 def certified(sections: LumiSections, golden_jsons: Iterable[str]) -> LumiSections:

@@ -23,6 +23,8 @@ class ChunkTask:
         Entries that are processed, of those of the item; None: all of them.
     pieces
         What stands in for the entries of the file; None: nothing does.
+    digest
+        Of the file that was planned, see `datasets.identity`; empty if it is not known.
     """
 
     item: WorkItem
@@ -30,6 +32,12 @@ class ChunkTask:
     key: str | None = None
     part: tuple[int, int] | None = None
     pieces: tuple[Piece, ...] | None = None
+    digest: str = ""
+
+    @property
+    def file_key(self) -> list[str]:
+        """What the file is, in the keys of all that is kept of it."""
+        return [str(self.item.fileuuid), self.digest]
 
     @property
     def place(self) -> str:

@@ -80,6 +80,19 @@ class Objects:
             raise MissingColumnError(f"{ref.obj} has no field {ref.field!r}; {known}")
         return collection[ref.field]
 
+    def branch(self, name: str) -> ak.Array:
+        """Return a column by the name of its branch in the file, e.g. ``Generator_weight``.
+
+        Raises
+        ------
+        MissingColumnError
+            If the events have no such column.
+        """
+        group, _, field = name.partition("_")
+        if not field or self.has(name) or not self.has(group):
+            return self[name]
+        return self.column(ObjVar(group, field))
+
     def has(self, name: str) -> bool:
         """Say whether there is a collection or column `name`."""
         try:

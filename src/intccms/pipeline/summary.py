@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import intccms
 from intccms.analysis.runner import AnalysisResult
 from intccms.errors import InputError, IntccmsError
-from intccms.execution.ledger import Amount, DatasetLedger, Ledger, LostChunk
+from intccms.execution.ledger import Amount, DatasetLedger, Ledger, LostChunk, RepeatedFile
 from intccms.histograms import Book, storage
 from intccms.histograms.cutflow import Cutflow, CutStep
 from intccms.metrics.definitions import evaluate
@@ -159,6 +159,7 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
         **_measured(found, saved),
         "lumi_sections": _lumis(found, saved),
         "lost_chunks": [asdict(lost) for lost in found.ledger.lost_chunks],
+        "repeated_files": [asdict(one) for one in found.ledger.repeated_files],
         **found_by,
     }
     if found.analysis is not None and found.analysis.skims:
@@ -260,6 +261,8 @@ def _ledger(summary: Mapping[str, Any]) -> Ledger:
     for one in summary["lost_chunks"]:
         entries = None if one["entries"] is None else tuple(one["entries"])
         ledger.lost_chunks.append(LostChunk(**{**one, "entries": entries}))
+    repeated = summary.get("repeated_files", [])  # since 0.2
+    ledger.repeated_files = [RepeatedFile(**one) for one in repeated]
     return ledger
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.parquet
 from awkward.contents import Content
 from coffea.nanoevents.mapping import ParquetSourceMapping
 
+from intccms.datasets.identity import blocks_of, digest_of_blocks
 from intccms.reading.columns import ReadMeter
 
 __all__ = ["ParquetFile"]
@@ -74,6 +76,11 @@ class ParquetFile:
             ]
             meter.columns[name] = meter.columns.get(name, 0) + sum(sizes)
         return {name: _content(table.column(name)) for name in names}
+
+    def digest(self) -> str:
+        """Digest what is open, see `datasets.identity`."""
+        size_bytes = self._handle.seek(0, 2)
+        return digest_of_blocks(size_bytes, partial(blocks_of, self._handle))
 
     def close(self) -> None:
         """Close the file."""

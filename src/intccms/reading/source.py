@@ -8,6 +8,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +18,7 @@ from awkward.contents import Content, ListOffsetArray
 from coffea.nanoevents.mapping import UprootSourceMapping
 
 from intccms.datasets import file_format
+from intccms.datasets.identity import digest_of_place, digest_of_source, stamp
 from intccms.datasets.xrootd import bound_waiting, drop_handle
 from intccms.reading.columns import Columns, History, ReadMeter
 from intccms.reading.events import ChunkEvents, NanoForms
@@ -98,6 +100,9 @@ class _File(Protocol):
     ) -> dict[str, Content]:
         """Read columns of an entry range."""
 
+    def digest(self) -> str:
+        """Digest what is open, see `datasets.identity`."""
+
     def close(self) -> None:
         """Close the file."""
 
@@ -112,12 +117,29 @@ class Source:
             self._file: _File = ParquetFile(pfn, options)
         else:
             self._file = _RootFile(pfn, tree_name, options)
+        self._pfn = pfn
+        self._stamp = None if "://" in pfn else stamp(pfn)
         self.uuid = self._file.uuid
         self.n_events = self._file.n_events
         self.close = self._file.close
 
         self.layout = hashlib.sha256(repr(self._file.layout_key).encode()).hexdigest()
         self.base_form = self._file.base_form
+
+    @cached_property
+    def digest(self) -> str:
+        """Of what is open, see `datasets.identity`."""
+        return self._file.digest()
+
+    def has_changed(self) -> bool:
+        """Whether a file of this machine was rewritten or replaced since it was opened."""
+        if self._stamp is None or (now := stamp(self._pfn)) == self._stamp:
+            return False
+        known = vars(self).get("digest")  # from before; what is open may be the new file by now
+        if known is None or digest_of_place(self._pfn, now.size_bytes) != known:
+            return True
+        self._stamp = now  # it was only touched
+        return False
 
     def fetch(
         self, start: int, stop: int, meter: ReadMeter
@@ -217,6 +239,10 @@ class _RootFile:
             form = branch.interpretation.awkward_form(None)
         empty: Content = form.length_zero_array(highlevel=False)
         return empty
+
+    def digest(self) -> str:
+        """Digest what is open, see `datasets.identity`."""
+        return digest_of_source(self._directory.file.source)
 
     def close(self) -> None:
         """Close the file."""

@@ -226,11 +226,11 @@ def selected_parts(
     """
     known = [list(records) for records in files]
     n_events: Counter[tuple[str, int]] = Counter()
-    n_of_uuid: Counter[tuple[int, str]] = Counter()
+    n_of_source: Counter[tuple[int, str, str | None]] = Counter()
     for part in (part for records in known for part in records):
         if fingerprint is None or part.fingerprint == fingerprint:
             n_events[part.fingerprint, part.n_listed] += part.n_in
-            n_of_uuid[part.file_index, part.uuid] += part.n_in
+            n_of_source[_source(part)] += part.n_in
     if not n_events:
         return []
     skim = max(n_events, key=lambda key: n_events[key])
@@ -238,12 +238,17 @@ def selected_parts(
     for records in sorted(known, key=lambda one: (-len(one), -sum(part.n_in for part in one))):
         for part in records:
             taken, index = chosen[part.file_index], part.file_index
-            best = max(n_of_uuid[key] for key in n_of_uuid if key[0] == index) if n_of_uuid else 0
-            if (part.fingerprint, part.n_listed) != skim or n_of_uuid[index, part.uuid] < best:
+            best = max((n for key, n in n_of_source.items() if key[0] == index), default=0)
+            if (part.fingerprint, part.n_listed) != skim or n_of_source[_source(part)] < best:
                 continue
             if not any(_overlap(part, other) for other in taken):
                 taken.append(part)
     return [part for parts in chosen.values() for part in parts]
+
+
+def _source(part: SkimPart) -> tuple[int, str, str | None]:
+    """Say which file a part is from; the same place may have had several, one after the other."""
+    return part.file_index, part.uuid, part.source_digest
 
 
 def _overlap(one: SkimPart, other: SkimPart) -> bool:

@@ -34,6 +34,9 @@ class SkimPart:
     source_sumw: float | None = None  # of its Runs tree
     source_count: int | None = None  # generated events, of its Runs tree
     source_sections: str | None = None  # of data, of its LuminosityBlocks tree
+    source_digest: str | None = None  # of the source file, see `datasets.identity`
+    # Dataset and name under which the events of this file are read, if it is a copy of another.
+    same_as: tuple[str, str] | None = None
 
     n_out: int = 0  # kept events
     path: str = ""  # below the output directory; "": no event was kept, there is no file
@@ -56,6 +59,8 @@ class SkimPart:
             values = {name: value for name, value in plain.items() if name in names}
             first, stop = values.get("rows", (0, 0))
             columns = tuple(values.get("columns", ()))
+            same_as = values.get("same_as")
+            values["same_as"] = None if same_as is None else tuple(same_as)
             return cls(**(values | {"rows": (int(first), int(stop)), "columns": columns}))
         except (AttributeError, TypeError) as exc:
             raise ValueError(f"not the record of a part: {exc}") from exc

@@ -103,7 +103,7 @@ def test_another_redirector_changes_nothing_but_where_a_file_is_opened(tmp_path:
     store = RecordStore(tmp_path)
     from dataclasses import replace
 
-    remote = replace(record, path="/store/a.root", pfn="root://old//store/a.root", modified=None)
+    remote = replace(record, path="/store/a.root", pfn="root://old//store/a.root")
     store.add([remote])
     files = DatasetFiles("x", "x", None, False, 1.0, ("/store/a.root",), ("root://new/",))
     (count,) = store.counts(Fileset((files,))).values()

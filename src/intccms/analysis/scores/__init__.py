@@ -12,7 +12,6 @@ from intccms.analysis.scores.models import (
     settings_digest,
 )
 from intccms.analysis.scores.predictor import Predictor
-from intccms.analysis.scores.trusted import trust
 
 __all__ = [
     "MODEL_JSON",
@@ -26,6 +25,5 @@ __all__ = [
     "references",
     "score_class",
     "settings_digest",
-    "trust",
     "with_scores",
 ]

@@ -15,10 +15,10 @@ from concurrent.futures import Executor as Pool
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from intccms.datasets import Fileset
-from intccms.datasets.contents import FileFailure, FileQuery, examine
+from intccms.datasets.contents import FileCount, FileFailure, FileQuery, examine, unchanged
 from intccms.datasets.manager import read_listing
 from intccms.errors import InputError
 from intccms.execution.executors import Executor, IterativeExecutor
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 Paths = Fileset | Mapping[str, Iterable[str | Path]] | Iterable[str | Path] | str | Path
 
+T = TypeVar("T")
+
 TIMEOUT_S = 600.0  # for one file, all its places and tries together
 SUFFIXES = (".root", ".parquet")
 AHEAD = 4  # submitted files per worker of a plain pool
@@ -41,7 +43,7 @@ class Store(Protocol):
     """What is known from an earlier look."""
 
     def known(self, query: FileQuery) -> FileRecord | None:
-        """Give the record of a file that has not changed since, or None."""
+        """Give the record of a file as it was then, or None."""
         ...
 
 
@@ -89,7 +91,7 @@ def inspect_files(  # noqa: PLR0913 - all by name
     verify
         Decompress every column and compute the checksum of the file: reads everything.
     store
-        Files that it knows are not opened again.
+        Files that it knows are not opened again, unless they have changed.
 
     Yields
     ------
@@ -116,22 +118,36 @@ def _records(
     store: Store | None,
 ) -> Iterator[FileRecord]:
     todo: list[_Task] = []
+    seen: dict[tuple[str, str], FileRecord] = {}
     for task in tasks:
-        record = store.known(task.query) if store is not None else None
-        if record is None:
-            todo.append(task)
-        else:
-            yield replace(record, dataset=task.query.dataset, process=task.process)
+        query = task.query
+        record = store.known(query) if store is not None else None
+        if record is not None:
+            seen[query.dataset, query.lfn] = record
+            task = replace(task, query=replace(query, known=record.count(query.dataset)))
+        todo.append(task)
     if executor is not None and todo and Path(todo[0].query.lfn).is_file():
-        record = _inspected(todo[0], look, timeout_s)  # while others have to start their workers
-        if record.error is None:
+        first = _inspected(todo[0], look, timeout_s)  # while others have to start their workers
+        if isinstance(first, FileCount):
+            yield _again(seen, todo.pop(0), first)
+        elif first.error is None:
             del todo[0]
-            yield record
+            yield first
     for task, answer in _mapped(executor, todo, (look, timeout_s)):
         if isinstance(answer, FileRecord):
             yield replace(answer, branches=interned(answer.branches))
+        elif isinstance(answer, FileCount):
+            yield _again(seen, task, answer)
         else:  # the worker died or hung
             yield _failed(task, type(answer).__name__, str(answer))
+
+
+def _again(seen: dict[tuple[str, str], FileRecord], task: _Task, now: FileCount) -> FileRecord:
+    """Give the record of a file that has not changed."""
+    record = seen[task.query.dataset, task.query.lfn]
+    return replace(
+        record, dataset=now.dataset, process=task.process, pfn=now.pfn, modified=now.modified
+    )
 
 
 def _tasks(paths: Paths, tree_name: str) -> Iterator[_Task]:
@@ -197,7 +213,7 @@ def _pooled(
 ) -> Iterator[tuple[_Task, Any]]:
     """Run on a pool of `concurrent.futures`, few files ahead, so that a stop stops soon."""
     waiting = iter(tasks)
-    flying: dict[Future[FileRecord], _Task] = {}
+    flying: dict[Future[FileRecord | FileCount], _Task] = {}
     window = AHEAD * int(getattr(pool, "_max_workers", 1))
     try:
         while True:
@@ -214,29 +230,31 @@ def _pooled(
             future.cancel()
 
 
-def _inspected(task: _Task, look: Look, timeout_s: float | None) -> FileRecord:
-    """Look at one file, for no longer than `timeout_s`."""
+def _inspected(task: _Task, look: Look, timeout_s: float | None) -> FileRecord | FileCount:
+    """Look at one file, for no longer than `timeout_s`; what is known of it if it is the same."""
     start = time.perf_counter()
     record = _within(timeout_s, lambda: _looked_at(task, look))
     if record is None:
         record = _failed(task, "TimeoutError", f"no answer within {timeout_s:g} s")
+    if isinstance(record, FileCount):
+        return record
     return replace(record, open_s=time.perf_counter() - start)
 
 
-def _within(timeout_s: float | None, function: Callable[[], FileRecord]) -> FileRecord | None:
+def _within(timeout_s: float | None, function: Callable[[], T]) -> T | None:
     """Call a function; None if it takes too long (what hangs in it is left behind)."""
     if timeout_s is None:
         return function()
-    answers: list[FileRecord] = []
+    answers: list[T] = []
     thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
     thread.start()
     thread.join(timeout_s)
     return answers[0] if answers else None
 
 
-def _looked_at(task: _Task, look: Look) -> FileRecord:
+def _looked_at(task: _Task, look: Look) -> FileRecord | FileCount:
     try:
-        return _record(task, look)
+        return unchanged(task.query) or _record(task, look)
     except Exception as error:  # noqa: BLE001  whatever a file makes of it, it stops no other
         return _failed(task, type(error).__name__, " ".join(str(error).split()))
 
@@ -267,6 +285,9 @@ def _record(task: _Task, look: Look) -> FileRecord:
         runs_sumw=counted.runs_sumw,
         runs_count=counted.runs_count,
         sections=counted.sections,
+        size_bytes=counted.size_bytes,
+        modified=counted.modified,
+        digest=counted.digest,
         **found,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -43,30 +42,20 @@ class Look:
         """Return fields of a `FileRecord`."""
         layout = layout_of(tree)
         found: dict[str, Any] = {name: getattr(layout, name) for name in layout.__slots__}
-        if isinstance(tree, pyarrow.parquet.ParquetFile):
-            found["size_bytes"] = _size(counted.pfn)
-        else:
+        if not isinstance(tree, pyarrow.parquet.ParquetFile):
             file = tree.file
-            found["size_bytes"] = file.source.num_bytes
             found["root_version"] = file.root_version
-            missing = file.fEND - found["size_bytes"]
+            missing = file.fEND - (counted.size_bytes or 0)
             if missing > 0:
                 found["error_type"] = "TruncatedFile"
                 found["error"] = (
                     f"the last {missing:,} of {file.fEND:,} bytes are missing ({counted.pfn})"
                 )
-        if "://" not in counted.pfn:
-            found["modified"] = Path(counted.pfn).stat().st_mtime
         if self.read_events and counted.n_events:
             found |= _identities(tree, set(layout.branches))
         if self.verify:
             found |= _verified(tree, layout.branches, counted)
         return found
-
-
-def _size(pfn: str) -> int:
-    filesystem, path = fsspec.core.url_to_fs(pfn)
-    return int(filesystem.size(path))
 
 
 def _identities(tree: Any, branches: set[str]) -> dict[str, Any]:

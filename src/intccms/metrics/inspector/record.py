@@ -39,7 +39,8 @@ class FileRecord:
     uuid: str = ""
     n_events: int | None = None
     size_bytes: int | None = None
-    modified: float | None = None  # of a local file, seconds since 1970
+    modified: str = ""  # see `Stamp`
+    digest: str = ""  # see `datasets.identity`
     format: str = ""  # "TTree", "RNTuple" or "parquet"
     root_version: str = ""
     compressions: tuple[str, ...] = ()  # "ZLIB-1", that of most branches first
@@ -102,6 +103,9 @@ class FileRecord:
             runs_sumw=self.runs_sumw,
             runs_count=self.runs_count,
             sections=self.sections,
+            size_bytes=self.size_bytes,
+            modified=self.modified,
+            digest=self.digest,
         )
 
     def summary(self) -> dict[str, Any]:

@@ -1,0 +1,304 @@
+"""What is in the files: weights and their sums, sections, and files that change meanwhile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uproot
+
+from intccms import metadata
+from intccms.analysis.runner import AnalysisResult, chunk_size, make_processor, process, run
+from intccms.datasets import DatasetManager
+from intccms.errors import FunctorError, IncompleteError, InputError, MissingColumnError
+from intccms.execution.executors import IterativeExecutor
+from intccms.schema import Config, load_config
+from tests.analysis import small
+
+MC = {"name": "mc", "directories": "mc/", "cross_sections": 1.0}
+DATA = {"name": "data", "directories": "data/", "is_data": True}
+MET = ("MET", "pt")
+
+
+def write(path: Path, n: int, *, seed: int = 1, runs: Any = None, **columns: Any) -> Path:
+    """Write `n` events in section 1 of run 1; `runs` are sum and number of generated events."""
+    generator = np.random.default_rng(seed)
+    events = {
+        "run": np.ones(n, "u4"),
+        "luminosityBlock": np.ones(n, "u4"),
+        "event": np.arange(n, dtype="u8"),
+        "MET_pt": generator.uniform(0, 200, n).astype("f4"),
+        "MET_phi": np.zeros(n, "f4"),
+        "genWeight": np.ones(n, "f4"),
+        **columns,
+    }
+    trees = {"Events": events}
+    if runs is not None:
+        trees["Runs"] = {"genEventSumw": np.array([runs[0]], "f8")}
+        trees["Runs"]["genEventCount"] = np.array([runs[1]], "i8")
+    if "genWeight" in columns and columns["genWeight"] is None:
+        del events["genWeight"]
+        trees["LuminosityBlocks"] = {"run": np.ones(1, "u4"), "luminosityBlock": np.ones(1, "u4")}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with uproot.recreate(path) as file:
+        for name, arrays in trees.items():
+            file.mktree(name, {key: array.dtype for key, array in arrays.items()})
+            if len(next(iter(arrays.values()))):
+                file[name].extend(arrays)
+    return path
+
+
+def configured(base: Path, *datasets: dict[str, Any], **parts: Any) -> Config:
+    general = {"base_dir": str(base), "output_dir": str(base / "out"), "executor": "iterative"}
+    observable = small.observable("met", lambda pt: pt, MET, edges=[0.0, 100.0, 200.0])
+    parts = {"channels": [small.channel("all", [observable])], **parts}
+    general |= parts.pop("general", {})
+    table = {"datasets": list(datasets or [MC])}
+    return load_config(small.config(general=general, datasets=table, **parts))
+
+
+def analysed(base: Path, *datasets: dict[str, Any], **parts: Any) -> AnalysisResult:
+    return run(configured(base, *datasets, **parts))
+
+
+def total(result: AnalysisResult, name: str = "mc") -> float:
+    histogram = result.histograms.histograms["all", "met"]
+    return float(histogram[:, name, "nominal"].values(flow=True).sum())
+
+
+# Sums of weights
+
+
+def test_a_filtered_file_without_events_keeps_its_sum_of_weights(tmp_path: Path) -> None:
+    write(tmp_path / "mc/a.root", 10, runs=(1000.0, 1000))
+    write(tmp_path / "mc/b.root", 0, runs=(500.0, 1000))
+    result = analysed(tmp_path)
+    assert total(result) == pytest.approx(10 / 1500)
+    book = result.ledger.datasets["mc"]
+    assert (book.processed.sumw, book.processed.files, book.sumw_source) == (1500.0, 2, "runs")
+
+
+def test_a_dataset_of_nothing_but_files_without_events_has_yield_zero(tmp_path: Path) -> None:
+    write(tmp_path / "mc/a.root", 10)
+    for name in ("a", "b"):
+        write(tmp_path / f"rare/{name}.root", 0, runs=(500.0, 1000))
+    result = analysed(tmp_path, MC, {**MC, "name": "rare", "directories": "rare/"})
+    assert (total(result, "rare"), total(result)) == (0.0, pytest.approx(1.0))
+    assert result.ledger.datasets["rare"].processed.sumw == 1000.0
+
+
+def test_a_skim_hands_on_the_sum_of_weights_of_files_without_events(tmp_path: Path) -> None:
+    write(tmp_path / "mc/a.root", 10, runs=(1000.0, 1000))
+    write(tmp_path / "mc/b.root", 0, runs=(1000.0, 1000))
+    analysed(tmp_path, general={"run_skimming": True})
+    result = analysed(tmp_path, general={"use_skimmed_input": True})
+    assert total(result) == pytest.approx(10 / 2000)
+
+
+def test_the_sum_of_another_weight_is_that_of_the_events(tmp_path: Path) -> None:
+    sign = np.where(np.arange(200) % 4 == 0, -1, 1).astype("f4")
+    write(tmp_path / "mc/a.root", 200, genWeight=250 * sign, signWeight=sign, runs=(25e3, 200))
+    result = analysed(tmp_path, {**MC, "weight_branch": "signWeight"})
+    assert total(result) == pytest.approx(1.0)
+    book = result.ledger.datasets["mc"]
+    assert (book.processed.sumw, book.sumw_source) == (100.0, "events")
+
+
+@pytest.mark.parametrize("n_events", [10, 0])
+def test_another_weight_of_a_filtered_file_has_no_known_sum(tmp_path: Path, n_events: int) -> None:
+    write(tmp_path / "mc/a.root", 20, signWeight=np.ones(20, "f4"), runs=(20.0, 20))
+    left = np.ones(n_events, "f4")
+    write(tmp_path / "mc/b.root", n_events, signWeight=left, runs=(1000.0, 1000))
+    with pytest.raises(
+        InputError, match=rf"b\.root holds {n_events} of 1,000 .* not of signWeight"
+    ):
+        analysed(tmp_path, {**MC, "weight_branch": "signWeight"})
+
+
+@pytest.mark.parametrize("name", ["Generator_weight", "LHEWeight_originalXWGTUP"])
+def test_a_flat_column_of_a_group_is_a_weight(tmp_path: Path, name: str) -> None:
+    weight = np.where(np.arange(120) % 4 == 0, -3, 3).astype("f4")
+    group = {"Generator_x1": np.zeros(120, "f4"), "LHEWeight_originalXWGTUP": weight}
+    write(tmp_path / "mc/a.root", 120, **{**group, name: weight})
+    general = {"weight_branch": name, "read_from_cache": False}
+    assert total(analysed(tmp_path, general=general)) == pytest.approx(1.0)
+    assert analysed(tmp_path, general=general).ledger.datasets["mc"].processed.sumw == 180.0
+    analysed(tmp_path, general={**general, "run_skimming": True})
+    again = analysed(tmp_path, general={**general, "use_skimmed_input": True})
+    assert total(again) == pytest.approx(1.0)
+
+
+def test_a_weight_branch_that_is_not_there_or_no_number_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "mc/a.root", 10, Generator_weight=np.ones(10, "f4"))
+    with pytest.raises(MissingColumnError, match="'wieght'; did you mean 'weight'"):
+        analysed(tmp_path, general={"weight_branch": "Generator_wieght"})
+    with pytest.raises(FunctorError, match="Generator: one number per event"):
+        analysed(tmp_path, general={"weight_branch": "Generator"})
+
+
+# Damaged numbers
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_a_weight_that_cannot_be_is_a_damaged_input(tmp_path: Path, value: float) -> None:
+    for index in range(4):
+        weight = np.ones(50)
+        weight[7] = value if index == 2 else 1.0
+        write(tmp_path / f"mc/{index}.root", 50, genWeight=weight)
+    where = r"'mc', .*2\.root: BadContentError: bad content: genWeight is \S+ at entry 7"
+    with pytest.raises(IncompleteError, match=where):
+        analysed(tmp_path)
+    result = analysed(tmp_path, general={"max_lost_fraction": 0.3})
+    assert total(result) == pytest.approx(1.0)
+    (lost,) = result.ledger.lost_chunks
+    assert (Path(lost.file).name, lost.entries) == ("2.root", (0, 50))
+
+
+def test_the_entry_of_a_damaged_weight_counts_from_the_beginning_of_the_file(
+    tmp_path: Path,
+) -> None:
+    weight = np.ones(100)
+    weight[[75, 80]] = np.nan
+    write(tmp_path / "mc/a.root", 100, genWeight=weight)
+    parts = {"preprocess": {"skimming": {"chunk_size": 25}}, "general": {"max_lost_fraction": 0.5}}
+    result = analysed(tmp_path, **parts)
+    (lost,) = result.ledger.lost_chunks
+    assert lost.entries == (75, 100)
+    assert "genWeight is nan at entry 75 and 1 more" in lost.error
+
+
+def test_a_sum_in_runs_that_is_no_number_is_a_damaged_input(tmp_path: Path) -> None:
+    write(tmp_path / "mc/a.root", 10, runs=(10.0, 10))
+    write(tmp_path / "mc/b.root", 10, runs=(np.nan, 10))
+    with pytest.raises(IncompleteError, match=r"b\.root: BadContentError: .*genEventSumw"):
+        analysed(tmp_path)
+    assert total(analysed(tmp_path, general={"max_lost_fraction": 0.5})) == pytest.approx(1.0)
+
+
+def test_a_weight_of_a_correction_that_is_no_number_is_its_functions_fault(tmp_path: Path) -> None:
+    write(tmp_path / "mc/a.root", 10)
+    correction = {"name": "pileup", "type": "event", "use_correctionlib": False}
+    function = {"nominal_function": lambda pt: pt * np.nan, "args": [MET]}
+    with pytest.raises(FunctorError, match="'pileup': 10 of 10 event weights are not finite"):
+        analysed(tmp_path, corrections=[{**correction, **function}])
+
+
+# Files under several names, sections in several datasets
+
+
+def data(path: Path, n: int = 100, **columns: Any) -> Path:
+    return write(path, n, genWeight=None, **columns)
+
+
+def test_a_file_under_two_names_counts_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(data(tmp_path / "data/a.root"), tmp_path / "data/b.root")
+    result = analysed(tmp_path, DATA)
+    assert total(result, "data") == 100
+    (repeated,) = result.ledger.repeated_files
+    assert (Path(repeated.file).name, Path(repeated.same_as).name) == ("b.root", "a.root")
+    assert result.ledger.datasets["data"].processed.files == 1
+    assert "it is read once" in caplog.text
+
+
+def test_a_skim_knows_where_the_events_of_a_copy_are(tmp_path: Path) -> None:
+    (tmp_path / "el").mkdir()
+    shutil.copy(data(tmp_path / "mu/a.root"), tmp_path / "el/b.root")
+    both = {**DATA, "directories": ("mu/", "el/")}
+    analysed(tmp_path, both, general={"run_skimming": True})
+    result = analysed(tmp_path, both, general={"use_skimmed_input": True})
+    assert total(result, "data") == 100
+    assert not result.ledger.lost_chunks
+    assert [one.dataset for one in result.ledger.repeated_files] == ["data_el"]
+
+
+def test_sections_that_two_datasets_hold_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data(tmp_path / "mu/a.root")
+    data(tmp_path / "el/a.root", 30, seed=2)
+    result = analysed(tmp_path, {**DATA, "directories": ("mu/", "el/")})
+    assert caplog.text.count("1 luminosity sections are in both 'data_mu' and 'data_el'") == 1
+    assert result.lumis is not None
+    assert [one.first for one in result.lumis.shared] == [(1, 1)]
+
+
+# Files that change
+
+
+def updated(path: Path, n: int) -> None:
+    """Rewrite the events of a file in place: its uuid stays."""
+    with uproot.open(path) as file:
+        uuid = file.file.uuid
+    other = write(path.with_name("other.tmp"), n, seed=9)
+    with uproot.open(other) as file:
+        new = file.file.uuid
+    path.write_bytes(other.read_bytes().replace(new.bytes, uuid.bytes))
+    other.unlink()
+    with uproot.open(path) as file:
+        assert file.file.uuid == uuid
+
+
+def test_a_file_that_was_rewritten_under_its_uuid_is_read_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "mc/a.root", 100, MET_pt=np.full(100, 150, "f4"))
+    kept = {"cache_dir": str(tmp_path / "cache")}
+    upper = analysed(tmp_path, general=kept).histograms.histograms["all", "met"].values()
+    assert upper[1, 0, 0] == pytest.approx(1.0)
+    updated(path, 100)
+    with uproot.open(path) as file:
+        share = np.mean(file["Events/MET_pt"].array(library="np") >= 100)
+    again = analysed(tmp_path, general=kept)
+    assert again.histograms.histograms["all", "met"].values()[1, 0, 0] == pytest.approx(share)
+
+
+def test_a_file_that_was_touched_moved_and_copied_is_resumed(tmp_path: Path) -> None:
+    path = write(tmp_path / "mc/a.root", 100)
+    analysed(tmp_path)
+    copy = Path(shutil.copyfile(path, path.with_name("b.root")))
+    path.unlink()
+    os.utime(copy, (1.0, 1.0))
+    assert {one.status for one in analysed(tmp_path).receipts} == {"resumed"}
+
+
+@pytest.mark.parametrize("change", [updated, write])
+def test_a_file_that_is_replaced_after_it_was_counted_is_lost(
+    tmp_path: Path, change: Callable[[Path, int], Any]
+) -> None:
+    first, second = (write(tmp_path / f"mc/{name}.root", 100) for name in "ab")
+    config = configured(tmp_path)
+    fileset = DatasetManager(config).fileset()
+    executor = IterativeExecutor()
+    found = metadata.collect(fileset, executor, chunk_size=chunk_size(config))
+    change(second, 100)
+    result = process(config, found, executor, processor=make_processor(config, fileset))
+    (lost,) = result.ledger.lost_chunks
+    assert lost.file == str(second)
+    assert "is not the file that was planned" in lost.error
+    assert [one.file for one in result.receipts if one.status.is_processed] == [str(first)]
+
+
+def test_a_file_that_changes_while_it_is_read_is_lost(tmp_path: Path) -> None:
+    path = write(tmp_path / "mc/a.root", 100)
+    seen: list[int] = []
+
+    def changing(pt: Any) -> Any:
+        if len(pt) and not seen:
+            seen.append(len(pt))
+            updated(path, 100)
+        return pt
+
+    observable = small.observable("met", changing, MET, edges=[0.0, 200.0])
+    channels = [small.channel("all", [observable])]
+    result = analysed(
+        tmp_path, channels=channels, preprocess={"skimming": {"chunk_size": 50}},
+        general={"max_lost_fraction": 1.0},
+    )  # fmt: skip
+    assert len(result.ledger.lost_chunks) == 2
+    assert "was changed while it was read" in result.ledger.lost_chunks[0].error
+    assert "is not the file that was planned" in result.ledger.lost_chunks[1].error
