@@ -39,6 +39,7 @@ FLOORS = {
     "schema": 1,
     "receipts": 1,
     "utils": 1,
+    "interrupts": 1,
     "errors": 0,
 }
 # What stands beside the floors.

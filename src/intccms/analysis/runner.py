@@ -26,6 +26,7 @@ from intccms.execution.executors import Executor, open_executor
 from intccms.execution.lumis import LumiBooks
 from intccms.execution.observer import Observer, Silent
 from intccms.execution.rounds import ChunkRun
+from intccms.interrupts import Interrupted
 from intccms.metadata import Metadata, collect
 from intccms.schema import Config
 
@@ -133,6 +134,8 @@ def process(
     ------
     FunctorError
         If a function of the user fails; its traceback is attached as a note, once.
+    Interrupted
+        On Ctrl-C or the like, with one line that says what is kept.
     """
     observer = observer or Silent()
     tasks = _tasks(metadata, processor)
@@ -145,10 +148,17 @@ def process(
         parts.setdefault(task.item.dataset, []).append(len(task.item))
     observer.begin(processor.activity, total=n_events, unit="events", parts=parts)
     chunks = ChunkRun(executor, processor, chunk_policy(processor))
-    for outcome in _outcomes(chunks, tasks, processor.writer):
-        if collected.take(outcome):
-            observer.receipt(outcome.receipt)
-        _stop_on_fault(collected.faults, SAME_FAULTS)
+    try:
+        for outcome in _outcomes(chunks, tasks, processor.writer):
+            if collected.take(outcome):
+                observer.receipt(outcome.receipt)
+            _stop_on_fault(collected.faults, SAME_FAULTS)
+    except KeyboardInterrupt:
+        n_done = sum(receipt.status.is_processed for receipt in collected.receipts.values())
+        raise Interrupted(
+            f"interrupted: {n_done} of {len(tasks)} chunks are finished and kept in "
+            f"{config.general.cache_url}; the same again goes on from there"
+        ) from None
     collected.sums = chunks.totals.by_group
     observer.end()
     _stop_on_fault(collected.faults, 1)

@@ -26,6 +26,7 @@ from intccms.cli import (
 )
 from intccms.cli.options import DEFAULT_CONFIG
 from intccms.errors import IncompleteError, IntccmsError
+from intccms.interrupts import EXIT_STATUS, second_one_ends
 
 __all__ = ["DEFAULT_CONFIG", "main"]
 
@@ -58,14 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         0 complete (two runs: the same), 2 wrong input, 3 incomplete, 1 anything else that we know
-        of (two runs: different).
+        of (two runs: different), 130 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = _parser().parse_args(given)
     intccms.set_logging("WARNING")
     execute: Callable[[argparse.Namespace], int | None] = parsed.execute
     try:
-        return execute(parsed) or 0
+        with second_one_ends():
+            return execute(parsed) or 0
+    except KeyboardInterrupt as interrupt:
+        sys.stdout.flush()
+        sys.stderr.write(f"intccms: {interrupt or 'interrupted'}\n")
+        return EXIT_STATUS
     except IntccmsError as error:
         text = " ".join(str(error).split())
         if isinstance(error, IncompleteError):

@@ -15,7 +15,7 @@ from coffea.processor.executor import WorkItem
 from intccms.datasets.places import best_first, note_failure
 from intccms.execution.attempt import Attempt, Processor
 from intccms.execution.columns import ColumnPolicy
-from intccms.execution.failures import FailureKind, classify
+from intccms.execution.failures import FailureKind, classify, contained
 from intccms.execution.garbage import patient_collector
 from intccms.execution.tasks import ChunkTask
 from intccms.partials.store import PartialStore
@@ -133,7 +133,8 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
     for n_try, pfn in enumerate(_places(pfns, policy.max_retries), start=1):
         attempt = Attempt(task, pfn, n_try, started=started, clock=clock)
         try:
-            sums, receipt = attempt.run(processor, policy.reader_options, policy.columns)
+            options = (policy.reader_options, policy.columns)
+            sums, receipt = contained(attempt.run, processor, *options)
             return ChunkOutcome(sums, receipt)
         except Exception as exc:  # noqa: BLE001 - sorted by class, kept in the receipt
             outcome = ChunkOutcome(None, attempt.failed(exc), attempt.trace(exc))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, Protocol, TypeVar
 
+from intccms.execution.failures import contained
 from intccms.execution.garbage import patient_collector
 from intccms.execution.processes import FuturesExecutor
 from intccms.execution.totals import Totals
@@ -78,7 +79,7 @@ class IterativeExecutor:
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
         for item in items:
-            answer = function(item, *arguments)
+            answer = contained(function, item, *arguments)
             if totals is not None:
                 answer, sums = answer
                 if sums is not None:
@@ -121,15 +122,22 @@ def open_executor(
     from intccms.execution.dask.cluster import DaskExecutor
 
     if client is not None:
-        yield DaskExecutor(client)
+        with closing(DaskExecutor(client)) as dask:
+            yield dask
     elif general.facility is None:
-        with facility.connect("local", n_workers=n_workers, **options) as local:
-            yield DaskExecutor(local)
+        with (
+            facility.connect("local", n_workers=n_workers, **options) as local,
+            closing(DaskExecutor(local)) as dask,
+        ):
+            yield dask
     else:
         if code is not None:
             options = {
                 "modules": facility.modules_of(code),
                 "inputs": facility.inputs_of(code),
             } | options
-        with facility.connect(general.facility, n_workers=general.n_workers, **options) as remote:
-            yield DaskExecutor(remote)
+        with (
+            facility.connect(general.facility, n_workers=general.n_workers, **options) as remote,
+            closing(DaskExecutor(remote)) as dask,
+        ):
+            yield dask

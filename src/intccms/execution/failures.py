@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import traceback
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
-from intccms.errors import BadContentError, FunctorError, MissingColumnError, SkimWriteError
+import cloudpickle
 
-__all__ = ["FailureKind", "classify", "describe", "is_read_failure"]
+from intccms.errors import (
+    BadContentError,
+    FunctorError,
+    IntccmsError,
+    MissingColumnError,
+    SkimWriteError,
+)
+from intccms.interrupts import is_interrupt
+
+__all__ = [
+    "FailureKind",
+    "classify",
+    "contained",
+    "describe",
+    "is_read_failure",
+    "portable",
+    "user_code",
+]
 
 FailureKind = Literal["transient", "permanent", "user", "memory"]
 
@@ -37,6 +56,67 @@ PERMANENT_WRITES = (
     "forbidden",
     "does not match",  # S3, for a wrong secret
 )
+
+
+@contextmanager
+def user_code(key: str) -> Iterator[None]:
+    """Run a user's function within the block; what would end the process only fails.
+
+    Parameters
+    ----------
+    key
+        The function, as the configuration names it.
+
+    Raises
+    ------
+    FunctorError
+        For ``sys.exit()`` and whatever else is no `Exception`, but for a Ctrl-C.
+    MemoryError
+        With the name of the function.
+    """
+    try:
+        yield
+    except MemoryError as exc:
+        raise MemoryError(f"{key}: {describe(exc)}") from exc
+    except Exception:
+        raise
+    except BaseException as exc:
+        if is_interrupt(exc):
+            raise
+        raise FunctorError(f"{key}: {_named(exc)}") from exc
+
+
+def _named(exc: BaseException) -> str:
+    name, text = type(exc).__name__, describe(exc)
+    return name if text == name else f"{name}: {text}"
+
+
+def contained(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call what runs on a worker: nothing that it raises ends the worker, but for a Ctrl-C.
+
+    Raises
+    ------
+    IntccmsError
+        For ``sys.exit()`` and the like; whatever else is raised passes.
+    """
+    try:
+        return function(*arguments)
+    except Exception:
+        raise
+    except BaseException as exc:
+        if is_interrupt(exc):
+            raise
+        name = getattr(function, "__name__", type(function).__name__)
+        raise IntccmsError(f"{name} ended with {_named(exc)}") from exc
+
+
+def portable(exc: Exception) -> Exception:
+    """Give an exception that another process can read: itself, or one that says the same."""
+    try:
+        cloudpickle.loads(cloudpickle.dumps(exc))
+    except Exception:  # noqa: BLE001 - whatever a class of the user does
+        return IntccmsError(_named(exc))
+    return exc
 
 
 def _module_of(frame: traceback.FrameSummary | object) -> str:

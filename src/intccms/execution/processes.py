@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from typing import Any, TypeVar
@@ -18,7 +19,9 @@ from typing import Any, TypeVar
 import cloudpickle
 
 from intccms.errors import WorkerLostError
+from intccms.execution.failures import contained, portable
 from intccms.execution.totals import Totals
+from intccms.interrupts import unheard
 
 __all__ = ["FuturesExecutor"]
 
@@ -159,8 +162,9 @@ class _Slot:
         self._start()
 
     def _start(self) -> None:
-        self.pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
-        self.pid, self.payload = self.pool.submit(os.getpid), None
+        with unheard():  # it is for this process to say what ends
+            self.pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
+            self.pid, self.payload = self.pool.submit(os.getpid), None
 
     def run(self, job: _Job, payload: bytes) -> None:
         """Begin with an item; a process that died while it was idle is replaced."""
@@ -218,7 +222,6 @@ _shipped: Callable[[Any], Any] | None = None  # in a worker process: what it run
 
 def _begin() -> None:
     """Prepare a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -230,7 +233,11 @@ def _receive(payload: bytes) -> None:
     except Exception as exc:  # noqa: BLE001 - see above
         _shipped = _Raise(exc)
     else:
-        _shipped = lambda item: function(item, *arguments)  # noqa: E731
+        _shipped = partial(_call, function, arguments)
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...], item: Any) -> Any:
+    return function(item, *arguments)
 
 
 class _Raise:
@@ -252,5 +259,10 @@ def _end_with_parent() -> None:
 def _run_shipped(payload: bytes) -> bytes:
     if _shipped is None:
         raise RuntimeError("the worker process was started without its function")
-    result: bytes = cloudpickle.dumps(_shipped(cloudpickle.loads(payload)))
+    try:
+        result: bytes = cloudpickle.dumps(contained(_shipped, cloudpickle.loads(payload)))
+    except Exception as exc:
+        if (readable := portable(exc)) is exc:
+            raise
+        raise readable from None
     return result

@@ -16,7 +16,7 @@ from coffea.analysis_tools import PackedSelection
 from numpy.typing import NDArray
 
 from intccms.errors import FunctorError, IntccmsError, MissingColumnError
-from intccms.execution.failures import describe, is_read_failure
+from intccms.execution.failures import describe, is_read_failure, user_code
 from intccms.functors.columns import Column
 from intccms.functors.independence import check_independence
 from intccms.functors.lean import plain
@@ -76,7 +76,8 @@ class Caller:
         np.random.seed(self.seed)  # noqa: NPY002 - what the user's function draws from
         fresh = _generator_position()
         try:
-            answer = _answer(function, inputs, kwargs or {})
+            with user_code(key):
+                answer = _answer(function, inputs, kwargs or {})
             if _generator_position() != fresh:
                 self.drew = True
                 self.n_draws += 1

@@ -14,12 +14,12 @@ from typing import Any
 
 from coffea.analysis_tools import PackedSelection
 
+from intccms.execution.failures import user_code
 from intccms.functors.dependencies import (
     MIXED,
     NONE,
     Marked,
     Origins,
-    Untraceable,
     bare,
     origins_of,
 )
@@ -126,8 +126,9 @@ def trace(functor: Functor, inputs: Sequence[Any], everything: Origins) -> CutOr
     """
     with _record_cuts(everything) as record:
         try:
-            answer = functor.function(*inputs, **functor.static_kwargs)
-        except (Untraceable, Exception):  # noqa: BLE001 - the plain call tells of errors
+            with user_code("traced"):
+                answer = functor.function(*inputs, **functor.static_kwargs)
+        except Exception:  # noqa: BLE001 - the plain call tells of errors
             return CutOrigins(everything, {})
     if not isinstance(answer, PackedSelection):
         return CutOrigins(_columns_of(answer, everything), {})

@@ -14,6 +14,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
+from intccms.execution.failures import user_code
 from intccms.functors.objects import overlaps
 from intccms.schema import Functor, ObjVar
 
@@ -216,8 +217,9 @@ def needed(functor: Functor, inputs: Sequence[Any], changed: Origins) -> list[An
         for which one of them is false may still matter to the others.
     """
     try:
-        answer = functor.function(*inputs, **functor.static_kwargs)
-    except (Untraceable, Exception):  # noqa: BLE001 - the plain call tells of errors
+        with user_code("traced"):
+            answer = functor.function(*inputs, **functor.static_kwargs)
+    except Exception:  # noqa: BLE001 - the plain call tells of errors
         return []
     if not isinstance(answer, Marked) or answer._all & MIXED:
         return []

@@ -14,6 +14,7 @@ from intccms.analysis.scores import estimator_of
 from intccms.datasets import Fileset
 from intccms.engine.evaluation import MVA
 from intccms.errors import FunctorError, InputError
+from intccms.execution.failures import user_code
 from intccms.schema import Config, Mva
 
 __all__ = ["check", "fitted", "last_step", "prepared"]
@@ -159,7 +160,8 @@ def fitted(
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            estimator.fit(x, y, **({} if name is None else {name: weights}))
+            with user_code(key):
+                estimator.fit(x, y, **({} if name is None else {name: weights}))
         except Exception as exc:
             raise FunctorError(f"{key}: the fit failed: {type(exc).__name__}: {exc}") from exc
     for text in dict.fromkeys(" ".join(str(one.message).split()) for one in told):

@@ -15,6 +15,7 @@ from intccms.analysis import runner
 from intccms.errors import FitError, IncompleteError, IntccmsError
 from intccms.execution.observer import Observer, Silent
 from intccms.histograms import storage
+from intccms.interrupts import Interrupted
 from intccms.metadata import Metadata
 from intccms.metadata import save as save_metadata
 from intccms.metrics.measurement import Measurement
@@ -129,7 +130,7 @@ class Stages:
         """
         if not self.reads_events:
             return None
-        with kept_clean(self.output), self._lock.held(keep=True):
+        with self._interruptible(), kept_clean(self.output), self._lock.held(keep=True):
             self._processor, self.metadata = checked_inputs(
                 self.config, self.output, self._workers, self._observer
             )
@@ -241,7 +242,7 @@ class Stages:
             return ()
         self._observer.begin("figures", total=len(todo), unit="figures")
         drawn: list[Path] = []
-        with self._lock.held():
+        with self._interruptible(), self._lock.held():
             for files in figures.drawn(todo, self.config.general):
                 drawn += files
                 self._observer.advance()
@@ -279,10 +280,28 @@ class Stages:
     def _recorded(self) -> Iterator[None]:
         """Keep an error of a stage for `finish`, and write the summary that says it."""
         try:
-            yield
+            with self._interruptible():
+                yield
         except IntccmsError as error:
             self.found.failure = error
             self._write_summary()
+            raise
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Close the workers of a stage that does not come to its end; the next one opens others.
+
+        Raises
+        ------
+        Interrupted
+            On Ctrl-C or the like, with one line.
+        """
+        try:
+            yield
+        except BaseException as error:
+            self._workers.close()
+            if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
+                raise Interrupted("interrupted; the same again goes on from here") from None
             raise
 
     def _write_summary(self, *, unfinished: bool = False) -> dict[str, Any]:

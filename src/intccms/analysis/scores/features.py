@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.errors import FunctorError
+from intccms.execution.failures import user_code
 from intccms.functors.calls import as_flat
 from intccms.schema import Feature, Functor, Mva
 
@@ -62,7 +63,8 @@ class FeatureMatrix:
         for feature in self.features:
             key, use = self._key(feature), list(islice(given, len(feature.use)))
             try:
-                answer = feature.function(*use, **feature.static_kwargs)
+                with user_code(key):
+                    answer = feature.function(*use, **feature.static_kwargs)
             except Exception as exc:
                 exc.add_note(f"in {key}")
                 raise
@@ -81,7 +83,9 @@ class FeatureMatrix:
         for column, feature in zip(matrix.T, self.features, strict=True):
             values, key = np.ascontiguousarray(column), f"{self._key(feature)}.scale"
             if feature.scale is not None:
-                values = _finite(as_flat(feature.scale(values), len(values), key), key)
+                with user_code(key):
+                    values = feature.scale(values)
+                values = _finite(as_flat(values, len(column), key), key)
             columns.append(values)
         return np.stack(columns, axis=1)
 

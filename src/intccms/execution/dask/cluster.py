@@ -49,6 +49,12 @@ class DaskExecutor:
     def __init__(self, client: Client, *, patience_s: float = PATIENCE_S) -> None:
         self.client = client
         self.patience_s = patience_s
+        self._runs: list[_Run] = []
+
+    def close(self) -> None:
+        """Take off the cluster what nobody waits for any more, as after an interrupt."""
+        while self._runs:
+            self._runs.pop().close()
 
     @property
     def n_workers(self) -> int:
@@ -68,6 +74,7 @@ class DaskExecutor:
         shipped = Shipped(function, arguments, is_split=totals is not None)
         run = _Run(self, shipped, totals, careful=careful)
         waiting = iter(items)
+        self._runs.append(run)
         try:
             yield from run.answers(waiting)
         except Exception:
@@ -76,6 +83,8 @@ class DaskExecutor:
             yield from run.all_lost(waiting)
         finally:
             run.close()
+            if run in self._runs:
+                self._runs.remove(run)
 
 
 class _Run:

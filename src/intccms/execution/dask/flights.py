@@ -13,6 +13,7 @@ import cloudpickle
 from distributed import Client, Future, KilledWorker, get_worker
 
 from intccms.errors import WorkerLostError
+from intccms.execution.failures import contained, portable
 
 __all__ = ["Attempt", "Flight", "Radio", "Shipped", "error_of"]
 
@@ -38,7 +39,12 @@ class Shipped(NamedTuple):
         topic, key = names
         worker = get_worker()
         worker.log_event(topic, (key, worker.address, None))
-        result = self.function(cloudpickle.loads(item), *self.arguments)
+        try:
+            result = contained(self.function, cloudpickle.loads(item), *self.arguments)
+        except Exception as exc:
+            if (readable := portable(exc)) is exc:
+                raise
+            raise readable from None
         if self.is_split:
             report, sums = result
             said = cloudpickle.dumps((report, sums is not None))

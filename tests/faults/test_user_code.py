@@ -1,0 +1,71 @@
+"""Functions of a user that end in any way: a fault that is named, on each executor the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from intccms.analysis import runner
+from intccms.analysis.runner import AnalysisResult
+from intccms.datasets import DatasetManager
+from intccms.errors import FunctorError
+from intccms.execution.executors import Executor, open_executor
+from intccms.metadata import collect
+from intccms.schema import load_config
+from tests.faults.analysis import CHUNK_SIZE, N_EVENTS
+from tests.faults.endings import configured
+from tests.faults.inputs import list_files
+
+N_FILES = 2
+
+
+@pytest.fixture(scope="module", params=["iterative", "futures", "dask"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    general = load_config(configured("", executor=request.param, n_workers=2)).general
+    with open_executor(general) as opened:
+        yield opened
+
+
+def run(executor: Executor, exported: Path, folder: Path, how: str) -> AnalysisResult:
+    base = list_files(folder / "base", sorted(exported.glob("store/*.root"))[:N_FILES])
+    config = load_config(configured(how, base_dir=str(base), output_dir=str(folder / "out")))
+    fileset = DatasetManager(config).fileset()
+    processor = runner.make_processor(config, fileset)
+    metadata = collect(fileset, executor, chunk_size=CHUNK_SIZE)
+    return runner.process(config, metadata, executor, processor=processor)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("sys.exit", "SystemExit: 0"),
+        ("KeyboardInterrupt", "KeyboardInterrupt"),
+        ("GeneratorExit", "GeneratorExit"),
+        ("RecursionError", "RecursionError: maximum recursion depth exceeded"),
+        ("unreadable", "Unreadable: this and that"),
+        ("unwritable", "Unwritable: holds a lock"),
+    ],
+)
+def test_whatever_it_raises_is_a_fault_that_names_it(
+    executor: Executor, exported: Path, tmp_path: Path, how: str, told: str
+) -> None:
+    with pytest.raises(FunctorError, match=told) as caught:
+        run(executor, exported, tmp_path, how)
+    assert str(caught.value).startswith("channels.all: ")
+    assert "endings.py" in caught.value.__notes__[0]  # at the line of the user
+
+
+def test_memory_that_does_not_suffice_is_a_loss_that_names_it(
+    executor: Executor, exported: Path, tmp_path: Path
+) -> None:
+    result = run(executor, exported, tmp_path, "MemoryError")
+    assert len(result.ledger.lost_chunks) == N_FILES
+    assert result.ledger.n_processed == N_FILES * (N_EVENTS - CHUNK_SIZE)
+    lost = result.ledger.lost_chunks[0]
+    assert lost.error == "MemoryError: channels.all: no room"
+
+
+def test_it_has_ended_no_worker(executor: Executor, exported: Path, tmp_path: Path) -> None:
+    assert run(executor, exported, tmp_path, "").ledger.is_complete
