@@ -49,6 +49,14 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what a user's home is for (digests of trained models) out of the home of the tester."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _quiet_logging() -> Iterator[None]:
     """Take back what `intccms.set_logging` did in a test: its stream ends with the test."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import logging
@@ -25,6 +26,7 @@ from intccms.errors import FunctorError, IncompleteError, InputError
 from intccms.mva import save, train
 from intccms.pipeline import RunResult
 from intccms.schema import load_config
+from tests.histograms.test_storage import Planted
 from tests.mva.small import classifier, configured, table
 from tests.pipeline.runs import Watcher
 
@@ -243,6 +245,21 @@ def test_a_damaged_model_is_refused(
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match="damaged|cannot be read"):
         pipeline.run(configured(classes, tmp_path))
+
+
+def test_a_model_that_somebody_has_put_there_is_not_loaded(
+    trained: RunResult, classes: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained.output.directory / "mva", tmp_path / "mva")
+    folder = tmp_path / "mva" / "nn"
+    planted = pickle.dumps(Planted(tmp_path / "ran"))
+    (folder / "model.pkl").write_bytes(planted)
+    record = json.loads((folder / "model.json").read_text())
+    record["model_sha256"] = hashlib.sha256(planted).hexdigest()
+    (folder / "model.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="this user has not trained it"):
+        pipeline.run(configured(classes, tmp_path))
+    assert not (tmp_path / "ran").exists()
 
 
 def test_without_a_model_the_run_says_how_to_train_one(classes: Path, tmp_path: Path) -> None:

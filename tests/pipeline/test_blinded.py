@@ -18,7 +18,7 @@ from tests.pipeline.runs import FEW, NOMINAL_ONLY, configured, processed
 CHANNEL, OBSERVABLE = "CMS_WORKSHOP", "workshop_mtt"
 LOW, HIGH = 1000.0, 2000.0
 # Histograms hold all data, for the day on which they are looked at; all else must not.
-HOLD_DATA = ("histograms/", "partials/", "statistics/results.pkl", ".root")
+HOLD_DATA = ("histograms/", "partials/", "statistics/results.dat", ".root")
 
 
 @pytest.fixture(scope="module")

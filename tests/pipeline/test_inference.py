@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,19 @@ from typing import Any
 import pytest
 from distributed import Client, LocalCluster
 
-from intccms.errors import FitError
+from intccms.errors import FitError, InputError
 from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.observer import Silent
 from intccms.histograms import Book
+from intccms.partials.encoding import encode
 from intccms.pipeline.fit_figures import fit_figures
-from intccms.pipeline.inference import infer_signals, load_results
+from intccms.pipeline.inference import _classes, infer_signals, load_results
 from intccms.pipeline.summary import Findings
 from intccms.plots import look_of
 from intccms.statistics import build_workspace, infer
 from intccms.utils.output import Output
+from tests.histograms.test_storage import Planted
 from tests.statistics.conftest import (
     CONTROL_REGION,
     SIGNAL_REGION,
@@ -52,11 +55,11 @@ def found_by(executor: Executor, config: Any, book: Book) -> Findings:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All files but the pickle, whose bytes depend on which objects are shared."""
+    """All files."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".pkl"
+        if path.is_file()
     }
 
 
@@ -117,7 +120,22 @@ def test_a_signal_that_cannot_be_fitted_stops_no_other(
     assert list(found.results) == ["zprime_m1000", "zprime_m2000"]
     limits = json.loads((tmp_path / "out" / "statistics" / "limits.json").read_text())
     assert set(limits) == {"zprime_m1000", "zprime_m2000"}
-    assert set(load_results(output.statistics_dir)) == set(limits)
+    again = load_results(output.statistics_dir)
+    assert set(again) == set(limits)
+    for signal, result in found.results.items():  # all numbers, to the last bit
+        assert encode(again[signal], key="", codecs=_classes()) == encode(
+            result, key="", codecs=_classes()
+        )
+        assert again[signal].summary() == result.summary()
+
+
+def test_a_pickle_that_somebody_has_put_in_place_of_the_results_is_not_loaded(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "results.dat").write_bytes(pickle.dumps(Planted(tmp_path / "ran")))
+    with pytest.raises(InputError, match=r"results\.dat cannot be read .*run the fit again"):
+        load_results(tmp_path)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_signal_without_events_is_left_out_and_reported(

@@ -90,7 +90,7 @@ def test_no_event_file_and_no_listing_is_opened(
     with opened.listening() as names:
         figures = drawn_again(done, tiny_sample, tmp_path, *overrides)
     assert [name for name in names if name.startswith(str(tiny_sample))] == []
-    assert any(name.endswith("histograms.pkl") for name in names)  # the hook does hear
+    assert any(name.endswith("histograms.json") for name in names)  # the hook does hear
     assert len(figures) >= 4
     assert all(path.exists() for path in figures)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from intccms.histograms.book import NOMINAL, Book, Yield, make_book
 from intccms.histograms.exact import ExactSums
-from intccms.histograms.storage import load, load_root, save
+from intccms.histograms.storage import load, save
 from intccms.histograms.sums import HistogramSums, bin_indices
 from intccms.histograms.uncertainty import shifts, total_uncertainty, uncertainty_sources
 
@@ -16,7 +16,6 @@ __all__ = [
     "Yield",
     "bin_indices",
     "load",
-    "load_root",
     "make_book",
     "save",
     "shifts",

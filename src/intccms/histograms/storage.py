@@ -1,7 +1,9 @@
-"""Write the book to ``histograms.root`` and ``histograms.pkl``, and read it back equal.
+"""Write the book as ROOT file, JSON and pickle, and read it back equal, from the JSON.
 
-The ROOT paths are ``<channel>/<observable>/<process>/<variation>``; a text beside them, ``book``,
-holds what a TH1 has no place for. A variation that a process lacks is not written.
+The ROOT paths are ``<channel>/<observable>/<process>/<variation>``; a variation that a process
+lacks is not written. In the JSON each histogram is as UHI says, all of its bits; any library that
+knows UHI makes histograms of it: ``hist.Hist(content["histograms"][0]["uhi"])``. The pickle is for
+users: nothing here reads it, as reading a pickle may run what somebody has put there.
 """
 
 from __future__ import annotations
@@ -14,30 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import hist
+import numpy as np
 import uproot
+from hist.serialization import from_uhi, to_uhi
 
 from intccms.errors import InputError
-from intccms.histograms.book import NOMINAL, Book, HistogramKey
-from intccms.utils.output import write_bytes
+from intccms.histograms.book import Book
+from intccms.utils.output import write_bytes, write_text
 
-__all__ = [
-    "PICKLE_NAME",
-    "ROOT_NAME",
-    "load",
-    "load_root",
-    "load_years",
-    "save",
-    "save_years",
-]
+__all__ = ["JSON_NAME", "PICKLE_NAME", "ROOT_NAME", "load", "load_years", "save", "save_years"]
 
 ROOT_NAME = "histograms.root"
+JSON_NAME = "histograms.json"
 PICKLE_NAME = "histograms.pkl"
 FORMAT = "intccms histograms"
-VERSION = 1
+VERSION = 2
+AXES = ("process", "variation")  # after that of the observable
 
 
 def save(book: Book, directory: Path) -> tuple[Path, Path]:
-    """Write both files, each replaced in one step.
+    """Write all files, each replaced in one step; the one that is read back comes last.
 
     Parameters
     ----------
@@ -49,7 +47,7 @@ def save(book: Book, directory: Path) -> tuple[Path, Path]:
     Returns
     -------
     tuple of Path
-        The ROOT file and the pickle.
+        The ROOT file and the JSON.
     """
     memory = io.BytesIO()
     with uproot.recreate(memory) as file:
@@ -58,26 +56,40 @@ def save(book: Book, directory: Path) -> tuple[Path, Path]:
                 for variation in book.variations(process):
                     name = f"{channel}/{observable}/{process}/{variation}"
                     file[name] = book.slice(channel, observable, process, variation)
-        file["book"] = json.dumps(_description(book))
         written = memory.getvalue()  # uproot closes the buffer at the end
     root = directory / ROOT_NAME
     write_bytes(root, written)
-    return root, _save_pickle(book, directory)
+    content = {"histograms": book.histograms, "varied": book.varied,
+               "data_processes": book.data_processes}  # fmt: skip
+    write_bytes(directory / PICKLE_NAME, pickle.dumps(content, protocol=5))
+    return root, _save_json(book, directory)
 
 
-def _save_pickle(book: Book, directory: Path) -> Path:
-    content = _header() | {
-        "histograms": book.histograms,
+def _save_json(book: Book, directory: Path) -> Path:
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
         "varied": book.varied,
         "data_processes": book.data_processes,
+        "histograms": [
+            {"channel": channel, "observable": observable, "uhi": to_uhi(histogram)}
+            for (channel, observable), histogram in book.histograms.items()
+        ],
     }
-    path = directory / PICKLE_NAME
-    write_bytes(path, pickle.dumps(content, protocol=5))
+    path = directory / JSON_NAME
+    write_text(path, json.dumps(content, default=_listed))
     return path
 
 
+def _listed(value: Any) -> Any:
+    """Turn arrays into lists; the digits of a float in JSON give the same bits again."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} is nothing that JSON has")
+
+
 def save_years(books: Mapping[str, Book], directory: Path) -> None:
-    """Write the book of each year to ``<year>/histograms.pkl``; those of other years go.
+    """Write the book of each year to ``<year>/histograms.json``; those of other years go.
 
     Parameters
     ----------
@@ -86,78 +98,44 @@ def save_years(books: Mapping[str, Book], directory: Path) -> None:
     directory
         That of the book of all years.
     """
-    for path in directory.glob(f"*/{PICKLE_NAME}"):
+    for path in directory.glob(f"*/{JSON_NAME}"):
         if path.parent.name not in books:
             path.unlink()
     for year, book in books.items():
-        _save_pickle(book, directory / year)
+        _save_json(book, directory / year)
 
 
 def load_years(directory: Path) -> dict[str, Book]:
     """Read what `save_years` wrote: the book of each year, none where there is one year only."""
     return {
-        path.parent.name: load(path.parent) for path in sorted(directory.glob(f"*/{PICKLE_NAME}"))
+        path.parent.name: load(path.parent) for path in sorted(directory.glob(f"*/{JSON_NAME}"))
     }
 
 
 def load(directory: Path) -> Book:
-    """Read the book that `save` wrote into `directory`.
-
-    Only for files that one trusts: reading a pickle may run what it contains.
+    """Read the book that `save` wrote into `directory`; whoever wrote it, nothing of it is run.
 
     Raises
     ------
     InputError
-        If the pickle is not there, is damaged or is of a version that this code does not know.
+        If it is not there, is damaged or is of a version that this code does not know.
     """
-    path = directory / PICKLE_NAME
+    path = directory / JSON_NAME
     try:
-        content = pickle.loads(path.read_bytes())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"no histograms in {directory}: run the analysis first") from None
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, ValueError) as error:
+        raise InputError(f"no {JSON_NAME} in {directory}: run the analysis first") from None
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}): run the analysis again") from error
     _check(content, path)
-    return Book(content["histograms"], content["varied"], content["data_processes"])
-
-
-def load_root(path: Path) -> Book:
-    """Read the book back from the ROOT file alone.
-
-    Raises
-    ------
-    InputError
-        If the file is not there, or is not one that `save` wrote.
-    """
-    if not path.exists():
-        raise InputError(f"no histograms at {path}: run the analysis first")
-    with uproot.open(path) as file:
-        if "book" not in file.keys(cycle=False):
-            raise InputError(f"{path} was not written by intccms: it has no text 'book'")
-        described = json.loads(str(file["book"]))
-        _check(described, path)
-        varied = {name: tuple(labels) for name, labels in described["varied"].items()}
-        histograms = {}
-        for channel, observable in described["histograms"]:
-            key = (channel, observable)
-            histograms[key] = _assembled(file, key, varied, described)
-    return Book(histograms, varied, tuple(described["data_processes"]))
-
-
-def _header() -> dict[str, Any]:
-    return {"format": FORMAT, "version": VERSION}
-
-
-def _description(book: Book) -> dict[str, Any]:
-    axis: tuple[str, ...] = ()
-    for histogram in book.histograms.values():
-        axis = tuple(histogram.axes["variation"])
-    return _header() | {
-        "histograms": [list(key) for key in book.histograms],
-        "varied": book.varied,
-        "variations": axis,
-        "data_processes": book.data_processes,
-    }
+    try:
+        return Book(
+            {(one["channel"], one["observable"]): _histogram(one) for one in content["histograms"]},
+            {process: tuple(labels) for process, labels in content["varied"].items()},
+            tuple(content["data_processes"]),
+        )
+    except Exception as error:  # whatever the library makes of what is not as it was written
+        raise InputError(f"{path} is damaged ({error!r}): run the analysis again") from error
 
 
 def _check(content: Any, path: Path) -> None:
@@ -171,28 +149,10 @@ def _check(content: Any, path: Path) -> None:
         )
 
 
-def _assembled(
-    file: Any, key: HistogramKey, varied: dict[str, tuple[str, ...]], described: dict[str, Any]
-) -> hist.Hist[Any]:
-    """One histogram of the book, from its TH1s."""
-    folder = file["/".join(key)]
-    first = folder[f"{next(iter(varied))}/{NOMINAL}"]
-    histogram = hist.Hist(
-        hist.axis.Variable(
-            first.axis().edges(), name=key[1], label=first.member("fXaxis").member("fTitle")
-        ),
-        hist.axis.StrCategory(list(varied), name="process", overflow=False),
-        hist.axis.StrCategory(described["variations"], name="variation", overflow=False),
-        storage=hist.storage.Weight(),
-    )
-    view: Any = histogram.view(flow=True)
-    for row, (process, labels) in enumerate(varied.items()):
-        is_data = process in described["data_processes"]
-        for column, variation in enumerate(described["variations"]):
-            if is_data and variation != NOMINAL:
-                continue
-            known = variation == NOMINAL or variation in labels
-            stored = folder[f"{process}/{variation if known else NOMINAL}"]
-            view["value"][:, row, column] = stored.values(flow=True)
-            view["variance"][:, row, column] = stored.variances(flow=True)
+def _histogram(saved: Mapping[str, Any]) -> hist.Hist[Any]:
+    histogram: hist.Hist[Any] = hist.Hist(from_uhi(saved["uhi"]))
+    if histogram.axes.name != (saved["observable"], *AXES):
+        raise ValueError(f"a histogram has the axes {histogram.axes.name}")
+    if histogram.storage_type is not hist.storage.Weight:
+        raise ValueError(f"a histogram has the storage {histogram.storage_type.__name__}")
     return histogram

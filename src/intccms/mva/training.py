@@ -20,6 +20,7 @@ from intccms.analysis.scores import (
     Predictor,
     made_for,
     settings_digest,
+    trust,
 )
 from intccms.datasets import Fileset
 from intccms.mva.estimators import fitted, last_step
@@ -100,6 +101,8 @@ def train(mva: Mva, config: Config, fileset: Fileset, analysis: AnalysisResult) 
 
 
 def save(trained: Trained, folder: Path) -> None:
-    """Write ``model.pkl`` and, when that is there, ``model.json``."""
-    write_bytes(folder / MODEL_PKL, trained.predictor.content)
+    """Write ``model.pkl`` and, when that is there, ``model.json``; this user trusts it from now."""
+    content = trained.predictor.content
+    write_bytes(folder / MODEL_PKL, content)
+    trust(content, folder)
     write_json(folder / MODEL_JSON, trained.record)

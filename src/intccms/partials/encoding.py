@@ -11,6 +11,7 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,8 @@ def encode(value: Any, *, key: str, codecs: Mapping[str, type]) -> bytes:
     key
         Name that the file must have.
     codecs
-        Classes with ``to_arrays``/``from_arrays``, or plain dataclasses, by the name to store.
+        Classes with ``to_arrays``/``from_arrays``, plain dataclasses or named tuples, by the name
+        to store.
 
     Raises
     ------
@@ -108,6 +110,8 @@ class _Writer:
         if value is None or kind in (bool, int, str):
             return value
         form: dict[str, Any]
+        if isinstance(value, StrEnum):
+            return value.value
         if kind is float:
             form = {"float": struct.pack("<d", value).hex()}
         elif kind in (list, tuple):
@@ -137,9 +141,11 @@ class _Writer:
 def _parts(value: Any) -> dict[str, Any]:
     if hasattr(value, "to_arrays"):
         return dict(value.to_arrays())
+    if hasattr(value, "_asdict"):
+        return dict(value._asdict())
     if is_dataclass(value):
         return {one.name: getattr(value, one.name) for one in fields(value)}
-    raise TypeError(f"a {type(value).__name__} has no to_arrays and is no dataclass")
+    raise TypeError(f"a {type(value).__name__} has no to_arrays and is no dataclass or named tuple")
 
 
 @dataclass

@@ -1,20 +1,23 @@
 """Fits and limits as stages of a run, with their progress, and their results kept for plots.
 
-Touches ``statistics/results.pkl``, from which the figures can be drawn again.
+Touches ``statistics/results.dat``, from which the figures can be drawn again: JSON and arrays with
+a checksum, of which nothing is run when it is read, whoever wrote it.
 """
 
 from __future__ import annotations
 
 import logging
-import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from intccms.errors import FitError, InputError, IntccmsError
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.observer import Observer
+from intccms.partials.encoding import Damaged, decode, encode
 from intccms.pipeline.summary import Findings
 from intccms.statistics import (
     SignalResult,
@@ -31,7 +34,7 @@ __all__ = ["has_fit", "infer_signals", "load_results", "save_results"]
 
 log = logging.getLogger(__name__)
 
-NAME = "results.pkl"
+NAME = "results.dat"
 
 
 def has_fit(found: Findings) -> bool:
@@ -125,24 +128,43 @@ def _silenced(name: str) -> Iterator[None]:
 
 def save_results(results: dict[str, SignalResult], folder: Path) -> None:
     """Keep the results, so that their figures can be made again."""
-    write_bytes(folder / NAME, pickle.dumps(results, protocol=5))
+    write_bytes(folder / NAME, encode(results, key=NAME, codecs=_classes()))
 
 
 def load_results(folder: Path) -> dict[str, SignalResult]:
     """Read what `save_results` has kept; empty if there was no fit.
 
-    Only for files that one trusts: reading a pickle may run what it contains.
-
     Raises
     ------
     InputError
-        If the file is damaged.
+        If the file is damaged, or was written by another version.
     """
     path = folder / NAME
     if not path.exists():
         return {}
     try:
-        results: dict[str, SignalResult] = pickle.loads(path.read_bytes())
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, ValueError) as error:
+        results = decode(path.read_bytes(), key=NAME, codecs=_classes())
+    except (Damaged, OSError) as error:
         raise InputError(f"{path} cannot be read ({error}): run the fit again") from error
-    return results
+    ours = isinstance(results, dict) and all(
+        isinstance(one, SignalResult) for one in results.values()
+    )
+    if not ours:
+        raise InputError(f"{path} does not hold results of fits: run the fit again")
+    return dict(results)
+
+
+@cache
+def _classes() -> dict[str, type]:
+    """Return the classes that a result is made of, by name: those that its annotations say."""
+    found: dict[str, type] = {}
+    waiting: list[Any] = [SignalResult]
+    while waiting:
+        kind = waiting.pop()
+        if is_dataclass(kind) or hasattr(kind, "_fields"):
+            if kind.__name__ not in found:
+                found[kind.__name__] = kind
+                waiting += get_type_hints(kind).values()
+        else:
+            waiting += get_args(kind)
+    return found

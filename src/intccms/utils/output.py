@@ -61,7 +61,7 @@ class Output:
 
     @property
     def histograms_dir(self) -> Path:
-        """``histograms.root`` and ``histograms.pkl``."""
+        """``histograms.root``, ``histograms.json`` and ``histograms.pkl``."""
         return self.directory / "histograms"
 
     @property
@@ -70,8 +70,13 @@ class Output:
         return self.histograms_dir / "histograms.root"
 
     @property
+    def histograms_json(self) -> Path:
+        """The same book with all of its bits, from which it is read back."""
+        return self.histograms_dir / "histograms.json"
+
+    @property
     def histograms_pkl(self) -> Path:
-        """The same book, pickled."""
+        """The same book, pickled for users: nothing here reads it."""
         return self.histograms_dir / "histograms.pkl"
 
     @property

@@ -12,6 +12,7 @@ from intccms.analysis.scores.models import (
     settings_digest,
 )
 from intccms.analysis.scores.predictor import Predictor
+from intccms.analysis.scores.trusted import trust
 
 __all__ = [
     "MODEL_JSON",
@@ -25,5 +26,6 @@ __all__ = [
     "references",
     "score_class",
     "settings_digest",
+    "trust",
     "with_scores",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from intccms.analysis.scores.features import FeatureMatrix
 from intccms.analysis.scores.predictor import Predictor
+from intccms.analysis.scores.trusted import check_trusted
 from intccms.errors import InputError
 from intccms.fingerprint import fingerprint
 from intccms.schema import Config, Mva
@@ -81,7 +82,8 @@ def load(mva: Mva, config: Config, *, trained: bool = True) -> Predictor | None:
     Raises
     ------
     InputError
-        If it is not there, damaged, or was trained on other features or classes.
+        If it is not there, damaged, was trained on other features or classes, or is not known to
+        be trained by this user.
     """
     made = estimator_of(mva)
     if isinstance(made, Path):
@@ -99,6 +101,7 @@ def load(mva: Mva, config: Config, *, trained: bool = True) -> Predictor | None:
         raise InputError(f"{where} cannot be read: {exc}; {TRAIN}") from exc
     if hashlib.sha256(content).hexdigest() != record["model_sha256"]:
         raise InputError(f"{where} is damaged; {TRAIN} again")
+    check_trusted(folder / MODEL_PKL, content)
     for what, now in made_for(mva, config).items():
         if (then := record["made_for"][what]) != now:
             raise InputError(f"{where} was trained with other {what}: {then}, now {now}; {TRAIN}")

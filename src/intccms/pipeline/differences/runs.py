@@ -42,7 +42,7 @@ class FinishedRun:
         except (OSError, ValueError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
         folder = directory / "histograms"
-        has_book = (folder / storage.PICKLE_NAME).exists()
+        has_book = (folder / storage.JSON_NAME).exists()
         book = storage.load(folder) if has_book else Book({}, {})
         return cls(directory, summary, settings, book)
 
