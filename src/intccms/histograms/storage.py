@@ -151,8 +151,9 @@ def _check(content: Any, path: Path) -> None:
 
 def _histogram(saved: Mapping[str, Any]) -> hist.Hist[Any]:
     histogram: hist.Hist[Any] = hist.Hist(from_uhi(saved["uhi"]))
-    if histogram.axes.name != (saved["observable"], *AXES):
-        raise ValueError(f"a histogram has the axes {histogram.axes.name}")
+    names = [axis.name for axis in histogram.axes]
+    if names != [saved["observable"], *AXES]:
+        raise ValueError(f"a histogram has the axes {names}")
     if histogram.storage_type is not hist.storage.Weight:
         raise ValueError(f"a histogram has the storage {histogram.storage_type.__name__}")
     return histogram
