@@ -9,6 +9,7 @@ __all__ = [
     "BadContentError",
     "ClusterLostError",
     "ConfigError",
+    "FigureError",
     "FitError",
     "FunctorError",
     "IncompleteError",
@@ -55,6 +56,10 @@ class SkimWriteError(IntccmsError):
 
 class FitError(IntccmsError):
     """A fit or a limit could not be computed; the histograms are kept."""
+
+
+class FigureError(IntccmsError):
+    """Figures could not be drawn; everything else is written."""
 
 
 class ServiceError(IntccmsError):

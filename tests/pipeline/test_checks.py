@@ -11,6 +11,7 @@ import pytest
 from intccms import pipeline
 from intccms.errors import InputError
 from intccms.pipeline import RunResult
+from intccms.pipeline.checks import check_drawable
 from tests.pipeline.runs import FEW, configured, processed
 
 
@@ -71,3 +72,41 @@ def test_a_damaged_summary_is_an_input_error(done: RunResult, tmp_path: Path) ->
     (out / "run_summary.json").write_text("{")
     with pytest.raises(InputError, match="damaged"):
         processed(config)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        (r'plotting.process_labels={data: "$W+\\textrm{jets}$"}',
+         r"plotting\.process_labels\.data: .*Expected .*text, found"),
+        (r'plotting.process_labels={data: "$\\frac{1}$"}', r"plotting\.process_labels\.data: "),
+        ("plotting.process_colors={data: blackish}", r"plotting\.process_colors\.data: 'blackish'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_refused_by_its_key(
+    tiny_sample: Path, tmp_path: Path, setting: str, says: str
+) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        pipeline.Stages(configured(tiny_sample, tmp_path / "out", setting))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("label", ["$m_{t\\\\bar{t}}$ [GeV]", "5 $ a jet", "W + jets"])
+def test_what_can_be_drawn_is_not_refused(tiny_sample: Path, tmp_path: Path, label: str) -> None:
+    setting = f'plotting.process_labels={{data: "{label}"}}'
+    pipeline.Stages(configured(tiny_sample, tmp_path / "out", setting))
+
+
+def test_labels_of_observables_and_names_are_looked_at_too(
+    tiny_sample: Path, tmp_path: Path
+) -> None:
+    config = configured(tiny_sample, tmp_path / "out")
+    channel = config.channels[0]
+    for key, place in (("label", "channels.{0}.observables.{1}.label"),
+                       ("name", "channels.{0}.observables.{1}.name")):  # fmt: skip
+        first = channel.observables[0].model_copy(update={key: r"$\nothing$"})
+        changed = channel.model_copy(update={"observables": (first,)})
+        with pytest.raises(InputError) as caught:
+            check_drawable(config.model_copy(update={"channels": (changed,)}))
+        assert str(caught.value).startswith(place.format(channel.name, first.name))

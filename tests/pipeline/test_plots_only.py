@@ -13,9 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import matplotlib.pyplot as plt
 import pytest
 
 from example_opendata.configs.configuration import config as example
+from intccms.dashboards.result import describe
+from intccms.errors import FigureError
 from intccms.functors.derived import against, without
 from intccms.histograms.cutflow import CutStep
 from intccms.pipeline import RunResult, Stages
@@ -100,7 +104,7 @@ def test_many_figures_are_drawn_by_processes_just_as_by_this_one(tmp_path: Path)
     general = configured(tmp_path, tmp_path, *overrides).general
     flow = {"sr": {"top": [CutStep("all", 10, 1.5), CutStep("one muon", 5, 0.5)]}}
     todo = [(tmp_path / f"figure_{i}", partial(cutflow.plot, flow, "sr")) for i in range(MANY)]
-    files = [path for both in drawn(todo, general) for path in both]
+    files = [path for one in drawn(todo, general) for path in one.files]
     assert {path.name for path in files} == {
         f"figure_{i}.{suffix}" for i in range(MANY) for suffix in ("png", "pdf")
     }
@@ -152,3 +156,52 @@ def test_years_are_drawn_again_from_what_was_saved(two_years: Stages) -> None:
     assert {"CMS_WORKSHOP/workshop_mtt", "CMS_WORKSHOP/workshop_mtt_log"} <= names
     assert "CMS_WORKSHOP/met_against_met_map" in names
     assert "CMS_WORKSHOP_without_met_cut/met" in names
+
+
+def unreadable() -> tuple[Any, Any]:
+    figure, axes = plt.subplots()
+    axes.set_title(r"$\textrm{jets}$")
+    return figure, axes
+
+
+@pytest.mark.parametrize("n", [2, MANY])
+def test_a_figure_that_cannot_be_drawn_stops_no_other(tmp_path: Path, n: int) -> None:
+    overrides = ("general.executor=futures", "general.n_workers=2")
+    general = configured(tmp_path, tmp_path, *overrides).general
+    flow = {"sr": {"top": [CutStep("all", 10, 1.5), CutStep("one muon", 5, 0.5)]}}
+    good = [(tmp_path / f"figure_{i}", partial(cutflow.plot, flow, "sr")) for i in range(n - 1)]
+    bad = (tmp_path / "bad", unreadable)
+    open_before = plt.get_fignums()
+    answers = {one.stem.name: one for one in drawn([good[0], bad, *good[1:]], general)}
+    assert plt.get_fignums() == open_before
+    assert len(answers) == n
+    why = answers.pop("bad").error
+    assert why.startswith("ValueError: ")
+    assert "textrm" in why
+    assert all(path.is_file() for one in answers.values() for path in one.files)
+    assert not any(one.error for one in answers.values())
+
+
+def test_the_run_names_the_figures_that_could_not_be_drawn(
+    done: RunResult,
+    tiny_sample: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    schema: dict[str, Any],
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done.output.directory, out)
+    monkeypatch.setattr(cutflow, "plot", lambda *_, **__: unreadable())
+    with Stages(configured(tiny_sample, out, "general.run_plots_only=True")) as stages:
+        stages.process()
+        assert stages.draw("cutflow", "observables")
+        with pytest.raises(FigureError, match=r"1 figure could not be drawn.*cutflow: ValueError"):
+            stages.finish()
+    summary = json.loads((out / "run_summary.json").read_text())
+    jsonschema.validate(summary, schema)
+    assert summary["status"] == "failed"
+    (undrawn,) = summary["undrawn_figures"]
+    assert undrawn["figure"].endswith("CMS_WORKSHOP/cutflow")
+    before = json.loads((done.output.directory / "run_summary.json").read_text())
+    assert (summary["fit"], summary["yields"]) == (before["fit"], before["yields"])
+    assert f"not drawn: {undrawn['figure']}: ValueError" in describe(summary, out)

@@ -30,9 +30,12 @@ def execute(parsed: argparse.Namespace) -> None:
         If a check has failed.
     """
     from intccms.dashboards import Table
+    from intccms.pipeline.checks import check_drawable
     from intccms.preflight import preflight, rows_of
 
-    found = preflight(load(parsed, parsed.overrides), wait_s=parsed.wait)
+    config = load(parsed, parsed.overrides)
+    check_drawable(config)
+    found = preflight(config, wait_s=parsed.wait)
     sys.stdout.write(f"{Table('Preflight', rows_of(found), is_text=True)}\n")
     failed = [one.check for one in found if one.state == "failed"]
     if failed:

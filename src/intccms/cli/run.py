@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from intccms.cli.options import add_config, add_overrides, load
 from intccms.cli.summary import print_summary
-from intccms.errors import IncompleteError
+from intccms.errors import FigureError, FitError, IncompleteError
 
 __all__ = ["HELP", "add_arguments", "execute"]
 
@@ -46,7 +46,7 @@ def execute(parsed: argparse.Namespace) -> None:
     try:
         with nullcontext() if profile is None else profiled(profile):
             pipeline.run(config, observer=make_observer())
-    except IncompleteError:
+    except (IncompleteError, FigureError, FitError):
         print_summary(directory)
         raise
     print_summary(directory)

@@ -29,6 +29,8 @@ def describe(summary: Mapping[str, Any], directory: Path) -> str:
     blocks.append("\n".join([*_strengths(summary), *_rate(summary)]))
     blocks.append("\n".join(_lumis(summary, directory)))
     blocks.append("\n".join([*_skims(summary.get("skims", {})), *_paths(directory)]))
+    undrawn = summary.get("undrawn_figures", ())
+    blocks.append("\n".join(f"not drawn: {one['figure']}: {one['error']}" for one in undrawn))
     if summary.get("config_file"):
         blocks.append(f"Configuration: {summary['config_file']}")
     status = f"Status: {summary['status']}"

@@ -6,6 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from matplotlib.cbook import is_math_text
+from matplotlib.colors import is_color_like
+from matplotlib.mathtext import MathTextParser
+
 from intccms import facility, metadata
 from intccms.analysis import runner
 from intccms.analysis.chunking import rechunked
@@ -19,10 +23,11 @@ from intccms.execution.executors import Executor
 from intccms.execution.observer import Observer
 from intccms.metadata import Metadata
 from intccms.metrics.inspector.store import RecordStore
+from intccms.pipeline.identity import leaves
 from intccms.schema import Config
 from intccms.utils.output import Output
 
-__all__ = ["check_supported", "checked_inputs", "kept_clean"]
+__all__ = ["check_drawable", "check_supported", "checked_inputs", "kept_clean"]
 
 
 def check_supported(config: Config) -> None:
@@ -33,6 +38,7 @@ def check_supported(config: Config) -> None:
     InputError
         With one line that names the setting or the file.
     """
+    check_drawable(config)
     general = config.general
     if general.facility is not None:
         facility.check(general.facility)
@@ -47,6 +53,32 @@ def check_supported(config: Config) -> None:
         from intccms.statistics import check_cabinetry_config
 
         check_cabinetry_config(config)
+
+
+def check_drawable(config: Config) -> None:
+    """Refuse labels, names and colours that Matplotlib cannot draw.
+
+    Raises
+    ------
+    InputError
+        With one line that names the key.
+    """
+    plotting = "plotting.process_"
+    for place, text in leaves(config):
+        if not isinstance(text, str):
+            continue
+        if place.startswith(f"{plotting}colors.") and not is_color_like(text):
+            raise InputError(f"{place}: {text!r} is no colour; #907AD6 is one, and so is teal")
+        is_shown = place.startswith(f"{plotting}labels.")
+        if (is_shown or place.endswith((".label", ".name"))) and is_math_text(text):
+            try:
+                MathTextParser("path").parse(text)
+            except ValueError as error:  # three lines of which the last says what it is
+                reason = str(error).strip().splitlines()[-1]
+                raise InputError(
+                    f"{place}: {text!r} cannot be drawn: {reason}; "
+                    "Matplotlib knows a part of LaTeX only, such as \\mathrm{…} for words"
+                ) from error
 
 
 def checked_inputs(

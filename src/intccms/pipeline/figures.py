@@ -17,7 +17,7 @@ from intccms.histograms import Book
 from intccms.pipeline.summary import Findings, visible_cutflow
 from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, systematics
 from intccms.plots.plane import maps
-from intccms.plots.saving import Planned, draw_and_save
+from intccms.plots.saving import Drawn, Planned, draw_and_save
 from intccms.schema import Config, General
 from intccms.utils.output import Output
 
@@ -50,8 +50,8 @@ def planned(found: Findings, output: Output, groups: Iterable[Group]) -> list[Pl
     return [one for group in groups for one in makers[group]()]
 
 
-def drawn(todo: list[Planned], general: General) -> Iterator[tuple[Path, Path]]:
-    """Draw figures and save each as PNG and PDF; many of them in several processes.
+def drawn(todo: list[Planned], general: General) -> Iterator[Drawn]:
+    """Try to draw each figure and save it as PNG and PDF; many of them in several processes.
 
     Parameters
     ----------
@@ -62,17 +62,17 @@ def drawn(todo: list[Planned], general: General) -> Iterator[tuple[Path, Path]]:
 
     Yields
     ------
-    tuple of Path
-        The files of a figure, in the order in which they are done.
+    Drawn
+        The files of a figure, or why there are none, in the order in which they are done.
     """
     n_processes = min(general.n_workers or os.cpu_count() or 1, MOST_PROCESSES)
     if len(todo) < MANY or n_processes == 1 or general.executor == "iterative":
         yield from (draw_and_save(index, todo) for index in range(len(todo)))
         return
     with closing(FuturesExecutor(n_processes)) as processes:
-        for index, files in processes.map(draw_and_save, range(len(todo)), arguments=(todo,)):
-            lost = isinstance(files, WorkerLostError)
-            yield draw_and_save(index, todo) if lost else files
+        for index, one in processes.map(draw_and_save, range(len(todo)), arguments=(todo,)):
+            lost = isinstance(one, WorkerLostError)
+            yield draw_and_save(index, todo) if lost else one
 
 
 def _observables(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:

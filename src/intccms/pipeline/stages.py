@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from intccms.analysis import runner
-from intccms.errors import FitError, IncompleteError, IntccmsError
+from intccms.errors import FigureError, FitError, IncompleteError, IntccmsError
 from intccms.execution.observer import Observer, Silent
 from intccms.histograms import storage
 from intccms.interrupts import Interrupted
@@ -24,8 +24,9 @@ from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
 from intccms.pipeline.lock import OutputLock
 from intccms.pipeline.records import RunRecord, write_records
 from intccms.pipeline.result import RunResult
-from intccms.pipeline.summary import Findings, SavedRun, describe_loss, summarise
+from intccms.pipeline.summary import Findings, SavedRun, describe_loss, describe_undrawn, summarise
 from intccms.pipeline.workers import Workers
+from intccms.plots.saving import Drawn
 from intccms.schema import Config
 from intccms.utils.output import Output, write_json
 
@@ -164,7 +165,7 @@ class Stages:
                 output=self.output,
                 observer=self._observer,
             )
-            self.found.plots += plots
+            self.found.take_figures(plots)
             files = self.metadata.fileset
             self._processor = runner.make_processor(self.config, files, trained=True)
         return self.trained
@@ -235,22 +236,23 @@ class Stages:
         Returns
         -------
         tuple of Path
-            The PNG files; each has a PDF beside it.
+            The PNG files; each has a PDF beside it. Figures that cannot be drawn are named in
+            the log and the summary, and `finish` raises for them.
         """
         todo = figures.planned(self.found, self.output, groups or figures.GROUPS)
         if not todo:
             return ()
         self._observer.begin("figures", total=len(todo), unit="figures")
-        drawn: list[Path] = []
+        drawn: list[Drawn] = []
         with self._interruptible(), self._lock.held():
-            for files in figures.drawn(todo, self.config.general):
-                drawn += files
+            for one in figures.drawn(todo, self.config.general):
+                drawn.append(one)
                 self._observer.advance()
         self._observer.end()
         order = {stem: index for index, (stem, _) in enumerate(todo)}
-        drawn.sort(key=lambda path: order[path.with_suffix("")])
-        self.found.plots = tuple(dict.fromkeys((*self.found.plots, *drawn)))
-        return tuple(path for path in drawn if path.suffix == ".png")
+        drawn.sort(key=lambda one: order[one.stem])
+        self.found.take_figures(drawn)
+        return tuple(path for one in drawn for path in one.files if path.suffix == ".png")
 
     def finish(self) -> RunResult:
         """Write the summary; raise what went wrong on the way.
@@ -259,18 +261,26 @@ class Stages:
         ------
         IncompleteError
             If more was lost than ``general.max_lost_fraction`` allows.
+        FigureError
+            If figures could not be drawn.
         IntccmsError
             What a stage has raised.
         """
         found = self.found
         summary = self._write_summary()
         self.close()
-        if found.failure is not None:
-            raise found.failure
-        if found.is_incomplete:
-            raise IncompleteError(
+        failure = found.failure
+        if failure is None and found.is_incomplete:
+            failure = IncompleteError(
                 f"{describe_loss(found)}; the results are in {self.output.directory}"
             )
+        if found.undrawn:
+            text = describe_undrawn(found)
+            if failure is None:
+                raise FigureError(text)
+            failure.add_note(text)
+        if failure is not None:
+            raise failure
         return RunResult(
             self.config, found.analysis, found.book, found.cutflow, found.ledger,
             found.results, found.plots, summary, self.output,

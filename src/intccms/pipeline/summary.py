@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +20,7 @@ from intccms.histograms.cutflow import Cutflow, CutStep
 from intccms.metrics.definitions import evaluate
 from intccms.metrics.measurement import Measurement
 from intccms.pipeline.identity import code_of
+from intccms.plots.saving import Drawn
 from intccms.receipts import Receipt
 from intccms.schema import Config
 from intccms.utils.output import Output
@@ -26,7 +28,17 @@ from intccms.utils.output import Output
 if TYPE_CHECKING:
     from intccms.statistics import SignalResult
 
-__all__ = ["Findings", "SavedRun", "describe_loss", "read_summary", "summarise", "visible_cutflow"]
+__all__ = [
+    "Findings",
+    "SavedRun",
+    "describe_loss",
+    "describe_undrawn",
+    "read_summary",
+    "summarise",
+    "visible_cutflow",
+]
+
+log = logging.getLogger(__name__)
 
 PACKAGES = (
     "awkward", "cabinetry", "coffea", "correctionlib", "hist", "numpy", "pyhf", "uproot"
@@ -86,6 +98,7 @@ class Findings:
     ledger: Ledger = field(default_factory=Ledger)
     results: dict[str, SignalResult] = field(default_factory=dict)
     plots: tuple[Path, ...] = ()
+    undrawn: dict[Path, str] = field(default_factory=dict)  # figures, and why they are not there
     saved: SavedRun | None = None
     failure: IntccmsError | None = None
 
@@ -99,6 +112,15 @@ class Findings:
         """Take what an earlier run has left."""
         self.saved, self.book, self.years = saved, book, saved.years
         self.cutflow, self.ledger = saved.cutflow, saved.ledger
+
+    def take_figures(self, drawn: Iterable[Drawn]) -> None:
+        """Take what became of figures, which may have been tried before."""
+        for one in drawn:
+            self.undrawn.pop(one.stem, None)
+            if one.error:
+                log.error("the figure %s cannot be drawn: %s", one.stem, one.error)
+                self.undrawn[one.stem] = one.error
+            self.plots = tuple(dict.fromkeys((*self.plots, *one.files)))
 
     @property
     def is_incomplete(self) -> bool:
@@ -139,6 +161,8 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
     status = "incomplete" if found.is_incomplete else "complete"
     if unfinished and not error:
         error = "the run has not come to its end"
+    if found.undrawn and not (error or found.is_incomplete):
+        error = describe_undrawn(found)
     if error:
         status = "failed"
     inferred = {signal: result.summary() for signal, result in found.results.items()}
@@ -166,7 +190,19 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
         summary["skims"] = {name: asdict(skim) for name, skim in found.analysis.skims.items()}
     if found.analysis is not None and found.analysis.chunking:
         summary["chunking"] = found.analysis.chunking
+    if found.undrawn:
+        summary["undrawn_figures"] = [
+            {"figure": str(stem), "error": why} for stem, why in found.undrawn.items()
+        ]
     return summary | ({"error": error} if error else {})
+
+
+def describe_undrawn(found: Findings) -> str:
+    """Say in one line how many figures could not be drawn, and why the first of them."""
+    n, (stem, why) = len(found.undrawn), next(iter(found.undrawn.items()))
+    figures = "1 figure" if n == 1 else f"{n} figures"
+    first = "" if n == 1 else "first: "
+    return f"{figures} could not be drawn, all else is written; {first}{stem}: {why}"
 
 
 def describe_loss(found: Findings) -> str:

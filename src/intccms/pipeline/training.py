@@ -19,8 +19,8 @@ from intccms.metadata import Metadata
 from intccms.mva import Trained
 from intccms.pipeline.figures import drawn
 from intccms.plots import look_of
-from intccms.plots import mva as plots
-from intccms.plots.saving import Planned
+from intccms.plots import mva as figures_of
+from intccms.plots.saving import Drawn, Planned
 from intccms.schema import Config
 from intccms.utils.output import Output
 
@@ -55,13 +55,13 @@ def trained(
     *,
     output: Output,
     observer: Observer,
-) -> tuple[dict[str, Trained], tuple[Path, ...]]:
+) -> tuple[dict[str, Trained], list[Drawn]]:
     """Train and save every classifier that is not an ONNX model.
 
     Returns
     -------
     tuple
-        The classifiers by name, and the files of their figures.
+        The classifiers by name, and what became of their figures.
 
     Raises
     ------
@@ -70,10 +70,10 @@ def trained(
     IntccmsError
         If a training fails.
     """
-    config, found, paths = processor.config, dict[str, Trained](), list[Path]()
+    config, found, plots = processor.config, dict[str, Trained](), list[Drawn]()
     sampler, part = sampler_of(processor, metadata)
     if not sampler.wanted:
-        return found, ()
+        return found, plots
     analysis = runner.process(config, part, executor, processor=sampler, observer=observer)
     allowed, lost = config.general.max_lost_fraction, analysis.ledger.lost_fraction()
     if lost > allowed:
@@ -88,21 +88,21 @@ def trained(
             found[mva.name] = one = classifiers.train(mva, config, part.fileset, analysis)
             folder = output.mva_dir(mva.name)
             classifiers.save(one, folder)
-            paths += _draw(one, config, folder)
+            plots += _draw(one, config, folder)
             observer.advance()
             observer.end()
-    return found, tuple(paths)
+    return found, plots
 
 
-def _draw(one: Trained, config: Config, folder: Path) -> list[Path]:
+def _draw(one: Trained, config: Config, folder: Path) -> list[Drawn]:
     look, evaluation = look_of(config), one.evaluation
     figures: list[Planned] = [
-        (folder / "roc", partial(plots.roc, evaluation, look=look)),
-        (folder / "score", partial(plots.score, evaluation, look=look)),
-        (folder / "importance", partial(plots.importance, evaluation, look=look)),
+        (folder / "roc", partial(figures_of.roc, evaluation, look=look)),
+        (folder / "score", partial(figures_of.score, evaluation, look=look)),
+        (folder / "importance", partial(figures_of.importance, evaluation, look=look)),
         *(
-            (folder / f"feature_{name}", partial(plots.feature, evaluation, name, look=look))
+            (folder / f"feature_{name}", partial(figures_of.feature, evaluation, name, look=look))
             for name in evaluation.features
         ),
     ]
-    return [path for files in drawn(figures, config.general) for path in files]
+    return list(drawn(figures, config.general))

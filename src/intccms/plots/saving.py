@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -14,9 +15,20 @@ from matplotlib.figure import Figure
 from intccms.plots.style import CmsFigure
 from intccms.utils.output import write_bytes
 
-__all__ = ["Planned", "draw_and_save", "save"]
+__all__ = ["Drawn", "Planned", "draw_and_save", "save"]
+
+log = logging.getLogger(__name__)
 
 Planned = tuple[Path, Callable[[], tuple[Any, Any]]]  # path without suffix; gives figure and axes
+
+
+class Drawn(NamedTuple):
+    """What became of a planned figure."""
+
+    stem: Path  # without suffix
+    files: tuple[Path, ...] = ()
+    error: str = ""  # why there are none
+
 
 # without dates and versions the same figure gives the same file
 METADATA: dict[str, dict[str, str | None]] = {
@@ -58,8 +70,10 @@ def save(figure: Figure, stem: Path, *, dpi: float = 100) -> tuple[Path, Path]:
     return paths[0], paths[1]
 
 
-def draw_and_save(index: int, planned: Sequence[Planned]) -> tuple[Path, Path]:
-    """Draw and save one figure of a list; for processes, which get the whole list once.
+def draw_and_save(index: int, planned: Sequence[Planned]) -> Drawn:
+    """Try to draw and save one figure of a list; for processes, which get the whole list once.
+
+    A figure that cannot be drawn stops no other: the answer says why.
 
     Parameters
     ----------
@@ -69,5 +83,15 @@ def draw_and_save(index: int, planned: Sequence[Planned]) -> tuple[Path, Path]:
         Where figures go, and what draws them.
     """
     stem, make = planned[index]
-    figure, _ = make()
-    return save(figure, stem)
+    before = set(plt.get_fignums())
+    try:
+        figure, _ = make()
+        return Drawn(stem, save(figure, stem))
+    except OSError:  # a full disk is no fault of the figure
+        raise
+    except Exception as error:
+        log.debug("%s cannot be drawn", stem, exc_info=error)
+        return Drawn(stem, error=f"{type(error).__name__}: {' '.join(str(error).split())}")
+    finally:  # also one that was begun
+        for number in set(plt.get_fignums()) - before:
+            plt.close(number)
