@@ -34,6 +34,7 @@ FLOORS = {
     "datasets": 2,
     "facility": 2.5,  # uses datasets and fingerprint; execution uses it
     "partials": 2,
+    "theory": 2,
     "reading": 2.5,  # uses datasets; execution and skimming use it
     "fingerprint": 2,
     "schema": 1,

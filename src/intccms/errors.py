@@ -16,6 +16,7 @@ __all__ = [
     "InputError",
     "IntccmsError",
     "MissingColumnError",
+    "MissingSumsError",
     "SkimWriteError",
     "WorkerLostError",
     "nearest",
@@ -40,6 +41,10 @@ class ConfigError(InputError):
 
 class MissingColumnError(InputError):
     """A branch that the configuration asks for is in no readable file of a dataset."""
+
+
+class MissingSumsError(MissingColumnError):
+    """A skim was made without sums over the events of its origin that are needed now."""
 
 
 class FunctorError(IntccmsError):

@@ -16,6 +16,7 @@ from example_cms.configs.corrections.btag import number, of_flavour
 from example_cms.configs.corrections.jets import CORRELATED, EACH_YEAR
 from example_cms.configs.corrections.rates import CROSS_SECTIONS
 from example_cms.configs.years import YEARS
+from intccms.engine.members import member_tables
 from intccms.engine.shifts import correct
 from intccms.functors.objects import Objects
 from tests.example_cms.conftest import Chunk, chunk, loops, simulated
@@ -86,6 +87,8 @@ def test_every_call_of_the_configuration_evaluates_on_real_files(
         if correction.type == "event":
             values = [real.nominal(correction.name, good)]
             for found in correction.uncertainty_sources:
+                if found.members is not None:
+                    continue
                 if found.processes is None or "ttbar_semilep" in found.processes:
                     directions = ("up", "down")
                     values += [
@@ -94,6 +97,11 @@ def test_every_call_of_the_configuration_evaluates_on_real_files(
             for value in values:
                 assert np.isfinite(np.asarray(value)).all()
                 assert np.all(np.asarray(value) > 0)
+    for place in real.plan.members:
+        ((labels, events, rows),) = member_tables(real.plan, place, good, {})
+        assert len(events) == good.n
+        assert rows.shape == (good.n, len(labels))
+        assert np.all(rows > 0)
 
 
 def test_every_key_exists_in_the_files_of_2018_and_of_the_first_part_of_2016(
@@ -174,38 +182,18 @@ def test_prefiring_is_nominal_up_and_down_as_nanoaod_has_it(run2: Path) -> None:
         assert ak.to_list(value) == ak.to_list(ak.Array(column))
 
 
-def test_the_scale_envelope_leaves_out_opposite_scales() -> None:
-    weights = [1.3, 1.2, 9.0, 1.1, 1.0, 0.9, -9.0, 0.8, 0.7]
-    both = ak.Array([weights, weights])
-    assert theory.upper_scale(both).tolist() == [1.3, 1.3]
-    assert theory.lower_scale(both).tolist() == [0.7, 0.7]
-    without_central = ak.Array([[*weights[:4], *weights[5:]]])
-    assert theory.upper_scale(without_central).tolist() == [1.3]
-    assert theory.lower_scale(without_central).tolist() == [0.7]
-
-
-def test_the_pdf_uncertainty_is_hessian_with_the_strong_coupling_in_quadrature() -> None:
-    weights = [0.5, *[0.5 + 0.03 * (-1) ** i for i in range(16)], 0.45, 0.61]
-    expected = np.sqrt(16 * 0.03**2 + 0.08**2) / 0.5
-    made = ak.Array([weights] * 3)
-    assert theory.upper_pdf(made).tolist() == pytest.approx([1 + expected] * 3)
-    assert theory.lower_pdf(made).tolist() == pytest.approx([1 - expected] * 3)
-
-
-def test_weights_of_no_event_are_none() -> None:
-    nothing = ak.Array([[1.0] * 9])[:0]
-    for function in (theory.upper_scale, theory.lower_scale, theory.upper_pdf, theory.lower_pdf):
-        assert len(function(nothing)) == 0
-
-
-def test_shower_weights_are_isr_and_fsr_with_the_doubled_scale_as_up(run2: Path) -> None:
-    made = chunk(simulated(run2, "WZ"), run2, process="diboson")
-    weights = ak.to_numpy(ak.Array(made.objects["PSWeight"]))
-    for index, (name, direction) in enumerate(
-        [("isr", "up"), ("fsr", "up"), ("isr", "down"), ("fsr", "down")]
-    ):
-        value = made.varied(name, name, direction, made.objects)
-        assert ak.to_list(value) == weights[:, index].tolist()
+def test_theory_weights_change_no_rate() -> None:
+    for entries in source["corrections"].values():
+        found = {
+            one["name"]: one
+            for entry in entries
+            for one in entry.get("uncertainty_sources", ())
+            if one.get("members")
+        }
+        assert {"pdf", "isr", "fsr", "scale_ttbar", "scale_signal", "scale_wjets"} <= set(found)
+        assert "scale_diboson" not in found
+        assert all(one["normalise"] for one in found.values())
+        assert found["pdf"]["lha_id"] == 325300
 
 
 def test_top_weight_is_the_geometric_mean_of_both_last_copies() -> None:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from intccms.analysis.keys import names_of_sums
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.analysis.skimmed import REMAKE, input_store
 from intccms.analysis.skims import at_storage
 from intccms.datasets import DatasetFiles
 from intccms.engine.shifts import with_new_columns
 from intccms.engine.weights import reads
-from intccms.errors import FunctorError, InputError, MissingColumnError
+from intccms.errors import FunctorError, InputError, MissingColumnError, MissingSumsError
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.functors.objects import from_events, overlaps
 from intccms.metadata import Metadata
@@ -31,6 +32,7 @@ SOME = 3  # parts of a skim that are looked at: all have the same columns
 FEW = 100  # events to look at when none is not enough
 
 RUNS_WEIGHT = "genWeight"  # whose sum over all generated events the tree Runs has
+_ADD = "add it to preprocess.branches and "
 GOLDEN_SUFFIXES = (".json", ".txt")
 
 
@@ -53,6 +55,7 @@ def dataset_tasks(config: Config, fileset: Iterable[DatasetFiles]) -> dict[str, 
             files.is_data,
             files.weight_branch,
             _with_input_paths(config, masks[files.dataset]),
+            {} if files.is_data else names_of_sums(config, files.year),
         )
         for files in fileset
     }
@@ -134,7 +137,8 @@ def check_columns(
         if missing is not None:
             what = f"dataset {files.dataset!r}: {missing}"
             if metadata.pieces is not None:
-                what = f"the skim of {what}; add it to preprocess.branches and {REMAKE}"
+                add = "" if isinstance(missing, MissingSumsError) else _ADD
+                what = f"the skim of {what}; {add}{REMAKE}"
             raise MissingColumnError(what) from missing
 
 

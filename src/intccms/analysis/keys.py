@@ -22,12 +22,13 @@ from intccms.execution.columns import ColumnPolicy
 from intccms.fingerprint import content_digest, fingerprint, is_reproducible
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
+from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.sums import HistogramSums
 from intccms.partials.store import PartialStore
 from intccms.reading.cache import ColumnCache
 from intccms.schema import Channel, Config, Correction
 
-__all__ = ["chunk_policy", "dataset_digests", "prune", "whole_of", "with_keys"]
+__all__ = ["chunk_policy", "dataset_digests", "names_of_sums", "prune", "whole_of", "with_keys"]
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,12 @@ CODE = (
     "reading/*.py",
     "receipts.py",
     "skimming/*.py",
+    "theory/*.py",
 )
-CODECS = (ExactSums, HistogramSums, CutflowSums, LumiSections, SkimTable, TrainingTable)
+CODECS = (
+    *(ExactSums, HistogramSums, MemberSums, WeightSums, CutflowSums),
+    *(LumiSections, SkimTable, TrainingTable),
+)
 KEPT_BYTES = 20_000_000_000  # results of chunks in the output directory, at most
 KEPT_COLUMN_BYTES = 20_000_000_000  # columns, wherever they are
 KEPT_S = 30 * 24 * 3600.0  # how long those of other settings are kept
@@ -118,16 +123,17 @@ def _channel(channel: Channel) -> tuple[Any, ...]:
 
 
 def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, ...]:
-    about = (task.dataset, task.is_data, task.weight_branch)
+    plan = processor.plan(task.dataset)
+    about = (task.dataset, task.is_data, task.weight_branch, _sums_of(processor, task.dataset))
     if not processor.has_analysis:
         return (about,)
-    plan = processor.plan(task.dataset)
     mask = task.lumi_mask
     return (
         about,
         mask and (mask.function, mask.use, _by_content(mask.static_kwargs)),
         tuple(_correction(processor.config, correction) for correction in plan.corrections),
         plan.labels,
+        tuple(place.name for place in plan.members),
     )
 
 
@@ -197,7 +203,7 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
     versions = tuple((name, version(name)) for name in PACKAGES)
     common = (versions, _own_code(), config.preprocess.skimming.selection)
     digests = {
-        name: _digest((common, task.is_data, task.weight_branch), name)
+        name: _digest((common, task.is_data, task.weight_branch, _sums_of(processor, name)), name)
         for name, task in processor.tasks.items()
     }
     general = config.general
@@ -210,12 +216,34 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
     )
 
 
+def _sums_of(processor: AnalysisProcessor, dataset: str) -> tuple[str, ...]:
+    """Name the sums over all events that kept columns come with."""
+    return tuple(place.name for place in processor.plan(dataset).normalised)
+
+
+def names_of_sums(config: Config, year: str | None) -> dict[str, str]:
+    """Name the sums over all events of each source that is normalised, by what decides them.
+
+    A skim has the sums of the sources as they were when it was made.
+    """
+    names: dict[str, str] = {}
+    for correction in config.corrections_for(year):
+        for source in correction.uncertainty_sources:
+            if source.normalise:
+                fields, content = _correction(config, correction)
+                parts = ({**fields, "uncertainty_sources": None}, content, source)
+                digest = fingerprint(parts, versions=False).digest[:12]
+                names[source.name] = f"{source.name}:{digest}"
+    return names
+
+
 def whole_of(sums: dict[str, Any]) -> dict[str, Any]:
     """Say in terms of JSON what a chunk's sums tell of all its events, see `Whole`."""
     sections = [one.to_text() for one in sums.get("sections", {}).values()]
     return {
         "n_events": sums["n_events"],
         "sumw": exact_as_json(sums["sumw"]),
+        "weights": sums["weights"].to_text(),
         "sections": sections[0] if sections else None,
         "is_selected": True,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +14,15 @@ from intccms.analysis.skim_tables import exact_from_json
 from intccms.analysis.skims import SkimWriter, only_skims
 from intccms.datasets.sections import LumiSections
 from intccms.engine.chunk import ChunkWork, NominalChunk
+from intccms.engine.members import branch_of
 from intccms.engine.shifting import fill_shifts
 from intccms.engine.steps import Index, Whole
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects, from_events
+from intccms.histograms.members import MemberSums, WeightSums
 from intccms.schema import Config, Functor
+from intccms.theory import BRANCHES
 
 __all__ = ["AnalysisProcessor", "DatasetTask", "add_sums"]
 
@@ -34,6 +37,7 @@ class DatasetTask:
     is_data: bool
     weight_branch: str | None
     lumi_mask: Functor | None
+    sums: Mapping[str, str] = field(default_factory=dict)  # names of sums of normalised sources
 
 
 def add_sums(left: dict[str, Any] | None, right: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +79,14 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
     def plan(self, dataset: str) -> VariationPlan:
         """Return the corrections and variations of a dataset."""
         task = self.tasks[dataset]
-        return plan_variations(self.config, task.process, year=task.year, is_data=task.is_data)
+        return plan_variations(
+            self.config,
+            task.process,
+            year=task.year,
+            is_data=task.is_data,
+            sums=task.sums,
+            for_skim=self.writer is not None,
+        )
 
     def process(self, events: ak.Array) -> dict[str, Any]:
         """Evaluate one chunk of NanoEvents; nothing is kept on the processor.
@@ -87,11 +98,13 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         -------
         dict
             ``n_events``, ``n_kept`` (events that at least one channel keeps), ``sumw``
-            (generator weights of all events, before any cut), ``histograms`` by (channel,
-            observable) and ``cutflow`` by channel: sums that are not normalised, to be added
-            with ``+``; ``fill_s``, the seconds spent on filling; ``n_draws``, the calls that drew
-            random numbers; for data ``sections``, those of all events, by the uuid of
-            the file; ``skim_parts``, the records of what was written.
+            (generator weights of all events, before any cut), ``weights`` (titles of theory
+            weights, sums of the varied ones likewise), ``histograms`` and ``members`` (theory
+            weights that are to be combined) by (channel, observable) and ``cutflow`` by
+            channel: sums that are not normalised, to be added with ``+``; ``fill_s``, the
+            seconds spent on filling; ``n_draws``, the calls that drew random numbers; for data
+            ``sections``, those of all events, by the uuid of the file; ``skim_parts``, the
+            records of what was written.
         """
         return self._evaluated(events, writes=True)
 
@@ -117,7 +130,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         objects, whole = from_events(events), events.metadata.get("whole")
         branch = None if task.is_data else task.weight_branch
         first = int(events.metadata.get("entries", (entry,))[0])
-        work.skim(objects, branch, _whole(whole), first_entry=first)
+        titles = _titles(events, work.plan) if whole is None and not task.is_data else {}
+        work.skim(objects, branch, _whole(whole), first_entry=first, titles=titles)
         more: dict[str, Any] = {}
         if task.is_data:
             more["sections"] = {uuid: _sections(objects, whole)}
@@ -150,11 +164,26 @@ def _kept(events: ak.Array, index: Index) -> ak.Array:
     return events if len(index) == len(events) else events[index]
 
 
+def _titles(events: ak.Array, plan: VariationPlan) -> dict[str, str]:
+    """Return the titles of the branches of theory weights that a file has."""
+    names = dict.fromkeys([*BRANCHES, *(branch_of(plan, place).obj for place in plan.members)])
+    return {name: _title(events, name) for name in names if name in events.fields}
+
+
+def _title(events: ak.Array, name: str) -> str:
+    if hasattr(events, "title"):
+        return str(events.title(name))
+    return str(events[name].layout.parameters.get("__doc__") or "")  # as coffea's own events say
+
+
 def _whole(known: Mapping[str, Any] | None) -> Whole | None:
     if known is None:
         return None
-    sumw = exact_from_json(known["sumw"])
-    return Whole(known["n_events"], sumw, is_selected=known["is_selected"])
+    sumw, n_events = exact_from_json(known["sumw"]), known["n_events"]
+    weights = WeightSums.from_text(known["weights"])
+    if not n_events:  # the second half of a chunk: the first has the sums of all events
+        weights = WeightSums(weights.titles, MemberSums.nothing())
+    return Whole(n_events, sumw, is_selected=known["is_selected"], weights=weights)
 
 
 def _sections(objects: Objects, whole: Mapping[str, Any] | None) -> LumiSections:

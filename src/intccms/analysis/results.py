@@ -12,6 +12,7 @@ from intccms.analysis.inputs import RUNS_WEIGHT, golden_jsons
 from intccms.analysis.manifests import WrittenSkim
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.scores.sample import TrainingTable
+from intccms.analysis.theory import theory_of
 from intccms.datasets import DatasetFiles
 from intccms.errors import IntccmsError
 from intccms.execution.chunk import ChunkOutcome
@@ -154,13 +155,15 @@ def result_of(
         for channel in processor.channels
         for observable in channel.observables
     }
+    theory = {key: theory_of(processor, key, sums[key], ledger) for key in sums}
     filled = {key: value["histograms"] for key, value in sums.items()}
     if not processor.has_analysis or not config.general.run_histogramming:
         observables = {}
     data = tuple(dict.fromkeys(files.process for files in metadata.fileset if files.is_data))
-    book = make_book(filled, scale, process_of, observables, data)
+    given = (scale, process_of, observables, data, theory)
+    book = make_book(filled, *given)
     years = {
-        year: make_book({key: filled[key] for key in keys}, scale, process_of, observables, data)
+        year: make_book({key: filled[key] for key in keys}, *given)
         for year, keys in _by_year(metadata, filled).items()
     }
     flow = {key: value["cutflow"] for key, value in sums.items()}

@@ -271,6 +271,7 @@ class _Pieces:
             n_in=part.n_in,
             sumw=part.sumw,
             sections=part.sections,
+            weights=part.weights,
             size_bytes=part.size_bytes if has_rows else 0,
             sha256=part.sha256 if has_rows else "",
             is_verified=self.store.verify == "full",

@@ -158,6 +158,7 @@ class SkimWriter:
             entry_stop=about["entries"][1],
             n_in=sums["n_events"],
             sumw=exact_as_json(sums["sumw"]),
+            weights=sums["weights"].to_text(),
             fingerprint=self.fingerprint,
             piece=about["piece"],
             is_data=is_data,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,13 @@ from intccms.engine.evaluation import (
     observable_values,
     select,
 )
+from intccms.engine.members import (
+    MemberTable,
+    check_sums,
+    member_sums,
+    member_tables,
+    weight_sums,
+)
 from intccms.engine.shifts import correct
 from intccms.engine.steps import Index, Steps, Weights, Whole, generator_weights
 from intccms.engine.variations import VariationPlan
@@ -28,8 +35,9 @@ from intccms.functors.calls import Caller, Selection
 from intccms.functors.objects import Objects
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
+from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.sums import HistogramSums
-from intccms.schema import Channel, Config, Functor, Observable
+from intccms.schema import Channel, Config, Functor, Observable, UncertaintySource
 
 __all__ = ["ChunkWork", "Kept", "NominalChunk"]
 
@@ -111,6 +119,8 @@ class ChunkWork:
         self._cutflow: dict[str, CutflowSums] = {}
         self._counts = {"n_events": 0, "n_kept": 0}
         self._sumw = ExactSums.zeros(1)
+        self._weights = WeightSums({}, MemberSums.nothing())
+        self._members: dict[tuple[str, str], MemberSums] = {}
         self._steps = Steps(0, np.empty(0))
         self._fill_s = 0.0
 
@@ -119,6 +129,8 @@ class ChunkWork:
         return {
             **self._counts,
             "sumw": self._sumw,
+            "weights": self._weights,
+            "members": self._members,
             "histograms": self._histograms,
             "cutflow": self._cutflow,
             "n_draws": self.caller.n_draws,
@@ -132,6 +144,7 @@ class ChunkWork:
         whole: Whole | None = None,
         *,
         first_entry: int = 0,
+        titles: Mapping[str, str] | None = None,
     ) -> None:
         """Count the events and apply the skim selection; the answer is in `skimmed`.
 
@@ -145,11 +158,20 @@ class ChunkWork:
             Where `objects` are those of a skim: what they were taken from.
         first_entry
             Where the chunk begins in its file.
+        titles
+            Of the branches of theory weights, where `objects` are all of a file's.
         """
         gen_weight = generator_weights(objects, weight_branch, first_entry)
         self._steps = Steps(objects.n, gen_weight, whole)
         self._counts["n_events"] = objects.n if whole is None else whole.n_events
         self._sumw = ExactSums.total(gen_weight) if whole is None else whole.sumw
+        if whole is None:
+            plan, factors = self.plan, self.factors
+            self._weights = weight_sums(plan, objects, gen_weight, titles or {}, factors)
+        else:
+            self._weights = whole.weights
+            if whole.n_events:
+                check_sums(self.plan, whole.weights)
         functor = self.config.preprocess.skimming.selection
         self.skimmed = np.arange(objects.n)
         if functor is not None and (whole is None or not whole.is_selected):
@@ -193,6 +215,7 @@ class ChunkWork:
             weights = weight_matrix(self.plan, chosen, gen_weight[events[rows]], self.factors)
             self._cutflow[channel.name] = steps.flow(channel.name, selection, events, weights[0])
             values = self._fill(channel, chosen, weights)
+            self._fill_members(channel, chosen, weights[0], values)
             kept_by[channel.name] = Kept(passed[rows], weights[0], values)
         self._counts["n_kept"] = int(np.count_nonzero(in_any))
         return NominalChunk(nominal, gen_weight[kept], baseline, passed, level, selections, kept_by)
@@ -216,6 +239,23 @@ class ChunkWork:
             self.add(channel, observable, found, weights)
             values[observable.name] = found
         return values
+
+    def _fill_members(
+        self, channel: Channel, objects: Objects, weights: Weights, values: dict[str, Values]
+    ) -> None:
+        """Fill the members of theory weights; they are combined when all chunks are in."""
+        start = time.perf_counter()
+        found: list[tuple[UncertaintySource, MemberTable]] = []
+        for place in self.plan.members:
+            tables = member_tables(self.plan, place, objects, self._weights.titles)
+            found += [(self.plan.of(place)[1], table) for table in tables]
+        for observable in self.observables(channel) if found else ():
+            total = MemberSums.nothing(len(observable.binning) + 1)
+            for source, table in found:
+                numbers = values[observable.name]
+                total += member_sums(source, table, weights, numbers, observable.binning)
+            self._members[channel.name, observable.name] = total
+        self._fill_s += time.perf_counter() - start
 
     def observables(self, channel: Channel) -> Sequence[Observable]:
         """Return what is histogrammed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from intccms.functors.calls import Selection, as_flat
 from intccms.functors.objects import Objects
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
+from intccms.histograms.members import MemberSums, WeightSums
 
 __all__ = ["Index", "Steps", "Weights", "Whole", "generator_weights"]
 
@@ -29,6 +30,8 @@ class Whole:
     ----------
     sumw
         Generator weights of all of them.
+    weights
+        Titles and sums of their other weights.
     is_selected
         Whether those at hand are the ones that pass the skim selection.
     """
@@ -36,6 +39,7 @@ class Whole:
     n_events: int
     sumw: ExactSums
     is_selected: bool = True
+    weights: WeightSums = field(default_factory=lambda: WeightSums({}, MemberSums.nothing()))
 
 
 def generator_weights(objects: Objects, branch: str | None, first_entry: int = 0) -> Weights:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,9 @@ __all__ = [
     "Direction",
     "Variation",
     "VariationPlan",
+    "WeightSource",
     "changes",
+    "directions",
     "needs",
     "plan_variations",
 ]
@@ -40,20 +42,52 @@ class Variation:
     direction: Direction
 
 
+@dataclass(frozen=True, slots=True)
+class WeightSource:
+    """A source of event weights of which more is wanted than up and down.
+
+    Parameters
+    ----------
+    name
+        Of its sums over all events.
+    correction, source
+        As in `Variation`.
+    """
+
+    name: str
+    correction: int
+    source: int
+
+
 @dataclass(frozen=True)
 class VariationPlan:
-    """Corrections and variations of one dataset, in the order in which they are applied."""
+    """Corrections and variations of one dataset, in the order in which they are applied.
+
+    Parameters
+    ----------
+    members
+        Sources that are made of many weights each; they have no label before these are combined.
+    normalised
+        Sources whose sums over all events, before any cut, are wanted.
+    """
 
     process: str
     corrections: tuple[Correction, ...]
     shifts: tuple[Variation, ...]
     weights: tuple[Variation, ...]
+    members: tuple[WeightSource, ...] = ()
+    normalised: tuple[WeightSource, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Labels on the variation axis; the nominal is first."""
         weights = (variation.label for variation in self.weights)
         return ("nominal", *weights, *(shift.label for shift in self.shifts))
+
+    def of(self, place: WeightSource) -> tuple[Correction, UncertaintySource]:
+        """Return the correction and the source at `place`."""
+        correction = self.corrections[place.correction]
+        return correction, correction.uncertainty_sources[place.source]
 
     def touched(self, shift: Variation) -> frozenset[ObjVar]:
         """Return the columns that differ from the nominal ones in `shift`.
@@ -75,7 +109,7 @@ class VariationPlan:
         """Say in which direction a weight moves together with `shift` (``varies_with``)."""
         moved = self.corrections[shift.correction].uncertainty_sources[shift.source].name
         moves = moved in source.varies_with and _concerns(source, self.process)
-        return shift.direction if moves and shift.direction in _directions(source) else None
+        return shift.direction if moves and shift.direction in directions(source) else None
 
 
 def changes(correction: Correction) -> tuple[ObjVar, ...]:
@@ -96,7 +130,13 @@ def needs(correction: Correction, columns: Iterable[ObjVar]) -> bool:
 
 
 def plan_variations(
-    config: Config, process: str, *, year: str | None, is_data: bool
+    config: Config,
+    process: str,
+    *,
+    year: str | None,
+    is_data: bool,
+    sums: Mapping[str, str] | None = None,
+    for_skim: bool = False,
 ) -> VariationPlan:
     """Collect what applies to the events of one dataset.
 
@@ -106,6 +146,10 @@ def plan_variations(
         Its `general.run_systematics` switches all variations off.
     process, year, is_data
         Of the dataset. Data has no variation.
+    sums
+        Names of the sums over all events by source; None: those of the sources.
+    for_skim
+        Whether these sums are wanted without variations, too: a skim is read later.
     """
     kind = "data" if is_data else "mc"
     corrections = tuple(
@@ -115,22 +159,33 @@ def plan_variations(
     )
     shifts: list[Variation] = []
     weights: list[Variation] = []
-    wanted = config.general.run_systematics and not is_data
-    for i, correction in enumerate(corrections if wanted else ()):
+    members: list[WeightSource] = []
+    normalised: list[WeightSource] = []
+    wanted, names = config.general.run_systematics, sums or {}
+    for i, correction in enumerate(() if is_data else corrections):
         for j, source in enumerate(correction.uncertainty_sources):
             if source.varies_with or not _concerns(source, process):
                 continue
+            if source.normalise and (wanted or for_skim):
+                normalised.append(WeightSource(names.get(source.name, source.name), i, j))
+            if not wanted:
+                continue
+            if source.members is not None:
+                members.append(WeightSource(source.name, i, j))
+                continue
             variations = shifts if correction.type == "object" else weights
-            for direction in _directions(source):
+            for direction in directions(source):
                 variations.append(Variation(f"{source.name}_{direction}", i, j, direction))
-    return VariationPlan(process, corrections, tuple(shifts), tuple(weights))
+    return VariationPlan(
+        process, corrections, tuple(shifts), tuple(weights), tuple(members), tuple(normalised)
+    )
 
 
 def _concerns(source: UncertaintySource, process: str) -> bool:
     return source.processes is None or process in source.processes
 
 
-def _directions(source: UncertaintySource) -> tuple[Direction, ...]:
+def directions(source: UncertaintySource) -> tuple[Direction, ...]:
     """Return the sides that exist; a one-sided function gets its mirror only when asked to."""
     if source.symmetrise or (source.up_function is None) == (source.down_function is None):
         return DIRECTIONS

@@ -15,12 +15,13 @@ from intccms.functors.calls import as_flat
 from intccms.functors.objects import Objects
 from intccms.schema import Correction, ObjVar
 
-__all__ = ["reads", "shifted_weights", "weight_matrix"]
+__all__ = ["checked", "reads", "shifted_weights", "weight_matrix"]
 
 Array = NDArray[np.float64]
 
 
-def _checked(value: Any, n: int, correction: Correction, source: str = "") -> Array:
+def checked(value: Any, n: int, correction: Correction, source: str = "") -> Array:
+    """Return finite float64 weights of `n` events; `value` may be one number for all."""
     key = f"correction {correction.name!r}" + (f", source {source!r}" if source else "")
     flat = as_flat(value, n, key).astype(np.float64)
     if not np.isfinite(flat).all():
@@ -47,7 +48,7 @@ def weight_matrix(
         In the order of ``plan.labels``.
     """
     steps = [
-        (i, c, _checked(factors.nominal(c, objects), objects.n, c))
+        (i, c, checked(factors.nominal(c, objects), objects.n, c))
         for i, c in enumerate(plan.corrections)
         if c.type == "event"
     ]
@@ -56,7 +57,7 @@ def weight_matrix(
         correction = plan.corrections[variation.correction]
         source = correction.uncertainty_sources[variation.source]
         value = factors.varied(correction, source, variation.direction, objects)
-        varied = _checked(value, objects.n, correction, source.name)
+        varied = checked(value, objects.n, correction, source.name)
         rows.append(_product(gen_weight, steps, {variation.correction: varied}))
     return np.stack(rows)
 
@@ -98,7 +99,7 @@ def shifted_weights(
         if correction.type != "event":
             continue
         objects, expand = objects_for(reads(correction))
-        factor = _checked(factors.nominal(correction, objects), objects.n, correction)[expand]
+        factor = checked(factors.nominal(correction, objects), objects.n, correction)[expand]
         for source in correction.uncertainty_sources:
             if not source.varies_with:
                 continue
@@ -109,16 +110,17 @@ def shifted_weights(
                 rows = np.flatnonzero(shift_of == position)
                 chosen = objects.take(expand[rows])
                 value = factors.varied(correction, source, side, chosen)
-                factor[rows] = _checked(value, chosen.n, correction, source.name)
+                factor[rows] = checked(value, chosen.n, correction, source.name)
         weight = apply(correction.op, weight, factor)
     return weight
 
 
 def reads(correction: Correction) -> list[ObjVar]:
     """Return the columns that a correction or one of its sources reads, be it to change them."""
-    sources = correction.uncertainty_sources
+    sources = [one for one in correction.uncertainty_sources if one.members is None]
     refs = [ref for ref in changes(correction) if ref.field is not None]
     if correction.propagate_to is not None:
         refs += [ObjVar(ref.obj, "phi") for ref in correction.momenta]
-    args = [*correction.args, *(arg for source in sources for arg in source.args or ())]
+    own = correction.args if sources or correction.has_nominal else ()  # members need not be there
+    args = [*own, *(arg for source in sources for arg in source.args or ())]
     return [*(arg for arg in args if isinstance(arg, ObjVar)), *refs]

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import hist
+import numpy as np
+import numpy.typing as npt
 
 from intccms.errors import InputError, nearest
+from intccms.histograms.members import MemberSums
 from intccms.histograms.sums import HistogramSums, bin_indices
+from intccms.theory import combined
 
-__all__ = ["NOMINAL", "Book", "HistogramKey", "HistogramSums", "Yield", "bin_indices", "make_book"]
+__all__ = [
+    "NOMINAL",
+    "Book",
+    "HistogramKey",
+    "HistogramSums",
+    "Theory",
+    "Yield",
+    "bin_indices",
+    "make_book",
+]
 
 NOMINAL = "nominal"
 
 HistogramKey = tuple[str, str]  # (channel, observable)
+FloatArray = npt.NDArray[np.float64]
 
 
 class Yield(NamedTuple):
@@ -102,12 +116,29 @@ class Book:
         return result
 
 
+@dataclass(frozen=True)
+class Theory:
+    """What one dataset has besides its variations.
+
+    Parameters
+    ----------
+    members
+        By histogram, weights that become one up and one down variation of their source.
+    norms
+        Factor of variations and members that are normalised, by label.
+    """
+
+    members: Mapping[HistogramKey, MemberSums] = field(default_factory=dict)
+    norms: Mapping[str, float] = field(default_factory=dict)
+
+
 def make_book(
     sums: Mapping[str, Mapping[HistogramKey, HistogramSums]],
     scale: Mapping[str, float],
     process_of: Mapping[str, str],
     observables: Mapping[HistogramKey, tuple[Iterable[float], str]],
     data_processes: Iterable[str] = (),
+    theory: Mapping[str, Theory] | None = None,
 ) -> Book:
     """Normalise the sums of all datasets and add them into processes.
 
@@ -123,6 +154,9 @@ def make_book(
         Edges and axis label of each histogram; one that a dataset lacks is empty there.
     data_processes
         Processes that are collision data.
+    theory
+        Dataset to its members and norms. The members of a process are added up over its datasets,
+        then combined.
 
     Returns
     -------
@@ -130,7 +164,8 @@ def make_book(
         A variation that one dataset of a process lacks is that dataset's nominal.
     """
     data = tuple(data_processes)
-    varied = _varied(sums, process_of, data)
+    more = {dataset: (theory or {}).get(dataset, Theory()) for dataset in sums}
+    varied = _varied(sums, process_of, data, more)
     axis = list(dict.fromkeys(name for names in varied.values() for name in names))
     histograms = {}
     for key, (edges, label) in observables.items():
@@ -150,16 +185,55 @@ def make_book(
             labels = [NOMINAL] if process in data else [NOMINAL, *axis]
             for column, variation in enumerate(labels):
                 sumw, sumw2 = rounded.get(variation, rounded[NOMINAL])
-                view["value"][:, row, column] += sumw * scale[dataset]
-                view["variance"][:, row, column] += sumw2 * scale[dataset] ** 2
+                norm = more[dataset].norms.get(variation, 1.0) if variation in rounded else 1.0
+                view["value"][:, row, column] += sumw * (scale[dataset] * norm)
+                view["variance"][:, row, column] += sumw2 * (scale[dataset] * norm) ** 2
+        for process in varied:
+            datasets = [name for name in sums if process_of[name] == process]
+            for label, shift in _combined(key, datasets, scale, more).items():
+                _shift(view[:, list(varied).index(process), :], [NOMINAL, *axis], label, shift)
         histograms[key] = histogram
     return Book(histograms, varied, data)
+
+
+def _combined(
+    key: HistogramKey,
+    datasets: Iterable[str],
+    scale: Mapping[str, float],
+    theory: Mapping[str, Theory],
+) -> dict[str, FloatArray]:
+    """Give by label what each source that has members adds to the nominal bins of a process."""
+    groups: dict[tuple[str, str], dict[str, FloatArray]] = {}
+    for dataset in datasets:
+        members = theory[dataset].members.get(key)
+        for label, sumw in {} if members is None else members.rounded().items():
+            source, group, name = label.split("/")
+            factor = scale[dataset] * theory[dataset].norms.get(label, 1.0)
+            bins = groups.setdefault((source, group), {})
+            bins[name] = bins.get(name, 0.0) + sumw * factor
+    shifts: dict[str, FloatArray] = {}
+    for (source, group), bins in groups.items():
+        nominal = bins.pop(NOMINAL)
+        for side, shift in zip(("up", "down"), combined(group, nominal, bins), strict=True):
+            label = f"{source}_{side}"
+            shifts[label] = shifts.get(label, 0.0) + shift
+    return shifts
+
+
+def _shift(view: Any, labels: list[str], label: str, shift: FloatArray) -> None:
+    """Move a variation off the nominal bins, where it is; the relative error stays."""
+    column, nominal = labels.index(label), view["value"][:, 0]
+    value = nominal + shift
+    ratio = np.divide(value, nominal, out=np.ones_like(value), where=nominal != 0)
+    view["value"][:, column] = value
+    view["variance"][:, column] = view["variance"][:, 0] * ratio**2
 
 
 def _varied(
     sums: Mapping[str, Mapping[HistogramKey, HistogramSums]],
     process_of: Mapping[str, str],
     data_processes: tuple[str, ...],
+    theory: Mapping[str, Theory],
 ) -> dict[str, tuple[str, ...]]:
     """All evaluated labels of each process, without nominal, in order of appearance."""
     labels: dict[str, dict[str, None]] = {}
@@ -169,4 +243,8 @@ def _varied(
         if process not in data_processes:
             names = (name for one in booked.values() for name in one.variations)
             found.update(dict.fromkeys(name for name in names if name != NOMINAL))
+            of_members = theory[dataset].members.values()
+            sources = [label.split("/")[0] for one in of_members for label in one.labels]
+            for source in dict.fromkeys(sources):
+                found.update(dict.fromkeys((f"{source}_up", f"{source}_down")))
     return {process: tuple(found) for process, found in labels.items()}

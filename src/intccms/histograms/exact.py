@@ -102,6 +102,40 @@ class ExactSums:
         return cls._summed(numbers, bins, size)
 
     @classmethod
+    def of_rows(
+        cls, rows: npt.ArrayLike, scale: npt.ArrayLike, index: npt.ArrayLike, n_bins: int
+    ) -> ExactSums:
+        """Exact sums of many numbers of each event, each multiplied by the event's own.
+
+        Parameters
+        ----------
+        rows : shape (n_events, n_columns)
+            Finite numbers.
+        scale : shape (n_events,)
+            Factor of each event.
+        index : shape (n_events,)
+            Bin of each event, from 0 to ``n_bins - 1``.
+        n_bins
+            Number of bins of each column; that of column `k` and bin `i` is ``k * n_bins + i``.
+        """
+        table, factor = np.asarray(rows), np.asarray(scale, dtype=np.float64)
+        bins = np.asarray(index, dtype=np.intp)
+        order = np.argsort(bins, kind="stable")
+        n_columns = table.shape[1]
+        levels: dict[int, FloatArray] = {}
+        n_rows = max(BLOCK // max(n_columns, 1), 1)
+        for start in range(0, len(order), n_rows):
+            chosen = order[start : start + n_rows]
+            found, first = np.unique(bins[chosen], return_index=True)
+            for level, part in _parts(table[chosen] * factor[chosen, np.newaxis]):
+                sums = levels.setdefault(level, np.zeros((n_bins, n_columns)))
+                sums[found] += np.add.reduceat(part, first, axis=0)
+        if not all(np.isfinite(sums).all() for sums in levels.values()):
+            raise OverflowError("a sum is beyond the largest float64")
+        by_column = {level: sums.T.ravel() for level, sums in levels.items()}
+        return cls(n_bins * n_columns, _without_zeros(by_column))
+
+    @classmethod
     def _summed(cls, numbers: FloatArray, bins: IntArray | None, size: int) -> ExactSums:
         if numbers.size >= 2**34:
             raise OverflowError("2**34 values or more in one call: sum them in pieces")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
@@ -89,11 +90,20 @@ class ChunkEvents:
         What coffea makes of them.
     metadata
         As in NanoEvents.
+    title
+        Gives the title of a branch, where the file has them.
     """
 
-    def __init__(self, columns: Columns, forms: NanoForms, metadata: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        columns: Columns,
+        forms: NanoForms,
+        metadata: dict[str, Any],
+        title: Callable[[str], str] | None = None,
+    ) -> None:
         self.columns, self.forms = columns, forms
         self.metadata = {**metadata, "version": forms.version}
+        self._title = title
         self._known: dict[str, ak.Array] = {}
         self._factory = _Factory(self)
 
@@ -119,6 +129,10 @@ class ChunkEvents:
                 attrs={"@events_factory": self._factory},
             )
         return self._known[name]
+
+    def title(self, name: str) -> str:
+        """Return what the file says that a column is; empty if it does not."""
+        return "" if self._title is None else self._title(name)
 
     def __getattr__(self, name: str) -> ak.Array:
         """Return a collection or a column by name."""

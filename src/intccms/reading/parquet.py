@@ -58,6 +58,10 @@ class ParquetFile:
             form: dict[str, Any] = ParquetSourceMapping._extract_base_form(self._file.schema_arrow)
         return form
 
+    def title(self, name: str) -> str:
+        """Return nothing: parquet has no titles."""
+        return ""
+
     def read(
         self, names: Sequence[str], start: int, stop: int, meter: ReadMeter
     ) -> dict[str, Content]:

@@ -29,6 +29,8 @@ class Piece:
     n_in, sumw, sections
         Of all events before any cut: their number, the exact sum of their weights in terms of
         JSON and, for data, their luminosity sections as text.
+    weights
+        Titles and sums of their other weights, as text; the second half of a chunk has them, too.
     size_bytes, sha256
         Of the file; one of another size is not the one that was written.
     is_verified
@@ -46,6 +48,7 @@ class Piece:
     n_in: int
     sumw: Mapping[str, Any]
     sections: str | None = None
+    weights: str = ""
     size_bytes: int = 0
     sha256: str = ""
     is_verified: bool = False
@@ -59,6 +62,7 @@ class Piece:
             "n_events": self.n_in,
             "sumw": dict(self.sumw),
             "sections": self.sections,
+            "weights": self.weights,
             "is_selected": self.is_selected,
         }
 

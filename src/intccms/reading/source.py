@@ -95,6 +95,9 @@ class _File(Protocol):
     def base_form(self) -> dict[str, Any]:
         """Describe the columns as coffea's mappings do."""
 
+    def title(self, name: str) -> str:
+        """Return the title of a column; empty where the format has none."""
+
     def read(
         self, names: Sequence[str], start: int, stop: int, meter: ReadMeter
     ) -> dict[str, Content]:
@@ -160,7 +163,8 @@ class Source:
             key = (self.layout, metadata.get("dataset"))
             histories = _kept(_cache.histories, key, KEPT_HISTORIES, lambda: (History(), History()))
         columns = Columns(self.fetch(start, stop, meter), stop - start, meter, histories)
-        return ChunkEvents(columns, forms_of(self.layout, self.base_form), metadata)
+        forms = forms_of(self.layout, self.base_form)
+        return ChunkEvents(columns, forms, metadata, self._file.title)
 
 
 class _Stopwatch(uproot.source.futures.TrivialExecutor):  # type: ignore[misc]
@@ -224,6 +228,13 @@ class _RootFile:
             share = array.nbytes / total if total else 1 / len(arrays)
             meter.columns[name] = meter.columns.get(name, 0) + round(n_bytes * share)
         return {name: _plain(array) for name, array in arrays.items()}
+
+    def title(self, name: str) -> str:
+        """Return the title of a branch, or the description of a field of an RNTuple."""
+        branch = self._branch(name)
+        if isinstance(branch, uproot.behaviors.RNTuple.HasFields):
+            return str(branch.description)
+        return str(branch.title)
 
     def _branch(self, name: str) -> Any:
         if name not in self._branches:  # a search through all branches

@@ -52,10 +52,29 @@ class UncertaintySource(Model):
         default=False, description="Mirror the given side if the other is missing."
     )
 
+    normalise: Bool = Field(
+        default=False,
+        description="Divide the variation by its own sum of weights over all events before any "
+        "cut, so that it changes no rate.",
+    )
+    members: Literal["scale", "pdf", "isr", "fsr"] | None = Field(
+        default=None,
+        description="The source is made of the weights in the branch that its args name: envelope "
+        "of the scales, parton densities as their set says, or a side of the parton shower; "
+        "combined bin by bin. None: functions or a file give up and down.",
+    )
+    lha_id: int | None = Field(
+        default=None,
+        description="LHAPDF id of member 0 of the parton densities, for branches whose title "
+        "does not say it.",
+    )
+
     @model_validator(mode="after")
     def _check_name(self) -> Self:
         if self.name == "nominal":
             raise KeyProblem("name", "no uncertainty source is called 'nominal'")
+        if self.lha_id is not None and self.members != "pdf":
+            raise KeyProblem("lha_id", "this is for 'members': 'pdf' only")
         return self
 
     @property
@@ -202,10 +221,27 @@ class Correction(Model):
             if source.varies_with and self.type == "object":
                 text = "only a weight can move with an object source"
                 raise KeyProblem(f"{where}.varies_with", text)
-            if not (source.has_function or source.key is not None or has_sys):
+            self._check_weights(source, where)
+            varies = source.has_function or source.key is not None or has_sys
+            if not (varies or source.members):
                 text = "nothing varies: give functions, an own 'key' or a Sys() in the args"
                 raise KeyProblem(where, text)
         return self
+
+    def _check_weights(self, source: UncertaintySource, where: str) -> None:
+        """Check what is for weights of events only."""
+        if source.normalise and (self.type == "object" or source.varies_with):
+            text = "only a weight that varies on its own can be normalised"
+            raise KeyProblem(f"{where}.normalise", text)
+        if source.members is None:
+            return
+        args = self.args if source.args is None else source.args
+        own = (source.has_function, source.key, source.varies_with, source.symmetrise)
+        if self.type == "object" or self.op != "mult":
+            raise KeyProblem(f"{where}.members", "they multiply the event weight, nothing else")
+        if any(own) or len(args) != 1 or not isinstance(args[0], ObjVar):
+            text = "they need one branch in the args, and no function, key or other source"
+            raise KeyProblem(f"{where}.members", text)
 
 
 def _read_use(data: dict[str, Any], last: Sys | None) -> None:

@@ -27,6 +27,7 @@ class SkimPart:
     n_in: int  # events of the chunk, before any cut
     sumw: dict[str, Any]  # JSON form of the exact sum of weights of all `n_in` events
     fingerprint: str  # of the skim selection
+    weights: str = ""  # titles and sums of other weights of all `n_in` events, packed
     piece: str = ""  # of a chunk that was halved, e.g. "0_25000": parts need names of their own
     is_data: bool = False
     sections: str | None = None  # of the events of data, before any cut: "297050:12-137,140"
