@@ -40,11 +40,9 @@ def test_the_auc_is_that_of_scikit_learn(config: Config, events: Events) -> None
     found = trained(config, events)
     analysis, fileset = events
     sample = sample_of(config.mva[0], fileset, analysis)
-    rows = np.flatnonzero(sample.is_validation)
     scaled = np.stack([sample.values[:, 0], np.log1p(sample.values[:, 1])], axis=1)
-    score = found.predictor(scaled)[rows, 0]
-    truth = sample.labels[rows] == 0
-    expected = roc_auc_score(truth, score, sample_weight=sample.weights[rows])
+    score = found.predictor.by_fold(scaled, sample.folds)[:, 0]
+    expected = roc_auc_score(sample.labels == 0, score, sample_weight=sample.weights)
     _, validation = found.evaluation.curves["signal"]
     assert validation.auc == pytest.approx(expected)
     assert found.record["auc"]["signal"]["validation"] == validation.auc
@@ -53,11 +51,15 @@ def test_the_auc_is_that_of_scikit_learn(config: Config, events: Events) -> None
 def test_a_forest_that_knows_its_events_by_heart_is_found_out(
     config: Config, events: Events
 ) -> None:
-    deep = trained(config, events, estimator=lambda: RandomForestClassifier(20))
-    simple = trained(config, events)
+    deep = trained(config, events, estimator=lambda: RandomForestClassifier(20), folds=1)
+    simple = trained(config, events, folds=1)
     assert deep.record["auc"]["signal"]["training"] > 0.99
     assert max(deep.record["overtraining_p_value"].values()) < 1e-10
     assert min(simple.record["overtraining_p_value"].values()) > 1e-3
+    (message,) = deep.record["messages"]
+    assert "over-trained: the scores of signal" in message
+    assert "templates hold training events" in message
+    assert simple.record["messages"] == []
     assert deep.evaluation.importance.of == "Importance in the estimator"
     assert deep.evaluation.importance.values.sum() == pytest.approx(1)
 

@@ -18,6 +18,7 @@ import uproot
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 from intccms import pipeline
 from intccms.analysis.results import AnalysisResult
@@ -30,6 +31,7 @@ from tests.histograms.test_storage import Planted
 from tests.mva.small import classifier, configured, table
 from tests.pipeline.runs import Watcher
 
+PAIR = ("signal", "ttbar")
 VARIATIONS = ["nominal", "jes_up", "jes_down"]
 
 
@@ -80,7 +82,8 @@ def test_metadata_account_for_every_event(trained: RunResult, classes: Path) -> 
         n = int(np.sum(np.concatenate(n_jets) >= 2))
         assert found["past_baseline"] == n
         assert found["zero_weight_left_out"] > 0
-        assert found["training"] + found["validation"] + found["zero_weight_left_out"] == n
+        # with folds each event is on both sides, never in one model
+        assert found["training"] == found["validation"] == n - found["zero_weight_left_out"]
         assert found["negative_weight"] > 0.1 * n
         assert found["lost"] == 0
     assert record["events"]["background"]["training"] == sum(
@@ -91,6 +94,27 @@ def test_metadata_account_for_every_event(trained: RunResult, classes: Path) -> 
     assert record["score"] == "signal"
     assert record["auc"]["signal"]["validation"] > 0.75
     assert set(record["overtraining_p_value"]) == {"signal", "background"}
+
+
+@pytest.mark.parametrize("folds", [1, 5])
+def test_what_only_knows_its_events_by_heart_separates_nothing_where_there_are_folds(
+    classes: Path, tmp_path: Path, folds: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    # all processes have the same directions
+    noise = [{"name": "phi", "function": lambda phi: phi, "use": [("PuppiMET", "phi")]}]
+    block = classifier(
+        folds=folds,
+        features=noise,
+        estimator=lambda: DecisionTreeClassifier(),
+        balance_strategy="class_weight",
+    )
+    config = configured(classes, tmp_path, mva=[block], run_mva_training=True)
+    parts = config.channels[0].model_copy(update={"selection": None})
+    run = pipeline.run(config.model_copy(update={"channels": (parts,)}))
+    shares = [template(run, name)[10:].sum() / template(run, name).sum() for name in PAIR]
+    difference = abs(shares[0] - shares[1])
+    assert difference < 0.1 if folds == 5 else difference > 0.3
+    assert "over-trained" in caplog.text
 
 
 def test_figures_are_saved_beside_the_model(trained: RunResult) -> None:
@@ -165,13 +189,15 @@ def test_results_are_reused_with_the_same_model_only(
 
 
 def test_an_onnx_model_takes_the_place_of_the_estimator(
-    trained: RunResult, classes: Path, tmp_path: Path, require: Callable[[object, str], None]
+    classes: Path, tmp_path: Path, require: Callable[[object, str], None]
 ) -> None:
     for package in ("skl2onnx", "onnxruntime"):
         require(importlib.util.find_spec(package), f"{package} is not installed")
     from skl2onnx import to_onnx
 
-    model = pickle.loads((trained.output.mva_dir("nn") / "model.pkl").read_bytes())
+    alone = [classifier(folds=1)]
+    once = pipeline.run(configured(classes, tmp_path / "1", mva=alone, run_mva_training=True))
+    (model,) = pickle.loads((once.output.mva_dir("nn") / "model.pkl").read_bytes())
     options = {id(model): {"zipmap": False}}  # which knows no float64
     net = to_onnx(model, np.zeros((1, 2)), options=options)
     path = tmp_path / "net.onnx"
@@ -186,7 +212,7 @@ def test_an_onnx_model_takes_the_place_of_the_estimator(
     assert bits(results[0]) == bits(results[1])
     assert not (tmp_path / "300" / "mva").exists()  # there was nothing to train
     for variation in VARIATIONS:
-        expected = template(trained, "ttbar", variation)
+        expected = template(once, "ttbar", variation)
         np.testing.assert_allclose(template(results[0], "ttbar", variation), expected, rtol=1e-6)
 
 
@@ -201,6 +227,8 @@ def stale(name: str) -> dict[str, Any]:
         block["features"][1]["function"] = lambda pt: 2 * pt
     elif name == "scale":
         block["features"][1]["scale"] = None
+    elif name == "folds":
+        block["folds"] = 4
     return block
 
 
@@ -211,6 +239,7 @@ def stale(name: str) -> dict[str, Any]:
         ("classes", r"trained with other classes: \[\['signal'"),
         ("functions", "trained with other functions"),
         ("scale", "trained with other functions"),
+        ("folds", r"trained with other folds: \[5, 42\], now \[4, 42\]"),
     ],
 )
 def test_a_model_of_something_else_is_refused(
@@ -272,7 +301,7 @@ def test_another_estimator_is_only_noted(
     trained: RunResult, classes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        result = again(trained, tmp_path, classes, mva=[classifier(random_state=1)])
+        result = again(trained, tmp_path, classes, mva=[classifier(epochs=50)])
     assert "was trained with another estimator" in caplog.text
     assert bits(result) == bits(trained)
 

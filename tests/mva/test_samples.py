@@ -31,7 +31,7 @@ def sample(events: Events, **more: Any) -> Sample:
 
 
 def same(one: Sample, two: Sample) -> None:
-    for name in ("values", "weights", "labels", "processes", "is_validation"):
+    for name in ("values", "weights", "labels", "processes", "folds"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert one.counts == two.counts
 
@@ -53,14 +53,16 @@ def test_the_split_is_by_event_and_not_by_file(
         first.rename(renamed / process / "2.root")
         assert second.exists()
     same(sample(events), sample(collected(renamed, tmp_path / "out")))
-    found = sample(events)
-    assert np.mean(found.is_validation) == pytest.approx(0.2, abs=0.02)
+    shares = np.bincount(sample(events).folds) / len(sample(events).folds)
+    assert shares == pytest.approx([0.2] * 5, abs=0.03)
+    assert np.mean(sample(events, folds=1).folds == 0) == pytest.approx(0.2, abs=0.02)
 
 
 def test_another_seed_is_another_split(events: Events) -> None:
-    one, two = sample(events), sample(events, random_state=7)
-    np.testing.assert_array_equal(one.values, two.values)
-    assert np.mean(one.is_validation != two.is_validation) == pytest.approx(0.32, abs=0.04)
+    for folds, different in ((1, 0.32), (5, 0.8)):
+        one, two = sample(events, folds=folds), sample(events, folds=folds, random_state=7)
+        np.testing.assert_array_equal(one.values, two.values)
+        assert np.mean(one.folds != two.folds) == pytest.approx(different, abs=0.04)
 
 
 def test_weights_are_positive_and_one_on_average_in_each_class(events: Events) -> None:
@@ -80,8 +82,8 @@ def test_processes_of_a_class_are_mixed_by_cross_section(events: Events) -> None
 
 def test_without_balance_a_class_counts_by_its_events(events: Events) -> None:
     found = sample(events)
-    rows, weights = training_rows(mva(), found)
-    np.testing.assert_array_equal(np.sort(rows), np.flatnonzero(~found.is_validation))
+    rows, weights = training_rows(mva(), found, 2)
+    np.testing.assert_array_equal(np.sort(rows), np.flatnonzero(found.folds != 2))
     for label in (0, 1):
         mine = found.labels[rows] == label
         assert weights[mine].sum() == pytest.approx(np.sum(mine))
@@ -89,19 +91,19 @@ def test_without_balance_a_class_counts_by_its_events(events: Events) -> None:
 
 def test_class_weights_make_classes_equal(events: Events) -> None:
     found = sample(events)
-    rows, weights = training_rows(mva(balance_strategy="class_weight"), found)
+    rows, weights = training_rows(mva(balance_strategy="class_weight"), found, 0)
     sums = [weights[found.labels[rows] == label].sum() for label in (0, 1)]
     assert sums == pytest.approx([len(rows) / 2] * 2)
-    assert len(rows) == np.sum(~found.is_validation)
+    assert len(rows) == np.sum(found.folds != 0)
 
 
 def test_undersampling_leaves_as_many_events_of_each_class(events: Events) -> None:
     found = sample(events)
-    rows, _ = training_rows(mva(balance_strategy="undersample"), found)
-    smallest = np.sum((found.labels == 0) & ~found.is_validation)
+    rows, _ = training_rows(mva(balance_strategy="undersample"), found, 0)
+    smallest = np.sum((found.labels == 0) & (found.folds != 0))
     assert list(np.bincount(found.labels[rows])) == [smallest, smallest]
     assert len(set(rows)) == len(rows)
-    again, _ = training_rows(mva(balance_strategy="undersample"), found)
+    again, _ = training_rows(mva(balance_strategy="undersample"), found, 0)
     np.testing.assert_array_equal(rows, again)
 
 

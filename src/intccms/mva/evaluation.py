@@ -17,7 +17,24 @@ __all__ = ["Evaluation", "Importance", "RocCurve", "Shape", "evaluate", "ks_p_va
 
 Floats = NDArray[np.float64]
 N_BINS = 40
+LOWEST_P = 1e-3  # of the test that training and validation events are alike
 N_PERMUTED = 5000  # events on which features are permuted, at most
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Some events of a sample with their scores.
+
+    Parameters
+    ----------
+    rows : shape (n_some,)
+        Positions in the sample.
+    probabilities : shape (n_some, n_classes)
+        Given by a model that knows them, or by one that does not.
+    """
+
+    rows: Rows
+    probabilities: Floats
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,8 @@ class Evaluation:
         By feature, the label of its axis and by class or process its distribution.
     importance
         Of the features, in their order.
+    has_folds
+        Whether the templates hold no event that was scored by a model trained on it.
     """
 
     name: str
@@ -72,6 +91,22 @@ class Evaluation:
     scores: dict[str, tuple[Shape, Shape, float]]
     features: dict[str, tuple[str, dict[str, Shape]]]
     importance: Importance
+    has_folds: bool
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Say where training and validation differ more than by chance, and what it means."""
+        known = [f"{name} (p = {p:.1e})" for name, (_, _, p) in self.scores.items() if p < LOWEST_P]
+        if not known:
+            return ()
+        areas = "; ".join(
+            f"AUC {one.auc:.3f} on training, {two.auc:.3f} on validation events"
+            for one, two in self.curves.values()
+        )
+        what = f"over-trained: the scores of {', '.join(known)} are others on training events"
+        if self.has_folds:
+            return (f"{what}; {areas}; templates hold none of these, but it may separate better",)
+        return (f"{what}; {areas}; the templates hold training events: take folds of 2 or more",)
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers in terms of JSON."""
@@ -81,6 +116,7 @@ class Evaluation:
                 for name, (one, two) in self.curves.items()
             },
             "overtraining_p_value": {name: p for name, (_, _, p) in self.scores.items()},
+            "messages": list(self.messages),
             "importance": {
                 "of": self.importance.of,
                 **dict(zip(self.features, self.importance.values.tolist(), strict=True)),
@@ -93,42 +129,40 @@ def evaluate(
     config: Config,
     sample: Sample,
     *,
-    training: Rows,
-    probabilities: Floats,
+    training: Scored,
+    validation: Scored,
     importance: Importance,
 ) -> Evaluation:
-    """Compare training and validation events.
-
-    Parameters
-    ----------
-    training
-        Positions of the events that were trained on.
-    probabilities : shape (n_events, n_classes)
-        Of all events of the sample.
-    """
-    validation = np.flatnonzero(sample.is_validation)
+    """Compare training and validation events."""
     column, n_classes = score_class(mva, config), len(mva.classes)
     shown = range(n_classes) if n_classes > 2 else [column]
     curves = {
         mva.classes[i].name: (
-            _roc(sample, training, i, probabilities),
-            _roc(sample, validation, i, probabilities),
+            _roc(sample, training, i),
+            _roc(sample, validation, i),
         )
         for i in shown
     }
-    score, edges, scores = probabilities[:, column], np.linspace(0, 1, N_BINS + 1), {}
+    edges, scores = np.linspace(0, 1, N_BINS + 1), {}
     groups = _groups(mva, sample)
     for name, mine in groups.items():
-        sides = [rows[mine[rows]] for rows in (training, validation)]
-        shapes = [_shape(score[rows], sample.weights[rows], edges) for rows in sides]
-        points = [(score[rows], sample.weights[rows]) for rows in sides]
+        points = [
+            (
+                side.probabilities[mine[side.rows], column],
+                sample.weights[side.rows[mine[side.rows]]],
+            )
+            for side in (training, validation)
+        ]
+        shapes = [_shape(*one, edges=edges) for one in points]
         scores[name] = (shapes[0], shapes[1], ks_p_value(*points))
     features = {}
     for feature, values in zip(mva.features, sample.values.T, strict=True):
         edges = _edges(feature, values)
         by_group = {g: _shape(values[m], sample.weights[m], edges) for g, m in groups.items()}
         features[feature.name] = (feature.label, by_group)
-    return Evaluation(mva.name, mva.classes[column].name, curves, scores, features, importance)
+    return Evaluation(
+        mva.name, mva.classes[column].name, curves, scores, features, importance, mva.folds > 1
+    )
 
 
 def _groups(mva: Mva, sample: Sample) -> dict[str, NDArray[np.bool_]]:
@@ -140,11 +174,11 @@ def _groups(mva: Mva, sample: Sample) -> dict[str, NDArray[np.bool_]]:
     }
 
 
-def _roc(sample: Sample, rows: Rows, label: int, probabilities: Floats) -> RocCurve:
+def _roc(sample: Sample, side: Scored, label: int) -> RocCurve:
     from sklearn.metrics import auc, roc_curve
 
-    truth, score = sample.labels[rows] == label, probabilities[rows, label]
-    others, efficiency, _ = roc_curve(truth, score, sample_weight=sample.weights[rows])
+    truth, score = sample.labels[side.rows] == label, side.probabilities[:, label]
+    others, efficiency, _ = roc_curve(truth, score, sample_weight=sample.weights[side.rows])
     return RocCurve(efficiency, others, float(auc(others, efficiency)))
 
 
@@ -194,31 +228,43 @@ def _cumulative(values: Floats, weights: Floats, grid: Floats) -> Floats:
     return found
 
 
-def importance_of(estimator: Any, mva: Mva, sample: Sample, scaled: Floats) -> Importance:
-    """Take the estimator's own measure or, without one, the loss of AUC when a feature is permuted.
+def importance_of(models: list[Any], mva: Mva, sample: Sample, scaled: Floats) -> Importance:
+    """Take the models' own measure or, without one, the loss of AUC when a feature is permuted.
 
     Parameters
     ----------
+    models
+        By fold; the mean of them is given.
     scaled : shape (n_events, n_features)
         Scaled features of the sample.
     """
-    own = getattr(last_step(estimator), "feature_importances_", ())
-    if len(own) == len(mva.features):
-        return Importance("Importance in the estimator", np.asarray(own), np.zeros(len(own)))
+    own = [getattr(last_step(one), "feature_importances_", ()) for one in models]
+    if all(len(one) == len(mva.features) for one in own):
+        values = np.mean(own, axis=0)
+        return Importance("Importance in the estimator", values, np.std(own, axis=0))
+    found = [_permuted(one, i, mva, sample, scaled) for i, one in enumerate(models)]
+    errors = [one.importances_std for one in found]
+    return Importance(
+        "Loss of AUC when it is permuted",
+        np.mean([one.importances_mean for one in found], axis=0),
+        np.sqrt(np.sum(np.square(errors), axis=0)) / len(found),
+    )
+
+
+def _permuted(model: Any, number: int, mva: Mva, sample: Sample, scaled: Floats) -> Any:
+    """Permute each feature of events that a model has not seen."""
     from sklearn.inspection import permutation_importance
 
     n_classes = len(mva.classes)
     random = np.random.default_rng(mva.random_state)
-    rows = random.permutation(np.flatnonzero(sample.is_validation))
+    rows = random.permutation(np.flatnonzero(sample.folds == number))
     labels = sample.labels[rows]
-    some = [rows[labels == i][: N_PERMUTED // n_classes] for i in range(n_classes)]
-    rows = np.concatenate(some)
-    found = permutation_importance(
-        estimator,
+    n_each = N_PERMUTED // (n_classes * sample.n_models)
+    rows = np.concatenate([rows[labels == i][:n_each] for i in range(n_classes)])
+    return permutation_importance(
+        model,
         scaled[rows],
         sample.labels[rows],
         scoring="roc_auc" if n_classes == 2 else "roc_auc_ovr",
         random_state=mva.random_state,
     )
-    what = "Loss of AUC when it is permuted"
-    return Importance(what, found.importances_mean, found.importances_std)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.analysis.results import AnalysisResult
-from intccms.analysis.scores import FeatureMatrix
+from intccms.analysis.scores import FeatureMatrix, fold_of
 from intccms.datasets import Fileset
 from intccms.errors import InputError
 from intccms.functors.objects import event_seeds
@@ -32,8 +32,11 @@ class Sample:
         Features, not scaled.
     weights : shape (n_events,)
         Absolute weights; their mean is 1 in each class.
-    labels, processes, is_validation : shape (n_events,)
-        Position of the class, name of the process, and on which side of the split.
+    labels, processes, folds : shape (n_events,)
+        Position of the class, name of the process, and number of the model that is not trained
+        on the event. A single model has the number 0, what it is trained on has 1.
+    n_models
+        How many models there are.
     counts
         By dataset, what became of its events.
     """
@@ -42,7 +45,8 @@ class Sample:
     weights: Floats
     labels: Rows
     processes: NDArray[np.str_]
-    is_validation: NDArray[np.bool_]
+    folds: Rows
+    n_models: int
     counts: dict[str, dict[str, Any]]
 
 
@@ -57,8 +61,9 @@ def wanted(classifiers: Iterable[Mva]) -> dict[str, tuple[FeatureMatrix, tuple[s
 def sample_of(mva: Mva, fileset: Fileset, analysis: AnalysisResult) -> Sample:
     """Bring the events of all datasets together, in an order that never changes.
 
-    The split follows from run, section and event number: an event is on the same side in any
-    file, skim or chunk. Datasets are weighted by luminosity · cross section / sum of weights.
+    Which model is trained on an event follows from its run, section and event number: it is the
+    same in any file, skim or chunk. Datasets are weighted by luminosity · cross section / sum of
+    weights.
 
     Raises
     ------
@@ -77,35 +82,46 @@ def sample_of(mva: Mva, fileset: Fileset, analysis: AnalysisResult) -> Sample:
         n = len(weights)
         if n < n_there:  # a sample stands for all
             weights = weights * (table.sum_abs.value / weights.sum())
-        salt = np.full(n, mva.random_state)
-        held_out = event_seeds(table.identity, salt, salt) < mva.validation_split * 2.0**64
+        fold = _folds(mva, table.identity)
         label = np.full(n, labels[files.process])
         process = np.full(n, files.process)
         scale = analysis.scale[files.dataset]
-        columns.append((table.values, weights * scale, label, process, held_out))
+        columns.append((table.values, weights * scale, label, process, fold))
         counts[files.dataset] = {
             "past_baseline": table.n_seen,
             "negative_weight": table.n_negative,
             "zero_weight_left_out": table.n_zero,
-            "training": int(np.sum(~held_out)),
-            "validation": int(np.sum(held_out)),
+            # with several models each event is on both sides
+            "training": n if mva.folds > 1 else int(np.sum(fold == 1)),
+            "validation": n if mva.folds > 1 else int(np.sum(fold == 0)),
         }
-    values, weights, label, process, held_out = map(np.concatenate, zip(*columns, strict=True))
-    sample = Sample(values, weights, label, process, held_out, counts)
+    values, weights, label, process, fold = map(np.concatenate, zip(*columns, strict=True))
+    sample = Sample(values, weights, label, process, fold, mva.folds, counts)
     for i, entry in enumerate(mva.classes):
         mine = sample.labels == i
-        for side, chosen in (("train", ~sample.is_validation), ("validate", sample.is_validation)):
-            if not np.any(mine & chosen):
-                raise InputError(
-                    f"mva.{mva.name}: class {entry.name!r} has no events to {side} on; "
-                    f"{np.sum(mine)} of its events pass the baseline with a weight"
-                )
+        for model in range(sample.n_models):
+            out = sample.folds == model
+            for side, chosen in (("train", ~out), ("validate", out)):
+                if not np.any(mine & chosen):
+                    raise InputError(
+                        f"mva.{mva.name}: class {entry.name!r} has no events to {side} on; "
+                        f"{np.sum(mine)} of its events pass the baseline with a weight"
+                    )
         sample.weights[mine] *= np.sum(mine) / sample.weights[mine].sum()
     return sample
 
 
-def training_rows(mva: Mva, sample: Sample) -> tuple[Rows, Floats]:
-    """Choose and weigh the events to train on, as ``balance_strategy`` says.
+def _folds(mva: Mva, identity: NDArray[np.uint64]) -> Rows:
+    """Say for each event which model is not trained on it."""
+    if mva.folds > 1:
+        return fold_of(identity, mva.folds, mva.random_state)
+    salt = np.full(len(identity), mva.random_state)
+    held_out = event_seeds(identity, salt, salt) < mva.validation_split * 2.0**64
+    return np.where(held_out, 0, 1)
+
+
+def training_rows(mva: Mva, sample: Sample, model: int) -> tuple[Rows, Floats]:
+    """Choose and weigh the events to train a model on, as ``balance_strategy`` says.
 
     Returns
     -------
@@ -114,7 +130,7 @@ def training_rows(mva: Mva, sample: Sample) -> tuple[Rows, Floats]:
         or, for ``class_weight``, with the same sum.
     """
     random = np.random.default_rng(mva.random_state)
-    rows = np.flatnonzero(~sample.is_validation)
+    rows = np.flatnonzero(sample.folds != model)
     n_classes = len(mva.classes)
     by_class = [rows[sample.labels[rows] == i] for i in range(n_classes)]
     if mva.balance_strategy == "undersample":

@@ -24,8 +24,8 @@ from intccms.analysis.scores import (
 )
 from intccms.datasets import Fileset
 from intccms.mva.estimators import fitted, last_step
-from intccms.mva.evaluation import Evaluation, evaluate, importance_of
-from intccms.mva.samples import sample_of, training_rows
+from intccms.mva.evaluation import Evaluation, Scored, evaluate, importance_of
+from intccms.mva.samples import Floats, Rows, Sample, sample_of, training_rows
 from intccms.schema import Config, Mva
 from intccms.utils.output import write_bytes, write_json
 
@@ -65,28 +65,41 @@ def train(mva: Mva, config: Config, fileset: Fileset, analysis: AnalysisResult) 
     """
     sample = sample_of(mva, fileset, analysis)
     scaled = FeatureMatrix.of(mva).scaled(sample.values)
-    rows, weights = training_rows(mva, sample)
-    estimator, is_weighted = fitted(mva, scaled[rows], sample.labels[rows], weights)
-    content = cloudpickle.dumps(estimator, protocol=5)
-    predictor = Predictor("pickle", content, tuple(one.name for one in mva.classes))
+    models, trained_on = [], []
+    for number in range(sample.n_models):
+        rows, weights = training_rows(mva, sample, number)
+        model, is_weighted = fitted(mva, scaled[rows], sample.labels[rows], weights)
+        models.append(model)
+        trained_on.append(rows)
+    content = cloudpickle.dumps(models, protocol=5)
+    classes = tuple(one.name for one in mva.classes)
+    predictor = Predictor("pickle", content, classes, mva.folds, mva.random_state)
     evaluation = evaluate(
         mva, config, sample,
-        training=rows,
-        probabilities=predictor(scaled),
-        importance=importance_of(estimator, mva, sample, scaled),
+        training=_on_known_events(predictor, sample, scaled, trained_on),
+        validation=_on_new_events(predictor, sample, scaled),
+        importance=importance_of(models, mva, sample, scaled),
     )  # fmt: skip
-    validation = np.bincount(sample.labels[sample.is_validation])
-    used = zip(mva.classes, np.bincount(sample.labels[rows]), validation, strict=True)
+    for message in evaluation.messages:
+        log.warning("mva.%s: %s", mva.name, message)
+    n_training = np.bincount(np.concatenate(trained_on), minlength=len(sample.labels)) > 0
+    n_validation = sample.folds < sample.n_models
+    used = zip(
+        classes,
+        *(np.bincount(sample.labels[side]) for side in (n_training, n_validation)),
+        strict=True,
+    )
     record = {
         "name": mva.name,
         "score": evaluation.score,
-        "estimator": " ".join(repr(estimator).split()),
-        "n_iter": getattr(last_step(estimator), "n_iter_", None),
+        "estimator": " ".join(repr(models[0]).split()),
+        "n_iter": [getattr(last_step(one), "n_iter_", None) for one in models],
         "random_state": mva.random_state,
-        "validation_split": mva.validation_split,
+        "folds": mva.folds,
+        "validation_split": mva.validation_split if mva.folds == 1 else None,
         "balance_strategy": mva.balance_strategy,
         "weights": "absolute" if is_weighted else "not used: the fit takes none",
-        "events": {one.name: {"training": a, "validation": b} for one, a, b in used},
+        "events": {name: {"training": int(a), "validation": int(b)} for name, a, b in used},
         "datasets": {
             name: counts | {"lost": analysis.ledger.datasets[name].lost.events}
             for name, counts in sample.counts.items()
@@ -98,6 +111,21 @@ def train(mva: Mva, config: Config, fileset: Fileset, analysis: AnalysisResult) 
         "model_sha256": hashlib.sha256(content).hexdigest(),
     }
     return Trained(predictor, record, evaluation)
+
+
+def _on_new_events(predictor: Predictor, sample: Sample, scaled: Floats) -> Scored:
+    """Score the events of each fold with the model that is not trained on them."""
+    rows = np.flatnonzero(sample.folds < sample.n_models)
+    return Scored(rows, predictor.by_fold(scaled[rows], sample.folds[rows]))
+
+
+def _on_known_events(
+    predictor: Predictor, sample: Sample, scaled: Floats, trained_on: list[Rows]
+) -> Scored:
+    """Score events with a model that is trained on them: the next one of those."""
+    known = (sample.folds + 1) % sample.n_models
+    rows = np.concatenate([rows[known[rows] == number] for number, rows in enumerate(trained_on)])
+    return Scored(rows, predictor.by_fold(scaled[rows], known[rows]))
 
 
 def save(trained: Trained, folder: Path) -> None:

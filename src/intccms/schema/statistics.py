@@ -116,8 +116,14 @@ class Mva(Model):
     balance_strategy: Literal["none", "undersample", "class_weight"] = Field(
         default="none", description="How classes of different size are balanced."
     )
+    folds: Annotated[Count, Field(le=20)] = Field(
+        default=5,
+        description="Number of models, each trained without one part of the events, which it then "
+        "scores; 1: one model, which scores its own training events, too.",
+    )
     validation_split: Annotated[Float, Field(gt=0, lt=1)] = Field(
-        default=0.2, description="Fraction of the events kept for validation."
+        default=0.2,
+        description="Fraction of the events kept for validation by a single model (folds: 1).",
     )
     random_state: Annotated[int, Strict()] = Field(
         default=42, description="Seed of split and training."

@@ -11,7 +11,7 @@ from intccms.analysis.scores.models import (
     made_for,
     settings_digest,
 )
-from intccms.analysis.scores.predictor import Predictor
+from intccms.analysis.scores.predictor import Predictor, fold_of
 from intccms.analysis.scores.trusted import trust
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Score",
     "column_names",
     "estimator_of",
+    "fold_of",
     "made_for",
     "references",
     "score_class",

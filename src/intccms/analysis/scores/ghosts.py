@@ -24,6 +24,8 @@ __all__ = ["Score", "column_names", "references", "score_class", "with_scores"]
 
 log = logging.getLogger(__name__)
 
+EVENT_SEED = ObjVar("event", "seed")
+
 
 @dataclass(frozen=True)
 class Score:
@@ -43,12 +45,24 @@ class Score:
     predictor: Predictor | None
     columns: tuple[int, ...]
 
+    @property
+    def use(self) -> tuple[ObjVar, ...]:
+        """What it is called with: with several models the identity of the events comes first."""
+        return (*((EVENT_SEED,) if self._has_folds else ()), *self.matrix.functor.use)
+
+    @property
+    def _has_folds(self) -> bool:
+        return self.predictor is not None and self.predictor.n_folds > 1
+
     def __call__(self, *inputs: Any) -> tuple[NDArray[np.float64], ...]:
         """Give the columns, of shape (n_events,)."""
+        identity = None
+        if self._has_folds:
+            identity, *inputs = inputs  # type: ignore[assignment]
         scaled = self.matrix.scaled(self.matrix(*inputs))
         if self.predictor is None:
             return tuple(np.zeros(len(scaled)) for _ in self.columns)
-        probabilities = self.predictor(scaled)
+        probabilities = self.predictor(scaled, identity)
         return tuple(np.ascontiguousarray(probabilities[:, one]) for one in self.columns)
 
 
@@ -125,9 +139,8 @@ def with_scores(config: Config, *, trained: bool = True) -> Config:
             continue
         positions = (score_class(mva, config), *range(len(mva.classes)))[: len(names)]
         score = Score(FeatureMatrix.of(mva), predictor, positions)
-        use = score.matrix.functor.use
         ghost = GhostObservable(
-            names=names, collections=(MVA,) * len(names), function=score, use=use
+            names=names, collections=(MVA,) * len(names), function=score, use=score.use
         )
         ghosts.insert(min(readers, default=len(ghosts)), ghost)
     return config.model_copy(update={"ghost_observables": tuple(ghosts)})

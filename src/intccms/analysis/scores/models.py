@@ -103,12 +103,13 @@ def load(mva: Mva, config: Config, *, trained: bool = True) -> Predictor | None:
         raise InputError(f"{where} is damaged; {TRAIN} again")
     check_trusted(folder / MODEL_PKL, content)
     for what, now in made_for(mva, config).items():
-        if (then := record["made_for"][what]) != now:
+        if (then := record["made_for"].get(what)) != now:
             raise InputError(f"{where} was trained with other {what}: {then}, now {now}; {TRAIN}")
     if record["settings_sha256"] != settings_digest(mva, config):
         what = "another estimator, other settings, object masks or baseline"
         log.warning("%s was trained with %s; %s", where, what, TRAIN)
-    return Predictor("pickle", content, tuple(one.name for one in mva.classes))
+    classes = tuple(one.name for one in mva.classes)
+    return Predictor("pickle", content, classes, mva.folds, mva.random_state)
 
 
 def _onnx(mva: Mva, path: Path) -> Predictor:
@@ -132,6 +133,8 @@ def made_for(mva: Mva, config: Config) -> dict[str, Any]:
         "features": [one.name for one in mva.features],
         "classes": [[one.name, list(one.processes)] for one in mva.classes],
         "functions": _digest((FeatureMatrix.of(mva), ghosts)),
+        # an event has to be scored by the model that has not seen it
+        "folds": [mva.folds, mva.random_state if mva.folds > 1 else None],
         "versions": {"scikit-learn": version("scikit-learn")},
     }
 

@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.analysis.scores.features import FeatureMatrix
-from intccms.analysis.scores.ghosts import Score
+from intccms.analysis.scores.ghosts import EVENT_SEED, Score
 from intccms.engine.chunk import ChunkWork, NominalChunk
 from intccms.engine.weights import weight_matrix
 from intccms.histograms.exact import ExactSums
-from intccms.schema import ObjVar
 
 __all__ = ["SampleProcessor", "TrainingTable"]
 
 MAX_EVENTS = 250_000  # of a dataset; about 25 MB with ten features
-SEED = ObjVar("event", "seed")
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ class SampleProcessor(AnalysisProcessor):
         level, call = nominal.level, work.caller.functor
         gen_weight = nominal.gen_weight[nominal.passed]
         weights = weight_matrix(work.plan, level.objects, gen_weight, work.factors)[0]
-        identity = level.objects.column(SEED)
+        identity = level.objects.column(EVENT_SEED)
         return {
             "samples": {
                 name: TrainingTable.of(
