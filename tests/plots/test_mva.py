@@ -35,6 +35,7 @@ def evaluation() -> Evaluation:
             "ht": ("$H_T$ [GeV]", {"signal": left, "ttbar": left}),
         },
         importance=Importance("Loss of AUC", np.array([0.01, 0.2]), np.array([0.01, 0.02])),
+        has_folds=True,
     )
 
 

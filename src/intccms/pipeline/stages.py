@@ -166,6 +166,7 @@ class Stages:
                 observer=self._observer,
             )
             self.found.take_figures(plots)
+            self.found.trained = self.trained
             files = self.metadata.fileset
             self._processor = runner.make_processor(self.config, files, trained=True)
         return self.trained

@@ -26,6 +26,7 @@ from intccms.schema import Config
 from intccms.utils.output import Output
 
 if TYPE_CHECKING:
+    from intccms.mva import Trained
     from intccms.statistics import SignalResult
 
 __all__ = [
@@ -99,6 +100,7 @@ class Findings:
     results: dict[str, SignalResult] = field(default_factory=dict)
     plots: tuple[Path, ...] = ()
     undrawn: dict[Path, str] = field(default_factory=dict)  # figures, and why they are not there
+    trained: dict[str, Trained] = field(default_factory=dict)
     saved: SavedRun | None = None
     failure: IntccmsError | None = None
 
@@ -188,6 +190,11 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
     }
     if found.analysis is not None and found.analysis.skims:
         summary["skims"] = {name: asdict(skim) for name, skim in found.analysis.skims.items()}
+    if found.trained:
+        summary["mva"] = {
+            name: {"folds": one.record["folds"], **one.evaluation.summary()}
+            for name, one in found.trained.items()
+        }
     if found.analysis is not None and found.analysis.chunking:
         summary["chunking"] = found.analysis.chunking
     if found.undrawn:

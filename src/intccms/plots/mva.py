@@ -78,7 +78,8 @@ def score(
         ax.set(xlim=(0, 1), ylim=(0, (1.15 + 0.17 * len(evaluation.scores)) * highest))
         ax.set_xlabel(f"Score {evaluation.name}: probability of {look.label_of(evaluation.score)}")
         ax.set_ylabel("Events, unit area")
-        ax.legend(loc="upper center", fontsize=15)
+        title = "over-trained" if evaluation.messages else None
+        ax.legend(loc="upper center", fontsize=15, title=title)
     return _figure(ax), ax
 
 
