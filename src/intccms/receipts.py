@@ -81,6 +81,11 @@ class Receipt:
         object.__setattr__(self, "status", ChunkStatus(self.status))
 
     @property
+    def is_unopened(self) -> bool:
+        """Whether it stands for a file that never opened: how many entries it has is not known."""
+        return self.status.is_lost and self.entry_stop == self.entry_start
+
+    @property
     def n_planned(self) -> int:
         """Events that this chunk should have, read or not."""
         return self.entry_stop - self.entry_start

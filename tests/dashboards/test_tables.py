@@ -7,10 +7,12 @@ import pytest
 
 from intccms.dashboards.tables import (
     Table,
+    amounts,
     cutflow_table,
     fit_table,
     ledger_table,
     limit_table,
+    lost_in_words,
     rate_table,
     with_error,
     yields_table,
@@ -78,8 +80,30 @@ def test_the_ledger_sums_what_is_known() -> None:
         },
     }
     table = ledger_table({"datasets": books})
-    assert table.rows[1] == ["a", "1/2", "1/?", "?", "100", "?", "0"]
-    assert table.rows[3] == ["total", "2/3", "3/2 + ?", "50 + ?", "150", "0 + ?", "25"]
+    assert table.rows[1] == ["a", "1/2", "1", "1/1 + ?", "100 + ?", "100", "?", "0"]
+    assert table.rows[3] == ["total", "2/3", "1", "3/3 + ?", "150 + ?", "150", "?", "25"]
+
+
+def test_in_each_line_planned_is_processed_and_lost() -> None:
+    """One file never opened; of the second, one chunk of 40 of 100 events is lost."""
+    book = {
+        "planned": amount(3, None, None),
+        "processed": amount(1, 2, 160),
+        "lost": amount(2, None, None) | {"files_of_unknown_size": 1},
+        "resumed": amount(0, 0, 0),
+    }
+    chunks = [
+        {"dataset": "a", "file": "1.root", "entries": [60, 100], "error": "OSError: no"},
+        {"dataset": "a", "file": "2.root", "entries": None, "error": "OSError: no"},
+    ]
+    summary = {"datasets": {"a": book}, "lost_chunks": chunks}
+    assert amounts(summary, "files") == ("3", "1", "2", "0")
+    assert amounts(summary, "chunks")[:3] == ("3 + ?", "2", "1 + ?")
+    assert amounts(summary, "events")[:3] == ("200 + ?", "160", "40 + ?")
+    assert lost_in_words(summary) == (
+        "2 of 3 files (wholly or in part), 40 + ? of 200 + ? events, "
+        "1 file that could not be opened"
+    )
 
 
 def test_a_cutflow_shows_yields_and_events() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import jsonschema
 import pytest
 
 from intccms import pipeline
+from intccms.dashboards.panel import Panel
+from intccms.dashboards.progress import PlainProgress
+from intccms.dashboards.result import describe
 from intccms.errors import FitError, IncompleteError
 from tests.pipeline.runs import FEW, NOMINAL_ONLY, configured, copy_of, processed, replace_text
 
@@ -40,10 +44,39 @@ def test_a_lost_file_is_named_and_the_rest_is_kept(
     assert summary["yields"]["CMS_WORKSHOP"]["ttbar_semilep"]["value"] >= 0
 
 
-def test_a_loss_that_is_allowed_is_no_error(with_a_bad_file: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_allowed_is_called_so(
+    with_a_bad_file: Path, tmp_path: Path, schema: dict[str, Any]
+) -> None:
     allowed = "general.max_lost_fraction=0.6"
     config = configured(with_a_bad_file, tmp_path / "out", *FEW, *NOMINAL_ONLY, allowed)
-    assert processed(config).finish().summary["status"] == "complete"
+    summary = processed(config).finish().summary
+    jsonschema.validate(summary, schema)
+    assert summary["status"] == "complete"
+    assert summary["tolerated_loss"] == {"fraction": 0.5, "allowed": 0.6}
+    text = describe(summary, tmp_path / "out")
+    assert "files planned / processed / lost: 4 / 3 / 1\n" in text
+    assert "events planned / processed / lost: 6,000 + ? / 6,000 / ?\n" in text
+    assert text.endswith(
+        "Status: complete within the tolerance of general.max_lost_fraction=0.6: lost 1 of 4 files "
+        "(wholly or in part), 1 file that could not be opened"
+    )
+
+
+def test_the_panel_counts_files_that_never_opened(with_a_bad_file: Path, tmp_path: Path) -> None:
+    allowed = "general.max_lost_fraction=0.6"
+    config = configured(with_a_bad_file, tmp_path / "out", *FEW, *NOMINAL_ONLY, allowed)
+    lines = io.StringIO()
+    panel = Panel(inner=PlainProgress(stream=lines))
+    with pipeline.Stages(config, observer=panel) as stages:
+        stages.count_files()
+        stages.process()
+    numbers = dict(panel.table().rows)
+    assert numbers["failed"] == "0 + 1 file"
+    assert sum(panel.state.chunks.values()) == panel.state.n_chunks
+    assert "processing  6,000/6,000 events  100 %" in lines.getvalue()
+    assert lines.getvalue().rstrip().endswith("failed 1")
+    receipts = (tmp_path / "out").glob("metrics/*/receipts.jsonl")
+    assert all("bad.root" not in path.read_text() for path in receipts)
 
 
 def test_a_failed_fit_says_why_and_the_histograms_stay(

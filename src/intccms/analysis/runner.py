@@ -27,7 +27,8 @@ from intccms.execution.lumis import LumiBooks
 from intccms.execution.observer import Observer, Silent
 from intccms.execution.rounds import ChunkRun
 from intccms.interrupts import Interrupted
-from intccms.metadata import Metadata, collect
+from intccms.metadata import FileFailure, Metadata, collect
+from intccms.receipts import ChunkStatus, Receipt
 from intccms.schema import Config
 
 __all__ = ["AnalysisResult", "chunk_size", "make_processor", "process", "run"]
@@ -147,6 +148,8 @@ def process(
     for task in tasks:
         parts.setdefault(task.item.dataset, []).append(len(task.item))
     observer.begin(processor.activity, total=n_events, unit="events", parts=parts)
+    for one in metadata.failures:
+        observer.receipt(_of_unopened(one))
     chunks = ChunkRun(executor, processor, chunk_policy(processor))
     try:
         for outcome in _outcomes(chunks, tasks, processor.writer):
@@ -172,6 +175,14 @@ def process(
     result = result_of(processor, metadata, collected, wall_s)
     _warned_of_shared(result.lumis, shared)
     return replace(result, skims=skims, chunking=metadata.chunking)
+
+
+def _of_unopened(failure: FileFailure) -> Receipt:
+    """Give what observers are told of a file that is lost before there are chunks of it."""
+    return Receipt(
+        failure.dataset, failure.lfn, "", 0, 0, ChunkStatus.FAILED,
+        stage="open", error_type=failure.error_type, error=failure.error,
+    )  # fmt: skip
 
 
 def _warned_of_shared(

@@ -21,6 +21,7 @@ __all__ = [
     "chunk_states",
     "clock",
     "dataset_progress",
+    "failed",
     "failures",
     "rate_now",
     "rates",
@@ -204,6 +205,8 @@ def dataset_progress(state: RunState, now: float) -> Columns:
             text = text if lost else "done"
         elif state.ended is None and rate:
             text += f", {clock(left / rate)} left"
+        if one.n_unopened:
+            text += f", {one.n_unopened:,} files lost"
         parts = (one.n_done / total, one.n_resumed / total, one.n_failed / total)
         rows.append((name, *parts, text, one.n_left > 0))
     if len(rows) > N_DATASETS:
@@ -281,11 +284,17 @@ def summary(state: RunState, now: float) -> dict[str, str]:
         "per core": f"{khz / threads:.3g} kHz" if found and threads else "-",
         "workers": f"{last.n_workers:,}" if last else "-",
         "chunks": f"{known:,} / {state.n_chunks:,}",
-        "failed": f"{state.n_lost:,}",
+        "failed": failed(state),
         "elapsed": clock(elapsed),
         "time left": "done" if over else clock(n_left / rate) if rate else "-",
         **({"now": waiting} if found and waiting else {}),
     }
+
+
+def failed(state: RunState) -> str:
+    """Count what failed: chunks, and files that never opened."""
+    n = state.n_unopened
+    return f"{state.n_lost:,}" + (f" + {n:,} {'file' if n == 1 else 'files'}" if n else "")
 
 
 def _elapsed(state: RunState, now: float) -> float:

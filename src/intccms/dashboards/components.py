@@ -263,8 +263,7 @@ class Failures(Component):
         """See `Component.headline`."""
         drawing.set_factors(self.root, data["label"])
         self.root.x_range.end = 2.2 * max([*data["n"], 1])
-        failed = state.n_lost
-        return f"Failures: {failed:,} chunks" if failed else "Failures: none"
+        return f"Failures, chunks: {made.failed(state)}"
 
 
 class Runtimes(Component):

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from intccms.dashboards.tables import Table, ledger_table, with_error, yields_table
+from intccms.dashboards.tables import (
+    Table,
+    amounts,
+    ledger_table,
+    lost_in_words,
+    with_error,
+    yields_table,
+)
 
 __all__ = ["describe"]
 
@@ -34,6 +41,10 @@ def describe(summary: Mapping[str, Any], directory: Path) -> str:
     if summary.get("config_file"):
         blocks.append(f"Configuration: {summary['config_file']}")
     status = f"Status: {summary['status']}"
+    tolerated = summary.get("tolerated_loss")
+    if tolerated:
+        status += f" within the tolerance of general.max_lost_fraction={tolerated['allowed']:g}"
+        status += f": lost {lost_in_words(summary)}"
     if "error" in summary:
         status += f" ({summary['error']})"
     return "\n\n".join([*(block for block in blocks if block), status])
@@ -65,12 +76,9 @@ def _number(value: float | None) -> str:
 
 
 def _rate(summary: Mapping[str, Any]) -> Iterable[str]:
-    events = {
-        part: sum(book[part]["events"] or 0 for book in summary["datasets"].values())
-        for part in ("planned", "processed", "lost")
-    }
-    counts = " / ".join(f"{number:,}" for number in events.values())
-    yield f"events planned / processed / lost: {counts}"
+    for what in ("events", "files"):
+        counts = " / ".join(amounts(summary, what)[:3])
+        yield f"{what} planned / processed / lost: {counts}"
     rate = summary["throughput"]
     yield (
         f"rate: {rate['events_per_s'] / 1e3:,.3g} kHz, "

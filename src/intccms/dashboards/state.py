@@ -29,6 +29,7 @@ class DatasetState:
     n_done: int = 0
     n_resumed: int = 0
     n_failed: int = 0
+    n_unopened: int = 0  # files
 
     @property
     def n_left(self) -> int:
@@ -75,8 +76,11 @@ class RunState:
 
     def take(self, receipt: Receipt, now: float) -> None:
         """Take a receipt that came now, or long ago."""
-        self.chunks[receipt.status] += 1
         dataset = self.datasets.setdefault(receipt.dataset, DatasetState())
+        if receipt.is_unopened:
+            dataset.n_unopened += 1
+        else:
+            self.chunks[receipt.status] += 1
         n = receipt.n_planned
         if receipt.status.is_resumed:
             dataset.n_resumed += n
@@ -117,6 +121,11 @@ class RunState:
     def n_lost(self) -> int:
         """Chunks that have failed."""
         return sum(n for status, n in self.chunks.items() if status.is_lost)
+
+    @property
+    def n_unopened(self) -> int:
+        """Files that are lost as they never opened: how many chunks they have is not known."""
+        return sum(dataset.n_unopened for dataset in self.datasets.values())
 
     @property
     def n_busy(self) -> int:

@@ -9,14 +9,17 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
+    "Amounts",
     "Table",
+    "amounts",
     "cutflow_table",
     "fit_table",
     "ledger_table",
     "limit_table",
+    "lost_in_words",
     "rate_table",
     "with_error",
     "yields_table",
@@ -116,20 +119,110 @@ def cutflow_table(summary: Summary, channel: str) -> Table:
 
 
 def ledger_table(summary: Summary) -> Table:
-    """Say what was planned, processed and lost, by dataset and in total."""
-    parts = ("planned", "processed", "lost", "resumed")
-    rows = [["dataset", "files", "chunks", *(f"events {part}" for part in parts)]]
-    books = summary["datasets"]
-    for name, book in books.items():
-        of = [f"{_count(book['processed'][what])}/{_count(book['planned'][what])}"
-              for what in ("files", "chunks")]  # fmt: skip
-        rows.append([name, *of, *(_count(book[part]["events"]) for part in parts)])
-    total = [
-        f"{_total(books, 'processed', what)}/{_total(books, 'planned', what)}"
-        for what in ("files", "chunks")
-    ]
-    rows.append(["total", *total, *(_total(books, part, "events") for part in parts)])
+    """Say what was planned, processed and lost, by dataset and in total.
+
+    In each line planned = processed + lost; ``?`` is what is in files that never opened.
+    """
+    rows = [
+        ["dataset", "files", "files lost", "chunks", "events planned", "processed", "lost",
+         "resumed"]
+    ]  # fmt: skip
+    for name in (*summary["datasets"], None):
+        chunks = amounts(summary, "chunks", name)
+        files, events = amounts(summary, "files", name), amounts(summary, "events", name)
+        rows.append(
+            [
+                "total" if name is None else name,
+                f"{files.processed}/{files.planned}",
+                files.lost,
+                f"{chunks.processed}/{chunks.planned}",
+                *events,
+            ]
+        )
     return Table("Events planned / processed / lost", rows)
+
+
+class Amounts(NamedTuple):
+    """So many files, chunks or events, as text."""
+
+    planned: str
+    processed: str
+    lost: str
+    resumed: str
+
+
+def amounts(summary: Summary, what: str, dataset: str | None = None) -> Amounts:
+    """Say how much was planned, processed, lost and resumed; planned = processed + lost.
+
+    Parameters
+    ----------
+    summary
+        What ``run_summary.json`` holds.
+    what
+        ``files``, ``chunks`` or ``events``.
+    dataset
+        None: all of them.
+
+    Returns
+    -------
+    Amounts
+        What is in files that never opened is ``?``, beside what is known: ``1,200 + ?``.
+    """
+    books = summary["datasets"]
+    processed = lost = resumed = 0
+    is_unknown = False
+    for name in books if dataset is None else [dataset]:
+        book = books[name]
+        processed += book["processed"][what] or 0
+        resumed += book["resumed"][what] or 0
+        if book["lost"][what] is None:
+            is_unknown = True
+            lost += _known_loss(summary, what, name)
+        else:
+            lost += book["lost"][what]
+
+    def text(number: int) -> str:
+        more = " + ?" if number else "?"
+        return (f"{number:,}" if number or not is_unknown else "") + (more if is_unknown else "")
+
+    return Amounts(text(processed + lost), f"{processed:,}", text(lost), f"{resumed:,}")
+
+
+def _known_loss(summary: Summary, what: str, dataset: str) -> int:
+    """Count the chunks that were lost, or their events, without files that never opened."""
+    entries = [
+        one["entries"]
+        for one in summary.get("lost_chunks", ())
+        if one["dataset"] == dataset and one["entries"] is not None
+    ]
+    return len(entries) if what == "chunks" else sum(stop - start for start, stop in entries)
+
+
+def lost_in_words(summary: Summary) -> str:
+    """Say in one line how much was lost; empty if nothing was.
+
+    Examples
+    --------
+    >>> book = {"planned": {"files": 3, "events": 30}, "processed": {"files": 2, "events": 20},
+    ...         "lost": {"files": 1, "events": 10, "files_of_unknown_size": 0},
+    ...         "resumed": {"files": 0, "events": 0}}
+    >>> lost_in_words({"datasets": {"a": book}})
+    '1 of 3 files (wholly or in part), 10 of 30 events'
+    """
+    books = summary["datasets"].values()
+    files, events = amounts(summary, "files"), amounts(summary, "events")
+    if files.lost == "0":
+        return ""
+    n_unknown = sum(book["lost"]["files_of_unknown_size"] for book in books)
+    parts = [f"{files.lost} of {files.planned} files (wholly or in part)"]
+    if events.lost not in ("0", "?"):
+        parts.append(f"{events.lost} of {events.planned} events")
+    if n_unknown:
+        what = (
+            "file that could not be opened" if n_unknown == 1 else "files that could not be opened"
+        )
+        parts.append(f"{n_unknown} {what}")
+    return ", ".join(parts)
 
 
 def rate_table(summary: Summary) -> Table:
@@ -177,9 +270,3 @@ def _number(value: float | None) -> str:
 
 def _count(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
-
-
-def _total(books: Mapping[str, Any], part: str, what: str) -> str:
-    values = [book[part][what] for book in books.values()]
-    known = sum(value for value in values if value is not None)
-    return f"{known:,}" + (" + ?" if None in values else "")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import intccms
 from intccms.analysis.runner import AnalysisResult
+from intccms.dashboards.tables import lost_in_words
 from intccms.errors import InputError, IntccmsError
 from intccms.execution.ledger import Amount, DatasetLedger, Ledger, LostChunk, RepeatedFile
 from intccms.histograms import Book, storage
@@ -201,6 +202,11 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
         summary["undrawn_figures"] = [
             {"figure": str(stem), "error": why} for stem, why in found.undrawn.items()
         ]
+    if status == "complete" and not found.ledger.is_complete:
+        summary["tolerated_loss"] = {
+            "fraction": found.ledger.lost_fraction(),
+            "allowed": found.config.general.max_lost_fraction,
+        }
     return summary | ({"error": error} if error else {})
 
 
@@ -214,16 +220,15 @@ def describe_undrawn(found: Findings) -> str:
 
 def describe_loss(found: Findings) -> str:
     """Say in one line how much was lost, and where the first of it."""
-    books = found.ledger.datasets
-    lost = sum(book.lost.events or 0 for book in books.values())
-    planned = sum(book.planned.events or 0 for book in books.values())
-    unknown = sum(book.files_of_unknown_size for book in books.values())
-    parts = [f"{lost:,} of {planned:,} events"] if lost else []
-    if unknown:
-        parts.append(f"{unknown} {'file' if unknown == 1 else 'files'} that could not be opened")
     first = found.ledger.lost_chunks[0]
+    lost = lost_in_words(
+        {
+            "datasets": {name: _dataset(book) for name, book in found.ledger.datasets.items()},
+            "lost_chunks": [asdict(one) for one in found.ledger.lost_chunks],
+        }
+    )
     return (
-        f"lost {' and '.join(parts)}, more than general.max_lost_fraction="
+        f"lost {lost}, more than general.max_lost_fraction="
         f"{found.config.general.max_lost_fraction:g} allows; first: dataset {first.dataset!r}, "
         f"{first.file}: {' '.join(first.error.split())}"
     )

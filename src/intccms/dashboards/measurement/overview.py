@@ -155,10 +155,9 @@ def _datasets(ax: Axes, data: dict[str, Any]) -> None:
 
 def _failures(ax: Axes, state: RunState, now: float) -> None:
     data = made.failures(state, now)
-    failed = state.n_lost
     ax.barh(range(len(data["n"])), data["n"], color=drawing.RED, alpha=0.85, height=0.6)
     _bars(ax, data["label"], data["text"], data["n"], 1.4 * max([*data["n"], 1]))
-    ax.set(title=f"Failures: {failed:,} chunks" if failed else "Failures: none")
+    ax.set(title=f"Failures, chunks: {made.failed(state)}")
     ax.xaxis.set_visible(False)
 
 
