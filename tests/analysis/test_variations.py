@@ -150,3 +150,40 @@ def test_each_year_has_its_own_list() -> None:
     for year, name in (("2016", "a"), ("2017", "b")):
         plan = plan_variations(loaded, "mc", year=year, is_data=False)
         assert plan.labels == ("nominal", f"{name}_up", f"{name}_down")
+
+
+def test_a_correction_is_for_the_events_that_it_names() -> None:
+    config = small.config(
+        corrections=[
+            weight("p", processes=["mc"]),
+            weight("q", processes=["other"]),
+            weight("d", datasets=["mc_2017"]),
+            weight("y", years=[2016]),
+            weight("s", source={"years": "2017", "datasets": ["mc_2017", "mc_2016"]}),
+        ]
+    )
+    first = config["datasets"]["datasets"][0]
+    first |= {"years": ("2016", "2017"), "directories": ("x/", "y/")}
+    config["datasets"]["datasets"].append({**first, "name": "other"})
+    loaded = load_config(config)
+    found = {}
+    for process, year in (("mc", "2016"), ("mc", "2017"), ("other", "2017")):
+        key = f"{process}_{year}"
+        plan = plan_variations(loaded, process, year=year, is_data=False, dataset=key)
+        found[key] = {label.removesuffix("_up") for label in plan.labels if label.endswith("_up")}
+        names = {one.name.removesuffix("_correction") for one in plan.corrections}
+        assert found[key] == names - ({"s"} if key != "mc_2017" else set())
+    assert found == {"mc_2016": {"p", "y"}, "mc_2017": {"p", "d", "s"}, "other_2017": {"q"}}
+
+
+def test_a_source_of_several_object_corrections_is_one_shift() -> None:
+    plan = planned(
+        shift("jes", JET_PT, [JET_PT]),
+        shift("jes", MET_PT, [MET_PT]),
+        weight("w", source={"varies_with": ["jes"]}),
+    )
+    assert plan.labels == ("nominal", "jes_up", "jes_down")
+    up, down = plan.shifts
+    assert up.parts == down.parts == {0: 0, 1: 0}
+    assert plan.touched(up) == {JET_PT, MET_PT}
+    assert plan.companion(plan.corrections[2].uncertainty_sources[0], down) == "down"

@@ -36,12 +36,17 @@ def declared_inputs(config: Config, files: DatasetFiles) -> tuple[ObjVar, ...]:
         The dataset: its year picks the corrections, data have a lumi mask.
     """
     entry = config.datasets.process(files.process)
-    masks = dict(zip(entry.keys(), entry.lumi_mask, strict=True))
+    own = dict(zip(entry.keys(), zip(entry.lumi_mask, entry.selection, strict=True), strict=True))
     wanted = ("both", "data") if files.is_data else ("both", "mc")
-    corrections = [one for one in config.corrections_for(files.year) if one.applies_to in wanted]
+    about = (files.process, files.dataset, files.year)
+    corrections = [
+        one
+        for one in config.corrections_for(files.year)
+        if one.applies_to in wanted and one.concerns(*about)
+    ]
     parts: list[Any] = [
         config.preprocess.skimming.selection,
-        masks[files.dataset],
+        own[files.dataset],
         config.good_object_masks.analysis,
         config.baseline_selection,
         config.ghost_observables,

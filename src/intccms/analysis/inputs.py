@@ -45,8 +45,10 @@ def dataset_tasks(config: Config, fileset: Iterable[DatasetFiles]) -> dict[str, 
         If a golden JSON is not there or is not one.
     """
     masks: dict[str, Functor | None] = {}
+    selections: dict[str, Functor | None] = {}
     for entry in config.datasets.datasets:
         masks.update(zip(entry.keys(), entry.lumi_mask, strict=True))
+        selections.update(zip(entry.keys(), entry.selection, strict=True))
     return {
         files.dataset: DatasetTask(
             files.dataset,
@@ -55,6 +57,7 @@ def dataset_tasks(config: Config, fileset: Iterable[DatasetFiles]) -> dict[str, 
             files.is_data,
             files.weight_branch,
             _with_input_paths(config, masks[files.dataset]),
+            selections[files.dataset],
             {} if files.is_data else names_of_sums(config, files.year),
         )
         for files in fileset

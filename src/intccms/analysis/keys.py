@@ -131,6 +131,7 @@ def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, .
     return (
         about,
         mask and (mask.function, mask.use, _by_content(mask.static_kwargs)),
+        task.selection,
         tuple(_correction(processor.config, correction) for correction in plan.corrections),
         plan.labels,
         tuple(place.name for place in plan.members),

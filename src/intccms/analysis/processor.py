@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -37,6 +37,7 @@ class DatasetTask:
     is_data: bool
     weight_branch: str | None
     lumi_mask: Functor | None
+    selection: Functor | None = None
     sums: Mapping[str, str] = field(default_factory=dict)  # names of sums of normalised sources
 
 
@@ -79,14 +80,17 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
     def plan(self, dataset: str) -> VariationPlan:
         """Return the corrections and variations of a dataset."""
         task = self.tasks[dataset]
-        return plan_variations(
+        plan = plan_variations(
             self.config,
             task.process,
             year=task.year,
             is_data=task.is_data,
+            dataset=dataset,
             sums=task.sums,
-            for_skim=self.writer is not None,
         )
+        if self.config.general.run_systematics or self.writer is not None:
+            return plan
+        return replace(plan, normalised=())  # a skim is read later, for variations, too
 
     def process(self, events: ak.Array) -> dict[str, Any]:
         """Evaluate one chunk of NanoEvents; nothing is kept on the processor.
@@ -140,7 +144,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
             sums = work.sums() | more
             more["skim_parts"] = self.writer.write(kept, sums, is_data=task.is_data)
         if self.has_analysis:
-            nominal = work.fill_nominal(from_events(kept), task.lumi_mask)
+            nominal = work.fill_nominal(from_events(kept), task.lumi_mask, task.selection)
             more |= self.beyond(work, nominal, task)
             if task.is_data and self.config.statistics is not None and self.config.statistics.blind:
                 more["n_kept"] = 0  # receipts are not to tell what blinded channels hold

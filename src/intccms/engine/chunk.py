@@ -181,7 +181,9 @@ class ChunkWork:
             self._steps.keep("skim", self.skimmed)
         self._counts["n_kept"] = len(self.skimmed)
 
-    def fill_nominal(self, objects: Objects, lumi_mask: Functor | None) -> NominalChunk:
+    def fill_nominal(
+        self, objects: Objects, lumi_mask: Functor | None, part: Functor | None = None
+    ) -> NominalChunk:
         """Select and fill the nominal events; the weight variations go in with them.
 
         Parameters
@@ -190,14 +192,20 @@ class ChunkWork:
             The events that `skim` has left.
         lumi_mask
             Certified sections, for data.
+        part
+            Selection of the dataset: the part of its events that counts.
         """
         steps, gen_weight = self._steps, self._steps.gen_weight
-        certified = np.arange(objects.n)
-        if lumi_mask is not None:
-            answer = select(lumi_mask, "lumi_mask", objects, self.caller.functor)
-            certified = np.flatnonzero(answer.mask)
-            steps.keep("lumi mask", self.skimmed[certified])
-        kept, objects = self.skimmed[certified], objects.narrowed(certified)
+        kept = self.skimmed
+        for functor, key, name in (
+            (lumi_mask, "lumi_mask", "lumi mask"),
+            (part, "selection of the dataset", "dataset selection"),
+        ):
+            if functor is not None:
+                answer = select(functor, key, objects, self.caller.functor)
+                passed = np.flatnonzero(answer.mask)
+                kept, objects = kept[passed], objects.narrowed(passed)
+                steps.keep(name, kept)
         nominal = self._nominal_objects(objects)
         call, functor = self.caller.functor, self.config.baseline_selection
         baseline = select(functor, "baseline_selection", nominal.stages[-1], call)
@@ -212,7 +220,8 @@ class ChunkWork:
             rows = np.flatnonzero(selection.mask)
             chosen = level.objects.take(rows)
             events = kept[passed]
-            weights = weight_matrix(self.plan, chosen, gen_weight[events[rows]], self.factors)
+            gen = gen_weight[events[rows]]
+            weights = weight_matrix(self.plan, chosen, gen, self.factors, channel.name)
             self._cutflow[channel.name] = steps.flow(channel.name, selection, events, weights[0])
             values = self._fill(channel, chosen, weights)
             self._fill_members(channel, chosen, weights[0], values)
@@ -247,6 +256,8 @@ class ChunkWork:
         start = time.perf_counter()
         found: list[tuple[UncertaintySource, MemberTable]] = []
         for place in self.plan.members:
+            if not all(part.is_in(channel.name) for part in self.plan.of(place)):
+                continue
             tables = member_tables(self.plan, place, objects, self._weights.titles)
             found += [(self.plan.of(place)[1], table) for table in tables]
         for observable in self.observables(channel) if found else ():

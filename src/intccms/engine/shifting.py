@@ -160,6 +160,7 @@ class _Filler:
             shifts=slab.shifts,
             objects_for=self._evaluated_on(objects, events),
             factors=work.factors,
+            channel=channel.name,
         )
         still, still_shift = self._unmoved(channel)
         kept = self.nominal.kept[channel.name]

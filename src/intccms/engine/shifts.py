@@ -124,21 +124,22 @@ class Starts:
 
     def shifted(self, shift: Variation) -> Columns:
         """Return the columns that `shift` changes."""
-        correction = self._plan.corrections[shift.correction]
-        source = correction.uncertainty_sources[shift.source]
-        followers = [
-            (i, later)
-            for i, later in enumerate(self._plan.corrections)
-            if i > shift.correction and later.type == "object" and later.has_nominal
-        ]
-        if not followers and _is_elementwise(correction, source):
-            return self._elementwise(shift, correction, source)
+        moving = [self._plan.corrections[i].uncertainty_sources[j] for i, j in shift.parts.items()]
+        parts = [(self._plan.corrections[i], s) for i, s in zip(shift.parts, moving, strict=True)]
+        followers = any(
+            later.type == "object" and later.has_nominal
+            for later in self._plan.corrections[shift.correction + 1 :]
+        )
+        targets = {ref.obj for correction, _ in parts for ref in correction.target}
+        apart = len(targets) == len(parts)  # each moves a collection of its own
+        if not followers and apart and all(_is_elementwise(*part) for part in parts):
+            return self._elementwise(shift)
         self._factors.caller.drew = False
-        objects = self._in_full(shift, followers, self.at)
+        objects = self._in_full(shift, self.at)
         if (
             self._factors.caller.drew
         ):  # on all events of the chunk it gets the numbers of the nominal
-            objects = self._in_full(shift, followers, self._stages.__getitem__).take(self._index)
+            objects = self._in_full(shift, self._stages.__getitem__).take(self._index)
         return {
             ref: content(self._masked(ref.obj, objects.column(ref)))
             if ref.field
@@ -151,46 +152,56 @@ class Starts:
             array = array[mask]
         return array
 
-    def _elementwise(
-        self, shift: Variation, correction: Correction, source: UncertaintySource
-    ) -> Columns:
+    def _elementwise(self, shift: Variation) -> Columns:
         """Evaluate on the plain objects: nothing needs to know which event they are in."""
-        stage, on_top = _start_of(shift, correction, source)
-        where = (stage, correction.target[0].obj)
-        if where not in self._flat:
-            whole = self.at(stage)
-            few = whole.replaced({where[1]: self._masked(where[1], whole[where[1]])})
-            self._flat[where] = FlatObjects(few)
-        objects = self._flat[where]
-        side = shift.direction
-        factor = self._factors.varied(correction, source, side, objects, on_top=on_top)
-        columns = {}
-        for target in correction.target:
-            old = objects.column(target)
-            columns[target] = apply(correction.op, old, factor).astype(old.dtype)
+        columns: Columns = {}
+        for i, j in shift.parts.items():
+            correction = self._plan.corrections[i]
+            source = correction.uncertainty_sources[j]
+            on_top = _is_on_top(correction, source)
+            where = (i + on_top, correction.target[0].obj)
+            if where not in self._flat:
+                whole = self.at(where[0])
+                few = whole.replaced({where[1]: self._masked(where[1], whole[where[1]])})
+                self._flat[where] = FlatObjects(few)
+            objects, side = self._flat[where], shift.direction
+            factor = self._factors.varied(correction, source, side, objects, on_top=on_top)
+            for target in correction.target:
+                old = objects.column(target)
+                columns[target] = apply(correction.op, old, factor).astype(old.dtype)
         return columns
 
-    def _in_full(
-        self,
-        shift: Variation,
-        followers: list[tuple[int, Correction]],
-        at: Callable[[int], Objects],
-    ) -> Objects:
-        """Evaluate on events, then again every later correction that reads what has changed."""
-        correction = self._plan.corrections[shift.correction]
-        source = correction.uncertainty_sources[shift.source]
-        stage, on_top = _start_of(shift, correction, source)
-        objects, side = at(stage), shift.direction
-        factor = self._factors.varied(correction, source, side, objects, on_top=on_top)
-        objects = _applied(correction, objects, factor)
-        changed = set(changes(correction))
-        for i, later in followers:
-            if needs(later, changed):
-                moved = at(i)
-                for ref in changed:
-                    moved = _with(moved, ref, objects)
-                objects = _applied(later, moved, self._factors.nominal(later, moved))
-                changed.update(changes(later))
+    def _in_full(self, shift: Variation, at: Callable[[int], Objects]) -> Objects:
+        """Evaluate on events: what moves, and again what reads something that has changed."""
+        objects, changed, parts = at(shift.correction), set[ObjVar](), shift.parts
+
+        def moved(stage: int) -> Objects:
+            """Return the objects at a stage, with what has changed by then."""
+            state = at(stage)
+            for ref in changed:
+                state = _with(state, ref, objects)
+            return state
+
+        for i, correction in enumerate(self._plan.corrections):
+            if correction.type != "object":
+                continue
+            is_again = correction.has_nominal and needs(correction, changed)
+            if i in parts:
+                source = correction.uncertainty_sources[parts[i]]
+                on_top = _is_on_top(correction, source)
+                before = moved(i if is_again else i + on_top)
+                if on_top and is_again:
+                    before = _applied(correction, before, self._factors.nominal(correction, before))
+                factor = self._factors.varied(
+                    correction, source, shift.direction, before, on_top=on_top
+                )
+                objects = _applied(correction, before, factor)
+            elif is_again:
+                before = moved(i)
+                objects = _applied(correction, before, self._factors.nominal(correction, before))
+            else:
+                continue
+            changed.update(changes(correction))
         return objects
 
 
@@ -201,16 +212,12 @@ def _with(objects: Objects, ref: ObjVar, other: Objects) -> Objects:
     return objects.replaced({name: other[name] for name in names_of_sorted(ref.obj)})
 
 
-def _start_of(
-    shift: Variation, correction: Correction, source: UncertaintySource
-) -> tuple[int, bool]:
-    """Return the stage at which a shift is evaluated, and whether the nominal part is in it.
+def _is_on_top(correction: Correction, source: UncertaintySource) -> bool:
+    """Say whether an uncertainty is one of the corrected column, not in place of its correction.
 
-    An uncertainty on top of the nominal correction is one of the corrected column, as that of the
-    jet energy scale is tabulated for corrected momenta.
+    Such as that of the jet energy scale, which is tabulated for corrected momenta.
     """
-    on_top = source.is_delta and correction.has_nominal
-    return shift.correction + on_top, on_top
+    return source.is_delta and correction.has_nominal
 
 
 def _is_elementwise(correction: Correction, source: UncertaintySource) -> bool:

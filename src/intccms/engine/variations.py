@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from intccms.functors.objects import overlaps
@@ -34,12 +34,21 @@ class Variation:
         Position of its correction in `VariationPlan.corrections`.
     source
         Position of its source in that correction.
+    others
+        Further corrections, later ones, in which the same source moves objects; of each its
+        position and that of the source in it.
     """
 
     label: str
     correction: int
     source: int
     direction: Direction
+    others: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def parts(self) -> dict[int, int]:
+        """Position of each correction that moves, and of its source, in order."""
+        return dict(((self.correction, self.source), *self.others))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,8 @@ class VariationPlan:
     weights: tuple[Variation, ...]
     members: tuple[WeightSource, ...] = ()
     normalised: tuple[WeightSource, ...] = ()
+    dataset: str | None = None
+    year: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,10 +105,10 @@ class VariationPlan:
 
         A later object correction that reads a changed column changes its own target too.
         """
-        changed = set(changes(self.corrections[shift.correction]))
-        for correction in self.corrections[shift.correction + 1 :]:
+        changed: set[ObjVar] = set()
+        for i, correction in enumerate(self.corrections):
             applies = correction.type == "object" and correction.has_nominal
-            if applies and needs(correction, changed):
+            if i in shift.parts or (applies and needs(correction, changed)):
                 changed.update(changes(correction))
         return frozenset(changed)
 
@@ -108,7 +119,9 @@ class VariationPlan:
     def companion(self, source: UncertaintySource, shift: Variation) -> Direction | None:
         """Say in which direction a weight moves together with `shift` (``varies_with``)."""
         moved = self.corrections[shift.correction].uncertainty_sources[shift.source].name
-        moves = moved in source.varies_with and _concerns(source, self.process)
+        moves = moved in source.varies_with and source.concerns(
+            self.process, self.dataset, self.year
+        )
         return shift.direction if moves and shift.direction in directions(source) else None
 
 
@@ -135,8 +148,8 @@ def plan_variations(
     *,
     year: str | None,
     is_data: bool,
+    dataset: str | None = None,
     sums: Mapping[str, str] | None = None,
-    for_skim: bool = False,
 ) -> VariationPlan:
     """Collect what applies to the events of one dataset.
 
@@ -144,18 +157,16 @@ def plan_variations(
     ----------
     config
         Its `general.run_systematics` switches all variations off.
-    process, year, is_data
-        Of the dataset. Data has no variation.
+    process, year, is_data, dataset
+        Of the dataset, and its key. Data has no variation.
     sums
         Names of the sums over all events by source; None: those of the sources.
-    for_skim
-        Whether these sums are wanted without variations, too: a skim is read later.
     """
-    kind = "data" if is_data else "mc"
+    kind, about = "data" if is_data else "mc", (process, dataset, year)
     corrections = tuple(
         correction
         for correction in config.corrections_for(year)
-        if correction.applies_to in (kind, "both")
+        if correction.applies_to in (kind, "both") and correction.concerns(*about)
     )
     shifts: list[Variation] = []
     weights: list[Variation] = []
@@ -164,9 +175,9 @@ def plan_variations(
     wanted, names = config.general.run_systematics, sums or {}
     for i, correction in enumerate(() if is_data else corrections):
         for j, source in enumerate(correction.uncertainty_sources):
-            if source.varies_with or not _concerns(source, process):
+            if source.varies_with or not source.concerns(*about):
                 continue
-            if source.normalise and (wanted or for_skim):
+            if source.normalise:
                 normalised.append(WeightSource(names.get(source.name, source.name), i, j))
             if not wanted:
                 continue
@@ -177,12 +188,21 @@ def plan_variations(
             for direction in directions(source):
                 variations.append(Variation(f"{source.name}_{direction}", i, j, direction))
     return VariationPlan(
-        process, corrections, tuple(shifts), tuple(weights), tuple(members), tuple(normalised)
-    )
+        process, corrections, _joined(shifts), tuple(weights),
+        tuple(members), tuple(normalised), dataset, year,
+    )  # fmt: skip
 
 
-def _concerns(source: UncertaintySource, process: str) -> bool:
-    return source.processes is None or process in source.processes
+def _joined(shifts: Iterable[Variation]) -> tuple[Variation, ...]:
+    """Make one shift of those with the same label: their corrections move together."""
+    found: dict[str, Variation] = {}
+    for shift in shifts:
+        first = found.get(shift.label)
+        more = (shift.correction, shift.source)
+        found[shift.label] = (
+            shift if first is None else replace(first, others=(*first.others, more))
+        )
+    return tuple(found.values())
 
 
 def directions(source: UncertaintySource) -> tuple[Direction, ...]:

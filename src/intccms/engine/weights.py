@@ -31,7 +31,11 @@ def checked(value: Any, n: int, correction: Correction, source: str = "") -> Arr
 
 
 def weight_matrix(
-    plan: VariationPlan, objects: Objects, gen_weight: Array, factors: Factors
+    plan: VariationPlan,
+    objects: Objects,
+    gen_weight: Array,
+    factors: Factors,
+    channel: str | None = None,
 ) -> Array:
     """Return the nominal weights and those of every weight variation.
 
@@ -41,6 +45,8 @@ def weight_matrix(
         Good, corrected objects of the events that the channel keeps.
     gen_weight : shape (n_events,)
         Of the same events; 1 for data.
+    channel
+        In which they are; None: what is for some channels only does not count.
 
     Returns
     -------
@@ -50,12 +56,15 @@ def weight_matrix(
     steps = [
         (i, c, checked(factors.nominal(c, objects), objects.n, c))
         for i, c in enumerate(plan.corrections)
-        if c.type == "event"
+        if c.type == "event" and c.is_in(channel)
     ]
     rows = [_product(gen_weight, steps, {})]
     for variation in plan.weights:
         correction = plan.corrections[variation.correction]
         source = correction.uncertainty_sources[variation.source]
+        if not (correction.is_in(channel) and source.is_in(channel)):
+            rows.append(rows[0])
+            continue
         value = factors.varied(correction, source, variation.direction, objects)
         varied = checked(value, objects.n, correction, source.name)
         rows.append(_product(gen_weight, steps, {variation.correction: varied}))
@@ -71,7 +80,7 @@ def _product(
     return weight
 
 
-def shifted_weights(
+def shifted_weights(  # noqa: PLR0913 - one call in the house
     plan: VariationPlan,
     gen_weight: Array,
     shift_of: NDArray[np.int64],
@@ -79,6 +88,7 @@ def shifted_weights(
     shifts: tuple[Variation, ...],
     objects_for: Callable[[list[ObjVar]], tuple[Objects, NDArray[np.int64]]],
     factors: Factors,
+    channel: str | None = None,
 ) -> Array:
     """Return the weights of the rows of object variations.
 
@@ -93,15 +103,17 @@ def shifted_weights(
         For the columns that a correction reads the objects to evaluate it on, and for each row
         which of them is its own: events where no shift can change the answer, else the rows
         themselves.
+    channel
+        As for `weight_matrix`.
     """
     weight = gen_weight
     for correction in plan.corrections:
-        if correction.type != "event":
+        if correction.type != "event" or not correction.is_in(channel):
             continue
         objects, expand = objects_for(reads(correction))
         factor = checked(factors.nominal(correction, objects), objects.n, correction)[expand]
         for source in correction.uncertainty_sources:
-            if not source.varies_with:
+            if not (source.varies_with and source.is_in(channel)):
                 continue
             for position in np.unique(shift_of):
                 side = plan.companion(source, shifts[position])

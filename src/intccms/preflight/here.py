@@ -86,7 +86,9 @@ def forecast(config: Config) -> dict[str, float]:
     for entry in config.datasets.datasets:
         for key, year in zip(entry.keys(), entry.years, strict=True):
             if entry.name in config.processes:
-                plan = plan_variations(config, entry.name, year=year, is_data=entry.is_data)
+                plan = plan_variations(
+                    config, entry.name, year=year, is_data=entry.is_data, dataset=key
+                )
                 sizes[key] = float(n_bins * len(plan.labels) * BYTES_PER_BIN)
     return sizes
 

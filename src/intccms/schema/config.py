@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from intccms.errors import nearest
 from intccms.schema.base import Functor, KeyProblem, Model, duplicates
-from intccms.schema.corrections import Correction, UncertaintySource
+from intccms.schema.corrections import Correction, Scope, UncertaintySource
 from intccms.schema.datasets import Dataset, Datasets, is_signal
 from intccms.schema.general import General
 from intccms.schema.kinds import Year
@@ -215,18 +215,36 @@ def _check_year(where: str, table: Mapping[Any, Any], dataset: Dataset, year: st
 
 
 def _check_sources(config: Config) -> None:
+    for part in ("corrections", "systematics"):
+        for year, entries in getattr(config, part).items():
+            for entry in entries:
+                where = [part, *([year] if year else []), entry.name]
+                _check_scope(config, ".".join(where), entry)
     for year in sorted({*config.corrections, *config.systematics}, key=str):
         found = list(_sources(config, year))
         movable = [source.name for _, entry, source in found if entry.type == "object"]
-        places: dict[str, str] = {}
-        for place, _, source in found:
-            if source.name in places:
-                text = f"this source was named before, in {places[source.name]}"
+        places: dict[str, tuple[str, Correction]] = {}
+        for place, entry, source in found:
+            before, other = places.setdefault(source.name, (place, entry))
+            together = entry.type == other.type == "object" and entry is not other
+            if before != place and not together:
+                text = f"this source was named before, in {before}"
                 raise ValueError(f"{place}: {text}; give each its own name")
-            places[source.name] = place
-            known = config.datasets.processes
-            _check_known(f"{place}.processes", "process", source.processes or (), known)
+            _check_scope(config, place, source)
             _check_known(f"{place}.varies_with", "object source", source.varies_with, movable)
+
+
+def _check_scope(config: Config, place: str, scope: Scope) -> None:
+    """Check the names of what a correction or a source is for."""
+    years = dict.fromkeys(year for one in config.datasets.datasets for year in one.years if year)
+    channels = [channel.name for channel in config.channels]
+    for key, what, names, known in (
+        ("processes", "process", scope.processes, config.datasets.processes),
+        ("datasets", "dataset", scope.datasets, config.datasets.keys()),
+        ("years", "year", scope.years, tuple(years)),
+        ("channels", "channel", scope.channels, channels),
+    ):
+        _check_known(f"{place}.{key}", what, names or (), known)
 
 
 def _sources(

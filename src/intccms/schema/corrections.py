@@ -6,16 +6,39 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from intccms.schema.base import KeyProblem, Model
-from intccms.schema.kinds import Args, Bool, Name, Names, ObjVar, Refs, Sys, as_refs
+from intccms.schema.kinds import Args, Bool, Name, Names, ObjVar, Refs, Sys, Years, as_refs
 
-__all__ = ["Correction", "UncertaintySource"]
+__all__ = ["Correction", "Scope", "UncertaintySource"]
 
 Function = Callable[..., Any]
 UP_AND_DOWN = ("up_function", "down_function")
+_ALL_CHANNELS = "objects are the same in all channels; only weights can differ"
 OBJECT_ONLY = ("target", "propagate_to", "resort")
 
 
-class UncertaintySource(Model):
+class Scope(Model):
+    """For which events something holds."""
+
+    processes: Names | None = Field(default=None, description="Processes it concerns; None: all.")
+    datasets: Names | None = Field(
+        default=None, description="Datasets it concerns, by key (`ttbar_2017`); None: all."
+    )
+    years: Years | None = Field(default=None, description="Years it concerns; None: all.")
+    channels: Names | None = Field(
+        default=None, description="Channels in which a weight is applied or varied; None: all."
+    )
+
+    def concerns(self, process: str, dataset: str | None, year: str | None) -> bool:
+        """Say whether it holds for the events of a dataset."""
+        asked = ((self.processes, process), (self.datasets, dataset), (self.years, year))
+        return all(names is None or name in names for names, name in asked)
+
+    def is_in(self, channel: str | None) -> bool:
+        """Say whether it holds in a channel; None: in each."""
+        return self.channels is None or channel in self.channels
+
+
+class UncertaintySource(Scope):
     """One nuisance of a correction; its variations are `<name>_up` and `<name>_down`."""
 
     none_is_default = frozenset({"up_and_down_idx", "varies_with"})
@@ -44,7 +67,6 @@ class UncertaintySource(Model):
     transform_out: Function | None = Field(
         default=None, description="Changes the result; None: as its correction does."
     )
-    processes: Names | None = Field(default=None, description="Processes it concerns; None: all.")
     varies_with: Names = Field(
         default=(), description="Object sources with which this weight moves instead of on its own."
     )
@@ -83,7 +105,7 @@ class UncertaintySource(Model):
         return self.up_function is not None or self.down_function is not None
 
 
-class Correction(Model):
+class Correction(Scope):
     """A factor on the event weight (`event`) or a change of a column (`object`).
 
     Two older spellings are read as well: `use` and `up_and_down_idx` on the correction, and
@@ -211,6 +233,12 @@ class Correction(Model):
         return self
 
     @model_validator(mode="after")
+    def _check_channels(self) -> Self:
+        if self.type == "object" and self.channels is not None:
+            raise KeyProblem("channels", _ALL_CHANNELS)
+        return self
+
+    @model_validator(mode="after")
     def _check_sources(self) -> Self:
         for source in self.uncertainty_sources:
             where = f"uncertainty_sources.{source.name}"
@@ -230,6 +258,12 @@ class Correction(Model):
 
     def _check_weights(self, source: UncertaintySource, where: str) -> None:
         """Check what is for weights of events only."""
+        if source.channels is not None and self.type == "object":
+            raise KeyProblem(f"{where}.channels", _ALL_CHANNELS)
+        limited = self.channels is not None or source.channels is not None
+        if limited and source.normalise and source.members is None:
+            text = "it holds in some channels only, its sum of weights would not"
+            raise KeyProblem(f"{where}.normalise", text)
         if source.normalise and (self.type == "object" or source.varies_with):
             text = "only a weight that varies on its own can be normalised"
             raise KeyProblem(f"{where}.normalise", text)

@@ -15,7 +15,12 @@ from intccms.schema.kinds import Bool, Count, Float, Name, Year, as_names
 __all__ = ["Dataset", "Datasets", "is_signal"]
 
 Directories = Annotated[tuple[str, ...], BeforeValidator(as_names)]
-PER_DIRECTORY = {"cross_sections": "cross_sections", "years": "years", "lumi_mask": "lumi masks"}
+PER_DIRECTORY = {
+    "cross_sections": "cross_sections",
+    "years": "years",
+    "lumi_mask": "lumi masks",
+    "selection": "selections",
+}
 
 
 def is_signal(process: str) -> bool:
@@ -51,6 +56,12 @@ class Dataset(Model):
     is_data: Bool = Field(default=False, description="Collision data, not simulation.")
     lumi_mask: tuple[Functor | None, ...] = Field(
         default=(), description="Selects certified sections of data, one per directory or for all."
+    )
+
+    selection: tuple[Functor | None, ...] = Field(
+        default=(),
+        description="The part of the events that counts, one per directory or for all, as for "
+        "samples that overlap; cross section and sum of weights stay those of all.",
     )
 
     @classmethod

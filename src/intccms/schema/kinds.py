@@ -22,6 +22,7 @@ __all__ = [
     "Sys",
     "WorkerEval",
     "Year",
+    "Years",
     "as_names",
     "as_refs",
 ]
@@ -126,6 +127,10 @@ def _as_year(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
+def _as_years(value: Any) -> Any:
+    return (value,) if isinstance(value, str | int) else value
+
+
 def _as_edges(value: Any) -> tuple[float, ...]:
     edges = _parsed(value) if isinstance(value, str) else _listed(value)
     if not all(math.isfinite(edge) for edge in edges):
@@ -168,3 +173,4 @@ Name = Annotated[str, AfterValidator(_check_name)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(as_names)]
 Refs = Annotated[tuple[ObjVar, ...], PlainValidator(as_refs)]
 Year = Annotated[Name, BeforeValidator(_as_year)]
+Years = Annotated[tuple[Year, ...], BeforeValidator(_as_years)]
