@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -439,6 +440,102 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     config = load_config(listed(tmp_path / "absent.json", key="any"))
     with pytest.raises(InputError, match="absent.json"):
         check_correction_files(config, [None])
+
+
+def compressed(library: Path) -> bytes:
+    return gzip.compress(library.read_bytes())
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "damaged"),
+    [
+        ("sf.json.gz", lambda one: compressed(one)[:-20]),
+        ("sf.json.gz", lambda one: compressed(one)[:200]),
+        ("sf.json.gz", lambda one: flipped(compressed(one))),
+        ("sf.json.gz", lambda one: one.read_bytes()),
+        ("sf.json.gz", lambda _: b""),
+        ("sf.json", lambda one: one.read_bytes()[:-20]),
+        ("sf.json", compressed),
+        ("sf.json", lambda _: b"[1, 2]"),
+        ("sf.json", lambda _: b'{"schema_version": 2, "corrections": [{"name": "x"}]}'),
+        ("sf.json", lambda _: b'{"schema_version": 17, "corrections": []}'),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(
+    library: Path, tmp_path: Path, name: str, damaged: Callable[[Path], bytes]
+) -> None:
+    (tmp_path / name).write_bytes(damaged(library))
+    config = load_config(listed(tmp_path / name, key="sys_last"))
+    with pytest.raises(InputError) as caught:
+        check_correction_files(config, [None])
+    assert str(caught.value).startswith(f"cannot read the correction file {tmp_path / name}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_directory_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    config = load_config(listed(tmp_path, key="sys_last"))
+    with pytest.raises(InputError, match="cannot read the correction file .*: Is a directory"):
+        check_correction_files(config, [None])
+
+
+UP_AND_DOWN = {"name": "u", "up_and_down_idx": ["up", "down"]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"nominal_idx": "nominall"}, "corrections.sf.nominal_idx: 'nominall' .*'nominal'"),
+        ({"uncertainty_sources": [{"name": "u", "up_and_down_idx": ["upp", "down"]}]},
+         "corrections.sf.uncertainty_sources.u.up_and_down_idx: 'upp' .*'up'"),
+        ({"uncertainty_sources": [{"name": "u", "up_and_down_idx": ["up", "don"]}]},
+         "up_and_down_idx: 'don' .*'down'"),
+        ({"key": "sys_first", "args": [Sys(), JET_ETA, JET_PT], "nominal_idx": "central"},
+         "nominal_idx: 'central' is no category of 'sys_first'"),
+        ({"transform_in": lambda n: n, "nominal_idx": "central"}, "nominal_idx: 'central'"),
+    ],
+)  # fmt: skip
+def test_a_word_that_the_file_does_not_know_is_named(
+    library: Path, changed: dict[str, Any], says: str
+) -> None:
+    good = {"key": "sys_last", "uncertainty_sources": [UP_AND_DOWN]}
+    check_correction_files(load_config(listed(library, **good)), [None])
+    with pytest.raises(InputError, match=says):
+        check_correction_files(load_config(listed(library, **(good | changed))), [None])
+
+
+def test_any_word_is_right_where_the_file_has_a_default(tmp_path: Path) -> None:
+    one = formula("sf", "2", x="real", systematic="string")
+    one.data.default = 1.0
+    path = tmp_path / "sf.json"
+    path.write_text(cs.CorrectionSet(schema_version=2, corrections=[one]).model_dump_json())
+    config = load_config(listed(path, key="sf", nominal_idx="whatever"))
+    check_correction_files(config, [None])
+
+
+def test_the_words_of_compound_corrections_are_those_of_their_parts(tmp_path: Path) -> None:
+    word, real = "string", "real"
+    parts = [formula(name, "1", systematic=word, pt=real) for name in ("first", "second")]
+    both = cs.CompoundCorrection(
+        name="both",
+        inputs=[cs.Variable(name="systematic", type=word), cs.Variable(name="pt", type=real)],
+        output=cs.Variable(name="out", type=real),
+        inputs_update=[],
+        input_op="*",
+        output_op="*",
+        stack=["first", "second"],
+    )
+    written = cs.CorrectionSet(schema_version=2, corrections=parts, compound_corrections=[both])
+    path = tmp_path / "sf.json"
+    path.write_text(written.model_dump_json(exclude_unset=True))
+    given = {"key": "both", "args": [Sys(), N_TRUE]}
+    check_correction_files(load_config(listed(path, **given)), [None])
+    with pytest.raises(InputError, match="'central' is no category of 'both'"):
+        check_correction_files(load_config(listed(path, **given, nominal_idx="central")), [None])
 
 
 def test_the_keys_of_sources_are_looked_up_beside_a_nominal_function(library: Path) -> None:

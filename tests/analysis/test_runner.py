@@ -253,6 +253,15 @@ def test_uncertified_sections_are_cut(tmp_path: Path) -> None:
         ('{"1": [1, 2]}', "is not a golden JSON"),
         ('{"1": [[1, "x"]]}', "is not a golden JSON"),
         ("[]", "is not a golden JSON"),
+        ("{}", "is empty: it certifies nothing"),
+        ('{"1": []}', "is empty: it certifies nothing"),
+        ('{"1": [[5, 2]]}', r"\[5, 2\] in run 1 is not a pair"),
+        ('{"1": [[-3, 2]]}', r"\[-3, 2\] in run 1 is not a pair"),
+        ('{"1": [[1, 2.5]]}', r"\[1, 2.5\] in run 1 is not a pair"),
+        ('{"1": [[true, 2]]}', r"\[True, 2\] in run 1 is not a pair"),
+        ('{"1": [[1, 4294967296]]}', "in run 1 is not a pair"),
+        ('{"1e3": [[1, 2]]}', "'1e3' is not the number of a run"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_a_golden_json_that_is_none_is_named(

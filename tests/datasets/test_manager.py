@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from intccms.datasets import DatasetManager, Fileset
+from intccms.datasets.manager import read_listing
 from intccms.errors import InputError
 from intccms.schema import Datasets, General, load_config
 
@@ -38,6 +39,30 @@ def test_listings_are_read_in_order_with_comments_and_blank_lines(tmp_path: Path
     listing(tmp_path / "ttbar/1.txt", "/store/c.root", end="")
     listing(tmp_path / "ttbar/0.txt", "# RunII", "", "  /store/a.root\r", "\t# no", "/store/b.root")
     assert lfns(manager(tmp_path).fileset()) == ("/store/a.root", "/store/b.root", "/store/c.root")
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("root://h//store/a.root # broken until May", "root://h//store/a.root"),
+        ("root://h//store/a.root\t#not /store/b.root, see below", "root://h//store/a.root"),
+        ("/store/a.root  #", "/store/a.root"),
+        ("root://h//store/a.root?x=1#y", "root://h//store/a.root?x=1#y"),
+        ("https://h/a.root#fragment", "https://h/a.root#fragment"),
+        ("/data/run #2.root", "/data/run #2.root"),
+    ],
+)
+def test_a_comment_may_follow_a_name(tmp_path: Path, line: str, name: str) -> None:
+    path = tmp_path / "files.txt"
+    path.write_text(f"#/store/old.root\n{line}\n  # the end\n")
+    assert read_listing(path) == [name]
+
+
+def test_a_file_that_is_no_listing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "files.txt"
+    path.write_bytes(b"root\x00\x00\xc3\xa9\n/store/a.root\n")
+    with pytest.raises(InputError, match=r"listing .*files\.txt is no text"):
+        read_listing(path)
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,24 @@ def test_events_are_certified_as_coffea_does_it(tmp_path: Path) -> None:
     expected = LumiMask(str(path))(runs, sections)
     np.testing.assert_array_equal(LumiSections.from_ranges(golden).holds(runs, sections), expected)
     assert 0 < expected.sum() < 2000
+
+
+def test_an_open_end_takes_no_memory() -> None:
+    sections = LumiSections.of([1, 1, 2, 3], [1, 4_000_000_000, 7, 7])
+    golden = {"1": [[2, 4_294_967_295]], "2": [[1, 4_294_967_295]], "3": [[1, 6], [8, 9]]}
+    tracemalloc.start()
+    within = sections.within(golden)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert within.to_text() == "1:4000000000;2:7"
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_being_within_ranges_is_the_intersection_with_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    ranges: dict[str, list[list[int]]] = {}
+    for run, first, length in rng.integers(0, 30, (40, 3)).tolist():
+        ranges.setdefault(str(run % 5), []).append([first, first + length // 6])  # may overlap
+    sections = LumiSections.of(rng.integers(0, 7, 300), rng.integers(0, 40, 300))
+    assert sections.within(ranges) == sections & LumiSections.from_ranges(ranges)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import numpy as np
 import pytest
 import uproot
 from coffea.processor.executor import WorkItem
@@ -154,3 +155,22 @@ def test_the_redirector_is_told_without_the_name_of_the_file(good: Path) -> None
     ).receipt
     assert receipt.status == "failed"
     assert receipt.redirector == "root://127.0.0.1:9"
+
+
+def test_a_basket_that_is_damaged_is_named_by_its_branch(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    with uproot.recreate(path, compression=uproot.ZLIB(1)) as file:
+        types = {"run": "uint32", "Thing_pt": "var * float32"}
+        file.mktree("Events", types, counter_name=lambda _: "nThing")
+        things = ak.unflatten(np.arange(400, dtype="f4"), np.full(200, 2))
+        file["Events"].extend({"run": np.arange(200, dtype="u4"), "Thing_pt": things})
+    with uproot.open(path) as file:
+        branch = file["Events/Thing_pt"]
+        start = int(branch.member("fBasketSeek")[0]) + int(branch.basket_key(0).fKeylen)
+    content = bytearray(path.read_bytes())
+    content[start + 20 : start + 60] = bytes(40)
+    path.write_bytes(content)
+    receipt = run(task(path, entries=(0, 200)), Counter(("Thing", "pt")), max_retries=0).receipt
+    assert (receipt.status, receipt.stage) == ("failed", "read")
+    assert receipt.error.endswith("(in branch Thing_pt)")
+    assert len(receipt.error) <= 300

@@ -34,6 +34,7 @@ FEW = 100  # events to look at when none is not enough
 RUNS_WEIGHT = "genWeight"  # whose sum over all generated events the tree Runs has
 _ADD = "add it to preprocess.branches and "
 GOLDEN_SUFFIXES = (".json", ".txt")
+END = 2**32  # of the numbers of runs and sections
 
 
 def dataset_tasks(config: Config, fileset: Iterable[DatasetFiles]) -> dict[str, DatasetTask]:
@@ -88,22 +89,37 @@ def golden_jsons(mask: Functor | None) -> tuple[str, ...]:
 
 
 def _check_golden_json(path: Path) -> None:
+    where = f"the golden JSON {path}"
     try:
-        runs: Any = json.loads(path.read_text())
+        runs: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
-        raise InputError(f"cannot read the golden JSON {path}: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise InputError(f"the golden JSON {path} is not JSON: {exc}") from exc
-    good = isinstance(runs, Mapping) and all(
-        str(run).isdigit() and isinstance(ranges, list) and all(_is_range(pair) for pair in ranges)
-        for run, ranges in runs.items()
-    )
-    if not good:
-        raise InputError(f"{path} is not a golden JSON: it must map runs to [first, last] pairs")
+        raise InputError(f"cannot read {where}: {exc.strerror}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise InputError(f"{where} is not JSON: {exc}") from exc
+    problem = _problem_of(runs)
+    if problem:
+        raise InputError(f"{path} is not a golden JSON: {problem}")
+    if not any(runs.values()):
+        raise InputError(f"{where} is empty: it certifies nothing")
+
+
+def _problem_of(runs: Any) -> str:
+    """Say what keeps the content of a golden JSON from being one."""
+    if not isinstance(runs, Mapping) or not all(isinstance(one, list) for one in runs.values()):
+        return "it must map runs to lists of [first, last]"
+    for run, pairs in runs.items():
+        if not (run.isdecimal() and int(run) < END):
+            return f"{run!r} is not the number of a run"
+        for pair in pairs:
+            if not _is_range(pair):
+                return f"{pair!r} in run {run} is not a pair [first, last]"
+    return ""
 
 
 def _is_range(pair: Any) -> bool:
-    return isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, int) for end in pair)
+    """Whether it is a range of whole numbers, as coffea's `LumiMask` reads it; the end is in it."""
+    whole = isinstance(pair, list) and len(pair) == 2 and all(type(end) is int for end in pair)
+    return whole and 0 <= pair[0] <= pair[1] < END
 
 
 def check_columns(

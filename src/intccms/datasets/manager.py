@@ -6,6 +6,7 @@ Touches the disk: it reads directories and listing files.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from intccms.schema import Config, Dataset, Datasets, General
 __all__ = ["DatasetManager", "read_listing"]
 
 log = logging.getLogger(__name__)
+
+COMMENT = re.compile(r"^\s*#|\s+#(?!\S+\.(?:root|parquet)\s*$)")  # "run #2.root" is a name
+BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 
 
 class DatasetManager:
@@ -166,7 +170,8 @@ def read_listing(listing: Path, what: str = "") -> list[str]:
     Parameters
     ----------
     listing
-        One LFN, URL or path a line; blank lines and those that begin with ``#`` do not count.
+        One LFN, URL or path a line; blank lines and what follows a ``#`` at the beginning or
+        after a space do not count.
     what
         Whose listing it is, for the beginning of messages.
 
@@ -176,12 +181,14 @@ def read_listing(listing: Path, what: str = "") -> list[str]:
         If it cannot be read.
     """
     try:
-        lines = listing.read_text(encoding="utf-8-sig").splitlines()
+        text = listing.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{what}cannot read listing {listing}: {reason}") from error
-    names = [line.strip() for line in lines]
-    names = [name for name in names if name and not name.startswith("#")]
+    if BINARY.search(text):
+        raise InputError(f"{what}listing {listing} is no text: one name a line is wanted")
+    names = [COMMENT.split(line, maxsplit=1)[0].strip() for line in text.splitlines()]
+    names = [name for name in names if name]
     if not names:
         log.warning("%slisting %s names no file", what, listing)
     return [name if _is_complete(name) else str(listing.parent / name) for name in names]

@@ -128,6 +128,26 @@ class LumiSections:
         high = np.asarray(runs).astype(np.uint64) << _HALF
         return np.isin(high | np.asarray(sections).astype(np.uint64), self.codes)
 
+    def within(self, ranges: Mapping[str, Iterable[Iterable[int]]]) -> LumiSections:
+        """Keep those in the ranges of a golden JSON, which may be as wide as numbers are.
+
+        Examples
+        --------
+        >>> LumiSections.of([7, 7, 8], [2, 9, 5]).within({"7": [[5, 4294967295]]}).to_text()
+        '7:9'
+        """
+        bounds = sorted(
+            (int(run) << 32 | first, int(run) << 32 | last)
+            for run, pairs in ranges.items()
+            for first, last in pairs
+        )
+        starts, ends = np.array(bounds, dtype=np.uint64).reshape(-1, 2).T
+        reach = np.maximum.accumulate(ends)  # ranges may overlap
+        before = np.searchsorted(starts, self.codes, side="right")
+        inside = before > 0
+        inside[inside] = reach[before[inside] - 1] >= self.codes[inside]
+        return LumiSections(self.codes[inside])
+
     def __add__(self, other: LumiSections) -> LumiSections:
         """Sections that are in either set."""
         return LumiSections(np.union1d(self.codes, other.codes))

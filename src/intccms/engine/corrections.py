@@ -12,10 +12,13 @@ from typing import Any
 import awkward as ak
 import correctionlib
 import numpy as np
+from correctionlib.highlevel import open_auto
 from numpy.typing import NDArray
 
+from intccms.engine.categories import Words, known_words
 from intccms.engine.variations import Direction
 from intccms.errors import FunctorError, InputError, nearest
+from intccms.execution.failures import describe
 from intccms.fingerprint import content_digest
 from intccms.functors.calls import Caller
 from intccms.functors.columns import Column, aligned
@@ -39,8 +42,14 @@ def _parsed(path: str, digest: str) -> correctionlib.CorrectionSet:
 def _load_set(path: str) -> correctionlib.CorrectionSet:
     try:
         return _parsed(path, content_digest(path))
-    except (OSError, RuntimeError, ValueError) as exc:
-        raise InputError(f"cannot read the correction file {path}: {exc}") from exc
+    except Exception as exc:  # each library on the way has its own: gzip, zlib, JSON, correctionlib
+        reason = getattr(exc, "strerror", None) or f"{type(exc).__name__}: {describe(exc)}"
+        raise InputError(f"cannot read the correction file {path}: {reason}") from exc
+
+
+@lru_cache(maxsize=64)
+def _words(path: str, digest: str) -> dict[str, Words]:
+    return known_words(open_auto(path))
 
 
 def load_evaluator(path: str, key: str) -> Any:
@@ -65,7 +74,8 @@ def check_correction_files(config: Config, years: Sequence[str | None]) -> None:
     Raises
     ------
     InputError
-        For the first file or key that is not there.
+        For the first file that cannot be read, key that is not there, or word for ``Sys()`` that
+        the correction does not know.
     """
     for year in years:
         for correction in config.corrections_for(year):
@@ -76,6 +86,44 @@ def check_correction_files(config: Config, years: Sequence[str | None]) -> None:
             keys = [own, *(source.key for source in correction.uncertainty_sources)]
             for key in dict.fromkeys(key for key in keys if key):
                 load_evaluator(path, key)
+            _check_words(correction, path)
+
+
+def _check_words(correction: Correction, path: str) -> None:
+    """Look whether the words that stand for ``Sys()`` are among those that the file has."""
+    asked: list[tuple[UncertaintySource | None, str, str, str]] = []
+    if correction.use_correctionlib and correction.key:
+        asked.append((None, correction.key, "nominal_idx", correction.nominal_idx))
+    for source in correction.uncertainty_sources:
+        key = source.key or correction.key
+        if key and not source.has_function and source.members is None:
+            place = f"uncertainty_sources.{source.name}.up_and_down_idx"
+            asked += [(source, key, place, word) for word in source.up_and_down_idx]
+    for one, key, place, word in asked:
+        known = _words_for_sys(correction, one, path, key)
+        if known is not None and word not in known:
+            raise InputError(
+                f"corrections.{correction.name}.{place}: {word!r} is no category of {key!r} in "
+                f"{path}; {nearest(word, known)}"
+            )
+
+
+def _words_for_sys(
+    correction: Correction, source: UncertaintySource | None, path: str, key: str
+) -> frozenset[str] | None:
+    """Return the categories of the input that ``Sys()`` stands for; None if that is not known."""
+    args = correction.args if source is None or source.args is None else source.args
+    positions = [index for index, arg in enumerate(args) if isinstance(arg, Sys)]
+    inputs = load_evaluator(path, key).inputs
+    if (source and source.transform_in) or correction.transform_in:
+        names = [one.name for one in inputs if one.type == "string"]
+    elif len(args) == len(inputs):
+        names = [inputs[index].name for index in positions]
+    else:
+        names = []
+    if not positions or len(names) != 1:
+        return None
+    return _words(path, content_digest(path)).get(key, {}).get(names[0])
 
 
 class Factors:

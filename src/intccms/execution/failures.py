@@ -17,6 +17,7 @@ from intccms.errors import (
     SkimWriteError,
 )
 from intccms.interrupts import is_interrupt
+from intccms.reading.columns import IN_BRANCH
 
 __all__ = [
     "FailureKind",
@@ -175,6 +176,11 @@ def _of_writing(exc: SkimWriteError) -> FailureKind:
 
 
 def describe(exc: BaseException, limit: int = 300) -> str:
-    """Return the first line of the message of `exc`, cut at `limit` characters."""
+    """Return the first line of the message of `exc`, cut at `limit` characters.
+
+    What could not be read is named after it.
+    """
     lines = str(exc).strip().splitlines()
-    return (lines[0] if lines else type(exc).__name__)[:limit]
+    notes = [note for one in (exc, exc.__cause__) for note in getattr(one, "__notes__", ())]
+    branch = next((f" ({note})" for note in notes if note.startswith(IN_BRANCH)), "")
+    return (lines[0] if lines else type(exc).__name__)[: limit - len(branch)] + branch

@@ -227,7 +227,7 @@ def _shared(known: Mapping[str, LumiSections]) -> Iterator[SharedSections]:
 def certified(sections: LumiSections, golden_jsons: Iterable[str]) -> LumiSections:
     """Keep the sections that are in all of the golden JSONs."""
     for path in golden_jsons:
-        sections = sections & LumiSections.from_ranges(json.loads(Path(path).read_text()))
+        sections = sections.within(json.loads(Path(path).read_text()))
     return sections
 
 

@@ -13,7 +13,10 @@ from awkward.contents import Content, ListOffsetArray, NumpyArray
 from awkward.index import Index64
 from numpy.typing import NDArray
 
-__all__ = ["Columns", "Fetch", "History", "ReadMeter"]
+__all__ = ["IN_BRANCH", "Columns", "Fetch", "History", "ReadMeter"]
+
+IN_BRANCH = "in branch "  # begins the note of an error that says what was read
+N_NAMED = 3
 
 Index = NDArray[np.int64]
 Fetch = Callable[[Sequence[str], bool], dict[str, Content]]  # names; whether no event is wanted
@@ -180,14 +183,22 @@ class Columns:
             together = self._histories[0].together(name) - {name}
             names += sorted(other for other in together if self._find(other) is None)
         try:
-            read = self._fetch(names, False)
+            read = self._fetched(names)
         except OSError:
             raise
         except Exception:
             if len(names) == 1:
                 raise
-            read = self._fetch([name], False)  # it may be another that cannot be read
+            read = self._fetched([name])  # it may be another that cannot be read
         self._known |= {key: self._picked(column) for key, column in read.items()}
+
+    def _fetched(self, names: list[str]) -> dict[str, Content]:
+        """Read columns of all events; an error says in a note which ones these were."""
+        try:
+            return self._fetch(names, False)
+        except Exception as error:
+            error.add_note(f"{IN_BRANCH}{', '.join(names[:N_NAMED])}")
+            raise
 
 
 class _Picker:
