@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.analysis.scores.sample import TrainingTable
 from intccms.analysis.skim_tables import SkimTable, exact_as_json
@@ -19,14 +21,14 @@ from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.execution.chunk import ChunkPolicy, ChunkTask
 from intccms.execution.columns import ColumnPolicy
-from intccms.fingerprint import content_digest, fingerprint, is_reproducible
+from intccms.fingerprint import by_content, content_digest, fingerprint, is_reproducible
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.sums import HistogramSums
 from intccms.partials.store import PartialStore
 from intccms.reading.cache import ColumnCache
-from intccms.schema import Channel, Config, Correction
+from intccms.schema import Channel, Config, Correction, Functor
 
 __all__ = ["chunk_policy", "dataset_digests", "names_of_sums", "prune", "whole_of", "with_keys"]
 
@@ -78,16 +80,15 @@ def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
     skimmed: tuple[Any, ...] = (
         (platform.python_version(), *((name, version(name)) for name in PACKAGES)),
         _own_code(),
-        config.preprocess.skimming.selection,
+        _settled(config.preprocess.skimming.selection),
         _written(processor),
     )
     if not processor.has_analysis:
         return skimmed
     return (
         *skimmed,
-        config.good_object_masks,
-        config.baseline_selection,
-        config.ghost_observables,
+        *map(_settled, (config.good_object_masks, config.baseline_selection)),
+        _settled(config.ghost_observables),
         tuple(_channel(channel) for channel in processor.channels),
         config.general.run_histogramming,
         processor.extra,
@@ -116,10 +117,10 @@ def _own_code() -> str:
 
 def _channel(channel: Channel) -> tuple[Any, ...]:
     observables = tuple(
-        (one.name, one.binning, one.function, one.use, one.static_kwargs)
+        (one.name, one.binning, one.function, one.use, by_content(one.static_kwargs))
         for one in channel.observables
     )
-    return (channel.name, channel.selection, observables)
+    return (channel.name, _settled(channel.selection), observables)
 
 
 def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, ...]:
@@ -130,8 +131,8 @@ def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, .
     mask = task.lumi_mask
     return (
         about,
-        mask and (mask.function, mask.use, _by_content(mask.static_kwargs)),
-        task.selection,
+        mask and (mask.function, mask.use, by_content(mask.static_kwargs)),
+        _settled(task.selection),
         tuple(_correction(processor.config, correction) for correction in plan.corrections),
         plan.labels,
         tuple(place.name for place in plan.members),
@@ -146,10 +147,14 @@ def _correction(config: Config, correction: Correction) -> tuple[Any, ...]:
     return ({**fields, "file": None}, content)
 
 
-def _by_content(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Put the digests of files in the place of their names."""
-    files = {key: Path(v) for key, v in kwargs.items() if isinstance(v, str) and Path(v).is_file()}
-    return kwargs | {key: content_digest(path) for key, path in files.items()}
+def _settled(part: Any) -> Any:
+    """Let the files that are named in arguments of functions count by content."""
+    if isinstance(part, Functor):
+        return part.model_copy(update={"static_kwargs": by_content(part.static_kwargs)})
+    if isinstance(part, BaseModel):
+        fields = {name: getattr(part, name) for name in type(part).model_fields}
+        return part.model_copy(update={name: _settled(value) for name, value in fields.items()})
+    return type(part)(map(_settled, part)) if type(part) in (list, tuple) else part
 
 
 def _digest(parts: tuple[Any, ...], dataset: str) -> str | None:
@@ -202,7 +207,8 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
     if processor.writer is not None or config.general.use_skimmed_input:
         return None
     versions = tuple((name, version(name)) for name in PACKAGES)
-    common = (versions, _own_code(), config.preprocess.skimming.selection)
+    selection = config.preprocess.skimming.selection
+    common = (versions, _own_code(), _settled(selection))
     digests = {
         name: _digest((common, task.is_data, task.weight_branch, _sums_of(processor, name)), name)
         for name, task in processor.tasks.items()
@@ -212,6 +218,7 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
         ColumnCache(general.cache_url, KEPT_COLUMN_BYTES),
         digests,
         whole_of,
+        None if selection is None else selection.function,
         reuse=general.read_from_cache,
         local_too=general.cache_dir is not None,
     )

@@ -18,6 +18,7 @@ from intccms.engine.members import branch_of
 from intccms.engine.shifting import fill_shifts
 from intccms.engine.steps import Index, Whole
 from intccms.engine.variations import VariationPlan, plan_variations
+from intccms.fingerprint import refresh
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects, from_events
 from intccms.histograms.members import MemberSums, WeightSums
@@ -126,6 +127,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
             self.writer.check(events, is_data=is_data)
 
     def _evaluated(self, events: ak.Array, *, writes: bool) -> dict[str, Any]:
+        refresh()
         task = self.tasks[events.metadata["dataset"]]
         uuid = str(events.metadata.get("fileuuid", ""))
         entry = int(events.metadata.get("entrystart", 0))

@@ -19,6 +19,7 @@ from intccms.execution.chunk import ChunkOutcome
 from intccms.execution.ledger import Ledger, LostChunk, RepeatedFile
 from intccms.execution.lumis import LumiBooks, balanced, file_sections
 from intccms.execution.rounds import FileSums
+from intccms.fingerprint import Inputs
 from intccms.histograms.book import Book, make_book
 from intccms.histograms.cutflow import Cutflow, make_cutflow
 from intccms.histograms.exact import ExactSums
@@ -83,6 +84,8 @@ class Collected:
     receipts: dict[tuple[str, str, int], Receipt] = field(default_factory=dict)  # by chunk
     faults: dict[str, list[ChunkOutcome]] = field(default_factory=dict)
     sums: dict[str, dict[str, Any]] = field(default_factory=dict)  # by dataset, when all are in
+    inputs: Inputs = field(default_factory=Inputs)  # what functions have looked at
+    changed: set[str] = field(default_factory=set)  # files that were not the same for all chunks
 
     def take(self, outcome: ChunkOutcome) -> bool:
         """Keep the receipt; say whether it is the first of its chunk."""
@@ -90,6 +93,9 @@ class Collected:
         key = (receipt.dataset, receipt.file, receipt.entry_start)
         is_first = key not in self.receipts
         self.receipts[key] = receipt
+        seen, new = self.inputs.files, outcome.inputs.files
+        self.changed |= {path for path, then in new.items() if seen.get(path, then) != then}
+        self.inputs = self.inputs | outcome.inputs
         if outcome.trace:
             self.faults.setdefault(receipt.error, []).append(outcome)
         return is_first

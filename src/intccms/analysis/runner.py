@@ -165,7 +165,12 @@ def process(
     collected.sums = chunks.totals.by_group
     observer.end()
     _stop_on_fault(collected.faults, 1)
-    for note in (*truncations(processor), *_random_note(collected)):
+    if collected.changed:
+        raise FunctorError(
+            f"{min(collected.changed)} was changed while the run was reading it; run again: what "
+            "was done with its present content is kept"
+        )
+    for note in (*truncations(processor), *_random_note(collected), *_beyond_note(collected)):
         log.warning("%s", note)
     wall_s = time.perf_counter() - start
     prune(config, chunks.policy, tasks)
@@ -236,6 +241,15 @@ def _random_note(collected: Collected) -> list[str]:
     return [
         f"functions draw random numbers in {', '.join(drawing)}: the result is reproducible for "
         "these chunks only, another chunk_size gives other numbers"
+    ]
+
+
+def _beyond_note(collected: Collected) -> list[str]:
+    if not collected.inputs.beyond:
+        return []
+    return [
+        "results are never kept, as functions look at what cannot be looked at again: "
+        + ", ".join(collected.inputs.beyond)
     ]
 
 

@@ -6,7 +6,9 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from coffea.processor import accumulate
@@ -18,6 +20,7 @@ from intccms.execution.columns import ColumnPolicy
 from intccms.execution.failures import FailureKind, classify, contained
 from intccms.execution.garbage import patient_collector
 from intccms.execution.tasks import ChunkTask
+from intccms.fingerprint import Inputs, begin, known_inputs
 from intccms.partials.store import PartialStore
 from intccms.reading.source import forget
 from intccms.receipts import PARTS, ChunkStatus, Receipt
@@ -72,12 +75,15 @@ class ChunkOutcome:
         The user's traceback when a user function failed.
     may_pass
         Whether a failure may be gone at the end of the run.
+    inputs
+        What functions have looked at besides the events: the result holds as long as that does.
     """
 
     sums: dict[str, Any] | None
     receipt: Receipt
     trace: str = ""
     may_pass: bool = False
+    inputs: Inputs = field(default_factory=Inputs)
 
 
 def run_chunk(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
@@ -89,8 +95,9 @@ def run_chunk(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> Chu
     known = _stored(task, policy)
     if known is not None:
         return known
+    begin()
     with patient_collector():
-        outcome = _whole(task, processor, policy)
+        outcome = replace(_whole(task, processor, policy), inputs=known_inputs())
     keep(task, outcome, policy)
     return outcome
 
@@ -103,11 +110,14 @@ def _whole(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
 
 
 def keep(task: ChunkTask, outcome: ChunkOutcome, policy: ChunkPolicy) -> None:
-    """Store the result of a whole chunk for later runs."""
+    """Store the result of a whole chunk for later runs, unless they cannot tell if it holds."""
     if outcome.sums is None or policy.store is None or task.key is None or task.part is not None:
         return
+    if outcome.inputs.beyond:
+        return
+    kept = {"sums": outcome.sums, "receipt": outcome.receipt.to_dict()}
     try:
-        policy.store.save(task.key, {"sums": outcome.sums, "receipt": outcome.receipt.to_dict()})
+        policy.store.save(task.key, kept | {"inputs": outcome.inputs.to_json()})
     except OSError as exc:  # the result is good all the same, only not kept
         log.warning("cannot keep the result of a chunk of %s: %s", task.item.filename, exc)
 
@@ -118,10 +128,13 @@ def _stored(task: ChunkTask, policy: ChunkPolicy) -> ChunkOutcome | None:
     saved = policy.store.load(task.key)
     if saved is None or (policy.is_valid is not None and not policy.is_valid(saved["sums"])):
         return None
+    inputs = Inputs.from_json(saved["inputs"])
+    if not inputs.is_current:
+        return None
     # the file may have another name by now; the events are the same, its uuid says so
     receipt = Receipt(**saved["receipt"])
     receipt = replace(receipt, status=ChunkStatus.RESUMED, file=task.item.filename)
-    return ChunkOutcome(saved["sums"], receipt)
+    return ChunkOutcome(saved["sums"], receipt, inputs=inputs)
 
 
 def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
@@ -180,7 +193,8 @@ def joined(item: WorkItem, parts: list[ChunkOutcome]) -> ChunkOutcome:
     sums = accumulate([part.sums for part in parts])
     tries = max(receipt.tries for receipt in receipts) + 1
     receipt = replace(receipts[0], **summed, tries=tries, sumw=sums["sumw"].value)
-    return ChunkOutcome(sums, _over(receipt, item))
+    inputs = reduce(or_, (part.inputs for part in parts))
+    return ChunkOutcome(sums, _over(receipt, item), inputs=inputs)
 
 
 def _over(receipt: Receipt, item: WorkItem) -> Receipt:

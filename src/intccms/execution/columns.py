@@ -10,6 +10,7 @@ from typing import Any
 from awkward.contents import Content
 
 from intccms.execution.tasks import ChunkTask
+from intccms.fingerprint import Inputs, adopt, inputs_of
 from intccms.reading.cache import ColumnCache, KeptColumns
 from intccms.reading.columns import Columns, ReadMeter
 from intccms.reading.events import ChunkEvents
@@ -33,6 +34,8 @@ class ColumnPolicy:
         file: above all the skim selection. None: nothing can be kept.
     whole_of
         Makes of the sums of a chunk what is known of all its events, in terms of JSON.
+    selection
+        The function that decides which events a chunk has; None: all of them.
     reuse
         Whether what is there is read.
     local_too
@@ -42,6 +45,7 @@ class ColumnPolicy:
     cache: ColumnCache
     digests: Mapping[str, str | None]
     whole_of: Callable[[dict[str, Any]], dict[str, Any]]
+    selection: Callable[..., Any] | None = None
     reuse: bool = True
     local_too: bool = False
 
@@ -92,6 +96,10 @@ class ChunkColumns:
         form = None if found is None else self._policy.cache.base_form(found.layout)
         if found is None or form is None:
             return None
+        inputs = Inputs.from_json(found.inputs)
+        if not inputs.is_current:
+            return None
+        adopt(self._policy.selection, inputs)
 
         def fetch(names: Sequence[str], empty: bool) -> dict[str, Content]:
             return opened().fetch(start, start + self._n, meter)(names, empty)
@@ -116,12 +124,15 @@ class ChunkColumns:
             What was opened; None if nothing was.
         """
         kept = events.columns.kept
-        if source is None or kept is None:
+        inputs = inputs_of(self._policy.selection)
+        if source is None or kept is None or inputs.beyond:
             return
         cache, layout = self._policy.cache, source.layout
         whole = self._policy.whole_of(sums)
+        columns = kept.collected()
         try:
             cache.save_base_form(layout, source.base_form)
-            cache.save(self._key, KeptColumns(whole, layout, kept.index, kept.collected()))
+            found = KeptColumns(whole, layout, kept.index, columns, inputs.to_json())
+            cache.save(self._key, found)
         except OSError as exc:
             log.warning("cannot keep the columns of a chunk: %s", exc)

@@ -3,6 +3,30 @@
 from __future__ import annotations
 
 from intccms.fingerprint.digest import Fingerprint, fingerprint, is_reproducible
-from intccms.fingerprint.files import content_digest
+from intccms.fingerprint.files import by_content, content_digest
+from intccms.fingerprint.watching import (
+    Inputs,
+    Watch,
+    adopt,
+    begin,
+    inputs_of,
+    known_inputs,
+    refresh,
+    unwatched,
+)
 
-__all__ = ["Fingerprint", "content_digest", "fingerprint", "is_reproducible"]
+__all__ = [
+    "Fingerprint",
+    "Inputs",
+    "Watch",
+    "adopt",
+    "begin",
+    "by_content",
+    "content_digest",
+    "fingerprint",
+    "inputs_of",
+    "is_reproducible",
+    "known_inputs",
+    "refresh",
+    "unwatched",
+]

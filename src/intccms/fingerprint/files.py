@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from typing import Any
 
-__all__ = ["content_digest"]
+__all__ = ["by_content", "content_digest", "named_files"]
 
 # Written later than so long before it was read, a file may be written again and look the same:
 # clocks of file systems tick in milliseconds, on some of them in two seconds.
@@ -41,3 +43,31 @@ def _looks(path: str) -> tuple[int, ...]:
     # the last one changes whenever anything does: nobody can set it back
     times = (status.st_mtime_ns, status.st_ctime_ns)
     return (status.st_dev, status.st_ino, status.st_size, *times)
+
+
+def by_content(value: Any) -> Any:
+    """Put digests of content in the place of names of files, in lists, tuples and dicts too."""
+    if isinstance(value, str | PurePath):
+        path = _file(value)
+        return value if path is None else {"content of a file": content_digest(path)}
+    if isinstance(value, Mapping):
+        return {key: by_content(one) for key, one in value.items()}
+    return type(value)(map(by_content, value)) if type(value) in (list, tuple) else value
+
+
+def named_files(value: Any) -> Iterator[str]:
+    """Yield the full names of the files whose names `by_content` replaces."""
+    if isinstance(value, str | PurePath):
+        path = _file(value)
+        if path is not None:
+            yield os.path.abspath(path)  # noqa: PTH100 - see `content_digest`
+    elif isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from named_files(one)
+
+
+def _file(name: str | PurePath) -> Path | None:
+    try:
+        return Path(name) if Path(name).is_file() else None
+    except (OSError, ValueError):  # too long, or a zero byte
+        return None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from intccms.errors import FunctorError, IntccmsError, MissingColumnError
 from intccms.execution.failures import describe, is_read_failure, user_code
+from intccms.fingerprint import Watch
 from intccms.functors.columns import Column
 from intccms.functors.independence import check_independence
 from intccms.functors.lean import plain
@@ -76,7 +77,7 @@ class Caller:
         np.random.seed(self.seed)  # noqa: NPY002 - what the user's function draws from
         fresh = _generator_position()
         try:
-            with user_code(key):
+            with user_code(key), Watch(function, key, kwargs):
                 answer = _answer(function, inputs, kwargs or {})
             if _generator_position() != fresh:
                 self.drew = True

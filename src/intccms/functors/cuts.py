@@ -15,6 +15,7 @@ from typing import Any
 from coffea.analysis_tools import PackedSelection
 
 from intccms.execution.failures import user_code
+from intccms.fingerprint import Watch
 from intccms.functors.dependencies import (
     MIXED,
     NONE,
@@ -126,7 +127,7 @@ def trace(functor: Functor, inputs: Sequence[Any], everything: Origins) -> CutOr
     """
     with _record_cuts(everything) as record:
         try:
-            with user_code("traced"):
+            with user_code("traced"), Watch(functor.function, "", functor.static_kwargs):
                 answer = functor.function(*inputs, **functor.static_kwargs)
         except Exception:  # noqa: BLE001 - the plain call tells of errors
             return CutOrigins(everything, {})

@@ -15,6 +15,7 @@ import awkward as ak
 import numpy as np
 
 from intccms.execution.failures import user_code
+from intccms.fingerprint import Watch
 from intccms.functors.objects import overlaps
 from intccms.schema import Functor, ObjVar
 
@@ -217,7 +218,7 @@ def needed(functor: Functor, inputs: Sequence[Any], changed: Origins) -> list[An
         for which one of them is false may still matter to the others.
     """
     try:
-        with user_code("traced"):
+        with user_code("traced"), Watch(functor.function, "", functor.static_kwargs):
             answer = functor.function(*inputs, **functor.static_kwargs)
     except Exception:  # noqa: BLE001 - the plain call tells of errors
         return []

@@ -29,7 +29,7 @@ __all__ = ["ColumnCache", "KeptColumns"]
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # another number: files of the other are not read
+FORMAT = 2  # another number: files of the other are not read
 PORTION = 50  # the bound is looked at whenever a worker has written this part of it
 FOLDER = "columns"
 
@@ -48,12 +48,17 @@ class KeptColumns:
         Which events of the chunk they are of.
     columns
         By branch.
+    inputs
+        What decided which events these are, besides the file: digests by kind and name.
     """
 
     whole: dict[str, Any]
     layout: str
     index: NDArray[np.int64]
     columns: dict[str, Content]
+    inputs: dict[str, dict[str, str]] = field(
+        default_factory=lambda: {"files": {}, "variables": {}}
+    )
 
 
 @dataclass
@@ -165,6 +170,7 @@ def _encoded(kept: KeptColumns) -> bytes:
     about = {
         "whole": kept.whole,
         "layout": kept.layout,
+        "inputs": kept.inputs,
         "forms": forms,
         "digests": {name: _digest(array) for name, array in arrays.items()},
     }
@@ -191,7 +197,7 @@ def _decoded(data: bytes) -> KeptColumns:
     arrays: dict[str, NDArray[Any]] = {}
     for name, digest in about["digests"].items():
         cell = table.column(name).chunk(0).values
-        arrays[name] = np.array(cell.to_numpy(zero_copy_only=False))  # functions may write to it
+        arrays[name] = np.array(cell.to_numpy(zero_copy_only=False))
         if _digest(arrays[name]) != digest:
             raise ValueError(f"the column {name!r} is damaged")
     columns = {
@@ -203,7 +209,7 @@ def _decoded(data: bytes) -> KeptColumns:
         )
         for branch, one in about["forms"].items()
     }
-    return KeptColumns(about["whole"], about["layout"], arrays[""], columns)
+    return KeptColumns(about["whole"], about["layout"], arrays[""], columns, about["inputs"])
 
 
 def _digest(array: NDArray[Any]) -> str:

@@ -13,6 +13,8 @@ from awkward.contents import Content, ListOffsetArray, NumpyArray
 from awkward.index import Index64
 from numpy.typing import NDArray
 
+from intccms.fingerprint import unwatched
+
 __all__ = ["IN_BRANCH", "Columns", "Fetch", "History", "ReadMeter"]
 
 IN_BRANCH = "in branch "  # begins the note of an error that says what was read
@@ -140,7 +142,8 @@ class Columns:
         """Return a column; `read` takes the time, once for all cuts that it comes through."""
         found = self._find(name)
         if found is None:
-            self._read(name)
+            with unwatched():  # a function that needs a column has not opened its file
+                self._read(name)
             found = self._known[name]
         if self._reads is not None:
             self._reads.add(name)

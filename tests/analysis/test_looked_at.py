@@ -1,0 +1,323 @@
+"""What a function opens or asks the environment while it runs belongs to its result."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from intccms.analysis.runner import AnalysisResult, run
+from intccms.errors import FunctorError
+from intccms.schema import load_config
+from tests.analysis import small
+from tests.analysis.conftest import make_events, write_file
+
+FUNCTIONS = """
+import glob
+import json
+import os
+import socket
+from functools import lru_cache, partial
+from pathlib import Path
+
+import correctionlib
+import numpy as np
+import yaml
+
+HERE = Path(__file__).parent
+
+
+def one(pt):
+    return 1.0 + 0 * pt
+
+
+def json_at_each_call(pt):
+    return json.loads((HERE / "w.json").read_text()) + 0 * pt
+
+
+def yaml_at_each_call(pt):
+    with open(HERE / "w.json") as file:
+        return yaml.safe_load(file) + 0 * pt
+
+
+@lru_cache
+def _read():
+    return json.loads((HERE / "w.json").read_text())
+
+
+def json_once(pt):
+    return _read() + 0 * pt
+
+
+@lru_cache(maxsize=None)
+def _set(name):
+    return correctionlib.CorrectionSet.from_file(str(HERE / name))
+
+
+def correction_set_once(pt):
+    return _set("set.json")["w"].evaluate(np.asarray(pt, dtype=float))
+
+
+class Lazy:
+    @lru_cache
+    def table(self):
+        return np.load(HERE / "w.npy")
+
+    def __call__(self, pt):
+        return self.table()[0] + 0 * pt
+
+
+array_of_an_object = Lazy()
+
+
+def in_default(pt, path=HERE / "w.json"):
+    return json.loads(path.read_text()) + 0 * pt
+
+
+in_partial = partial(in_default, path=HERE / "w.json")
+
+
+def environment(pt):
+    return float(os.environ["INTCCMS_W"]) + 0 * pt
+
+
+def environment_or_default(pt):
+    return float(os.getenv("INTCCMS_W", "1")) + 0 * pt
+
+
+def names_in_a_folder(pt):
+    return len(glob.glob(str(HERE / "many" / "*"))) + 0 * pt
+
+
+def size_if_it_is_there(pt):
+    try:
+        return float((HERE / "maybe").read_text()) + 0 * pt
+    except FileNotFoundError:
+        return 1.0 + 0 * pt
+
+
+KEPT = {}
+
+
+def kept_in_a_global(pt):
+    if not KEPT:
+        KEPT["w"] = json.loads((HERE / "w.json").read_text())
+    return KEPT["w"] + 0 * pt
+
+
+def named(pt, *, files):
+    return json.loads(Path(files["weights"][0]).read_text()) + 0 * pt
+
+
+def network(pt):
+    try:
+        socket.create_connection(("127.0.0.1", 9), timeout=0.1)
+    except OSError:
+        pass
+    return 1.0 + 0 * pt
+"""
+READ_AGAIN = (
+    "json_at_each_call",
+    "yaml_at_each_call",
+    "json_once",
+    "correction_set_once",
+    "array_of_an_object",
+    "in_default",
+    "in_partial",
+    "environment",
+    "environment_or_default",
+    "names_in_a_folder",
+    "size_if_it_is_there",
+)
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A module of the user beside its inputs and two chunks of events."""
+    write_file(tmp_path / "mc/0.root", make_events(120, 1))
+    name = f"weights_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(FUNCTIONS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield importlib.import_module(name)
+    sys.modules.pop(name)
+
+
+def put(module: ModuleType, weight: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every input say `weight`."""
+    here = module.HERE
+    (here / "w.json").write_text(str(weight))
+    np.save(here / "w.npy", np.array([float(weight)]))
+    (here / "many").mkdir(exist_ok=True)
+    for number in range(weight):
+        (here / "many" / str(number)).touch()
+    if weight > 1:
+        (here / "maybe").write_text(str(weight))
+    content = {
+        "name": "w",
+        "version": 1,
+        "inputs": [{"name": "x", "type": "real"}],
+        "output": {"name": "w", "type": "real"},
+        "data": float(weight),
+    }
+    text = json.dumps({"schema_version": 2, "corrections": [content]})
+    (here / "set.json").write_text(text)
+    monkeypatch.setenv("INTCCMS_W", str(weight))
+
+
+def analysed(module: ModuleType, function: Any, **parts: Any) -> AnalysisResult:
+    sf = {"name": "sf", "type": "event", "use": [("PuppiMET", "pt")], "nominal_function": function}
+    general = {
+        "base_dir": str(module.HERE),
+        "output_dir": str(module.HERE / "out"),
+        "executor": "iterative",
+        **parts.pop("general", {}),
+    }
+    configuration = small.config(general=general, **{"corrections": [sf], **parts})
+    configuration["preprocess"]["skimming"]["chunk_size"] = 60
+    return run(load_config(configuration))
+
+
+def outcome(result: AnalysisResult) -> tuple[float, list[str]]:
+    """Yield, and what became of the chunks."""
+    total = float(
+        result.histograms.histograms["all", "met"][:, "mc", "nominal"].values(flow=True).sum()
+    )
+    return round(total, 9), [str(receipt.status) for receipt in result.receipts]
+
+
+DONE, RESUMED = ["done", "done"], ["resumed", "resumed"]
+
+
+@pytest.mark.parametrize("name", READ_AGAIN)
+def test_the_answer_follows_what_is_looked_at(
+    weights: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = getattr(weights, name)
+    for weight in (1, 2, 3):
+        put(weights, weight, monkeypatch)
+        assert outcome(analysed(weights, function)) == (weight, DONE)
+        assert outcome(analysed(weights, function)) == (weight, RESUMED)
+
+
+def test_what_stands_there_again_is_taken_again(
+    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(weights, 1, monkeypatch)
+    assert outcome(analysed(weights, weights.json_at_each_call)) == (1, DONE)
+    path = weights.HERE / "w.json"
+    path.write_text("1")  # a newer file of the same content
+    assert outcome(analysed(weights, weights.json_at_each_call)) == (1, RESUMED)
+
+
+def test_what_no_function_looks_at_does_not_count(
+    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(weights, 1, monkeypatch)
+    assert outcome(analysed(weights, weights.one)) == (1, DONE)
+    put(weights, 2, monkeypatch)
+    assert outcome(analysed(weights, weights.one)) == (1, RESUMED)
+
+
+def test_old_content_that_is_kept_in_a_global_is_an_error(
+    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(weights, 1, monkeypatch)
+    assert outcome(analysed(weights, weights.kept_in_a_global))[0] == 1
+    put(weights, 2, monkeypatch)
+    with pytest.raises(FunctorError, match=r"correction 'sf': .*w\.json has changed.*restart"):
+        analysed(weights, weights.kept_in_a_global)
+    weights.KEPT.clear()
+    assert outcome(analysed(weights, weights.kept_in_a_global))[0] == 2
+
+
+def test_files_in_arguments_count_by_content_wherever_they_are(
+    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(weights, 1, monkeypatch)
+
+    def analysis(path: Path) -> AnalysisResult:
+        met = small.observable("met", weights.named, ("PuppiMET", "pt"))
+        met["static_kwargs"] = {"files": {"weights": [str(path)]}}
+        return analysed(weights, weights.one, channels=[small.channel("all", [met])])
+
+    first, second = weights.HERE / "w.json", weights.HERE / "elsewhere.json"
+    assert outcome(analysis(first))[1] == DONE
+    second.write_bytes(first.read_bytes())
+    first.write_text("7")
+    assert outcome(analysis(second))[1] == RESUMED
+    assert outcome(analysis(first))[1] == DONE
+
+
+def test_what_cannot_be_looked_at_again_is_never_kept(
+    weights: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert outcome(analysed(weights, weights.network)) == (1, DONE)
+        told = [line for line in caplog.messages if "the network" in line]
+        assert len(told) == 1
+        assert "correction 'sf'" in told[0]
+        assert "never kept" in told[0]
+
+
+def test_values_of_variables_are_not_stored(
+    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTCCMS_W", "12345.0625")
+    analysed(weights, weights.environment)
+    stored = [path for path in (weights.HERE / "out").rglob("*") if path.is_file()]
+    assert any(b"INTCCMS_W" in path.read_bytes() for path in stored)
+    assert not any(b"12345.0625" in path.read_bytes() for path in stored)
+
+
+def test_kept_columns_follow_what_the_skim_selection_looked_at(
+    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def analysis(binning: str) -> AnalysisResult:
+        met = small.observable("met", lambda pt: pt, ("PuppiMET", "pt"), edges=binning)
+        skim = {"function": lambda pt: pt * weights._read() > 60, "use": [("PuppiMET", "pt")]}
+        return analysed(
+            weights,
+            weights.one,
+            channels=[small.channel("all", [met])],
+            preprocess={"skimming": skim},
+            general={"cache_dir": str(weights.HERE / "cache")},
+        )
+
+    put(weights, 1, monkeypatch)
+    first = outcome(analysis("0,1000,10"))
+    assert outcome(analysis("0,1000,11")) == (first[0], ["cached", "cached"])
+    put(weights, 2, monkeypatch)
+    second = outcome(analysis("0,1000,12"))
+    assert second[1] == DONE
+    assert second[0] > first[0]
+    third = outcome(analysis("0,1000,13"))
+    assert third == (second[0], ["cached", "cached"])
+    put(weights, 1, monkeypatch)  # also where only kept columns were used in between
+    assert outcome(analysis("0,1000,13")) == (first[0], DONE)
+
+
+def test_a_file_that_changes_during_the_run_is_an_error(
+    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(weights, 1, monkeypatch)
+
+    def impatient(pt: Any) -> Any:
+        answer = weights.json_at_each_call(pt)
+        path = weights.HERE / "w.json"
+        path.write_text(str(int(path.read_text()) + 1))
+        return answer
+
+    with pytest.raises(FunctorError, match=r"w\.json was changed while the run was reading it"):
+        analysed(weights, impatient)
+    now = int((weights.HERE / "w.json").read_text())
+    assert outcome(analysed(weights, weights.json_at_each_call))[0] == now
