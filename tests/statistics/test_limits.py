@@ -8,7 +8,7 @@ from intccms.errors import FitError
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics import Workspace, build_workspace, build_workspaces, infer, limits
-from intccms.statistics.optimizer import pyhf_backend
+from intccms.statistics.optimizer import LeastSquaresOptimizer, pyhf_backend
 from tests.statistics.conftest import SIGNAL_REGION, MakeBook, MakeConfig
 
 
@@ -98,3 +98,24 @@ def test_limits_against_the_mass_in_pb_are_those_of_a_scan_with_pyhf(
             )
         in_pb = result.summary()["limits"]["observed_pb"]
         assert in_pb == pytest.approx(0.2 * float(observed), rel=0.02)
+
+
+def test_the_answer_does_not_depend_on_what_was_asked_before(workspace: Workspace) -> None:
+    first = limits(workspace)
+    limits(workspace, confidence_level=0.6)
+    infer(workspace, n_ranked=1)
+    again = limits(workspace)
+    assert (again.observed, again.expected) == (first.observed, first.expected)
+    assert np.array_equal(again.mu, first.mu)
+
+
+def test_a_fit_does_not_depend_on_those_before(workspace: Workspace) -> None:
+    model, data = workspace.model_and_data()
+    alone, after = LeastSquaresOptimizer(), LeastSquaresOptimizer()
+    values = []
+    for optimizer, before in ((alone, ()), (after, (50.0, 3.0, 0.2))):
+        with pyhf_backend(optimizer):
+            for mu in before:
+                pyhf.infer.mle.fixed_poi_fit(mu, data, model)
+            values.append(pyhf.infer.mle.fixed_poi_fit(1.0, data, model))
+    assert np.array_equal(*values)

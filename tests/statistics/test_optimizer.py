@@ -50,8 +50,9 @@ def test_the_same_fit_is_not_done_twice(model_and_data: tuple[pyhf.Model, list[f
     optimizer = LeastSquaresOptimizer()
     first, _ = best(optimizer, *model_and_data)
     first[:] = 0.0  # what was handed out is a copy
+    n_known = len(optimizer.known)
     second, _ = best(optimizer, *model_and_data)
-    assert len(optimizer.known) == 1
+    assert len(optimizer.known) == n_known
     assert second.any()
 
 

@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cabinetry.fit import RankingResults
+
 from intccms.plots import Look, masses, statistics
 from intccms.plots.templates import treated
-from intccms.statistics import SignalResult, families
+from intccms.statistics import FitOutcome, SignalResult, families
 
 __all__ = ["fit_figures"]
 
@@ -35,23 +37,34 @@ def fit_figures(
             draw = partial(treated, workspaces, region.name, look=look)
             yield folder / f"templates_{region.name}", draw
     for family in families(found):
-        if len(family.results) > 1:
-            suffix = f"_{family.name}".rstrip("_")
-            for scan in (masses.limits_by_mass, masses.p_values_by_mass):
-                yield folder / f"{scan.__name__}{suffix}", partial(scan, family, look=look)
+        suffix = f"_{family.name}".rstrip("_")
+        limited = tuple(one for one in family.results if one.limits is not None)
+        tested = tuple(one for one in family.results if one.significance is not None)
+        for scan, known in ((masses.limits_by_mass, limited), (masses.p_values_by_mass, tested)):
+            if len(known) > 1:
+                draw = partial(scan, replace(family, results=known), look=look)
+                yield folder / f"{scan.__name__}{suffix}", draw
 
 
 def _of_signal(result: SignalResult, look: Look) -> Iterator[tuple[str, Make]]:
-    for prediction in (*result.fit.prefit, *result.fit.postfit):
+    if result.fit is not None:
+        yield from _of_fit(result.fit, result.ranking, look)
+    if result.limits is not None:
+        yield "limit", partial(statistics.cls_scan, result.limits, look=look)
+
+
+def _of_fit(
+    outcome: FitOutcome, ranking: RankingResults | None, look: Look
+) -> Iterator[tuple[str, Make]]:
+    for prediction in (*outcome.prefit, *outcome.postfit):
         name = "postfit" if prediction.is_postfit else "prefit"
         draw = partial(statistics.fitted, prediction, look=replace(look, log=True))
         yield f"{name}_{prediction.channel}", draw
-    if result.fit.n_dof > 0:
-        yield "goodness_of_fit", partial(statistics.goodness_of_fit, result.fit, look=look)
-    if result.fit.pulls:
-        yield "pulls", partial(statistics.pulls, result.fit, look=look)
-    if len(result.fit.results.labels) > 1:
-        yield "correlations", partial(statistics.correlations, result.fit, look=look)
-    if result.ranking.labels:
-        yield "ranking", partial(statistics.impacts, result.ranking, result.fit, look=look)
-    yield "limit", partial(statistics.cls_scan, result.limits, look=look)
+    if outcome.n_dof > 0:
+        yield "goodness_of_fit", partial(statistics.goodness_of_fit, outcome, look=look)
+    if outcome.pulls:
+        yield "pulls", partial(statistics.pulls, outcome, look=look)
+    if len(outcome.results.labels) > 1:
+        yield "correlations", partial(statistics.correlations, outcome, look=look)
+    if ranking is not None and ranking.labels:
+        yield "ranking", partial(statistics.impacts, ranking, outcome, look=look)

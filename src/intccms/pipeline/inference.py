@@ -75,7 +75,7 @@ def infer_signals(
     InputError
         If the cabinetry configuration and the histograms do not fit together.
     FitError
-        If signals cannot be fitted, with all their reasons; the others are written before.
+        If something fails for a signal, with all reasons; the rest is written before.
     """
     config = found.config
     assert found.book is not None
@@ -100,8 +100,10 @@ def infer_signals(
     for one in failures:
         if not isinstance(one, IntccmsError):
             raise one
-    if failures:
-        raise FitError("; ".join(map(str, failures)))
+    reasons = [str(one) for one in failures]
+    reasons += [reason for one in found.results.values() for reason in one.failures]
+    if reasons:
+        raise FitError("; ".join(reasons))
 
 
 def _inferred(item: tuple[Workspace, float | None, float]) -> SignalResult | FitError:

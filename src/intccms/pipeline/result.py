@@ -49,5 +49,6 @@ class RunResult:
 
     @property
     def limits(self) -> dict[str, LimitOutcome]:
-        """Upper limits on the signal strength, by signal."""
-        return {signal: result.limits for signal, result in self.results.items()}
+        """Upper limits on the signal strength, by signal; without those that failed."""
+        found = {signal: result.limits for signal, result in self.results.items()}
+        return {signal: limit for signal, limit in found.items() if limit is not None}

@@ -170,7 +170,7 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
         status = "failed"
     inferred = {signal: result.summary() for signal, result in found.results.items()}
     found_by = {
-        part: {signal: _with_mass(one, part) for signal, one in inferred.items()}
+        part: {signal: _with_mass(one, part) for signal, one in inferred.items() if part in one}
         or saved.get(part, {})
         for part in ("fit", "limits", "significance")
     }

@@ -32,19 +32,18 @@ def limits_by_mass(
     Parameters
     ----------
     family
-        At least two signals; points are joined by straight lines on the logarithmic axis. The
-        cross sections of the configuration are a line of their own.
+        At least two signals, each with its limits; points are joined by straight lines on the
+        logarithmic axis. The cross sections of the configuration are a line of their own.
     look
         Luminosity and status.
     ax
         Axes to draw in.
     """
-    points = family.results
-    mass = np.asarray([one.mass_gev for one in points])
-    scale = np.asarray([one.cross_section_pb for one in points])
-    bands = np.asarray([one.limits.expected for one in points]).T * scale
-    observed = np.asarray([one.limits.observed for one in points]) * scale
-    blinded = any(one.limits.is_blinded for one in points)
+    mass, scale = np.asarray([(one.mass_gev, one.cross_section_pb) for one in family.results]).T
+    points = [one.limits for one in family.results if one.limits is not None]
+    bands = np.asarray([one.expected for one in points]).T * scale
+    observed = np.asarray([one.observed for one in points]) * scale
+    blinded = any(one.is_blinded for one in points)
     with cms_style():
         ax = ax or _axes()
         ax.fill_between(mass, bands[0], bands[4], color=OUTER, label="95% expected")
@@ -58,7 +57,7 @@ def limits_by_mass(
         ax.set_xlim(mass.min(), mass.max())
         ax.set_xlabel(MASS)
         ax.set_ylabel(r"$\sigma(Z') \times \mathcal{B}(Z' \to t\bar{t})$ [pb]")
-        level = points[0].limits.confidence_level
+        level = points[0].confidence_level
         title = f"{level:.0%} CL upper limits\n{family.label}".strip()
         ax.legend(loc="upper right", title=title, alignment="left")
         cms_label(ax, look or Look(), with_data=not blinded)
@@ -73,15 +72,15 @@ def p_values_by_mass(
     Parameters
     ----------
     family
-        At least two signals.
+        At least two signals, each with its significance.
     look, ax
         As for `limits_by_mass`.
     """
-    points = family.results
-    mass = np.asarray([one.mass_gev for one in points])
-    observed = np.asarray([one.significance.observed_p_value for one in points])
-    expected = np.asarray([one.significance.expected_p_value for one in points])
-    blinded = any(one.significance.is_blinded for one in points)
+    mass = np.asarray([one.mass_gev for one in family.results])
+    points = [one.significance for one in family.results if one.significance is not None]
+    observed = np.asarray([one.observed_p_value for one in points])
+    expected = np.asarray([one.expected_p_value for one in points])
+    blinded = any(one.is_blinded for one in points)
     with cms_style():
         ax = ax or _axes()
         ax.plot(mass, expected, "--", label="Expected with the signal", **LINES)
@@ -113,7 +112,7 @@ def _axes() -> Axes:
 
 def _make_room(ax: Axes, values: FloatArray) -> None:
     """Leave the upper part of the logarithmic axis to the legend."""
-    positive = values[values > 0]
+    positive = values[(values > 0) & np.isfinite(values)]
     low, high = math.log10(positive.min()), math.log10(positive.max())
     reach = max(high - low, 1.0)
     ax.set_ylim(10 ** (low - 0.1 * reach), 10 ** (high + 0.75 * reach))

@@ -15,6 +15,7 @@ from intccms.plots.contents import Contents
 from intccms.plots.data_mc import draw_contents
 from intccms.plots.style import PALETTE, Look, cms_label, cms_style, new_figure
 from intccms.statistics import FitOutcome, LimitOutcome, Prediction
+from intccms.statistics.limits import shown
 
 __all__ = ["cls_scan", "correlations", "fitted", "goodness_of_fit", "impacts", "pulls"]
 
@@ -200,7 +201,7 @@ def impacts(
             loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=13, borderpad=0.2,
             columnspacing=1.2, handlelength=1.4, labelspacing=0.2,
         )  # fmt: skip
-        text = rf"$\hat{{\mu}} = {_with_error(outcome.mu, outcome.mu_error)}$"
+        text = rf"$\hat{{\mu}} = {_with_errors(outcome)}$"
         right.set_title(text, loc="right", fontsize=16, y=1.0)
         cms_label(left, look or Look(), with_data=_has_data(outcome), fontsize=16)
     return _figure(left), (left, right)
@@ -219,10 +220,10 @@ def cls_scan(
         bands = np.concatenate([np.ones((1, 5)), limits.expected_cls])
         ax.fill_between(mu, bands[:, 0], bands[:, 4], color=OUTER, label="95% expected")
         ax.fill_between(mu, bands[:, 1], bands[:, 3], color=INNER, label="68% expected")
-        text = f"Median expected: $\\mu$ < {limits.expected[2]:.3g}"
+        text = f"Median expected: {_limit(limits.expected[2])}"
         ax.plot(mu, bands[:, 2], "--", color="black", linewidth=2, label=text)
         name = "Partly blinded" if limits.is_blinded else "Observed"
-        text = f"{name}: $\\mu$ < {limits.observed:.3g}"
+        text = f"{name}: {_limit(limits.observed)}"
         ax.plot(limits.mu, limits.observed_cls, "-", color="black", linewidth=2, label=text)
         ax.axhline(target, color=PALETTE[2], linewidth=2)
         ax.text(
@@ -262,10 +263,27 @@ def _label(parameter: str) -> str:
     return r"Signal strength $\mu$" if parameter == "signal_strength" else parameter
 
 
+def _limit(value: float) -> str:
+    return rf"$\mu$ < {value:.3g}" if math.isfinite(value) else rf"none ({shown(value)})"
+
+
+def _with_errors(outcome: FitOutcome) -> str:
+    """Signal strength and errors; of a scan both sides, one of which may be missing."""
+    if outcome.poi not in outcome.scanned:
+        return _with_error(outcome.mu, outcome.mu_error)
+    smallest = np.nanmin([*outcome.mu_errors, outcome.mu_error])
+    down, up = ("?" if math.isnan(one) else _rounded(one, smallest) for one in outcome.mu_errors)
+    return rf"{_rounded(outcome.mu, smallest)}_{{-{down}}}^{{+{up}}}"
+
+
 def _with_error(value: float, error: float) -> str:
     """Both with the digits that the error allows."""
+    return rf"{_rounded(value, error)} \pm {_rounded(error, error)}"
+
+
+def _rounded(value: float, error: float) -> str:
     decimals = max(1 - math.floor(math.log10(error)), 0) if error > 0 else 3
-    return rf"{value:.{decimals}f} \pm {error:.{decimals}f}"
+    return f"{value:.{decimals}f}"
 
 
 def _height(n_rows: int) -> float:

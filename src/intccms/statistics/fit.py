@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,13 @@ from cabinetry.fit import FitResults, RankingResults
 from scipy.stats import chi2
 
 from intccms.errors import FitError
-from intccms.statistics.optimizer import (
-    LeastSquaresOptimizer,
-    covariance,
-    deviance,
-    pyhf_backend,
-)
+from intccms.statistics.errors import Errors, fit_bounds, parameter_errors
+from intccms.statistics.optimizer import LeastSquaresOptimizer, deviance, pyhf_backend
 from intccms.statistics.workspace import Workspace
 
 __all__ = ["FitOutcome", "Prediction", "failures_named", "fit", "ranking"]
 
-log = logging.getLogger(__name__)
-
 Array = npt.NDArray[np.float64]
-
-AT_BOUND = 1e-3  # of a parameter's range
 
 
 @dataclass(frozen=True)
@@ -67,6 +58,11 @@ class FitOutcome:
     n_dof: int  # bins without the parameters that nothing constrains
     is_blinded: bool  # in some bins the expected background stood in for data
     notes: tuple[str, ...] = ()
+    scanned: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Errors down and up, both positive, of the parameters whose likelihood had to be scanned.
+
+    Not a number where the range of the parameter ends before the likelihood has fallen enough.
+    """
 
     @property
     def mu(self) -> float:
@@ -75,8 +71,13 @@ class FitOutcome:
 
     @property
     def mu_error(self) -> float:
-        """Its standard deviation, from the second derivatives of ln L."""
+        """Its standard deviation, from the second derivatives of ln L or from a scan of ln L."""
         return float(self.results.uncertainty[self.results.labels.index(self.poi)])
+
+    @property
+    def mu_errors(self) -> tuple[float, float]:
+        """Errors down and up, both positive; equal unless they are from a scan of ln L."""
+        return self.scanned.get(self.poi, (self.mu_error, self.mu_error))
 
 
 @contextmanager
@@ -101,10 +102,16 @@ def fit(workspace: Workspace) -> FitOutcome:
     model, data = workspace.model_and_data()
     optimizer = LeastSquaresOptimizer()
     with failures_named(f"fit of {workspace.signal}"), pyhf_backend(optimizer):
-        saturated, results = _fit(model, data)
+        best, twice_nll = pyhf.infer.mle.fit(
+            data, model, par_bounds=fit_bounds(model), return_fitted_val=True
+        )
+        errors = parameter_errors(model, data, best)
+        saturated = deviance(model, data, best)
+        results = _results(model, best, errors, float(twice_nll), saturated)
         _check(results, workspace.signal)
         prefit = model_utils.prediction(model)
-        postfit = model_utils.prediction(model, fit_results=results)
+        known = results._replace(uncertainty=np.nan_to_num(results.uncertainty))
+        postfit = model_utils.prediction(model, fit_results=known)
     return FitOutcome(
         signal=workspace.signal,
         poi=model.config.poi_name,
@@ -115,21 +122,19 @@ def fit(workspace: Workspace) -> FitOutcome:
         chi2=saturated,
         n_dof=_n_dof(model),
         is_blinded=workspace.is_blinded,
-        notes=(*workspace.notes, *_at_bounds(model, results)),
+        notes=(*workspace.notes, *errors.notes),
+        scanned=errors.scanned,
     )
 
 
-def _fit(model: pyhf.Model, data: list[float]) -> tuple[float, FitResults]:
-    """Chi2 of the saturated model and, in cabinetry's words, best fit, errors and correlations."""
-    best, twice_nll = pyhf.infer.mle.fit(data, model, return_fitted_val=True)
-    matrix = covariance(model, data, best)
-    errors = np.sqrt(np.diag(matrix))
-    product = np.outer(errors, errors)
-    correlation = np.divide(matrix, product, out=np.eye(errors.size), where=product > 0)
-    saturated, n_dof = deviance(model, data, best), _n_dof(model)
+def _results(
+    model: pyhf.Model, best: Array, errors: Errors, twice_nll: float, saturated: float
+) -> FitResults:
+    """Best fit, errors and correlations in cabinetry's words, with the goodness of the fit."""
+    n_dof = _n_dof(model)
     p_value = float(chi2.sf(saturated, n_dof)) if n_dof > 0 else math.nan
     labels = list(model.config.par_names)
-    return saturated, FitResults(best, errors, labels, correlation, float(twice_nll), p_value)
+    return FitResults(best, errors.values, labels, errors.correlation, twice_nll, p_value)
 
 
 def _n_dof(model: pyhf.Model) -> int:
@@ -137,27 +142,10 @@ def _n_dof(model: pyhf.Model) -> int:
 
 
 def _check(results: FitResults, signal: str) -> None:
-    numbers = np.column_stack([results.bestfit, results.uncertainty])
-    bad = [
-        label
-        for label, row in zip(results.labels, numbers, strict=True)
-        if not np.isfinite(row).all()
-    ]
+    rows = zip(results.labels, results.bestfit, strict=True)
+    bad = [label for label, value in rows if not math.isfinite(value)]
     if bad or not math.isfinite(results.best_twice_nll):
         raise FitError(f"fit of {signal}: not a number for {', '.join(bad) or 'the likelihood'}")
-
-
-def _at_bounds(model: pyhf.Model, results: FitResults) -> list[str]:
-    """Say which parameters sit at the end of their range: their errors mean little."""
-    notes = []
-    bounds = model.config.suggested_bounds()
-    for label, value, error, (low, high) in zip(
-        results.labels, results.bestfit, results.uncertainty, bounds, strict=True
-    ):
-        if error > 0 and min(value - low, high - value) < AT_BOUND * (high - low):
-            notes.append(f"{label} = {value:.4g} is at the end of its range [{low:g}, {high:g}]")
-            log.warning(notes[-1])
-    return notes
 
 
 def _pulls(model: pyhf.Model, results: FitResults) -> dict[str, tuple[float, float]]:
@@ -219,11 +207,11 @@ def ranking(workspace: Workspace, outcome: FitOutcome, *, n_parameters: int = 15
     chosen = [int(i) for i in order if i != poi and results.uncertainty[i] > 0][:n_parameters]
     # Change of all parameters per unit of one, as far as ln L is a parabola: where fits start.
     errors = results.uncertainty
-    slopes = results.corr_mat * errors[:, None] / np.where(errors > 0, errors, 1.0)
+    slopes = np.nan_to_num(results.corr_mat * errors[:, None] / np.where(errors > 0, errors, 1.0))
     impacts = np.zeros((len(chosen), 4))
-    optimizer = LeastSquaresOptimizer(is_warm=False)
-    with failures_named(f"ranking of {workspace.signal}"), pyhf_backend(optimizer):
-        best = pyhf.infer.mle.fit(data, model, results.bestfit.tolist())
+    named = failures_named(f"ranking of {workspace.signal}")
+    with named, pyhf_backend(LeastSquaresOptimizer()):
+        best = results.bestfit
         for row, index in enumerate(chosen):
             post = results.uncertainty[index]
             for column, shift in enumerate((widths[index], -widths[index], post, -post)):
@@ -241,8 +229,9 @@ def ranking(workspace: Workspace, outcome: FitOutcome, *, n_parameters: int = 15
 
 def _fixed_fit(model: pyhf.Model, data: list[float], start: Array, index: int) -> Array:
     """Best fit with one parameter held where it starts."""
-    low, high = np.asarray(model.config.suggested_bounds()).T
+    bounds = fit_bounds(model)
     fixed = model.config.suggested_fixed()
     fixed[index] = True
-    start = np.clip(start, low, high)
-    return np.asarray(pyhf.infer.mle.fit(data, model, start.tolist(), fixed_params=fixed))
+    low, high = np.asarray(bounds).T
+    start = np.clip(start, low, high).tolist()
+    return np.asarray(pyhf.infer.mle.fit(data, model, start, bounds, fixed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cabinetry.fit import RankingResults
@@ -10,7 +11,7 @@ from intccms.statistics.fit import FitOutcome, Prediction
 from intccms.statistics.limits import SIGMAS, LimitOutcome
 from intccms.statistics.significance import Significance
 
-__all__ = ["of_fit", "of_limit", "of_scan", "of_significance", "of_strength"]
+__all__ = ["of_fit", "of_limit", "of_scan", "of_significance", "of_strength", "strength"]
 
 
 def of_strength(outcome: FitOutcome) -> dict[str, Any]:
@@ -18,16 +19,28 @@ def of_strength(outcome: FitOutcome) -> dict[str, Any]:
     return {
         "signal_strength": outcome.mu,
         "signal_strength_error": outcome.mu_error,
+        "signal_strength_error_down": outcome.mu_errors[0],
+        "signal_strength_error_up": outcome.mu_errors[1],
         "goodness_of_fit_p_value": outcome.results.goodness_of_fit,
         "notes": outcome.notes,
     }
 
 
-def of_fit(outcome: FitOutcome, ranking: RankingResults) -> dict[str, Any]:
+def strength(outcome: FitOutcome) -> str:
+    """Return the signal strength with its errors, as it is printed."""
+    if outcome.poi not in outcome.scanned:
+        return f"{outcome.mu:.4g} +- {outcome.mu_error:.4g}"
+    down, up = ("(end of range)" if math.isnan(x) else f"{x:.4g}" for x in outcome.mu_errors)
+    return f"{outcome.mu:.4g} +{up} -{down}"
+
+
+def of_fit(outcome: FitOutcome, ranking: RankingResults | None) -> dict[str, Any]:
     """All of a fit; data that are blinded are not a number."""
     results = outcome.results
     rows = zip(results.labels, results.bestfit, results.uncertainty, strict=True)
     parameters = {label: {"value": value, "error": error} for label, value, error in rows}
+    for label, (down, up) in outcome.scanned.items():
+        parameters[label] |= {"error_down": down, "error_up": up}
     for label, (pull, constraint) in outcome.pulls.items():
         parameters[label] |= {"pull": pull, "constraint": constraint}
     return {
@@ -41,7 +54,7 @@ def of_fit(outcome: FitOutcome, ranking: RankingResults) -> dict[str, Any]:
         "twice_nll": results.best_twice_nll,
         "parameters": parameters,
         "correlation": {"labels": results.labels, "matrix": results.corr_mat},
-        "ranking": ranking._asdict(),
+        "ranking": None if ranking is None else ranking._asdict(),
         "prefit": {one.channel: _prediction(one) for one in outcome.prefit},
         "postfit": {one.channel: _prediction(one) for one in outcome.postfit},
     }
@@ -58,6 +71,7 @@ def of_limit(outcome: LimitOutcome, cross_section_pb: float) -> dict[str, Any]:
         "cross_section_pb": cross_section_pb,
         "observed_pb": outcome.observed * cross_section_pb,
         "expected_pb": outcome.expected[2] * cross_section_pb,
+        "notes": outcome.notes,
     }
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cabinetry.fit import RankingResults
 
+from intccms.errors import FitError
 from intccms.schema import Config
 from intccms.statistics.configuration import settings
 from intccms.statistics.fit import FitOutcome, fit, ranking
 from intccms.statistics.limits import LimitOutcome, limits
-from intccms.statistics.numbers import of_limit, of_significance, of_strength
+from intccms.statistics.numbers import of_limit, of_significance, of_strength, strength
 from intccms.statistics.significance import Significance, significance
 from intccms.statistics.workspace import Workspace
 
@@ -20,24 +22,29 @@ __all__ = ["SignalResult", "cross_section_of", "infer", "mass_of"]
 
 log = logging.getLogger(__name__)
 
+Part = TypeVar("Part")
+
 
 @dataclass(frozen=True)
 class SignalResult:
-    """All that was inferred about one signal.
+    """All that was inferred about one signal; what could not be is None, `failures` say why.
 
     Parameters
     ----------
     cross_section_pb
         That the signal has at strength 1, branching fraction included.
+    failures
+        One line for each of ``fit``, ``ranking``, ``limits`` and ``significance`` that failed.
     """
 
     workspace: Workspace
-    fit: FitOutcome
-    ranking: RankingResults
-    limits: LimitOutcome
-    significance: Significance
+    fit: FitOutcome | None
+    ranking: RankingResults | None
+    limits: LimitOutcome | None
+    significance: Significance | None
     mass_gev: float | None = None
     cross_section_pb: float = 1.0
+    failures: tuple[str, ...] = ()
 
     @property
     def signal(self) -> str:
@@ -45,13 +52,15 @@ class SignalResult:
         return self.workspace.signal
 
     def summary(self) -> dict[str, Any]:
-        """Numbers for ``run_summary.json``: signal strength and limits."""
-        return {
-            "mass_gev": self.mass_gev,
-            "fit": of_strength(self.fit),
-            "limits": of_limit(self.limits, self.cross_section_pb),
-            "significance": of_significance(self.significance),
-        }
+        """Numbers for ``run_summary.json``: what there is of strength, limits, significance."""
+        result: dict[str, Any] = {"mass_gev": self.mass_gev}
+        if self.fit is not None:
+            result["fit"] = of_strength(self.fit)
+        if self.limits is not None:
+            result["limits"] = of_limit(self.limits, self.cross_section_pb)
+        if self.significance is not None:
+            result["significance"] = of_significance(self.significance)
+        return result
 
 
 def infer(
@@ -62,6 +71,8 @@ def infer(
     n_ranked: int = 15,
 ) -> SignalResult:
     """Fit, impacts and limits of one workspace; workspaces may be sent to different processes.
+
+    None of them depends on another (but the impacts on the fit): one that fails stops no other.
 
     Parameters
     ----------
@@ -75,15 +86,31 @@ def infer(
     Raises
     ------
     FitError
-        If the fit or the limit fails.
+        If neither fit nor limits can be had, with all the reasons.
     """
-    outcome = fit(workspace)
-    log.info("%s: strength %.4g +- %.4g", workspace.signal, outcome.mu, outcome.mu_error)
-    impacts = ranking(workspace, outcome, n_parameters=n_ranked)
-    found, discovery = limits(workspace), significance(workspace)
+    failures: list[str] = []
+
+    def tried(function: Callable[[], Part]) -> Part | None:
+        try:
+            return function()
+        except FitError as error:
+            failures.append(str(error))
+            return None
+
+    outcome = tried(lambda: fit(workspace))
+    impacts = None
+    if outcome is not None:
+        log.info("%s: strength %s", workspace.signal, strength(outcome))
+        best = outcome
+        impacts = tried(lambda: ranking(workspace, best, n_parameters=n_ranked))
+    found, discovery = tried(lambda: limits(workspace)), tried(lambda: significance(workspace))
+    if outcome is None and found is None:
+        raise FitError("; ".join(failures))
+    for one in failures:
+        log.warning("%s", one)
     return SignalResult(
-        workspace, outcome, impacts, found, discovery, mass_gev, cross_section_pb
-    )  # fmt: skip
+        workspace, outcome, impacts, found, discovery, mass_gev, cross_section_pb, tuple(failures)
+    )
 
 
 def mass_of(config: Config, signal: str) -> float | None:

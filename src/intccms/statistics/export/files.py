@@ -10,6 +10,7 @@ from typing import Any
 from intccms.statistics.changes import Change, as_table
 from intccms.statistics.export.datacards import write_datacard
 from intccms.statistics.export.hepdata import write_hepdata
+from intccms.statistics.limits import LimitOutcome
 from intccms.statistics.numbers import of_fit, of_limit, of_scan, of_significance
 from intccms.statistics.results import SignalResult
 from intccms.statistics.workspace import Workspace
@@ -33,12 +34,19 @@ def write(results: Iterable[SignalResult], folder: Path) -> tuple[Path, ...]:
     changes = changes_of(one.workspace for one in found)
     content: dict[str, Any] = {
         "fit.json": {
-            one.signal: {"mass_gev": one.mass_gev, **of_fit(one.fit, one.ranking)} for one in found
+            one.signal: {"mass_gev": one.mass_gev, **of_fit(one.fit, one.ranking)}
+            for one in found
+            if one.fit is not None
         },
-        "limits.json": {one.signal: {"mass_gev": one.mass_gev, **_limit(one)} for one in found},
+        "limits.json": {
+            one.signal: {"mass_gev": one.mass_gev, **_limit(one.limits, one.cross_section_pb)}
+            for one in found
+            if one.limits is not None
+        },
         "significance.json": {
             one.signal: {"mass_gev": one.mass_gev, **of_significance(one.significance)}
             for one in found
+            if one.significance is not None
         },
         "templates.json": [{**asdict(one), "signals": names} for one, names in changes.items()],
     }
@@ -62,6 +70,5 @@ def changes_of(workspaces: Iterable[Workspace]) -> dict[Change, list[str]]:
     return result
 
 
-def _limit(one: SignalResult) -> dict[str, Any]:
-    scale = one.cross_section_pb
-    return of_limit(one.limits, scale) | of_scan(one.limits, scale)
+def _limit(found: LimitOutcome, cross_section_pb: float) -> dict[str, Any]:
+    return of_limit(found, cross_section_pb) | of_scan(found, cross_section_pb)

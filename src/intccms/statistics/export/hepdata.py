@@ -15,8 +15,10 @@ import numpy as np
 import yaml
 
 from intccms.statistics.families import families
-from intccms.statistics.fit import Prediction
+from intccms.statistics.fit import FitOutcome, Prediction
+from intccms.statistics.limits import LimitOutcome
 from intccms.statistics.results import SignalResult
+from intccms.statistics.significance import Significance
 from intccms.utils.output import write_text
 
 __all__ = ["Table", "hepdata_tables", "write_hepdata"]
@@ -72,24 +74,38 @@ def write_hepdata(results: Sequence[SignalResult], folder: Path) -> tuple[Path, 
 
 
 def hepdata_tables(results: Sequence[SignalResult]) -> Iterator[Table]:
-    """Give limits and p-values, of each family of signals, and the yields of each channel."""
-    named = {
-        f"_{family.name}".rstrip("_"): (_masses(family.results), family.results)
-        for family in families(results)
-    }
-    if without := [one for one in results if one.mass_gev is None]:
-        values = [{"value": one.signal} for one in without]
-        named["_of_signals"] = ({"header": {"name": "Signal"}, "values": values}, tuple(without))
-    for name, (points, found) in named.items():
-        level = found[0].limits.confidence_level
-        text = f"{level:.0%} CL upper limits on the cross section times branching fraction."
-        yield Table(f"limits{name}", text, "CLS", ([points], _limits(found)))
-        text = "Local p-values of the hypothesis that there is no signal."
-        yield Table(f"p_values{name}", text, "P-VALUE", ([points], _p_values(found)))
-    for index, prediction in enumerate(results[0].fit.prefit):
+    """Give limits and p-values, of each family of signals, and the yields of each channel.
+
+    A signal without limit, p-value or fit is not in the tables of these.
+    """
+    groups = {f"_{family.name}".rstrip("_"): family.results for family in families(results)}
+    if without := tuple(one for one in results if one.mass_gev is None):
+        groups["_of_signals"] = without
+    for name, found in groups.items():
+        limited = [(one.limits, one.cross_section_pb) for one in found if one.limits is not None]
+        if limited:
+            level = limited[0][0].confidence_level
+            text = f"{level:.0%} CL upper limits on the cross section times branching fraction."
+            points = _points([one for one in found if one.limits is not None])
+            yield Table(f"limits{name}", text, "CLS", ([points], _limits(limited)))
+        tested = [one.significance for one in found if one.significance is not None]
+        if tested:
+            text = "Local p-values of the hypothesis that there is no signal."
+            points = _points([one for one in found if one.significance is not None])
+            yield Table(f"p_values{name}", text, "P-VALUE", ([points], _p_values(tested)))
+    fits = [one.fit for one in results if one.fit is not None]
+    for index, prediction in enumerate(fits[0].prefit if fits else ()):
         text = f"Events in the channel {prediction.channel}, before and after the fit."
-        columns = ([_bins(prediction)], list(_yields(results, index)))
+        columns = ([_bins(prediction)], list(_yields(fits, index)))
         yield Table(f"yields_{prediction.channel}", text, "N", columns)
+
+
+def _points(results: Sequence[SignalResult]) -> Column:
+    """Give the masses of the signals, or their names where they have none."""
+    if results[0].mass_gev is None:
+        values = [{"value": one.signal} for one in results]
+        return {"header": {"name": "Signal"}, "values": values}
+    return _masses(results)
 
 
 def _masses(results: Sequence[SignalResult]) -> Column:
@@ -103,10 +119,11 @@ def _bins(prediction: Prediction) -> Column:
     return {"header": {"name": prediction.label}, "values": values}
 
 
-def _limits(results: Sequence[SignalResult]) -> list[Column]:
+def _limits(limits: Sequence[tuple[LimitOutcome, float]]) -> list[Column]:
+    """Give the limits in pb, with the cross section of each signal."""
     expected = []
-    for one in results:
-        band = np.asarray(one.limits.expected) * one.cross_section_pb
+    for one, cross_section_pb in limits:
+        band = np.asarray(one.expected) * cross_section_pb
         errors = [
             {
                 "asymerror": {
@@ -119,35 +136,35 @@ def _limits(results: Sequence[SignalResult]) -> list[Column]:
         ]
         expected.append({"value": _number(band[2]), "errors": errors})
     columns = [{"header": {"name": "Expected limit", "units": "pb"}, "values": expected}]
-    if not any(one.limits.is_blinded for one in results):
-        observed = [one.limits.observed * one.cross_section_pb for one in results]
+    if not any(one.is_blinded for one, _ in limits):
+        observed = [one.observed * cross_section_pb for one, cross_section_pb in limits]
         columns.append(_column("Observed limit", observed, units="pb"))
     return columns
 
 
-def _p_values(results: Sequence[SignalResult]) -> list[Column]:
-    expected = [one.significance.expected_p_value for one in results]
+def _p_values(tested: Sequence[Significance]) -> list[Column]:
+    expected = [one.expected_p_value for one in tested]
     columns = [_column("Expected with a signal of strength 1", expected)]
-    if not any(one.significance.is_blinded for one in results):
-        columns.append(_column("Observed", [one.significance.observed_p_value for one in results]))
+    if not any(one.is_blinded for one in tested):
+        columns.append(_column("Observed", [one.observed_p_value for one in tested]))
     return columns
 
 
-def _yields(results: Sequence[SignalResult], index: int) -> Iterator[Column]:
+def _yields(fits: Sequence[FitOutcome], index: int) -> Iterator[Column]:
     """Give data and each sample before the fit; then the sum after the fit of each signal."""
-    first = results[0].fit.prefit[index]
+    first = fits[0].prefit[index]
     if np.isfinite(first.observed).any():
         yield _column("Data", first.observed)
-    signals = {one.signal for one in results}
-    for result in results:
-        prediction = result.fit.prefit[index]
+    signals = {one.signal for one in fits}
+    for one in fits:
+        prediction = one.prefit[index]
         for name, values in zip(prediction.samples, prediction.yields, strict=True):
-            if name == result.signal or (result is results[0] and name not in signals):
+            if name == one.signal or (one is fits[0] and name not in signals):
                 yield _column(name, values)
-    for result in results:
-        after = result.fit.postfit[index]
+    for one in fits:
+        after = one.postfit[index]
         column = _column("Signal and background after the fit", after.total, errors=after.errors)
-        yield {**column, "qualifiers": [{"name": "Signal", "value": result.signal}]}
+        yield {**column, "qualifiers": [{"name": "Signal", "value": one.signal}]}
 
 
 def _column(
