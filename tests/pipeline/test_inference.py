@@ -138,6 +138,33 @@ def test_a_pickle_that_somebody_has_put_in_place_of_the_results_is_not_loaded(
     assert not (tmp_path / "ran").exists()
 
 
+def test_what_failed_of_a_signal_takes_nothing_else_with_it(
+    make_config: MakeConfig, make_book: MakeBook
+) -> None:
+    # Below 0.04 background events no asymptotic limit is given; the fit does not need one.
+    empty = {
+        name: {label: [0.01 * one for one in bins] for label, bins in variations.items()}
+        for name, variations in SIGNAL_REGION.items()
+        if name in ("ttbar", "wjets")
+    }
+    bins = {"nominal": [0.0, 0.0, 4.0]}
+    contents = {"signal": bins, **empty, "data": {"nominal": [1.0, 0.0, 0.0]}}
+    for name in ("ttbar", "wjets"):
+        contents[name] = {label: [*one[:2], 0.01] for label, one in contents[name].items()}
+    config, book = make_config(), make_book(contents)
+    found, output = Findings(config, book=book), Output(config.general)
+    with pytest.raises(FitError, match="limit on signal failed: asymptotic formulas say nothing"):
+        infer_signals(found, output, IterativeExecutor, Silent())
+    kept = load_results(output.statistics_dir)["signal"]
+    assert kept.limits is None
+    assert kept.fit is not None
+    assert kept.fit.scanned.keys() == found.results["signal"].fit.scanned.keys()
+    names = {stem.name for stem, _ in fit_figures({"signal": kept}, Path(), look_of(config, book))}
+    assert "pulls" in names
+    assert "limit" not in names
+    assert (output.statistics_dir / "datacards" / "signal.txt").exists()
+
+
 def test_a_signal_without_events_is_left_out_and_reported(
     make_config: MakeConfig,
     make_book: MakeBook,
