@@ -302,3 +302,65 @@ def test_a_file_that_changes_while_it_is_read_is_lost(tmp_path: Path) -> None:
     assert len(result.ledger.lost_chunks) == 2
     assert "was changed while it was read" in result.ledger.lost_chunks[0].error
     assert "is not the file that was planned" in result.ledger.lost_chunks[1].error
+
+
+# Absurd weights
+
+
+def outlier(path: Path, value: float = 1e6) -> Path:
+    weight = np.ones(1000)
+    weight[5] = value
+    return write(path, 1000, genWeight=weight, MET_pt=np.full(1000, 50.0, "f4"))
+
+
+def test_an_absurd_weight_is_told_with_its_numbers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outlier(tmp_path / "mc/a.root")
+    result = analysed(tmp_path, preprocess={"skimming": {"chunk_size": 300}})
+    weights = result.ledger.datasets["mc"].weights
+    assert weights is not None
+    assert weights["n_effective"] == pytest.approx((999 + 1e6) ** 2 / (999 + 1e12))
+    assert (weights["n_above"], weights["largest"], weights["n_events"]) == (1, 1e6, 1000)
+    assert "dataset 'mc': 1 of 1,000 events have a weight above 10 x" in caplog.text
+    caplog.clear()
+    analysed(tmp_path, general={"weight_outlier_factor": 1e8})
+    assert "have a weight above" not in caplog.text
+
+
+@pytest.mark.parametrize("clip", [5.0, {"mc": 5.0}])
+def test_a_clipped_weight_counts_as_much_in_events_and_sum(tmp_path: Path, clip: Any) -> None:
+    outlier(tmp_path / "mc/a.root")
+    general = {"weight_clip": clip}
+    whole, parts = (
+        analysed(tmp_path, general=general, preprocess={"skimming": {"chunk_size": size}})
+        for size in (1000, 70)
+    )
+    for result in (whole, parts):
+        assert result.ledger.datasets["mc"].processed.sumw == 999 + 5
+        weights = result.ledger.datasets["mc"].weights
+        assert weights is not None
+        assert (weights["n_clipped"], weights["largest"]) == (1, 5.0)
+    assert total(whole) == pytest.approx(1.0)
+    assert (whole.histograms.histograms["all", "met"].view(flow=True).tobytes()) == (
+        parts.histograms.histograms["all", "met"].view(flow=True).tobytes()
+    )
+    plain = analysed(tmp_path, general={"weight_clip": {"other": 5.0}})
+    assert plain.ledger.datasets["mc"].processed.sumw == 999 + 1e6
+
+
+def test_runs_have_no_sum_of_clipped_weights(tmp_path: Path) -> None:
+    write(tmp_path / "mc/a.root", 10, runs=(1000.0, 1000))
+    with pytest.raises(InputError, match="not of genWeight clipped at 5"):
+        analysed(tmp_path, general={"weight_clip": 5.0})
+
+
+def test_a_skim_knows_of_which_weight_its_sums_are(tmp_path: Path) -> None:
+    outlier(tmp_path / "mc/a.root")
+    clipped = {"weight_clip": 5.0}
+    original = analysed(tmp_path, general={**clipped, "run_skimming": True})
+    again = analysed(tmp_path, general={**clipped, "use_skimmed_input": True})
+    assert again.ledger.datasets["mc"].weights == original.ledger.datasets["mc"].weights
+    for general in ({}, {"weight_branch": "Generator_weight"}):
+        with pytest.raises(InputError, match="has the sum of genWeight clipped at 5"):
+            analysed(tmp_path, general={**general, "use_skimmed_input": True})

@@ -14,6 +14,7 @@ from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.analysis.skimmed import REMAKE, input_store
 from intccms.analysis.skims import at_storage
 from intccms.datasets import DatasetFiles
+from intccms.datasets.fileset import RUNS_WEIGHT
 from intccms.engine.shifts import with_new_columns
 from intccms.engine.weights import reads
 from intccms.errors import FunctorError, InputError, MissingColumnError, MissingSumsError
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 SOME = 3  # parts of a skim that are looked at: all have the same columns
 FEW = 100  # events to look at when none is not enough
 
-RUNS_WEIGHT = "genWeight"  # whose sum over all generated events the tree Runs has
 _ADD = "add it to preprocess.branches and "
 GOLDEN_SUFFIXES = (".json", ".txt")
 END = 2**32  # of the numbers of runs and sections
@@ -60,6 +60,7 @@ def dataset_tasks(config: Config, fileset: Iterable[DatasetFiles]) -> dict[str, 
             _with_input_paths(config, masks[files.dataset]),
             selections[files.dataset],
             {} if files.is_data else names_of_sums(config, files.year),
+            files.weight_clip,
         )
         for files in fileset
     }
@@ -164,15 +165,15 @@ def check_columns(
 def _check_sums_of_weights(metadata: Metadata) -> None:
     """Refuse filtered files whose weight has no sum in the tree ``Runs``."""
     for files in metadata.fileset:
-        if files.is_data or files.weight_branch == RUNS_WEIGHT:
+        if files.is_data or files.has_sum_in_runs:
             continue
         for count in metadata.files_of(files.dataset):
             if count.is_filtered:
                 raise InputError(
                     f"dataset {files.dataset!r}: {count.lfn} holds {count.n_events:,} of "
                     f"{count.runs_count:,} generated events, and its tree Runs has the sum of "
-                    f"{RUNS_WEIGHT} only, not of {files.weight_branch}: set weight_branch to "
-                    f"{RUNS_WEIGHT}, or take files that were not filtered"
+                    f"{RUNS_WEIGHT} only, not of {files.weight}: set weight_branch to "
+                    f"{RUNS_WEIGHT} without weight_clip, or take files that were not filtered"
                 )
 
 

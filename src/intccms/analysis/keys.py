@@ -25,6 +25,7 @@ from intccms.fingerprint import by_content, content_digest, fingerprint, is_repr
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.members import MemberSums, WeightSums
+from intccms.histograms.spectrum import WeightSpectrum
 from intccms.histograms.sums import HistogramSums
 from intccms.partials.store import PartialStore
 from intccms.reading.cache import ColumnCache
@@ -47,7 +48,7 @@ CODE = (
     "theory/*.py",
 )
 CODECS = (
-    *(ExactSums, HistogramSums, MemberSums, WeightSums, CutflowSums),
+    *(ExactSums, HistogramSums, MemberSums, WeightSums, WeightSpectrum, CutflowSums),
     *(LumiSections, SkimTable, TrainingTable),
 )
 KEPT_BYTES = 20_000_000_000  # results of chunks in the output directory, at most
@@ -125,7 +126,8 @@ def _channel(channel: Channel) -> tuple[Any, ...]:
 
 def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, ...]:
     plan = processor.plan(task.dataset)
-    about = (task.dataset, task.is_data, task.weight_branch, _sums_of(processor, task.dataset))
+    sums = _sums_of(processor, task.dataset)
+    about = (task.dataset, task.is_data, task.weight_branch, task.weight_clip, sums)
     if not processor.has_analysis:
         return (about,)
     mask = task.lumi_mask
@@ -210,7 +212,10 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
     selection = config.preprocess.skimming.selection
     common = (versions, _own_code(), _settled(selection))
     digests = {
-        name: _digest((common, task.is_data, task.weight_branch, _sums_of(processor, name)), name)
+        name: _digest(
+            (common, task.is_data, task.weight_branch, task.weight_clip, _sums_of(processor, name)),
+            name,
+        )
         for name, task in processor.tasks.items()
     }
     general = config.general
@@ -252,6 +257,7 @@ def whole_of(sums: dict[str, Any]) -> dict[str, Any]:
         "n_events": sums["n_events"],
         "sumw": exact_as_json(sums["sumw"]),
         "weights": sums["weights"].to_text(),
+        "spectrum": sums["spectrum"].to_json() if "spectrum" in sums else None,
         "sections": sections[0] if sections else None,
         "is_selected": True,
     }

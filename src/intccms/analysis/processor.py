@@ -16,12 +16,13 @@ from intccms.datasets.sections import LumiSections
 from intccms.engine.chunk import ChunkWork, NominalChunk
 from intccms.engine.members import branch_of
 from intccms.engine.shifting import fill_shifts
-from intccms.engine.steps import Index, Whole
+from intccms.engine.steps import GeneratorWeight, Index, Whole
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.fingerprint import refresh
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects, from_events
 from intccms.histograms.members import MemberSums, WeightSums
+from intccms.histograms.spectrum import WeightSpectrum
 from intccms.schema import Config, Functor
 from intccms.theory import BRANCHES
 
@@ -40,6 +41,7 @@ class DatasetTask:
     lumi_mask: Functor | None
     selection: Functor | None = None
     sums: Mapping[str, str] = field(default_factory=dict)  # names of sums of normalised sources
+    weight_clip: float | None = None
 
 
 def add_sums(left: dict[str, Any] | None, right: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +105,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         -------
         dict
             ``n_events``, ``n_kept`` (events that at least one channel keeps), ``sumw``
-            (generator weights of all events, before any cut), ``weights`` (titles of theory
+            (generator weights of all events, before any cut), for simulation ``spectrum`` (how
+            they are spread), ``weights`` (titles of theory
             weights, sums of the varied ones likewise), ``histograms`` and ``members`` (theory
             weights that are to be combined) by (channel, observable) and ``cutflow`` by
             channel: sums that are not normalised, to be added with ``+``; ``fill_s``, the
@@ -134,10 +137,11 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         caller = Caller.of_chunk(task.dataset, uuid, entry)
         work = ChunkWork(self.config, self.channels, self.plan(task.dataset), caller)
         objects, whole = from_events(events), events.metadata.get("whole")
-        branch = None if task.is_data else task.weight_branch
         first = int(events.metadata.get("entries", (entry,))[0])
         titles = _titles(events, work.plan) if whole is None and not task.is_data else {}
-        work.skim(objects, branch, _whole(whole), first_entry=first, titles=titles)
+        branch = None if task.is_data else task.weight_branch
+        weight = GeneratorWeight(branch, task.weight_clip, first_entry=first)
+        work.skim(objects, weight, _whole(whole), titles=titles)
         more: dict[str, Any] = {}
         if task.is_data:
             more["sections"] = {uuid: _sections(objects, whole)}
@@ -189,7 +193,9 @@ def _whole(known: Mapping[str, Any] | None) -> Whole | None:
     weights = WeightSums.from_text(known["weights"])
     if not n_events:  # the second half of a chunk: the first has the sums of all events
         weights = WeightSums(weights.titles, MemberSums.nothing())
-    return Whole(n_events, sumw, is_selected=known["is_selected"], weights=weights)
+    spectrum = WeightSpectrum.from_json(known["spectrum"]) if known.get("spectrum") else None
+    is_selected = known["is_selected"]
+    return Whole(n_events, sumw, spectrum, is_selected=is_selected, weights=weights)
 
 
 def _sections(objects: Objects, whole: Mapping[str, Any] | None) -> LumiSections:

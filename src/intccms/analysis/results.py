@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import fsum
 from typing import Any
 
-from intccms.analysis.inputs import RUNS_WEIGHT, golden_jsons
+from intccms.analysis.inputs import golden_jsons
 from intccms.analysis.manifests import WrittenSkim
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.scores.sample import TrainingTable
@@ -23,8 +24,11 @@ from intccms.fingerprint import Inputs
 from intccms.histograms.book import Book, make_book
 from intccms.histograms.cutflow import Cutflow, make_cutflow
 from intccms.histograms.exact import ExactSums
+from intccms.histograms.spectrum import WeightSpectrum
 from intccms.metadata import Metadata
 from intccms.receipts import Receipt
+
+log = logging.getLogger(__name__)
 
 __all__ = ["AnalysisResult", "Collected", "lumis_of", "result_of"]
 
@@ -154,6 +158,8 @@ def result_of(
     for files in metadata.fileset:
         if files.dataset in collected.sums:
             scale[files.dataset] = _scale(processor, files, metadata, (collected, ledger))
+            spectrum = collected.sums[files.dataset].get("spectrum")
+            _note_weights(ledger, files.dataset, spectrum, config.general.weight_outlier_factor)
     sums = {key: collected.sums[key] for key in scale}
     process_of = {files.dataset: files.process for files in metadata.fileset}
     observables = {
@@ -227,7 +233,7 @@ def _scale(
     in_files = collected.files(files.dataset)
     for count in metadata.files_of(files.dataset):
         key = (files.dataset, count.lfn)
-        known = count.runs_sumw if files.weight_branch == RUNS_WEIGHT else None
+        known = count.runs_sumw if files.has_sum_in_runs else None
         if not count.n_events:
             from_runs += [known] if known else []
         if count.lfn not in in_files:
@@ -256,6 +262,19 @@ def _scale(
             "be positive; are its events all there?"
         )
     return files.xsec_pb * processor.config.general.lumi_for(files.year) / total
+
+
+def _note_weights(
+    ledger: Ledger, dataset: str, spectrum: WeightSpectrum | None, factor: float
+) -> None:
+    """Note how the weights of a dataset are spread, and warn of absurd ones."""
+    book = ledger.datasets[dataset]
+    if spectrum is None or spectrum.n_events != book.processed.events:
+        return  # data, or a skim that does not know of all its events
+    report = spectrum.report(factor)
+    book.weights = report.to_dict()
+    if report.is_odd:
+        log.warning("dataset %r: %s; see general.weight_clip", dataset, report)
 
 
 def _differ(runs: float, events: float) -> bool:

@@ -155,6 +155,12 @@ def _checked(
         lfns=files.lfns,
         is_whole=_lost_fraction(manifest, files) > may_lack,
     )
+    for part in manifest.parts:
+        if part.weight and part.weight != files.weight:
+            raise InputError(
+                f"the skim of dataset {files.dataset!r} has the sum of {part.weight} of all "
+                f"events, not of {files.weight}; {REMAKE}"
+            )
     return manifest
 
 
@@ -272,6 +278,7 @@ class _Pieces:
             sumw=part.sumw,
             sections=part.sections,
             weights=part.weights,
+            spectrum=part.spectrum,
             size_bytes=part.size_bytes if has_rows else 0,
             sha256=part.sha256 if has_rows else "",
             is_verified=self.store.verify == "full",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -83,12 +83,15 @@ class SkimWriter:
         Of the skim selection.
     target_part_size
         Kept events for which chunks of a file are put together; None: they are not.
+    weights
+        What an event counts, in words, by dataset.
     """
 
     store: SkimStore
     columns: dict[str, SkimColumns]
     fingerprint: str
     target_part_size: int | None = None
+    weights: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Config, fileset: Iterable[DatasetFiles]) -> SkimWriter:
@@ -106,7 +109,9 @@ class SkimWriter:
             files.dataset: SkimColumns.of(config.preprocess, files.weight_branch)
             for files in fileset
         }
-        return cls(store, columns, selection_fingerprint(config), skimming.target_part_size)
+        weights = {files.dataset: files.weight for files in fileset}
+        target = skimming.target_part_size
+        return cls(store, columns, selection_fingerprint(config), target, weights)
 
     def begin(self) -> None:
         """Take back what manifests say of other skims at the same place: it is overwritten now.
@@ -160,6 +165,8 @@ class SkimWriter:
             sumw=exact_as_json(sums["sumw"]),
             weights=sums["weights"].to_text(),
             fingerprint=self.fingerprint,
+            weight=self.weights.get(about["dataset"], ""),
+            spectrum=sums["spectrum"].to_json() if "spectrum" in sums else None,
             piece=about["piece"],
             is_data=is_data,
             sections=None if sections is None else sections.to_text(),

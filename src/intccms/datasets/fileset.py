@@ -9,7 +9,9 @@ from typing import Literal
 
 from intccms.errors import nearest
 
-__all__ = ["DatasetFiles", "Fileset", "file_format"]
+__all__ = ["RUNS_WEIGHT", "DatasetFiles", "Fileset", "file_format"]
+
+RUNS_WEIGHT = "genWeight"  # whose sum the tree Runs has, and of no other
 
 _PARQUET = re.compile(r"\.(parquet|parq|pq)\b(?!.*\.root\b)")
 _XROOTD_HOST = re.compile(r"(root|xroot|roots)://[^/]+/*")
@@ -29,6 +31,18 @@ class DatasetFiles:
     tree_name: str = "Events"
     weight_branch: str | None = None  # None for data
     n_listed: int = 0  # files in the complete listing, of which `lfns` may be the first
+    weight_clip: float | None = None  # larger weights count as this
+
+    @property
+    def weight(self) -> str:
+        """What an event of simulation counts, in words; empty for data."""
+        clipped = "" if self.weight_clip is None else f" clipped at {self.weight_clip:g}"
+        return f"{self.weight_branch or ''}{clipped}"
+
+    @property
+    def has_sum_in_runs(self) -> bool:
+        """Whether the tree ``Runs`` has the sum of the weights over all generated events."""
+        return self.weight_branch == RUNS_WEIGHT and self.weight_clip is None
 
     def pfns(self, lfn: str) -> tuple[str, ...]:
         """Every place where a file can be opened, in the order to try them.

@@ -120,6 +120,7 @@ class DatasetManager:
                 tree_name=dataset.tree_name,
                 weight_branch=self._weight_branch(dataset),
                 n_listed=len(names),
+                weight_clip=self._weight_clip(dataset),
             )
 
     def _weight_branch(self, dataset: Dataset) -> str | None:
@@ -127,6 +128,11 @@ class DatasetManager:
             return None
         general = self._general.weight_branch if self._general is not None else None
         return dataset.weight_branch or general
+
+    def _weight_clip(self, dataset: Dataset) -> float | None:
+        if dataset.is_data or self._general is None:
+            return None
+        return self._general.weight_clip_for(dataset.name)
 
     def _names(self, key: str, directory: str, pattern: str) -> tuple[str, ...]:
         """List all files of a dataset, in the order of the listings, each once."""

@@ -27,7 +27,7 @@ from intccms.engine.members import (
     weight_sums,
 )
 from intccms.engine.shifts import correct
-from intccms.engine.steps import Index, Steps, Weights, Whole, generator_weights
+from intccms.engine.steps import GeneratorWeight, Index, Steps, Weights, Whole
 from intccms.engine.variations import VariationPlan
 from intccms.engine.weights import weight_matrix
 from intccms.errors import FunctorError
@@ -36,6 +36,7 @@ from intccms.functors.objects import Objects
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.members import MemberSums, WeightSums
+from intccms.histograms.spectrum import WeightSpectrum
 from intccms.histograms.sums import HistogramSums
 from intccms.schema import Channel, Config, Functor, Observable, UncertaintySource
 
@@ -121,13 +122,16 @@ class ChunkWork:
         self._sumw = ExactSums.zeros(1)
         self._weights = WeightSums({}, MemberSums.nothing())
         self._members: dict[tuple[str, str], MemberSums] = {}
+        self._spectrum: WeightSpectrum | None = None
         self._steps = Steps(0, np.empty(0))
         self._fill_s = 0.0
 
     def sums(self) -> dict[str, Any]:
         """Return what was filled, see `AnalysisProcessor.process`."""
+        spectrum = {} if self._spectrum is None else {"spectrum": self._spectrum}
         return {
             **self._counts,
+            **spectrum,
             "sumw": self._sumw,
             "weights": self._weights,
             "members": self._members,
@@ -140,10 +144,9 @@ class ChunkWork:
     def skim(
         self,
         objects: Objects,
-        weight_branch: str | None,
+        weight: GeneratorWeight,
         whole: Whole | None = None,
         *,
-        first_entry: int = 0,
         titles: Mapping[str, str] | None = None,
     ) -> None:
         """Count the events and apply the skim selection; the answer is in `skimmed`.
@@ -152,16 +155,14 @@ class ChunkWork:
         ----------
         objects
             All events of the chunk.
-        weight_branch
-            Column of the generator weight; None for data, where the weight is 1.
+        weight
+            What each of them counts.
         whole
             Where `objects` are those of a skim: what they were taken from.
-        first_entry
-            Where the chunk begins in its file.
         titles
             Of the branches of theory weights, where `objects` are all of a file's.
         """
-        gen_weight = generator_weights(objects, weight_branch, first_entry)
+        gen_weight, spectrum = weight.of(objects)
         self._steps = Steps(objects.n, gen_weight, whole)
         self._counts["n_events"] = objects.n if whole is None else whole.n_events
         self._sumw = ExactSums.total(gen_weight) if whole is None else whole.sumw
@@ -172,6 +173,7 @@ class ChunkWork:
             self._weights = whole.weights
             if whole.n_events:
                 check_sums(self.plan, whole.weights)
+        self._spectrum = spectrum if whole is None else whole.spectrum
         functor = self.config.preprocess.skimming.selection
         self.skimmed = np.arange(objects.n)
         if functor is not None and (whole is None or not whole.is_selected):

@@ -13,8 +13,9 @@ from intccms.functors.objects import Objects
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.members import MemberSums, WeightSums
+from intccms.histograms.spectrum import WeightSpectrum
 
-__all__ = ["Index", "Steps", "Weights", "Whole", "generator_weights"]
+__all__ = ["GeneratorWeight", "Index", "Steps", "Weights", "Whole"]
 
 LARGEST = 1e100  # of a weight; that of its square is 1e200, and sums end at 1e308
 
@@ -32,42 +33,60 @@ class Whole:
         Generator weights of all of them.
     weights
         Titles and sums of their other weights.
+    spectrum
+        How these are spread; None where that is not known.
     is_selected
         Whether those at hand are the ones that pass the skim selection.
     """
 
     n_events: int
     sumw: ExactSums
+    spectrum: WeightSpectrum | None = None
     is_selected: bool = True
     weights: WeightSums = field(default_factory=lambda: WeightSums({}, MemberSums.nothing()))
 
 
-def generator_weights(objects: Objects, branch: str | None, first_entry: int = 0) -> Weights:
-    """Return the generator weights of all events; 1 for data, where `branch` is None.
+@dataclass(frozen=True)
+class GeneratorWeight:
+    """What each event of a chunk counts before any correction.
 
     Parameters
     ----------
-    objects
-        The events.
     branch
-        By its name in the file, also of a column that belongs to a group: ``Generator_weight``.
+        By its name in the file, also of a column that belongs to a group: ``Generator_weight``;
+        None for data, where the weight is 1.
+    clip
+        Larger weights count as this; None: there is no bound.
     first_entry
-        Where the events begin in the file, for the error.
-
-    Raises
-    ------
-    BadContentError
-        If one is not finite, or so large that its square cannot be added up.
+        Where the chunk begins in its file, for the error.
     """
-    if branch is None:
-        return np.ones(objects.n)
-    weight = as_flat(objects.branch(branch), objects.n, branch).astype(np.float64)
-    bad = np.flatnonzero(~(np.abs(weight) < LARGEST))
-    if len(bad):
-        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        value, entry = weight[bad[0]], first_entry + bad[0]
-        raise BadContentError(f"bad content: {branch} is {value:g} at entry {entry}{more}")
-    return weight
+
+    branch: str | None
+    clip: float | None = None
+    first_entry: int = 0
+
+    def of(self, objects: Objects) -> tuple[Weights, WeightSpectrum | None]:
+        """Return the weights of events, and for simulation how they are spread.
+
+        Raises
+        ------
+        BadContentError
+            If one is not finite, or so large that its square cannot be added up.
+        """
+        branch = self.branch
+        if branch is None:
+            return np.ones(objects.n), None
+        weight = as_flat(objects.branch(branch), objects.n, branch).astype(np.float64)
+        bad = np.flatnonzero(~(np.abs(weight) < LARGEST))
+        if len(bad):
+            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+            value, entry = weight[bad[0]], self.first_entry + bad[0]
+            raise BadContentError(f"bad content: {branch} is {value:g} at entry {entry}{more}")
+        if self.clip is None:
+            return weight, WeightSpectrum.of(weight)
+        n_clipped = int(np.count_nonzero(np.abs(weight) > self.clip))
+        weight = np.clip(weight, -self.clip, self.clip)
+        return weight, WeightSpectrum.of(weight, n_clipped)
 
 
 class Steps:

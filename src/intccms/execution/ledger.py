@@ -54,6 +54,7 @@ class DatasetLedger:
     resumed: Amount = field(default_factory=Amount)
     files_of_unknown_size: int = 0
     sumw_source: str = "events"
+    weights: dict[str, Any] | None = None  # see `WeightReport`; None: of data, or not known
 
 
 @dataclass

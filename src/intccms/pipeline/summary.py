@@ -291,7 +291,7 @@ def _versions() -> dict[str, str]:
 def _dataset(book: DatasetLedger) -> dict[str, Any]:
     amounts: dict[str, Any] = {name: asdict(getattr(book, name)) for name in AMOUNTS}
     amounts["lost"]["files_of_unknown_size"] = book.files_of_unknown_size
-    return {**amounts, "sumw_source": book.sumw_source}
+    return {**amounts, "sumw_source": book.sumw_source, "weights": book.weights}
 
 
 def _ledger(summary: Mapping[str, Any]) -> Ledger:
@@ -304,6 +304,7 @@ def _ledger(summary: Mapping[str, Any]) -> Ledger:
             lost=Amount(**lost),
             files_of_unknown_size=unknown,
             sumw_source=saved["sumw_source"],
+            weights=saved.get("weights"),  # since 0.2
             **amounts,
         )
     for one in summary["lost_chunks"]:

@@ -26,9 +26,10 @@ class Piece:
         Where in the file: from the first row up to the second.
     entries
         Of the original, likewise.
-    n_in, sumw, sections
+    n_in, sumw, sections, spectrum
         Of all events before any cut: their number, the exact sum of their weights in terms of
-        JSON and, for data, their luminosity sections as text.
+        JSON and, for data, their luminosity sections as text, for simulation how the weights are
+        spread.
     weights
         Titles and sums of their other weights, as text; the second half of a chunk has them, too.
     size_bytes, sha256
@@ -49,6 +50,7 @@ class Piece:
     sumw: Mapping[str, Any]
     sections: str | None = None
     weights: str = ""
+    spectrum: Mapping[str, Any] | None = None
     size_bytes: int = 0
     sha256: str = ""
     is_verified: bool = False
@@ -63,6 +65,7 @@ class Piece:
             "sumw": dict(self.sumw),
             "sections": self.sections,
             "weights": self.weights,
+            "spectrum": self.spectrum,
             "is_selected": self.is_selected,
         }
 
@@ -85,7 +88,8 @@ def halved(pieces: tuple[Piece, ...]) -> list[tuple[Piece, ...]]:
     middle = (first + stop) // 2
     sections = None if piece.sections is None else ""
     none = (piece.entries[1], piece.entries[1])
-    rest = replace(piece, rows=(middle, stop), entries=none, n_in=0, sumw=NO_SUM, sections=sections)
+    nothing: dict[str, Any] = {"n_in": 0, "sumw": NO_SUM, "sections": sections, "spectrum": None}
+    rest = replace(piece, rows=(middle, stop), entries=none, **nothing)
     return [(replace(piece, rows=(first, middle)),), (rest,)]
 
 

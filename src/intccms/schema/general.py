@@ -95,6 +95,15 @@ class General(Model):
     max_lost_fraction: Annotated[Float, Field(ge=0, le=1)] = Field(
         default=0.0, description="Fraction of the events that a complete run may miss."
     )
+    weight_clip: Positive | dict[Name, Positive] | None = Field(
+        default=None,
+        description="Largest |weight| of simulation: larger ones count as this, in events and in "
+        "sums of weights alike; one number, or one per process. None: as they are.",
+    )
+    weight_outlier_factor: Positive = Field(
+        default=10.0,
+        description="A weight so many times above the 99.9 % quantile of its dataset is told.",
+    )
     batch_memory_mb: Positive = Field(
         default=500.0, description="Memory bound of a slab of variations, in MB (1e6 bytes)."
     )
@@ -133,6 +142,11 @@ class General(Model):
         """Return the absolute path of an input file that the configuration names."""
         base = Path.cwd() / Path(self.base_dir or ".").expanduser()
         return base / Path(path).expanduser()
+
+    def weight_clip_for(self, process: str) -> float | None:
+        """Return the largest |weight| of a process; None: there is no bound."""
+        clip = self.weight_clip
+        return clip.get(process) if isinstance(clip, dict) else clip
 
     def lumi_for(self, year: str | None) -> float:
         """Return the integrated luminosity of a year in 1/pb.

@@ -28,6 +28,8 @@ class SkimPart:
     sumw: dict[str, Any]  # JSON form of the exact sum of weights of all `n_in` events
     fingerprint: str  # of the skim selection
     weights: str = ""  # titles and sums of other weights of all `n_in` events, packed
+    weight: str = ""  # what `sumw` is the sum of, in words; empty for data
+    spectrum: dict[str, Any] | None = None  # how the weights of simulation are spread, as JSON
     piece: str = ""  # of a chunk that was halved, e.g. "0_25000": parts need names of their own
     is_data: bool = False
     sections: str | None = None  # of the events of data, before any cut: "297050:12-137,140"
