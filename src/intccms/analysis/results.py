@@ -22,7 +22,7 @@ from intccms.execution.lumis import LumiBooks, balanced, file_sections
 from intccms.execution.rounds import FileSums
 from intccms.fingerprint import Inputs
 from intccms.histograms.book import Book, make_book
-from intccms.histograms.cutflow import Cutflow, make_cutflow
+from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.spectrum import WeightSpectrum
 from intccms.metadata import Metadata
@@ -65,6 +65,8 @@ class AnalysisResult:
         The histograms of each year, where there are several.
     scale
         By dataset, luminosity · cross section / sum of weights.
+    flows
+        By dataset and channel, the cutflow before it is normalised.
     """
 
     histograms: Book
@@ -79,6 +81,7 @@ class AnalysisResult:
     years: dict[str, Book] = field(default_factory=dict)
     samples: dict[str, dict[str, TrainingTable]] = field(default_factory=dict)
     scale: dict[str, float] = field(default_factory=dict)
+    flows: dict[str, dict[str, CutflowSums]] = field(default_factory=dict)
 
 
 @dataclass
@@ -185,7 +188,7 @@ def result_of(
     samples = {key: value.get("samples", {}) for key, value in sums.items()}
     return AnalysisResult(
         book, cutflow, ledger, tuple(receipts), wall_s, lumis,
-        columns=columns, samples=samples, scale=scale, years=years,
+        columns=columns, samples=samples, scale=scale, years=years, flows=flow,
     )  # fmt: skip
 
 

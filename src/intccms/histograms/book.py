@@ -193,7 +193,7 @@ def make_book(
             for label, shift in _combined(key, datasets, scale, more).items():
                 _shift(view[:, list(varied).index(process), :], [NOMINAL, *axis], label, shift)
         histograms[key] = histogram
-    return Book(histograms, varied, data)
+    return Book(histograms, varied, tuple(name for name in data if name in varied))
 
 
 def _combined(

@@ -24,7 +24,16 @@ from intccms.errors import InputError
 from intccms.histograms.book import Book
 from intccms.utils.output import write_bytes, write_text
 
-__all__ = ["JSON_NAME", "PICKLE_NAME", "ROOT_NAME", "load", "load_years", "save", "save_years"]
+__all__ = [
+    "JSON_NAME",
+    "PICKLE_NAME",
+    "ROOT_NAME",
+    "load",
+    "load_with_origin",
+    "load_years",
+    "save",
+    "save_years",
+]
 
 ROOT_NAME = "histograms.root"
 JSON_NAME = "histograms.json"
@@ -34,7 +43,9 @@ VERSION = 2
 AXES = ("process", "variation")  # after that of the observable
 
 
-def save(book: Book, directory: Path) -> tuple[Path, Path]:
+def save(
+    book: Book, directory: Path, made_with: Mapping[str, Any] | None = None
+) -> tuple[Path, Path]:
     """Write all files, each replaced in one step; the one that is read back comes last.
 
     Parameters
@@ -43,6 +54,8 @@ def save(book: Book, directory: Path) -> tuple[Path, Path]:
         What is written.
     directory
         Made if it is not there.
+    made_with
+        What the book was made with, in terms of JSON; `load_with_origin` gives it back.
 
     Returns
     -------
@@ -56,19 +69,21 @@ def save(book: Book, directory: Path) -> tuple[Path, Path]:
                 for variation in book.variations(process):
                     name = f"{channel}/{observable}/{process}/{variation}"
                     file[name] = book.slice(channel, observable, process, variation)
+        file["made_with"] = json.dumps(made_with or {})
         written = memory.getvalue()  # uproot closes the buffer at the end
     root = directory / ROOT_NAME
     write_bytes(root, written)
     content = {"histograms": book.histograms, "varied": book.varied,
                "data_processes": book.data_processes}  # fmt: skip
     write_bytes(directory / PICKLE_NAME, pickle.dumps(content, protocol=5))
-    return root, _save_json(book, directory)
+    return root, _save_json(book, directory, made_with)
 
 
-def _save_json(book: Book, directory: Path) -> Path:
+def _save_json(book: Book, directory: Path, made_with: Mapping[str, Any] | None) -> Path:
     content = {
         "format": FORMAT,
         "version": VERSION,
+        "made_with": made_with,
         "varied": book.varied,
         "data_processes": book.data_processes,
         "histograms": [
@@ -102,7 +117,7 @@ def save_years(books: Mapping[str, Book], directory: Path) -> None:
         if path.parent.name not in books:
             path.unlink()
     for year, book in books.items():
-        _save_json(book, directory / year)
+        _save_json(book, directory / year, None)
 
 
 def load_years(directory: Path) -> dict[str, Book]:
@@ -113,7 +128,17 @@ def load_years(directory: Path) -> dict[str, Book]:
 
 
 def load(directory: Path) -> Book:
-    """Read the book that `save` wrote into `directory`; whoever wrote it, nothing of it is run.
+    """Read the book that `save` wrote into `directory`; see `load_with_origin`."""
+    return load_with_origin(directory)[0]
+
+
+def load_with_origin(directory: Path) -> tuple[Book, dict[str, Any] | None]:
+    """Read what `save` wrote into `directory`; whoever wrote it, nothing of it is run.
+
+    Returns
+    -------
+    Book, dict or None
+        The histograms, and what they were made with, as far as it was saved.
 
     Raises
     ------
@@ -129,11 +154,12 @@ def load(directory: Path) -> Book:
         raise InputError(f"{path} cannot be read ({error}): run the analysis again") from error
     _check(content, path)
     try:
-        return Book(
+        book = Book(
             {(one["channel"], one["observable"]): _histogram(one) for one in content["histograms"]},
             {process: tuple(labels) for process, labels in content["varied"].items()},
             tuple(content["data_processes"]),
         )
+        return book, content.get("made_with")
     except Exception as error:  # whatever the library makes of what is not as it was written
         raise InputError(f"{path} is damaged ({error!r}): run the analysis again") from error
 

@@ -21,6 +21,7 @@ from intccms.metadata import Metadata
 from intccms.metrics.coverage import TreePlace, TreeSizes, coverage_of, tree_sizes
 from intccms.metrics.measurement import Coverage, Measurement
 from intccms.metrics.recorder import Recorder
+from intccms.pipeline.made_with import made_with
 from intccms.schema import Config
 from intccms.utils.output import Output, write_bytes, write_text
 
@@ -38,8 +39,9 @@ def write_records(config: Config, output: Output, analysis: AnalysisResult) -> N
         The results. Without data, the processed sections of an earlier run are removed.
     """
     if not only_skims(config.general):
-        storage.save(analysis.histograms, output.histograms_dir)
+        made = made_with(config, analysis)
         storage.save_years(analysis.years, output.histograms_dir)
+        storage.save(analysis.histograms, output.histograms_dir, made)
     if analysis.lumis is None:
         output.processed_lumis_json.unlink(missing_ok=True)
     else:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Self
 from intccms.analysis import runner
 from intccms.errors import FigureError, FitError, IncompleteError, IntccmsError
 from intccms.execution.observer import Observer, Silent
-from intccms.histograms import storage
 from intccms.interrupts import Interrupted
 from intccms.metadata import Metadata
 from intccms.metadata import save as save_metadata
@@ -22,9 +21,10 @@ from intccms.metrics.measurement import Measurement
 from intccms.pipeline import figures
 from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
 from intccms.pipeline.lock import OutputLock
+from intccms.pipeline.made_with import fitted, load_saved
 from intccms.pipeline.records import RunRecord, write_records
 from intccms.pipeline.result import RunResult
-from intccms.pipeline.summary import Findings, SavedRun, describe_loss, describe_undrawn, summarise
+from intccms.pipeline.summary import Findings, describe_loss, describe_undrawn, summarise
 from intccms.pipeline.workers import Workers
 from intccms.plots.saving import Drawn
 from intccms.schema import Config
@@ -174,11 +174,9 @@ class Stages:
     def process(self) -> None:
         """Turn events into histograms, or load those of an earlier run; see `found`."""
         if not self.reads_events:
-            from intccms.pipeline.inference import load_results
-
-            book = storage.load(self.output.histograms_dir)
-            self.found.take_saved(SavedRun.load(self.output), book)
-            self.found.results = load_results(self.output.statistics_dir)
+            saved, book, results = load_saved(self.config, self.output)
+            self.found.take_saved(saved, book)
+            self.found.results = results
             self.output.prepare()
             self._lock.acquire()
             self.found.begun = True
@@ -220,7 +218,7 @@ class Stages:
         from intccms.pipeline.inference import has_fit, infer_signals
 
         if has_fit(self.found):
-            with self._lock.held(), self._recorded():
+            with self._lock.held(), self._recorded(), fitted(self.found, self.output):
                 infer_signals(self.found, self.output, self._workers, self._observer)
             self._workers.close()
             return self.found.results
