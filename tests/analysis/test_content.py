@@ -337,3 +337,24 @@ def test_a_skim_knows_of_which_weight_its_sums_are(tmp_path: Path) -> None:
     for general in ({}, {"weight_branch": "Generator_weight"}):
         with pytest.raises(InputError, match="has the sum of genWeight clipped at 5"):
             analysed(tmp_path, general={**general, "use_skimmed_input": True})
+
+
+# Events that are there more than once
+
+
+@pytest.mark.parametrize("from_skim", [False, True])
+def test_repeated_events_are_counted_if_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, from_skim: bool
+) -> None:
+    data(tmp_path / "mu/a.root")
+    data(tmp_path / "el/a.root", 30, seed=2)
+    both = {**DATA, "directories": ("mu/", "el/")}
+    general = {"check_duplicates": True}
+    if from_skim:
+        analysed(tmp_path, both, general={"run_skimming": True})
+        general["use_skimmed_input"] = True
+    (one,) = analysed(tmp_path, both, general=general).duplicates
+    assert (one.n_events, one.n_repeated, one.pairs) == (130, 30, (("data_mu", "data_el", 30),))
+    assert one.first[0][:3] == (1, 1, 0)
+    assert "30 of 130 events are there twice (30 in 'data_mu' and 'data_el')" in caplog.text
+    assert analysed(tmp_path, both).duplicates == ()

@@ -9,6 +9,7 @@ from functools import cached_property
 from math import fsum
 from typing import Any
 
+from intccms.analysis.duplicates import Duplicates
 from intccms.analysis.inputs import golden_jsons
 from intccms.analysis.manifests import WrittenSkim
 from intccms.analysis.processor import AnalysisProcessor
@@ -67,6 +68,8 @@ class AnalysisResult:
         By dataset, luminosity · cross section / sum of weights.
     flows
         By dataset and channel, the cutflow before it is normalised.
+    duplicates
+        Repeated events, where ``general.check_duplicates`` asks for them.
     """
 
     histograms: Book
@@ -82,6 +85,7 @@ class AnalysisResult:
     samples: dict[str, dict[str, TrainingTable]] = field(default_factory=dict)
     scale: dict[str, float] = field(default_factory=dict)
     flows: dict[str, dict[str, CutflowSums]] = field(default_factory=dict)
+    duplicates: tuple[Duplicates, ...] = ()
 
 
 @dataclass

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from intccms.analysis.chunking import rechunked
+from intccms.analysis.duplicates import Duplicates, count_duplicates
 from intccms.analysis.inputs import check_columns, dataset_tasks, truncations
 from intccms.analysis.keys import chunk_policy, dataset_digests, prune, with_keys
 from intccms.analysis.manifests import finished, probed, source_of, unwritten
@@ -16,7 +17,7 @@ from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.results import AnalysisResult, Collected, lumis_of, result_of
 from intccms.analysis.scores import with_scores
 from intccms.analysis.skim_tables import SkimTable
-from intccms.analysis.skimmed import skimmed_metadata
+from intccms.analysis.skimmed import input_store, skimmed_metadata
 from intccms.analysis.skims import SkimWriter, only_skims, writes_skims
 from intccms.datasets import DatasetManager, Fileset
 from intccms.engine.corrections import check_correction_files
@@ -139,6 +140,7 @@ def process(
         On Ctrl-C or the like, with one line that says what is kept.
     """
     observer = observer or Silent()
+    duplicates = _duplicates(processor, metadata, executor, observer)
     tasks = _tasks(metadata, processor)
     n_events = sum(len(task.item) for task in tasks)
     start = time.perf_counter()
@@ -179,7 +181,23 @@ def process(
     skims = {} if writer is None else finished(writer, metadata, tables, executor)
     result = result_of(processor, metadata, collected, wall_s)
     _warned_of_shared(result.lumis, shared)
-    return replace(result, skims=skims, chunking=metadata.chunking)
+    return replace(result, skims=skims, chunking=metadata.chunking, duplicates=duplicates)
+
+
+def _duplicates(
+    processor: AnalysisProcessor, metadata: Metadata, executor: Executor, observer: Observer
+) -> tuple[Duplicates, ...]:
+    """Count repeated events where ``general.check_duplicates`` asks for it, and warn of them."""
+    if not processor.config.general.check_duplicates or type(processor) is not AnalysisProcessor:
+        return ()
+    observer.begin("comparing events")
+    is_skim = metadata.pieces is not None
+    options = input_store(processor.config).reader_options if is_skim else None
+    found = count_duplicates(metadata, executor, options)
+    observer.end()
+    for one in found:
+        log.log(logging.WARNING if one.is_odd else logging.INFO, "%s", one)
+    return found
 
 
 def _of_unopened(failure: FileFailure) -> Receipt:

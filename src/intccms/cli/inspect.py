@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify", action="store_true", help="decompress every column: reads all bytes"
     )
+    parser.add_argument(
+        "--duplicates", action="store_true", help="count events that are there more than once"
+    )
     parser.add_argument("--refresh", action="store_true", help="look and ask again")
     add_overrides(parser)
 
@@ -54,6 +57,8 @@ def execute(parsed: argparse.Namespace) -> None:
     )
     if parsed.rucio is not None:
         inspection.rucio(parsed.rucio, refresh=parsed.refresh)
+    if parsed.duplicates:
+        inspection.duplicates()
     inspection.forecast(rate_hz_per_core=parsed.rate)
     blocks = [*inspection.notes, *(str(table) for table in inspection.tables())]
     sys.stdout.write("\n\n".join([*blocks, repr(inspection)]) + "\n")

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from intccms.analysis.declared import columns_by_dataset
+from intccms.analysis.duplicates import Duplicates, count_duplicates
 from intccms.dashboards import make_observer
 from intccms.dashboards.inspector.page import inspector_layout, inspector_page
 from intccms.dashboards.inspector.tables import (
     branch_table,
     dataset_table,
+    duplicates_table,
     forecast_table,
     problem_table,
     site_table,
@@ -24,9 +26,11 @@ from intccms.dashboards.inspector.tables import (
 )
 from intccms.dashboards.tables import Table
 from intccms.datasets import DatasetManager
+from intccms.datasets.twins import without_twins
 from intccms.errors import ServiceError
 from intccms.execution.executors import open_executor
 from intccms.execution.observer import Observer
+from intccms.metadata import Metadata
 from intccms.metrics.inspector import (
     FileRecord,
     Forecast,
@@ -71,6 +75,7 @@ class Inspection:
         self.sizes: SizeSummary | None = None
         self.forecasted: Forecast | None = None
         self.notes: list[str] = []
+        self.repeated: tuple[Duplicates, ...] = ()
         self._client = client
         self._observer = observer or make_observer()
         self._n_cores = 1
@@ -128,6 +133,18 @@ class Inspection:
                 store.add(self.records)
                 store.save()
         return dataset_table(self.statistics)
+
+    def duplicates(self) -> Table:
+        """Count the events that are in the files of `files` more than once."""
+        found = [record.count() for record in self.records]
+        counts = {(one.dataset, one.lfn): one for one in found if one is not None}
+        ordered = [counts[f.dataset, lfn] for f in self.fileset for lfn in f.lfns
+                   if (f.dataset, lfn) in counts]  # fmt: skip
+        files, twins = without_twins(self.fileset, ordered)
+        metadata = Metadata(self.fileset, files, (), (), twins=twins)
+        with open_executor(self.config.general, self._client) as executor:
+            self.repeated = count_duplicates(metadata, executor)
+        return duplicates_table(self.repeated)
 
     def rucio(self, scope: str | None = "cms", *, refresh: bool = False) -> Table:
         """Ask Rucio for sizes and replicas; if it does not answer, say so and go on.
@@ -197,6 +214,8 @@ class Inspection:
         found = [dataset_table(self.statistics)]
         if self.statistics.problems:
             found.append(self.problems())
+        if self.repeated:
+            found.append(duplicates_table(self.repeated))
         if self.forecasted is not None:
             found.append(forecast_table(self.forecasted))
         if self.sizes is not None:
@@ -250,6 +269,7 @@ class Inspection:
             "files": [record.summary() for record in self.records],
             "forecast": None if self.forecasted is None else self.forecasted.summary(),
             "rucio": None if self.sizes is None else self.sizes.summary(),
+            "duplicates": [one.to_dict() for one in self.repeated],
             "notes": self.notes,
         }
 

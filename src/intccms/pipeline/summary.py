@@ -196,6 +196,8 @@ def summarise(found: Findings, *, unfinished: bool = False) -> dict[str, Any]:
             name: {"folds": one.record["folds"], **one.evaluation.summary()}
             for name, one in found.trained.items()
         }
+    if found.analysis is not None and found.analysis.duplicates:
+        summary["duplicates"] = [one.to_dict() for one in found.analysis.duplicates]
     if found.analysis is not None and found.analysis.chunking:
         summary["chunking"] = found.analysis.chunking
     if found.undrawn:

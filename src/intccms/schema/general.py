@@ -110,6 +110,11 @@ class General(Model):
     check_functors: Bool = Field(
         default=False, description="Check that the functions treat events independently."
     )
+    check_duplicates: Bool = Field(
+        default=False,
+        description="Count the events that are in the inputs more than once, by run, section and "
+        "number; reads these of all events.",
+    )
     processes: Names | None = Field(
         default=None, min_length=1, description="Restrict the run to these processes; None: all."
     )

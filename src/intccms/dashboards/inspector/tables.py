@@ -5,6 +5,9 @@ Pure: statistics in, rows out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from intccms.analysis.duplicates import Duplicates
 from intccms.dashboards.tables import Table
 from intccms.metrics.inspector import Forecast, Statistics
 from intccms.metrics.inspector.rucio import SizeSummary
@@ -12,6 +15,7 @@ from intccms.metrics.inspector.rucio import SizeSummary
 __all__ = [
     "branch_table",
     "dataset_table",
+    "duplicates_table",
     "forecast_table",
     "problem_table",
     "site_table",
@@ -67,6 +71,25 @@ def dataset_table(statistics: Statistics) -> Table:
             ]
         )
     return Table("Input files", rows)
+
+
+def duplicates_table(found: Iterable[Duplicates]) -> Table:
+    """List how many events are there more than once."""
+    rows = [["compared", "events", "repeated", "in", "first", "not looked at"]]
+    for one in found:
+        pairs = [f"{first}, {second}: {n:,}" for first, second, n in one.pairs]
+        run, section, event = one.first[0][:3] if one.first else (0, 0, 0)
+        rows.append(
+            [
+                one.group,
+                f"{one.n_events:,}",
+                f"{one.n_repeated:,}",
+                "; ".join(pairs) or "-",
+                f"{run}:{section}:{event}" if one.first else "-",
+                f"{len(one.unread):,} files",
+            ]
+        )
+    return Table("Repeated events", rows)
 
 
 def problem_table(statistics: Statistics) -> Table:
