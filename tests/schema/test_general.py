@@ -46,6 +46,7 @@ def test_the_defaults_are_those_of_the_reference() -> None:
         "weight_outlier_factor": 10.0,
         "batch_memory_mb": 500.0,
         "check_functors": False,
+        "check_duplicates": False,
         "processes": None,
         "channels": None,
     }
