@@ -42,10 +42,11 @@ FLOORS = {
     "utils": 1,
     "interrupts": 1,
     "errors": 0,
+    "redaction": -1,  # nothing is said without it
 }
 # What stands beside the floors.
 SAMPLE_MAY_IMPORT = {"errors", "schema", "datasets", "utils"}  # and only cli imports sample
-ENTRY_POINTS = {"__main__": {"cli"}, "__init__": {"errors"}}
+ENTRY_POINTS = {"__main__": {"cli"}, "__init__": {"errors", "redaction"}}
 # No computing package may need a display, a browser or a notebook.
 SHOWS = {"matplotlib", "mplhep", "bokeh", "ipywidgets", "IPython", "jupyter_bokeh"}
 MAY_SHOW = {"plots", "dashboards", "widgets", "notebook", "cli", "pipeline", "sample"}

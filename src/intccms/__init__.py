@@ -28,16 +28,24 @@
 `utils`         where things are written
 =============== ==================================================================
 
-`errors` and `receipts` are words that all of them share. Importing this package changes nothing.
+`errors`, `receipts` and `redaction` are words that all of them share. Importing this package
+changes nothing.
 """
 
 from __future__ import annotations
 
 import logging
 
+from intccms.redaction import redacted
+
 __all__ = ["__version__", "set_logging"]
 
 __version__ = "0.1.0"
+
+
+class _WithoutCredentials(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
 
 
 def set_logging(level: int | str = "INFO") -> None:
@@ -56,6 +64,6 @@ def set_logging(level: int | str = "INFO") -> None:
         return
     handler = logging.StreamHandler()
     handler.set_name(name)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_WithoutCredentials("%(levelname)s %(name)s: %(message)s"))
     package.addHandler(handler)
     package.propagate = False

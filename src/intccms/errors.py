@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from intccms.redaction import redacted
+
 __all__ = [
     "BadContentError",
     "ClusterLostError",
@@ -27,6 +29,10 @@ class IntccmsError(Exception):
     """Base of all errors of this package; the command line prints its text as one line."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        """Give the text without credentials of URLs."""
+        return redacted(super().__str__())
 
 
 class InputError(IntccmsError):

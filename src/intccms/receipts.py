@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from intccms.redaction import redacted
+
 __all__ = ["PARTS", "ChunkStatus", "Receipt"]
 
 PARTS = ("open_s", "read_s", "process_s", "fill_s")  # of the time of a chunk; none is in another
@@ -77,8 +79,10 @@ class Receipt:
     started: float = 0.0  # seconds since the epoch
 
     def __post_init__(self) -> None:
-        """Take a status that was written down, too."""
+        """Take a status that was written down, too; leave credentials out of what is said."""
         object.__setattr__(self, "status", ChunkStatus(self.status))
+        for name in ("file", "error", "redirector"):
+            object.__setattr__(self, name, redacted(getattr(self, name)))
 
     @property
     def is_unopened(self) -> bool:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from intccms.redaction import is_secret, redacted
 from intccms.schema import ObjVar, Sys, WorkerEval, load_config
-from intccms.schema.resolved import as_json, is_secret, without_password
+from intccms.schema.resolved import as_json
 
 Table = dict[str, Any]
 
@@ -49,7 +50,7 @@ def test_the_password_of_a_url_is_hidden(table: Table) -> None:
 
 
 def test_a_url_without_password_stays() -> None:
-    assert without_password("root://host:1094//store/a@b") == "root://host:1094//store/a@b"
+    assert redacted("root://host:1094//store/a@b") == "root://host:1094//store/a@b"
 
 
 def test_the_key_of_a_correction_is_no_secret(table: Table) -> None:

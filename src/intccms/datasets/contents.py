@@ -33,6 +33,7 @@ from intccms.datasets.places import best_first, has_failed, note_failure
 from intccms.datasets.sections import LumiSections
 from intccms.datasets.xrootd import bound_waiting, drop_handle
 from intccms.errors import BadContentError
+from intccms.redaction import redacted
 
 __all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec", "examine", "unchanged"]
 
@@ -90,6 +91,10 @@ class FileFailure:
     error_type: str
     error: str  # one line
     trees: tuple[str, ...] | None = None  # what it holds, if it opens but lacks the tree
+
+    def __post_init__(self) -> None:
+        """Leave credentials out of what is said."""
+        object.__setattr__(self, "error", redacted(self.error))
 
 
 class _NoSuchTree(Exception):

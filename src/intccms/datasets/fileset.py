@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from intccms.errors import nearest
+from intccms.redaction import redacted
 
 __all__ = ["RUNS_WEIGHT", "DatasetFiles", "Fileset", "file_format"]
 
@@ -32,6 +33,16 @@ class DatasetFiles:
     weight_branch: str | None = None  # None for data
     n_listed: int = 0  # files in the complete listing, of which `lfns` may be the first
     weight_clip: float | None = None  # larger weights count as this
+    # names with credentials, by what `lfns` has in their place: needed to open, never written
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Keep credentials apart from names, which are written, logged and shown."""
+        names = {lfn: redacted(lfn) for lfn in self.lfns}
+        whole = {name: lfn for lfn, name in names.items() if name != lfn}
+        if whole:
+            object.__setattr__(self, "lfns", tuple(dict.fromkeys(names.values())))
+            object.__setattr__(self, "credentials", {**self.credentials, **whole})
 
     @property
     def weight(self) -> str:
@@ -53,6 +64,7 @@ class DatasetFiles:
             One of `lfns`. Names that begin with ``/store/`` get the redirectors put before
             them; a URL or any other path is opened as it stands.
         """
+        lfn = self.credentials.get(lfn, lfn)
         if not self.redirectors or not lfn.startswith("/store/"):
             return (lfn,)
         return tuple(_joined(redirector, lfn) for redirector in self.redirectors)

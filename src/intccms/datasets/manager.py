@@ -12,6 +12,7 @@ from pathlib import Path
 
 from intccms.datasets.fileset import DatasetFiles, Fileset, file_format
 from intccms.errors import InputError, nearest
+from intccms.redaction import HIDDEN, redacted
 from intccms.schema import Config, Dataset, Datasets, General
 
 __all__ = ["DatasetManager", "read_listing"]
@@ -143,20 +144,21 @@ class DatasetManager:
             raise InputError(f"dataset {key!r}: file_pattern {pattern!r}: {error}") from error
         if not matches:
             raise InputError(f"dataset {key!r}: no file {pattern!r} in {path}")
-        names: dict[str, None] = {}
+        names: dict[str, str] = {}  # by what is written and shown of them
         for match in matches:
             found = [str(match)]
             if match.suffix == ".txt":
                 found = read_listing(match, f"dataset {key!r}: ")
             for name in found:
-                if name in names:
-                    log.warning("dataset %r: %s is listed twice, it is read once", key, name)
-                names[name] = None
+                shown = redacted(name)
+                if shown in names:
+                    log.warning("dataset %r: %s is listed twice, it is read once", key, shown)
+                names[shown] = name
         if not names:
             raise InputError(f"dataset {key!r}: the listings {pattern!r} in {path} name no file")
         if len({file_format(name) for name in names}) > 1:
             raise InputError(f"dataset {key!r} mixes ROOT and parquet files; make it two datasets")
-        return tuple(names)
+        return tuple(names.values())
 
     def _directory(self, key: str, directory: str) -> Path:
         path = Path(directory)
@@ -195,6 +197,12 @@ def read_listing(listing: Path, what: str = "") -> list[str]:
         raise InputError(f"{what}listing {listing} is no text: one name a line is wanted")
     names = [COMMENT.split(line, maxsplit=1)[0].strip() for line in text.splitlines()]
     names = [name for name in names if name]
+    left_out = [name for name in names if HIDDEN in name]
+    if left_out:
+        raise InputError(
+            f"{what}listing {listing}: {left_out[0]} was copied from where credentials are left "
+            f"out: put that of the URL in the place of {HIDDEN}"
+        )
     if not names:
         log.warning("%slisting %s names no file", what, listing)
     return [name if _is_complete(name) else str(listing.parent / name) for name in names]

@@ -18,6 +18,7 @@ from intccms.errors import (
 )
 from intccms.interrupts import is_interrupt
 from intccms.reading.columns import IN_BRANCH
+from intccms.redaction import redacted
 
 __all__ = [
     "FailureKind",
@@ -183,4 +184,5 @@ def describe(exc: BaseException, limit: int = 300) -> str:
     lines = str(exc).strip().splitlines()
     notes = [note for one in (exc, exc.__cause__) for note in getattr(one, "__notes__", ())]
     branch = next((f" ({note})" for note in notes if note.startswith(IN_BRANCH)), "")
-    return (lines[0] if lines else type(exc).__name__)[: limit - len(branch)] + branch
+    first = redacted(lines[0]) if lines else type(exc).__name__
+    return first[: limit - len(branch)] + branch

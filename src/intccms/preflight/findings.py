@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from intccms.redaction import redacted
+
 __all__ = ["Finding", "State", "one_line", "rows_of"]
 
 State = Literal["ok", "failed", "open"]
@@ -41,4 +43,4 @@ def rows_of(found: Iterable[Finding]) -> list[list[str]]:
 
 def one_line(error: Exception) -> str:
     """Give the text of an error, or its type."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return redacted(" ".join(str(error).split())) or type(error).__name__

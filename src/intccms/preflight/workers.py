@@ -21,6 +21,7 @@ from intccms.facility.versions import version_mismatches
 from intccms.preflight.findings import Finding, one_line
 from intccms.preflight.here import disk, fits, forecast
 from intccms.preflight.threads import Thread, answer_of
+from intccms.redaction import redacted
 from intccms.schema import Config
 from intccms.skimming.options import resolved
 from intccms.skimming.storage import Storage
@@ -136,9 +137,10 @@ def _opened(queries: tuple[FileQuery, ...]) -> list[Finding]:
         n_datasets = len({query.dataset for query in queries})
         return [Finding("files", "ok", f"{len(queries)} opened, of {n_datasets} datasets")]
     remedy = "is the redirector right, the server up, the proxy or token valid?"
+    where = [(query.dataset, redacted(query.pfns[0]), answer.error) for query, answer in found]
     return [
-        Finding(f"file of {query.dataset}", "failed", f"{query.pfns[0]}: {answer.error}", remedy)
-        for query, answer in found
+        Finding(f"file of {dataset}", "failed", f"{pfn}: {error}", remedy)
+        for dataset, pfn, error in where
     ]
 
 

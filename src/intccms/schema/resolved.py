@@ -1,28 +1,15 @@
 """A configuration as plain values that JSON can hold, without secrets."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from intccms.redaction import HIDDEN, is_secret, redacted
 from intccms.schema.base import Model
 from intccms.schema.kinds import Sys, WorkerEval
 
-__all__ = ["as_json", "is_secret", "without_password"]
+__all__ = ["as_json"]
 
 ON_WORKER = "<evaluated on the worker>"
-HIDDEN = "<hidden>"
-SECRET = re.compile(r"key|secret|token|passw|credential", re.IGNORECASE)
-PASSWORD = re.compile(r"(://[^/@\s:]*):[^/@\s]*@")
-
-
-def is_secret(key: object) -> bool:
-    """Whether a value under this key of a free-form table is to be hidden."""
-    return bool(SECRET.search(str(key)))
-
-
-def without_password(text: str) -> str:
-    """Return a text in which the password of a URL is hidden."""
-    return PASSWORD.sub(rf"\1:{HIDDEN}@", text)
 
 
 def as_json(value: Any) -> Any:
@@ -34,7 +21,7 @@ def as_json(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return without_password(value)
+        return redacted(value)
     if isinstance(value, Model):
         return {name: as_json(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from intccms.errors import InputError
+from intccms.redaction import redacted
 
 __all__ = ["HasPaths", "Output", "write_bytes", "write_json", "write_text"]
 
@@ -214,7 +215,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         Where to; missing directories are made.
     content
         Built of dicts, sequences, numbers, strings and paths, NumPy's included. NaN and
-        infinities, which JSON has not, become ``null``.
+        infinities, which JSON has not, become ``null``; credentials in URLs are hidden.
 
     Raises
     ------
@@ -225,22 +226,26 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def _plain(content: Any) -> Any:
-    """Turn NumPy numbers, paths and non-finite floats into what JSON knows."""
+    """Turn NumPy numbers, paths and non-finite floats into what JSON knows; hide credentials."""
     if isinstance(content, np.generic | np.ndarray):
         content = content.tolist()
     if isinstance(content, float):
         return content if math.isfinite(content) else None
+    if isinstance(content, str):
+        return redacted(content)
     if isinstance(content, dict):
         return {_key(key): _plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [_plain(value) for value in content]
     if isinstance(content, os.PathLike):
-        return os.fspath(content)
+        return redacted(os.fspath(content))
     return content
 
 
 def _key(key: Any) -> Any:
     """Turn a NumPy number into a plain one; json.dumps judges the rest."""
+    if isinstance(key, str):
+        return redacted(key)
     return key.item() if isinstance(key, np.generic) else key
 
 

@@ -14,6 +14,7 @@ import pyarrow.parquet
 from intccms.datasets.contents import FileCount
 from intccms.functors.objects import event_seeds
 from intccms.metrics.inspector.layout import layout_of
+from intccms.redaction import redacted
 
 __all__ = ["KEPT_HASHES", "Look"]
 
@@ -49,7 +50,7 @@ class Look:
             if missing > 0:
                 found["error_type"] = "TruncatedFile"
                 found["error"] = (
-                    f"the last {missing:,} of {file.fEND:,} bytes are missing ({counted.pfn})"
+                    f"the last {missing:,} of {file.fEND:,} bytes are missing ({redacted(counted.pfn)})"
                 )
         if self.read_events and counted.n_events:
             found |= _identities(tree, set(layout.branches))
@@ -88,7 +89,7 @@ def _verified(tree: Any, branches: tuple[str, ...], counted: FileCount) -> dict[
         except Exception as error:  # noqa: BLE001  whatever a damaged column makes of it
             text = " ".join(str(error).split())[:200]
             found["error_type"] = "DamagedColumn"
-            found["error"] = f"{name}: {type(error).__name__}: {text} ({counted.pfn})"
+            found["error"] = f"{name}: {type(error).__name__}: {text} ({redacted(counted.pfn)})"
             break
     return found
 

@@ -19,6 +19,7 @@ from intccms.datasets import Fileset
 from intccms.datasets.contents import FileCount, FileQuery
 from intccms.metrics.inspector.layout import interned
 from intccms.metrics.inspector.record import FileRecord
+from intccms.redaction import redacted
 from intccms.utils.output import write_bytes
 
 __all__ = ["FILE_NAME", "RecordStore", "read_records", "write_records"]
@@ -62,7 +63,8 @@ def write_records(path: str | Path, records: Iterable[FileRecord]) -> None:
     records
         What `inspect_files` yielded.
     """
-    rows = list(records)
+    rows = [replace(one, pfn=redacted(one.pfn), error=one.error and redacted(one.error))
+            for one in records]  # fmt: skip
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
         for start in range(0, len(rows), _ROWS):

@@ -6,8 +6,9 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from intccms.redaction import is_secret
 from intccms.schema.base import KeyProblem, Model, UnknownKey
-from intccms.schema.resolved import as_json, is_secret
+from intccms.schema.resolved import as_json
 
 __all__ = ["entry_name", "explain", "inner_model"]
 
