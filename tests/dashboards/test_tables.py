@@ -101,8 +101,8 @@ def test_in_each_line_planned_is_processed_and_lost() -> None:
     assert amounts(summary, "chunks")[:3] == ("3 + ?", "2", "1 + ?")
     assert amounts(summary, "events")[:3] == ("200 + ?", "160", "40 + ?")
     assert lost_in_words(summary) == (
-        "2 of 3 files (wholly or in part), 40 + ? of 200 + ? events, "
-        "1 file that could not be opened"
+        "40 + ? of 200 + ? events and 1 file that could not be opened "
+        "(2 of 3 files, wholly or in part)"
     )
 
 

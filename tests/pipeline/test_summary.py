@@ -57,8 +57,8 @@ def test_a_loss_that_is_allowed_is_called_so(
     assert "files planned / processed / lost: 4 / 3 / 1\n" in text
     assert "events planned / processed / lost: 6,000 + ? / 6,000 / ?\n" in text
     assert text.endswith(
-        "Status: complete within the tolerance of general.max_lost_fraction=0.6: lost 1 of 4 files "
-        "(wholly or in part), 1 file that could not be opened"
+        "Status: complete within the tolerance of general.max_lost_fraction=0.6: lost 1 file that "
+        "could not be opened (1 of 4 files, wholly or in part)"
     )
 
 

@@ -207,22 +207,21 @@ def lost_in_words(summary: Summary) -> str:
     ...         "lost": {"files": 1, "events": 10, "files_of_unknown_size": 0},
     ...         "resumed": {"files": 0, "events": 0}}
     >>> lost_in_words({"datasets": {"a": book}})
-    '1 of 3 files (wholly or in part), 10 of 30 events'
+    '10 of 30 events (1 of 3 files, wholly or in part)'
     """
     books = summary["datasets"].values()
     files, events = amounts(summary, "files"), amounts(summary, "events")
     if files.lost == "0":
         return ""
     n_unknown = sum(book["lost"]["files_of_unknown_size"] for book in books)
-    parts = [f"{files.lost} of {files.planned} files (wholly or in part)"]
+    parts = []
     if events.lost not in ("0", "?"):
         parts.append(f"{events.lost} of {events.planned} events")
     if n_unknown:
-        what = (
-            "file that could not be opened" if n_unknown == 1 else "files that could not be opened"
+        parts.append(
+            f"{n_unknown} {'file' if n_unknown == 1 else 'files'} that could not be opened"
         )
-        parts.append(f"{n_unknown} {what}")
-    return ", ".join(parts)
+    return f"{' and '.join(parts)} ({files.lost} of {files.planned} files, wholly or in part)"
 
 
 def rate_table(summary: Summary) -> Table:

@@ -49,9 +49,8 @@ class Look:
             missing = file.fEND - (counted.size_bytes or 0)
             if missing > 0:
                 found["error_type"] = "TruncatedFile"
-                found["error"] = (
-                    f"the last {missing:,} of {file.fEND:,} bytes are missing ({redacted(counted.pfn)})"
-                )
+                what = f"the last {missing:,} of {file.fEND:,} bytes are missing"
+                found["error"] = f"{what} ({redacted(counted.pfn)})"
         if self.read_events and counted.n_events:
             found |= _identities(tree, set(layout.branches))
         if self.verify:
