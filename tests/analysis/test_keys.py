@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
+import cloudpickle
 import pytest
 
 from intccms.analysis.keys import dataset_digests
@@ -47,3 +50,54 @@ def test_where_momenta_go_and_their_order_count(inputs: Path) -> None:
     assert None not in found
     assert len(set(found)) == len(kinds)
     assert digest(path, propagate_to=("MET", "pt")) == found[1]
+
+
+def a_mixin(factor: float) -> type:
+    class Lepton:
+        @property
+        def scaled(self) -> Any:
+            return self.pt * factor  # type: ignore[attr-defined]
+
+    return Lepton
+
+
+@pytest.fixture
+def behavior() -> Iterator[dict[Any, Any]]:
+    """What awkward knows, left as it was."""
+    before = dict(ak.behavior)
+    yield ak.behavior
+    ak.behavior.clear()
+    ak.behavior.update(before)
+
+
+def test_behaviours_of_the_user_count(behavior: dict[Any, Any]) -> None:
+    def now() -> str | None:
+        return dataset_digests(small.processor(small.config()))["mc"]
+
+    before, found = now(), []
+    for factor in (1.0, 2.0):
+        behavior["Lepton"] = a_mixin(factor)
+        found.append(now())
+    assert len({before, *found}) == 3
+    assert None not in found
+    behavior["Lepton"] = a_mixin(2.0)
+    assert now() == found[1]
+
+
+def test_behaviours_of_the_user_are_there_on_workers(few: Path, behavior: dict[Any, Any]) -> None:
+    class LeptonArray(ak.Array):
+        @property
+        def scaled(self) -> Any:
+            return self.pt * 2
+
+    behavior["*", "Lepton"] = LeptonArray
+    met = small.observable(
+        "met", lambda jets: ak.sum(ak.with_name(jets, "Lepton").scaled, axis=1), ("Jet", None)
+    )
+    configuration = small.config(channels=[small.channel("all", [met])])
+    shipped = cloudpickle.dumps(small.processor(configuration))
+    del behavior["*", "Lepton"]
+    sums = cloudpickle.loads(shipped).process(small.chunk(few))
+    events = small.load([few])
+    expected = small.filled(2 * ak.sum(events.Jet.pt, axis=1), events.genWeight)
+    small.same(small.templates(sums)["nominal"], expected)

@@ -282,9 +282,11 @@ def test_values_of_variables_are_not_stored(
 def test_kept_columns_follow_what_the_skim_selection_looked_at(
     weights: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read = weights._read
+
     def analysis(binning: str) -> AnalysisResult:
         met = small.observable("met", lambda pt: pt, ("PuppiMET", "pt"), edges=binning)
-        skim = {"function": lambda pt: pt * weights._read() > 60, "use": [("PuppiMET", "pt")]}
+        skim = {"function": lambda pt: pt * read() > 60, "use": [("PuppiMET", "pt")]}
         return analysed(
             weights,
             weights.one,

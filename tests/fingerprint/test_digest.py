@@ -94,14 +94,18 @@ def select(pt, *, cut=10):
     return Side.LEFT, Point(1.0), Settings()
 ''',
     "helpers.py": """
+import fractions
 from tools import deep
 
+__author__ = "nobody"
+__cuts__ = (1, 2)
+fractions.STEP = 7
 CUT = 3
 UNUSED = 4
 FACTOR = 1.5
 
 def scale(x, factor=1.0):
-    return x * factor * deep.POWER
+    return x * factor * deep.POWER * __cuts__[1]
 
 def entries(n):
     return [n] * OTHER
@@ -123,6 +127,7 @@ SAME = {
     "an unused global": ("analysis.py", "UNUSED = 1", "UNUSED = 2"),
     "an unused name of a helper": ("helpers.py", "UNUSED = 4", "UNUSED = 5"),
     "an unused name of an imported module": ("late.py", "LATER = 2", "LATER = 3"),
+    "an unused name with underscores": ("helpers.py", '"nobody"', '"somebody"'),
     "an unused name of a package": ("tools/limits.py", "LOW = False", "LOW = True"),
     "annotations": (
         "analysis.py",
@@ -151,6 +156,8 @@ OTHER = {
     "a module imported in the function": ("tools/numbers.py", "PI = 3.14", "PI = 3.1416"),
     "an attribute of a package's module": ("tools/limits.py", "HIGH = True", "HIGH = 1"),
     "a default": ("analysis.py", "cut=10", "cut=11"),
+    "a name with underscores": ("helpers.py", "(1, 2)", "(1, 3)"),
+    "what is set in a package": ("helpers.py", "fractions.STEP = 7", "fractions.STEP = 8"),
     "a default of a helper": ("helpers.py", "factor=1.0", "factor=1.1"),
     "a default of a closure": ("analysis.py", "offset=0", "offset=1"),
     "a captured value": ("analysis.py", "widened(2)", "widened(3)"),

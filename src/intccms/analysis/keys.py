@@ -93,6 +93,7 @@ def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
         tuple(_channel(channel) for channel in processor.channels),
         config.general.run_histogramming,
         processor.extra,
+        {*processor.behaviors.items()},
     )
 
 
@@ -161,12 +162,28 @@ def _settled(part: Any) -> Any:
 
 def _digest(parts: tuple[Any, ...], dataset: str) -> str | None:
     found = fingerprint(parts)
-    if found.unstable and not is_reproducible(parts):
+    if found.unseeded:
+        log.warning(
+            "results of %s are computed each time and never kept: %s draws from a random generator "
+            "that is not seeded, so that each executor gives another answer; use np.random.normal "
+            "and its like, or a generator made from the event's numbers",
+            dataset,
+            ", ".join(found.unseeded),
+        )
+    elif found.unforeseen:
+        log.warning(
+            "results of %s are computed each time and never kept, as the answer may be another at "
+            "each call: %s",
+            dataset,
+            ", ".join(found.unforeseen),
+        )
+    elif found.unstable and not is_reproducible(parts):
         log.warning(
             "results of %s cannot be reused in a later run: %s", dataset, ", ".join(found.unstable)
         )
-        return None
-    return found.digest
+    else:
+        return found.digest
+    return None
 
 
 def with_keys(

@@ -19,6 +19,7 @@ from intccms.engine.shifting import fill_shifts
 from intccms.engine.steps import GeneratorWeight, Index, Whole
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.fingerprint import refresh
+from intccms.fingerprint.homes import home
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects, from_events
 from intccms.histograms.members import MemberSums, WeightSums
@@ -77,6 +78,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         self.has_analysis = not only_skims(config.general)
         self.key = uuid4().hex
         self.extra: dict[str, Any] = {}  # what else decides the sums
+        self.behaviors = _users_behaviors()
         wanted = config.general.channels
         self.channels = tuple(c for c in config.channels if wanted is None or c.name in wanted)
 
@@ -131,6 +133,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
 
     def _evaluated(self, events: ak.Array, *, writes: bool) -> dict[str, Any]:
         refresh()
+        ak.behavior.update(self.behaviors)  # a worker has not run the cells of a notebook
         task = self.tasks[events.metadata["dataset"]]
         uuid = str(events.metadata.get("fileuuid", ""))
         entry = int(events.metadata.get("entrystart", 0))
@@ -165,6 +168,15 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
     def postprocess(self, accumulator: Any) -> Any:
         """Do nothing: normalisation waits until all chunks are in."""
         return accumulator
+
+
+def _users_behaviors() -> dict[Any, Any]:
+    """Return what the user's code has registered with awkward."""
+    return {
+        key: value
+        for key, value in list(ak.behavior.items())
+        if (module := getattr(value, "__module__", None)) and home(module) is None
+    }
 
 
 def _kept(events: ak.Array, index: Index) -> ak.Array:

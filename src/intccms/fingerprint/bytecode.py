@@ -10,11 +10,13 @@ from operator import attrgetter
 from types import CodeType
 from typing import Any, NamedTuple
 
-__all__ = ["Import", "code_text", "constants_of", "names_used"]
+__all__ = ["Chain", "Import", "chains", "code_text", "constants_of", "names_used"]
 
 NO_EFFECT = {"NOP", "CACHE", "EXTENDED_ARG"}
 GLOBAL_LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 ATTRIBUTE_LOADS = {"LOAD_ATTR", "LOAD_METHOD"}
+LOCAL_LOADS = {"LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_DEREF", "LOAD_CLASSDEREF"}
+BEFORE_CALL = {"PRECALL", "PUSH_NULL"}
 # What the body of a class says about where it was written.
 CLASS_NOTES = {"__doc__", "__qualname__", "__module__", "__firstlineno__", "__static_attributes__"}
 CODE_NOTES = 0x4000000  # the flag that there is a docstring, from Python 3.13 on
@@ -27,6 +29,15 @@ class Import(NamedTuple):
     module: str
     names: tuple[str, ...] = ()  # of ``from module import …``
     is_alias: bool = False  # ``import a.b as c``, which does not give ``a``
+
+
+class Chain(NamedTuple):
+    """A name that a function looks up, and the attributes that it reads from it."""
+
+    root: str  # a global name, or what the function itself imports
+    attributes: tuple[str, ...]
+    is_import: bool
+    ending: str  # "()": called without arguments; "=": the last attribute is set
 
 
 def code_text(code: CodeType) -> bytes:
@@ -68,6 +79,50 @@ def names_used(code: CodeType) -> tuple[set[tuple[str, ...]], set[Import]]:
                 names_wanted = tuple(wanted or ())
                 imports.add(Import(level or 0, instruction.argval, names_wanted, is_alias))
     return names, imports
+
+
+def chains(code: CodeType, *, nested: bool = True) -> Iterator[Chain]:
+    """Yield what a function, or the body of a module, reads, calls and sets; in nested code, too.
+
+    ``helpers.cuts.PT`` gives the root ``helpers`` and two attributes.
+    """
+    imported: dict[str, str] = {}
+    for one in _nested(code) if nested else (code,):
+        kept = _instructions(one)
+        if one.co_name != "<module>":
+            imported |= _local_imports(kept)
+        for place, instruction in enumerate(kept):
+            name, is_import = instruction.argval, instruction.opname in LOCAL_LOADS
+            if is_import and name in imported:
+                name = imported[name]
+            elif instruction.opname not in GLOBAL_LOADS:
+                continue
+            attributes = tuple(_attributes(kept[place + 1 :]))
+            after = kept[place + 1 + len(attributes) :]
+            ending = ""
+            if after and after[0].opname == "STORE_ATTR":
+                attributes, ending = (*attributes, after[0].argval), "="
+            call = next((one for one in after if one.opname not in BEFORE_CALL), None)
+            if call is not None and call.opname == "CALL" and call.arg == 0:
+                ending = "()"
+            yield Chain(name, attributes, is_import, ending)
+
+
+def _local_imports(kept: list[dis.Instruction]) -> dict[str, str]:
+    """Return the full names of what is imported within a function, by local name."""
+    found: dict[str, str] = {}
+    module, name = "", ""
+    for instruction in kept:
+        if instruction.opname == "IMPORT_NAME":
+            module = instruction.argval
+            name = module.partition(".")[0]
+        elif instruction.opname == "IMPORT_FROM":
+            name = f"{module}.{instruction.argval}"
+            if module.endswith(f".{instruction.argval}"):  # import a.b as c
+                name = module
+        elif instruction.opname.startswith("STORE_") and name:
+            found[instruction.argval], name = name, ""
+    return found
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

@@ -8,14 +8,16 @@ import subprocess
 import sys
 from collections import deque
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 import cloudpickle
 
+from intccms.fingerprint.files import named_files
 from intccms.fingerprint.forms import Form, form_of
 from intccms.fingerprint.homes import WITH_VERSIONS
 
-__all__ = ["Fingerprint", "fingerprint", "is_reproducible"]
+__all__ = ["Fingerprint", "files_named_in", "fingerprint", "is_reproducible"]
 
 SEEDS = ("1", "2")  # values of PYTHONHASHSEED that order sets differently
 CHILD = """
@@ -37,10 +39,16 @@ class Fingerprint:
         SHA-256 of its structure.
     unstable
         Names of what has no structural form and was pickled instead; see `is_reproducible`.
+    unforeseen
+        Functions whose answer may be another at each call, with what makes it so.
+    unseeded
+        Those that draw from random generators of their own.
     """
 
     digest: str
     unstable: tuple[str, ...] = ()
+    unforeseen: tuple[str, ...] = ()
+    unseeded: tuple[str, ...] = ()
 
 
 def fingerprint(value: Any, *, versions: bool = True) -> Fingerprint:
@@ -59,8 +67,9 @@ def fingerprint(value: Any, *, versions: bool = True) -> Fingerprint:
 
     Notes
     -----
-    What a function reaches by a string, as with ``importlib.import_module``, and files that it
-    opens are not seen; with ``globals``, ``eval`` or ``exec`` all names of its module count.
+    A function that reaches something by a string, as with ``importlib.import_module``, is named.
+    With ``globals``, ``eval`` or ``exec`` all names of its module count. Files that it opens are
+    seen when it runs, see `watching`.
     """
     graph = _Graph()
     before = WITH_VERSIONS.set(versions)
@@ -68,7 +77,15 @@ def fingerprint(value: Any, *, versions: bool = True) -> Fingerprint:
         graph.add(value, _name(value))
     finally:
         WITH_VERSIONS.reset(before)
-    return Fingerprint(graph.digest(), tuple(sorted(graph.unstable)))
+    told = (graph.unstable, graph.unforeseen, graph.unseeded)
+    return Fingerprint(graph.digest(), *(tuple(sorted(one)) for one in told))
+
+
+def files_named_in(function: Any) -> set[str]:
+    """Return the files whose names a function has at hand: as constants, defaults or globals."""
+    graph = _Graph()
+    graph.add(function, "")
+    return {path for value in graph.values for path in named_files(value)}
 
 
 def is_reproducible(value: Any) -> bool:
@@ -97,6 +114,13 @@ def _digest_elsewhere(data: bytes, seed: str) -> str | None:
     return done.stdout.decode().split()[-1]
 
 
+def _where(value: Any, where: str) -> str:
+    """Name a function by itself, and anything else by where it was found."""
+    if not isinstance(value, FunctionType):
+        return where
+    return f"{value.__module__}.{value.__qualname__}"
+
+
 def _name(value: Any) -> str:
     return str(getattr(value, "__qualname__", type(value).__qualname__))
 
@@ -107,23 +131,29 @@ class _Graph:
 
     forms: list[Form] = field(default_factory=list)
     parts: list[list[int]] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
     unstable: set[str] = field(default_factory=set)
+    unforeseen: set[str] = field(default_factory=set)
+    unseeded: set[str] = field(default_factory=set)
 
     def add(self, root: Any, where: str) -> None:
         """Take `root` apart, and its parts, and theirs."""
         numbers: dict[int, int] = {id(root): 0}
         waiting = deque([(root, where)])
-        alive = [root]  # an id means something only while its object lives
+        self.values.append(root)  # an id means something only while its object lives
         while waiting:
             value, where = waiting.popleft()
             form = form_of(value)
             if not form.is_structural:
                 self.unstable.add(f"{where} ({type(value).__qualname__})")
+            name = _where(value, where)
+            self.unforeseen.update(f"{name} ({what})" for what in form.unforeseen)
+            self.unseeded.update(f"{name} ({what})" for what in form.unseeded)
             members = []
             for place, part in enumerate(form.parts):
                 if id(part) not in numbers:
                     numbers[id(part)] = len(numbers)
-                    alive.append(part)
+                    self.values.append(part)
                     waiting.append((part, form.places[place] if form.places else where))
                 members.append(numbers[id(part)])
             self.forms.append(form)

@@ -67,6 +67,9 @@ def named_files(value: Any) -> Iterator[str]:
 
 
 def _file(name: str | PurePath) -> Path | None:
+    text = str(name)
+    if not ("." in text or os.sep in text):  # not each word is looked for
+        return None
     try:
         return Path(name) if Path(name).is_file() else None
     except (OSError, ValueError):  # too long, or a zero byte

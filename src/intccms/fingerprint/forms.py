@@ -15,7 +15,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,6 +26,7 @@ from pydantic import BaseModel
 from intccms.fingerprint.bytecode import code_text, constants_of
 from intccms.fingerprint.homes import home
 from intccms.fingerprint.lookups import Mark, Named, globals_used, without_notes
+from intccms.fingerprint.unforeseen import is_generator, patched, unforeseen, unseeded
 
 __all__ = ["Form", "form_of"]
 
@@ -33,7 +34,8 @@ HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that Python code could have w
 # Attributes of classes that say where, or that are made from the others.
 CLASS_NOTES = {"_abc_impl", "__abstractmethods__", "__dict__", "__weakref__", "__signature__"}
 CLASS_ADDRESS = {"__doc__", "__module__", "__qualname__", "__firstlineno__"}
-# The generators behind random.random and np.random.normal: each chunk seeds numpy's anew.
+# The generators behind random.random and np.random.normal: each chunk seeds numpy's anew; of the
+# other one the functions are named that draw from it.
 SHARED_GENERATORS = (random.random.__self__, np.random.normal.__self__)  # type: ignore[attr-defined]
 
 
@@ -53,6 +55,8 @@ class Form:
         False for sets.
     is_structural
         False if the text is a pickle, which may differ between processes, or random.
+    unforeseen, unseeded
+        What it uses that another call may find otherwise, and random generators.
     """
 
     text: bytes
@@ -60,6 +64,8 @@ class Form:
     places: tuple[str, ...] = ()
     is_ordered: bool = True
     is_structural: bool = True
+    unforeseen: tuple[str, ...] = ()
+    unseeded: tuple[str, ...] = ()
 
 
 def form_of(value: Any) -> Form:
@@ -76,6 +82,8 @@ def _form(value: Any) -> Form:
         return by_type(value)
     if any(value is one for one in SHARED_GENERATORS):
         return _leaf("shared generator")
+    if is_generator(value):
+        return replace(_leaf("generator"), unseeded=(type(value).__name__,))
     by_name = _by_name(value)
     if by_name:
         return by_name
@@ -146,11 +154,17 @@ def _function(value: types.FunctionType) -> Form:
         "cells": Named({name: _content(cell) for name, cell in cells}),
     }
     used = {} if package else globals_used(value)
+    if not package and module != "__main__" and module in sys.modules:
+        used |= patched(sys.modules[module])
     own = (value.__code__, *parts.values())
     where = f"{value.__module__}.{value.__qualname__}"
     places = [where] * len(own) + [f"{module}.{name}" for name in used]
     text = _text("function", package or "", *used)
-    return Form(text, (*own, *used.values()), tuple(places))
+    form = Form(text, (*own, *used.values()), tuple(places))
+    if package:
+        return form
+    told = (tuple(sorted({*one(value)})) for one in (unforeseen, unseeded))
+    return replace(form, unforeseen=next(told), unseeded=next(told))
 
 
 def _content(cell: types.CellType) -> Any:

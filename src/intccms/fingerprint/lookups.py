@@ -18,6 +18,12 @@ __all__ = ["Mark", "Named", "globals_used", "without_notes"]
 
 # Functions that can reach any global name.
 REACH_ALL = {"globals", "eval", "exec"}
+# What Python says of a module itself; any other ``__name__`` is the user's.
+NOTES = {
+    *("__name__", "__file__", "__doc__", "__builtins__", "__spec__", "__loader__", "__package__"),
+    *("__path__", "__cached__", "__annotations__", "__warningregistry__", "__all__", "__dict__"),
+    *("__builtin__", "__IPYTHON__"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def globals_used(function: FunctionType) -> dict[str, Any]:
 def _looked_up(known: Mapping[str, Any], chain: tuple[str, ...]) -> tuple[int, Any]:
     """Value of a global name, through the user's modules to the attribute that is read."""
     name = chain[0]
-    if name.startswith("__") and name.endswith("__"):  # __file__, __name__
+    if name in NOTES:
         return 1, Mark(name)
     if name not in known:
         if name in REACH_ALL:
@@ -88,4 +94,4 @@ def _imported(known: Mapping[str, Any], wanted: Import) -> dict[str, Any]:
 
 def without_notes(names: Mapping[str, Any]) -> dict[str, Any]:
     """Drop ``__file__`` and its like, which say where a module is."""
-    return {k: v for k, v in names.items() if not (k.startswith("__") and k.endswith("__"))}
+    return {name: value for name, value in names.items() if name not in NOTES}

@@ -19,10 +19,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
 from intccms.errors import FunctorError
+from intccms.fingerprint.digest import files_named_in
 from intccms.fingerprint.files import content_digest, named_files
 from intccms.fingerprint.homes import home
 
@@ -111,6 +112,8 @@ class _Memory:
     inputs: Inputs = field(default_factory=Inputs)
     stale: set[str] = field(default_factory=set)
     named: set[str] = field(default_factory=set)  # in its arguments, so that keys know of them
+    at_hand: dict[str, str] = field(default_factory=dict)  # as constants: libraries may open them
+    at_hand_now: dict[str, str] = field(default_factory=dict)
 
     @property
     def found(self) -> Inputs:
@@ -150,6 +153,15 @@ class Watch:
         _install()
         self._before, _thread.watch = _thread.watch, self
         _thread.called.add(id(self._function))
+        function = self._function
+        if isinstance(function, FunctionType) and home(function.__module__ or "") is not None:
+            return self
+        if id(function) not in _memories or _memories[id(function)].function() is not function:
+            with unwatched():
+                found = (path for path in files_named_in(function) if not _is_installed(path))
+                memory = _memory_of(function)
+                memory.at_hand = {path: _state(path) for path in found}
+                memory.at_hand_now = dict(memory.at_hand)
         return self
 
     def __exit__(
@@ -238,15 +250,18 @@ def known_inputs() -> Inputs:
 
     What others have looked at and is as it was then counts, too: they may share what they read.
     """
-    known = Inputs()
+    known, opened, at_hand = Inputs(), set[str](), dict[str, str]()
     for number, memory in list(_memories.items()):
         if memory.function() is None:
             _memories.pop(number, None)
         elif number in _thread.called:
-            known = known | memory.found
+            known, at_hand = known | memory.found, at_hand | memory.at_hand
         else:
             known = known | memory.found.current
-    return known
+        opened |= {*memory.inputs.files}
+    # of what was not seen to be opened nobody knows when it was: it counts as it was at first
+    files = {path: then for path, then in at_hand.items() if path not in opened}
+    return replace(known, files=known.files | files)
 
 
 def refresh() -> None:
@@ -257,6 +272,9 @@ def refresh() -> None:
             if path not in memory.stale and _state(path) != then:
                 memory.stale.add(path)
                 changed = True
+        now = {path: _state(path) for path in memory.at_hand_now}
+        changed |= now != memory.at_hand_now
+        memory.at_hand_now = now
     if changed:
         for one in gc.get_objects():
             if type(one) is CACHE_KIND and home(one.__module__ or "") is None:
@@ -328,9 +346,13 @@ def _opened(watch: Watch, path: Any) -> None:
         return
     with unwatched():
         name = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - see `content_digest`
-        if name.startswith((*SYSTEM, *_installed())) or _by_python():
+        if name.startswith(SYSTEM) or _is_installed(name) or _by_python():
             return
         watch.opened(name)
+
+
+def _is_installed(path: str) -> bool:
+    return path.startswith(_installed())
 
 
 @cache
