@@ -13,7 +13,7 @@ from intccms.errors import FunctorError
 from tests.analysis import small
 from tests.analysis.small import channel, function, observable
 
-JETS = ("Jet", None)
+JETS, MET, CENTRAL = ("Jet", None), ("PuppiMET", "pt"), ("Central", None)
 SCALE = {
     "name": "scale",
     "type": "object",
@@ -71,6 +71,36 @@ def test_a_ghost_of_a_new_collection_follows_the_shift(few: Path, events: ak.Arr
     for label in LABELS:
         expected = small.filled(ak.sum(scaled(events, label), axis=1), events.genWeight)
         small.same(got[label], expected)
+
+
+def test_lists_in_a_new_collection_stay_with_their_events(few: Path, events: ak.Array) -> None:
+    def central(jets: ak.Array) -> tuple[ak.Array, ak.Array]:
+        return jets.pt[abs(jets.eta) < 1], jets.eta[abs(jets.eta) < 1]
+
+    ghosts = [
+        ghost(("pt", "eta"), ("Central", "Central"), central, JETS),
+        ghost(
+            "first", "Central", lambda one: ak.fill_none(ak.firsts(one.eta), 9), ("Central", None)
+        ),
+    ]
+    quantity = observable(
+        "sum",
+        lambda one, pt: ak.sum(one.pt[one.eta > 0], axis=1) + one.first + ak.sum(pt, axis=1),
+        ("Central", None),
+        ("Central", "pt"),
+    )
+    chosen = function(lambda pt, met: (ak.num(pt) > 0) & (met > 40), ("Central", "pt"), MET)
+    baseline = function(lambda met: met > 20, MET)
+    got = outcome(
+        few, quantity, ghost_observables=ghosts, selection=chosen, baseline_selection=baseline
+    )
+    for label in LABELS:
+        pt, near = scaled(events, label), abs(events.Jet.eta) < 1
+        eta = events.Jet.eta[near]
+        values = ak.sum(pt[near][eta > 0], axis=1) + ak.fill_none(ak.firsts(eta), 9)
+        values = values + ak.sum(pt[near], axis=1)
+        keep = ak.any(near, axis=1) & (events.PuppiMET.pt > 40)
+        small.same(got[label], small.filled(values[keep], events.genWeight[keep]))
 
 
 def test_a_ghost_can_be_a_column_of_an_existing_collection(few: Path, events: ak.Array) -> None:

@@ -25,6 +25,7 @@ import glob
 import json
 import os
 import socket
+import time
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -115,6 +116,21 @@ def kept_in_a_global(pt):
 
 def named(pt, *, files):
     return json.loads(Path(files["weights"][0]).read_text()) + 0 * pt
+
+
+RNG = np.random.default_rng(1)
+
+
+def unseeded(pt):
+    return 1.0 + RNG.normal(size=len(pt))
+
+
+def clock(pt):
+    return 1.0 + 0 * pt + 0 * time.time()
+
+
+def seeded(pt):
+    return 1.0 + np.random.normal(size=len(pt))
 
 
 def network(pt):
@@ -267,6 +283,31 @@ def test_what_cannot_be_looked_at_again_is_never_kept(
         assert len(told) == 1
         assert "correction 'sf'" in told[0]
         assert "never kept" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("unseeded", ["each executor gives another answer", "RNG"]), ("clock", ["time.time"])],
+)
+def test_what_cannot_be_foreseen_is_never_kept(
+    weights: ModuleType, name: str, words: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert outcome(analysed(weights, getattr(weights, name)))[1] == DONE
+        told = [line for line in caplog.messages if "never kept" in line]
+        assert len(told) == 1
+        assert all(word in told[0] for word in ["mc", *words])
+    assert not list((weights.HERE / "out").rglob("*.partial"))
+
+
+def test_numpys_own_generator_is_seeded_and_its_results_are_kept(weights: ModuleType) -> None:
+    first = outcome(analysed(weights, weights.seeded))
+    again = outcome(analysed(weights, weights.seeded))
+    fresh = outcome(analysed(weights, weights.seeded, general={"read_from_cache": False}))
+    assert first == fresh
+    assert again == (first[0], RESUMED)
 
 
 def test_values_of_variables_are_not_stored(
