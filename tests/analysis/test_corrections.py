@@ -568,3 +568,27 @@ def test_a_file_that_is_edited_is_read_again_in_the_same_process(few: Path, tmp_
     assert np.abs(sums[0]).max() > 0
     small.same(sums[1], 2 * sums[0])
     small.same(sums[2], 3 * sums[0])
+
+
+@pytest.mark.parametrize(
+    ("target", "use", "call"),
+    [
+        (("PuppiMET", "pt"), ("Jet", "pt"), lambda pt: pt * 0 + 1.5),
+        (("Jet", "pt"), ("Jet", "pt"), lambda pt: ak.firsts(pt)),
+        (("Jet", "pt"), ("Jet", "pt"), lambda pt: ak.ones_like(pt)[:, :1]),
+        (("PuppiMET", "pt"), ("PuppiMET", "pt"), lambda pt: ak.mask(pt, pt > 20)),
+        (("PuppiMET", "pt"), ("PuppiMET", "pt"), lambda pt: "twice"),
+    ],
+    ids=["lists for a number", "missing events", "too few", "missing numbers", "a word"],
+)
+def test_a_factor_that_does_not_fit_its_column_is_refused_by_name(
+    few: Path, target: Any, use: Any, call: Callable[[Any], Any]
+) -> None:
+    scale = {"name": "scale", "type": "object", "target": target, "use": [use], "op": "mult"}
+    quantity = small.observable("n", lambda column: ak.num(column, axis=0) * 0.0, target)
+    configuration = small.config(
+        corrections=[{**scale, "nominal_function": call}],
+        channels=[small.channel("all", [quantity])],
+    )
+    with pytest.raises(FunctorError, match=rf"'scale' changes {target[0]}\.pt, which is .*factor"):
+        small.run(few, configuration)

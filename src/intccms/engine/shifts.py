@@ -20,6 +20,7 @@ from intccms.engine.consequences import (
 from intccms.engine.corrections import NEUTRAL, Factors, apply
 from intccms.engine.variations import Variation, VariationPlan, changes, needs
 from intccms.errors import FunctorError
+from intccms.functors.columns import Column, lean
 from intccms.functors.objects import FlatObjects, Objects, top_level
 from intccms.schema import Correction, ObjVar, UncertaintySource
 
@@ -71,14 +72,20 @@ def _applied(correction: Correction, before: Objects, factor: Any) -> Objects:
     for target in correction.target:
         column = objects.column(target)
         try:
-            changed = apply(correction.op, column, factor)
-        except ValueError as exc:
+            changed = lean(apply(correction.op, column, factor))
+            if isinstance(column, Column) and not _is_like(changed, column):
+                raise ValueError("another number of values, or some are missing")
+        except (ValueError, TypeError, AssertionError) as exc:
             raise FunctorError(
                 f"correction {correction.name!r} changes {target.obj}.{target.field}, which is "
                 f"{ak.type(column)}, but its factor is {_type_of(factor)}"
             ) from exc
         objects = objects.with_column(target, changed)
     return sorted_by_pt(correction, carried(correction, before, objects))
+
+
+def _is_like(changed: Any, column: Column) -> bool:
+    return isinstance(changed, Column) and changed.matches(column.lists)
 
 
 def _type_of(factor: Any) -> Any:

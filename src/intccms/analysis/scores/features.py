@@ -81,7 +81,7 @@ class FeatureMatrix:
         """
         columns = []
         for column, feature in zip(matrix.T, self.features, strict=True):
-            values, key = np.ascontiguousarray(column), f"{self._key(feature)}.scale"
+            values, key = np.array(column), f"{self._key(feature)}.scale"
             if feature.scale is not None:
                 with user_code(key):
                     values = feature.scale(values)
