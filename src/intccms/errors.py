@@ -19,6 +19,7 @@ __all__ = [
     "IntccmsError",
     "MissingColumnError",
     "MissingSumsError",
+    "OutputError",
     "SkimWriteError",
     "WorkerLostError",
     "nearest",
@@ -59,6 +60,10 @@ class FunctorError(IntccmsError):
 
 class BadContentError(IntccmsError):
     """A file holds numbers that cannot be right, like a weight that is none; it is damaged."""
+
+
+class OutputError(IntccmsError, OSError):
+    """A file could not be written: the disk is full, read-only or closed to this user."""
 
 
 class SkimWriteError(IntccmsError):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from coffea.processor.executor import WorkItem
 from intccms.execution import chunk
 from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask, run_chunk
 from intccms.histograms.exact import ExactSums
+from intccms.partials.store import PartialStore
+from intccms.receipts import ChunkStatus
 
 
 @dataclass(frozen=True)
@@ -174,3 +176,47 @@ def test_a_basket_that_is_damaged_is_named_by_its_branch(tmp_path: Path) -> None
     assert (receipt.status, receipt.stage) == ("failed", "read")
     assert receipt.error.endswith("(in branch Thing_pt)")
     assert len(receipt.error) <= 300
+
+
+CODECS = {"ExactSums": ExactSums}
+
+
+def test_a_result_that_is_kept_is_taken(good: Path, tmp_path: Path) -> None:
+    policy = ChunkPolicy(store=PartialStore(str(tmp_path), codecs=CODECS))
+    planned = replace(task(good, entries=(10, 30)), key="0" * 64)
+    done = run_chunk(planned, Counter(), policy).receipt
+    again = run_chunk(planned, Counter(), policy).receipt
+    assert again == replace(done, status=ChunkStatus.RESUMED)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"n_events": 19},
+        {"receipt": {"n_events": 19}},
+        {"receipt": {"dataset": "other"}},
+        {"receipt": {"entry_start": 0}},
+        {"receipt": {"status": "failed"}},
+        {"receipt": {"sumw": 1e9}},
+        {"receipt": {"no_such_field": 1}},
+        {"sumw": 3.0},
+    ],
+    ids=str,
+)
+def test_a_result_of_other_events_is_made_again(
+    good: Path, tmp_path: Path, forged: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = PartialStore(str(tmp_path), codecs=CODECS)
+    policy = ChunkPolicy(store=store)
+    planned = replace(task(good, entries=(10, 30)), key="0" * 64)
+    done = run_chunk(planned, Counter(), policy)
+    saved = store.load("0" * 64)
+    assert saved is not None
+    forged = dict(forged)
+    saved["receipt"] |= forged.pop("receipt", {})
+    saved["sums"] |= forged
+    store.save("0" * 64, saved)
+    again = run_chunk(planned, Counter(), policy)
+    assert again.receipt.status is ChunkStatus.DONE
+    assert again.receipt.sumw == done.receipt.sumw
+    assert "is of other events" in caplog.text or "that is none" in caplog.text

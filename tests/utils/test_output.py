@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import json
+import resource
 import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from intccms.errors import InputError
+from intccms.errors import InputError, OutputError
 from intccms.schema import General
-from intccms.utils.output import Output, write_bytes, write_json, write_text
+from intccms.utils.output import Output, disk_errors, write_bytes, write_json, write_text
 
 
 def general(output_dir: Path, **more: str) -> General:
@@ -143,3 +144,24 @@ def test_written_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> N
     (tmp_path / "plain").write_text("")
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "plain")}
     assert len(modes) == 1
+
+
+def test_a_file_that_cannot_be_written_is_named_and_the_old_one_stays(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    write_text(path, "old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OutputError) as caught:
+            write_text(path, "new and too long")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value) == f"cannot write {path}: File too large"
+    assert caught.value.exit_status == 1
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_errors_of_the_system_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), disk_errors(tmp_path):
+        (tmp_path / "absent").read_text()

@@ -16,6 +16,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from intccms.errors import InputError, nearest
+from intccms.schema.loading.overrides import check_finite
 
 __all__ = ["Parameters"]
 
@@ -180,7 +181,8 @@ def yaml_of(text: str) -> Any:
         return None
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        check_finite(value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read the value {text!r}: {error}") from None
     if isinstance(value, str) and value == text:
         try:  # YAML 1.1 takes 1e-3 for a text

@@ -33,6 +33,7 @@ def execute(parsed: argparse.Namespace) -> None:
     """Write the sample."""
     from intccms.dashboards import make_observer
     from intccms.sample import write_sample
+    from intccms.utils.output import check_writable, disk_errors
 
     config = load(parsed, parsed.overrides)
     observer = make_observer()
@@ -41,15 +42,17 @@ def execute(parsed: argparse.Namespace) -> None:
     n_directories = sum(len(entry.directories) for entry in chosen)
     n_files = n_directories * parsed.files_per_process
     observer.begin("writing files", total=n_files, unit="files")
-    write_sample(
-        parsed.out,
-        config,
-        files_per_process=parsed.files_per_process,
-        events_per_file=parsed.events_per_file,
-        seed=parsed.seed,
-        file_format=parsed.format,
-        branches=parsed.branches,
-        is_lean=parsed.lean,
-        on_file=lambda *_: observer.advance(),
-    )
+    check_writable(parsed.out)
+    with disk_errors(parsed.out, "make room, and run the same again: it begins anew"):
+        write_sample(
+            parsed.out,
+            config,
+            files_per_process=parsed.files_per_process,
+            events_per_file=parsed.events_per_file,
+            seed=parsed.seed,
+            file_format=parsed.format,
+            branches=parsed.branches,
+            is_lean=parsed.lean,
+            on_file=lambda *_: observer.advance(),
+        )
     observer.end()

@@ -126,15 +126,42 @@ def _stored(task: ChunkTask, policy: ChunkPolicy) -> ChunkOutcome | None:
     if policy.store is None or task.key is None or task.part is not None or not policy.reuse:
         return None
     saved = policy.store.load(task.key)
-    if saved is None or (policy.is_valid is not None and not policy.is_valid(saved["sums"])):
+    try:
+        return None if saved is None else _resumed(task, saved, policy)
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:  # by whom was it written?
+        log.warning("a result is kept for %s that is none: %r", task.item.filename, exc)
+        return None
+
+
+def _resumed(task: ChunkTask, saved: Mapping[str, Any], policy: ChunkPolicy) -> ChunkOutcome | None:
+    """Return the outcome that was saved; None if it does not hold any more."""
+    if policy.is_valid is not None and not policy.is_valid(saved["sums"]):
         return None
     inputs = Inputs.from_json(saved["inputs"])
     if not inputs.is_current:
         return None
-    # the file may have another name by now; the events are the same, its uuid says so
     receipt = Receipt(**saved["receipt"])
+    if not _is_of(task, saved["sums"], receipt):
+        log.warning(
+            "the result that is kept of %s, entries %d to %d, is of other events: made again",
+            task.item.filename, task.item.entrystart, task.item.entrystop,
+        )  # fmt: skip
+        return None
+    # the file may have another name by now; the events are the same, its uuid says so
     receipt = replace(receipt, status=ChunkStatus.RESUMED, file=task.item.filename)
     return ChunkOutcome(saved["sums"], receipt, inputs=inputs)
+
+
+def _is_of(task: ChunkTask, sums: Mapping[str, Any], receipt: Receipt) -> bool:
+    """Whether a result is of the planned events: a checksum says only that it was not damaged."""
+    item = task.item
+    return (
+        (receipt.dataset, receipt.entry_start, receipt.entry_stop)
+        == (item.dataset, item.entrystart, item.entrystop)
+        and receipt.status.is_processed
+        and receipt.n_events == sums["n_events"] == len(item)
+        and receipt.sumw == sums["sumw"].value
+    )
 
 
 def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:

@@ -10,7 +10,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO, runtime_checkable
@@ -103,8 +104,9 @@ class Recorder:
     def __enter__(self) -> Self:
         """Begin."""
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("w", encoding="utf-8")
+            with self._optional():
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("w", encoding="utf-8")
         if self.tracker is not None:
             self.tracker.start()
         if self._polls:
@@ -123,7 +125,8 @@ class Recorder:
             self._thread.join(JOIN_S)
         self._look(is_last=True)
         if self._file is not None:
-            self._file.close()
+            with self._optional():
+                self._file.close()
 
     @property
     def timeline(self) -> Timeline | None:
@@ -154,8 +157,9 @@ class Recorder:
         """See `Observer.receipt`."""
         self.inner.receipt(receipt)
         if self._file is not None:
-            self._file.write(json.dumps(receipt.to_dict()) + "\n")
-            self._file.flush()
+            with self._optional():
+                self._file.write(json.dumps(receipt.to_dict()) + "\n")
+                self._file.flush()
         if self._radio is not None:
             self._radio.add(receipt)
 
@@ -164,6 +168,17 @@ class Recorder:
         self.inner.end()
         if self._radio is not None:
             self._radio.send({"end": time.time()})
+
+    @contextmanager
+    def _optional(self) -> Iterator[None]:
+        """Go on without the file of receipts if it cannot be written: it is only a record."""
+        try:
+            yield
+        except OSError as error:
+            log.warning("receipts are not written to %s: %s", self._path, error.strerror)
+            file, self._file = self._file, None
+            with suppress(OSError):
+                file and file.close()
 
     def _poll(self) -> None:
         while not self._over.wait(self._every_s):

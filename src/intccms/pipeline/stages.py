@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from intccms.analysis import runner
-from intccms.errors import FigureError, FitError, IncompleteError, IntccmsError
+from intccms.errors import FigureError, FitError, IncompleteError, IntccmsError, OutputError
 from intccms.execution.observer import Observer, Silent
 from intccms.interrupts import Interrupted
 from intccms.metadata import Metadata
@@ -28,7 +28,7 @@ from intccms.pipeline.summary import Findings, describe_loss, describe_undrawn, 
 from intccms.pipeline.workers import Workers
 from intccms.plots.saving import Drawn
 from intccms.schema import Config
-from intccms.utils.output import Output, write_json
+from intccms.utils.output import Output, disk_errors, write_json
 
 if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until something is fitted
     from intccms.mva import Trained
@@ -136,9 +136,10 @@ class Stages:
                 self.config, self.output, self._workers, self._observer
             )
         self.found.begun = True
-        self.output.run_summary_json.unlink(missing_ok=True)  # that of an earlier run
-        save_metadata(self.metadata, self.output.metadata_dir)
-        write_json(self.output.config_json, self.config.dump())
+        with self._interruptible():
+            self.output.run_summary_json.unlink(missing_ok=True)  # that of an earlier run
+            save_metadata(self.metadata, self.output.metadata_dir)
+            write_json(self.output.config_json, self.config.dump())
         return self.metadata
 
     def train(self) -> dict[str, Trained]:
@@ -177,10 +178,11 @@ class Stages:
             saved, book, results = load_saved(self.config, self.output)
             self.found.take_saved(saved, book)
             self.found.results = results
-            self.output.prepare()
-            self._lock.acquire()
-            self.found.begun = True
-            write_json(self.output.config_json, self.config.dump())
+            with self._interruptible():
+                self.output.prepare()
+                self._lock.acquire()
+                self.found.begun = True
+                write_json(self.output.config_json, self.config.dump())
             return
         if self.metadata is None:
             raise IntccmsError("count the files first")
@@ -266,8 +268,15 @@ class Stages:
             What a stage has raised.
         """
         found = self.found
-        summary = self._write_summary()
-        self.close()
+        try:
+            with disk_errors(self.output.directory, self._advice):
+                summary = self._write_summary()
+        except OutputError:
+            if found.failure is None:  # else the disk may have been the matter before
+                raise
+            summary = {}
+        finally:
+            self.close()
         failure = found.failure
         if failure is None and found.is_incomplete:
             failure = IncompleteError(
@@ -293,7 +302,8 @@ class Stages:
                 yield
         except IntccmsError as error:
             self.found.failure = error
-            self._write_summary()
+            with suppress(OSError):  # the disk may be what is the matter
+                self._write_summary()
             raise
 
     @contextmanager
@@ -304,14 +314,25 @@ class Stages:
         ------
         Interrupted
             On Ctrl-C or the like, with one line.
+        OutputError
+            If the disk is full or the like, with one line.
         """
         try:
-            yield
+            with disk_errors(self.output.directory, self._advice):
+                yield
         except BaseException as error:
             self._workers.close()
             if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
                 raise Interrupted("interrupted; the same again goes on from here") from None
             raise
+
+    @property
+    def _advice(self) -> str:
+        return (
+            f"what was written before is kept in {self.output.directory}, finished chunks in "
+            f"{self.config.general.cache_url}; make room, or set general.output_dir, and run the "
+            "same again: it goes on from there"
+        )
 
     def _write_summary(self, *, unfinished: bool = False) -> dict[str, Any]:
         summary = summarise(self.found, unfinished=unfinished)

@@ -5,19 +5,33 @@ Touches the disk: `Output.prepare` makes directories, the `write_…` functions 
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from intccms.errors import InputError
+from intccms.errors import InputError, OutputError
 from intccms.redaction import redacted
 
-__all__ = ["HasPaths", "Output", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "HasPaths",
+    "Output",
+    "check_writable",
+    "disk_errors",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+OF_DISKS = (*FULL, errno.EROFS, errno.EFBIG, errno.EIO)
 
 
 class HasPaths(Protocol):
@@ -168,12 +182,14 @@ class Output:
         ------
         InputError
             If a directory cannot be made or written to.
+        OutputError
+            If there is no room.
         """
         inside = self.directory
         others = (self.metadata_dir, self.partials_dir, self.skimmed_dir)
         for directory in (inside, *others):
             if directory == inside or not directory.is_relative_to(inside):
-                _check_writable(directory)
+                check_writable(directory)
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
@@ -185,20 +201,72 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         Where to; missing directories are made.
     content
         All of the new content.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; what was there before stays.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile: its files are readable by their owner only, results are shared.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OutputError(_unwritten(path, error)) from error
         raise
+
+
+@contextmanager
+def disk_errors(directory: Path, advice: str = "") -> Iterator[None]:
+    """Say in one line what a disk refuses in this block.
+
+    Parameters
+    ----------
+    directory
+        Where is written, if the error does not say.
+    advice
+        What is kept, and how to go on.
+
+    Raises
+    ------
+    OutputError
+        In the place of the system's own error.
+    """
+    more = f"; {advice}" if advice else ""
+    try:
+        yield
+    except OutputError as error:
+        raise OutputError(f"{error}{more}") from error.__cause__
+    except OSError as error:
+        if error.errno not in OF_DISKS:
+            raise
+        path = Path(error.filename or directory)
+        raise OutputError(f"{_unwritten(path, error)}{more}") from error
+
+
+def _unwritten(path: Path, error: OSError) -> str:
+    """Say which file cannot be written and, if it is full, which file system."""
+    text = f"cannot write {path}: {error.strerror or error}"
+    if error.errno not in FULL:
+        return text
+    place = next((one for one in (path, *path.absolute().parents) if one.exists()), Path("/"))
+    while not place.is_mount() and place != place.parent:
+        place = place.parent
+    try:
+        room = os.statvfs(place)
+    except OSError:
+        return f"{text} (file system {place})"
+    free_mb = room.f_bavail * room.f_frsize / 1e6
+    return f"{text} (file system {place}: {free_mb:,.1f} MB and {room.f_favail:,} inodes are free)"
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -249,12 +317,22 @@ def _key(key: Any) -> Any:
     return key.item() if isinstance(key, np.generic) else key
 
 
-def _check_writable(directory: Path) -> None:
-    """Make `directory` and write a file in it: the permission bits alone can mislead."""
+def check_writable(directory: Path) -> None:
+    """Make `directory` and write a file in it: the permission bits alone can mislead.
+
+    Raises
+    ------
+    InputError
+        If that cannot be done, as it is the wrong place.
+    OutputError
+        If there is no room.
+    """
     probe = directory / f".probe.{uuid.uuid4().hex}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
+        if error.errno in FULL:
+            raise OutputError(_unwritten(directory, error)) from error
         raise InputError(f"cannot write to {directory}: {error.strerror or error}") from error

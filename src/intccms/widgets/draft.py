@@ -12,7 +12,7 @@ from intccms import facility
 from intccms.dashboards import Table
 from intccms.errors import ConfigError
 from intccms.schema import Config, load_config
-from intccms.schema.loading.overrides import parse_override
+from intccms.schema.loading.overrides import check_finite, parse_override
 from intccms.utils.output import write_text
 from intccms.widgets.settings import Setting, settings_of, yaml_text
 
@@ -124,7 +124,8 @@ class Draft:
         """
         try:
             table = yaml.safe_load(Path(path).read_text()) or {}
-        except (OSError, yaml.YAMLError) as error:
+            check_finite(table)
+        except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
             raise ConfigError(f"cannot read {path}: {' '.join(str(error).split())}") from None
         if not isinstance(table, dict):
             raise ConfigError(f"{path} holds no settings, one `key: value` a line")

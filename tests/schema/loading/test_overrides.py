@@ -181,3 +181,19 @@ def test_a_wrong_override_is_told_in_one_line(
 
 def test_overrides_are_not_one_text(table: Table, refused: Callable[..., str]) -> None:
     assert "overrides are a list" in refused(table, "general.lumi=3")
+
+
+@pytest.mark.parametrize("value", ["&a [*a]", "&a {x: *a}", "&a [1, {b: *a}]"])
+def test_an_alias_of_itself_is_no_value(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^a\.b: the value is not YAML: an alias stands in"):
+        parse_override(f"a.b={value}")
+
+
+def test_an_alias_of_another_value_is_one() -> None:
+    assert parse_override("a=[&x [1, 2], *x]") == ("a", [[1, 2], [1, 2]])
+
+
+@pytest.mark.parametrize("value", ["2024-99-99", "[" * 5000])
+def test_what_yaml_stumbles_over_is_one_line(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"^a: the value is not YAML: "):
+        parse_override(f"a={value}")

@@ -12,7 +12,7 @@ from intccms.errors import ConfigError, nearest
 from intccms.schema.base import KeyProblem, Model
 from intccms.schema.loading.problems import entry_name, inner_model
 
-__all__ = ["apply_overrides", "parse_override"]
+__all__ = ["apply_overrides", "check_finite", "parse_override"]
 
 EXPONENT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+")
 
@@ -28,15 +28,31 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise ConfigError(f"an override is written key=value, not {text!r}")
     try:
         return key.strip(), _yaml(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(getattr(error, "problem", None) or error).split())
         raise ConfigError(f"{key.strip()}: the value is not YAML: {reason}") from None
 
 
 def _yaml(text: str) -> Any:
     value = yaml.safe_load(text)
+    check_finite(value)
     # YAML 1.1 reads 1e5 as text, which no physicist means.
     return float(value) if isinstance(value, str) and EXPONENT.fullmatch(text.strip()) else value
+
+
+def check_finite(value: Any, outside: tuple[int, ...] = ()) -> None:
+    """Refuse a value that holds itself, as an alias of YAML makes it.
+
+    Raises
+    ------
+    ValueError
+        If it does.
+    """
+    if isinstance(value, Mapping | list | tuple):
+        if id(value) in outside:
+            raise ValueError("an alias stands in what it is an alias of")
+        for entry in (*value.values(), *value) if isinstance(value, Mapping) else value:
+            check_finite(entry, (*outside, id(value)))
 
 
 def apply_overrides(
