@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from intccms.theory import Layout, layout_of
+import awkward as ak
+import pytest
+import uproot
+
+from intccms.theory import Kind, Layout, layout_of
 
 POWHEG = "LHE scale variation weights (w_var / w_nominal); " + " ; ".join(
     f"[{i}] is renscfact={r}d0 facscfact={f}d0"
@@ -136,3 +140,39 @@ def test_an_id_that_is_given_decides_where_the_title_says_nothing() -> None:
         assert layout is not None
         assert layout.group == group
     assert layout_of("pdf", "", 120, 325300) is None
+    other = layout_of("pdf", "", 33, 325300)
+    assert other is not None
+    assert other.group == "LHA 90400-90432"
+
+
+def test_a_part_of_the_members_is_no_uncertainty() -> None:
+    assert layout_of("pdf", PDF.format(306000, 306010), 11) is None
+    assert layout_of("pdf", PDF.format(306002, 306102), 101) is None
+    without_coupling = layout_of("pdf", PDF.format(306000, 306100), 101)
+    assert without_coupling is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "branch", "kind", "n", "group"),
+    [
+        ("nano_dy.root", "LHEPdfWeight", "pdf", 33, "LHA 91400-91432"),
+        ("nano_tree.root", "LHEPdfWeight", "pdf", 101, "LHA 262000-262100"),
+        ("missing_luminosityBlock.root", "LHEPdfWeight", "pdf", 103, "LHA 325300-325402"),
+        ("nanoAOD_2015_CMS_Open_Data_ttbar.root", "LHEPdfWeight", "pdf", 102, "LHA 292201-292302"),
+        ("nano_dy.root", "LHEScaleWeight", "scale", 9, "scales"),
+        ("nano_tree.root", "LHEScaleWeight", "scale", 9, "scales"),
+        ("NanoAODv5_sample.root", "LHEScaleWeight", "scale", 0, None),
+        ("NanoAODv5_sample.root", "PSWeight", "isr", 4, "shower"),
+        ("nano_tree.root", "PSWeight", "fsr", 1, None),
+    ],
+)
+def test_titles_of_real_files_are_read(
+    name: str, branch: str, kind: Kind, n: int, group: str | None, shared_data: Path
+) -> None:
+    with uproot.open(shared_data / "nano" / name) as file:
+        found = file["Events"][branch]
+        assert set(ak.num(found.array())) == {n}
+        layout = layout_of(kind, found.title, n)
+    assert (None if layout is None else layout.group) == group
+    if kind == "scale" and layout is not None:
+        assert layout.positions == (0, 1, 3, 5, 7, 8)

@@ -27,7 +27,7 @@ SCALES = (("0.5", "0.5"), ("0.5", "1"), ("1", "0.5"), ("1", "2"), ("2", "1"), ("
 # which the central one is missing and its four are not.
 SCALE_POSITIONS = {9: (0, 1, 3, 5, 7, 8), 8: (0, 1, 3, 4, 6, 7), 44: (0, 5, 15, 24, 34, 39)}
 _ENTRY = re.compile(r"\[(\d+)\]\s*(?:is\s)?\s*([^\[;]*)")
-_SCALE = r"\s*=\s*[\"']?([\d.]+)(?:d0|e0)?"
+_SCALE = r"\s*=\s*[\"']?([\d.]+(?:[de][+-]?\d+)?)"  # 0.5, 0.5d0 or 0.50000E+00
 _MU_R = re.compile(r"(?:renscfact|mur)" + _SCALE, re.IGNORECASE)
 _MU_F = re.compile(r"(?:facscfact|muf)" + _SCALE, re.IGNORECASE)
 _DYNAMICAL = re.compile(r"dyn", re.IGNORECASE)
@@ -89,7 +89,7 @@ def _scales(title: str, n: int) -> tuple[int, ...] | None:
     for number, text in _ENTRY.findall(title):
         mu_r, mu_f = _MU_R.search(text), _MU_F.search(text)
         if mu_r and mu_f and not _DYNAMICAL.search(text):
-            point = (f"{float(mu_r[1]):g}", f"{float(mu_f[1]):g}")
+            point = (f"{_number(mu_r[1]):g}", f"{_number(mu_f[1]):g}")
             found.setdefault(point, int(number))
     if not found:
         return SCALE_POSITIONS.get(n)
@@ -98,11 +98,15 @@ def _scales(title: str, n: int) -> tuple[int, ...] | None:
     return positions if is_whole else None
 
 
+def _number(text: str) -> float:
+    return float(text.lower().replace("d", "e"))
+
+
 def _shower(kind: Kind, title: str, n: int) -> tuple[int, int] | None:
     found: dict[tuple[str, float], int] = {}
     for number, text in _ENTRY.findall(title):
         for which, factor in _MUR_FAC.findall(text):
-            found.setdefault((which.lower(), float(factor)), int(number))
+            found.setdefault((which.lower(), _number(factor)), int(number))
     if found:
         pair = (found.get((kind, 0.5), n), found.get((kind, 2.0), n))
         return pair if max(pair) < n else None
@@ -117,17 +121,20 @@ def _densities(title: str, n: int, lha_id: int | None) -> Layout | None:
     if named:
         first, last = int(named[1]), int(named[2])
     else:
-        first = lha_id if lha_id is not None else _first_id(n)
+        first = _first_id(n, lha_id)
         last = first + n - 1
     known = pdf_set_of(first, last)
     if known is None or n != last - first + 1:
         return None
-    names = tuple(str(first + i - known.first_id) for i in range(n))
-    return Layout(f"LHA {first}-{last}", names, tuple(range(n)))
+    names = tuple(first + i - known.first_id for i in range(n))
+    if names[0] > 1 or names[-1] < known.n_errors:  # not all that span the uncertainty
+        return None
+    return Layout(f"LHA {first}-{last}", tuple(map(str, names)), tuple(range(n)))
 
 
-def _first_id(n: int) -> int:
-    """Return the id of a set of `n` members, if all such sets are combined alike; else 0."""
+def _first_id(n: int, lha_id: int | None) -> int:
+    """Return the id of the set of `n` members that is named, or of any if all are alike; else 0."""
     several = [one for one in PDF_SETS if one.n_members == n]
-    ways = {(one.error_type, one.has_alpha_s, one.confidence) for one in several}
-    return several[0].first_id if len(ways) == 1 else 0
+    named = [one for one in several if one.first_id == lha_id]
+    ways = {(one.error_type, one.has_alpha_s, one.confidence) for one in named or several}
+    return (named or several)[0].first_id if len(ways) == 1 else 0
