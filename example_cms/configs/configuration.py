@@ -21,7 +21,7 @@ from .skim import PREPROCESS
 
 __all__ = ["config"]
 
-OBJECTS = [("Muon", None), ("Jet", None), ("FatJet", None), ("PuppiMET", None)]
+OBJECTS = [("Muon", None), ("Jet", None), ("FatJet", None), ("MET", None)]
 
 GOOD_OBJECT_MASKS: list[dict[str, Any]] = [
     {
@@ -32,7 +32,10 @@ GOOD_OBJECT_MASKS: list[dict[str, Any]] = [
     {
         "object": "Jet",
         "function": good_jets,
-        "use": [("Jet", name) for name in ("pt", "eta", "jetId")],
+        "use": [
+            *(("Jet", name) for name in ("pt", "eta", "phi", "jetId")),
+            *(("Muon", name) for name in ("eta", "phi")),
+        ],
     },
     {
         "object": "FatJet",
@@ -67,7 +70,7 @@ OBSERVABLES: list[dict[str, Any]] = [
 
 
 def _channel(name: str, *, has_b_tag: bool) -> dict[str, Any]:
-    columns = [("Muon", "pt"), ("Jet", "btagDeepFlavB"), ("FatJet", "pt"), ("PuppiMET", "pt")]
+    columns = [("Muon", "pt"), ("Jet", "btagDeepFlavB"), ("FatJet", "pt"), ("MET", "pt")]
     return {
         "name": name,
         "fit_observable": "workshop_mtt",

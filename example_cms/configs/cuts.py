@@ -6,6 +6,7 @@ from functools import reduce
 from operator import and_, or_
 
 import awkward as ak
+import numpy as np
 from coffea.analysis_tools import PackedSelection
 
 __all__ = [
@@ -39,6 +40,9 @@ NOT_IN_2016 = "ecalBadCalibFilter"
 # working point of each year.
 B_TAG = 0.304
 
+JET_RADIUS = 0.4
+FAR = 99.0  # pseudorapidity of a muon that is not there
+
 
 def skim_selection(
     triggers: ak.Array, muon_pt: ak.Array, only_later: ak.Array, *filters: ak.Array
@@ -66,9 +70,22 @@ def good_muons(
     return (pt > 55) & (abs(eta) < 2.4) & is_tight & is_probe
 
 
-def good_jets(pt: ak.Array, eta: ak.Array, jet_id: ak.Array) -> ak.Array:
-    """Jets with tight identification and lepton veto, where b tags exist."""
-    return (pt > 30) & (abs(eta) < 2.4) & (jet_id >= 6)
+def good_jets(
+    pt: ak.Array,
+    eta: ak.Array,
+    phi: ak.Array,
+    jet_id: ak.Array,
+    muon_eta: ak.Array,
+    muon_phi: ak.Array,
+) -> ak.Array:
+    """Jets with tight identification and lepton veto, where b tags exist.
+
+    An isolated muon is a jet of its own; that of the leading good muon is no jet of the event.
+    """
+    delta_eta = eta - ak.fill_none(ak.firsts(muon_eta), FAR)
+    delta_phi = (phi - ak.fill_none(ak.firsts(muon_phi), 0.0) + np.pi) % (2 * np.pi) - np.pi
+    is_apart = delta_eta**2 + delta_phi**2 > JET_RADIUS**2
+    return (pt > 30) & (abs(eta) < 2.4) & (jet_id >= 6) & is_apart
 
 
 def good_fatjets(pt: ak.Array, eta: ak.Array, top_vs_qcd: ak.Array) -> ak.Array:

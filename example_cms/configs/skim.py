@@ -14,6 +14,7 @@ MC_ONLY: dict[str, list[str]] = {
     "GenJet": ["pt", "eta", "phi", "mass"],
     "GenPart": ["pt", "eta", "phi", "mass", "pdgId", "statusFlags", "genPartIdxMother"],
     "Pileup": ["nTrueInt"],
+    "MET": ["MetUnclustEnUpDeltaX", "MetUnclustEnUpDeltaY"],
     "L1PreFiringWeight": ["Nom", "Up", "Dn"],
     "event": ["genWeight", "LHEScaleWeight", "LHEPdfWeight", "PSWeight"],
 }
@@ -22,7 +23,7 @@ BOTH: dict[str, list[str]] = {
     "Muon": ["pt", "eta", "phi", "mass", "charge", "tightId", "highPtId", "tkIsoId"],
     "Jet": ["pt", "eta", "phi", "mass", "rawFactor", "area", "jetId", "btagDeepFlavB"],
     "FatJet": ["pt", "eta", "phi", "mass", "particleNet_TvsQCD"],
-    "PuppiMET": ["pt", "phi"],
+    "MET": ["pt", "phi"],
     "HLT": list(MUON_TRIGGERS),
     "Flag": [*MET_FILTERS, NOT_IN_2016],
     "event": ["run", "luminosityBlock", "event", "fixedGridRhoFastjetAll"],

@@ -42,6 +42,7 @@ class Year:
     jec: str
     jer: str
     muon_trigger: str
+    has_dead_sectors: bool = False  # of the endcap calorimeter, in a part of the year
 
     def file(self, name: str) -> str:
         """Path of one of the year's correction files."""
@@ -101,5 +102,6 @@ YEARS = (
         jec="Summer19UL18_V5_MC",
         jer="Summer19UL18_JRV2_MC",
         muon_trigger="NUM_Mu50_or_OldMu100_or_TkMu100_DEN_CutBasedIdGlobalHighPt_and_TkIsoLoose",
+        has_dead_sectors=True,
     ),
 )

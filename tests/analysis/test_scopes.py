@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from intccms.analysis.runner import AnalysisResult, run
-from intccms.errors import ConfigError
+from intccms.errors import ConfigError, FunctorError
 from intccms.schema import load_config
 from tests.analysis import small
 from tests.analysis.conftest import make_events, write_file
@@ -205,6 +205,36 @@ def test_two_corrections_of_one_collection_move_one_after_the_other(base: Path) 
     expected = small.filled(values, gen, met["binning"]) / gen.sum()
     got = result.histograms.slice("all", "met", "a", "jes_up").values(flow=True)
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_each_target_may_have_its_own_change(base: Path) -> None:
+    events = make_events(300, 0)
+    shift = {
+        "name": "turned",
+        "type": "object",
+        "op": "add",
+        "use_correctionlib": False,
+        "target": [MET, ("PuppiMET", "phi")],
+        "args": [MET],
+        "uncertainty_sources": [
+            {"name": "turned", "up_function": lambda pt: (pt * 0 + 5.0, pt * 0 + 0.25)}
+        ],
+    }
+    both = observable(
+        "met", lambda pt, phi: pt + 100 * phi, MET, ("PuppiMET", "phi"),
+        edges=[-400.0, -100.0, 100.0, 600.0],
+    )  # fmt: skip
+    channels = [channel("all", [both])]
+    result = analysed(base, process("a"), channels=channels, corrections=[shift], out="turned")
+    pt = (events["PuppiMET_pt"].astype("f8") + 5.0).astype("f4")
+    phi = (events["PuppiMET_phi"].astype("f8") + 0.25).astype("f4")
+    gen = np.asarray(events["genWeight"], dtype="f8")
+    expected = small.filled(pt + 100 * phi, gen, both["binning"]) / gen.sum()
+    got = result.histograms.slice("all", "met", "a", "turned_up").values(flow=True)
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=2.1 / 300)
+    shift["target"] = [MET]
+    with pytest.raises(FunctorError, match="'turned' has 1 targets, but 2 factors"):
+        analysed(base, process("a"), channels=channels, corrections=[shift], out="turned")
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_every_column_it_reads_is_kept_in_a_skim(config: Config) -> None:
 def test_the_skim_reads_nothing_that_a_correction_moves(config: Config) -> None:
     moved = {ref for c in config.corrections_for("2018") for ref in c.target}
     assert not moved & set(config.preprocess.skimming.use)
-    assert "PuppiMET" not in {ref.obj for ref in config.preprocess.skimming.use}
+    assert "MET" not in {ref.obj for ref in config.preprocess.skimming.use}
 
 
 def test_each_year_has_its_own_triggers_and_filters() -> None:

@@ -14,11 +14,14 @@ import pytest
 from example_cms.configs.corrections.jets import (
     CORRELATED,
     EACH_YEAR,
+    in_dead_sectors,
     jes_sources,
     jet_energy,
     positive,
     smearing_inputs,
+    unclustered,
 )
+from example_cms.configs.cuts import good_jets
 from example_cms.configs.years import YEARS, Year
 from intccms.engine.shifts import Starts, correct
 from intccms.functors.objects import event_seeds
@@ -97,7 +100,7 @@ def events_of(made: Chunk, *, is_data: bool) -> list[Event]:
     flat = {name: np.asarray(objects[name]) for name in ("run", "luminosityBlock", "event")}
     seeds = event_seeds(*flat.values()).astype(np.int64)
     rho = np.asarray(objects["fixedGridRhoFastjetAll"])
-    met = [np.asarray(objects["PuppiMET"][name]) for name in ("pt", "phi")]
+    met = [np.asarray(objects["MET"][name]) for name in ("pt", "phi")]
     return [
         Event(
             jets[i],
@@ -116,7 +119,7 @@ def check(made: Chunk, loop: Loop, *, systematic: str | None) -> None:
     is_data = systematic is None
     corrected = correct(made.plan, made.objects, made.factors)[-1]
     pt, mass = (ak.to_list(ak.Array(corrected["Jet"][name])) for name in ("pt", "mass"))
-    met_pt, met_phi = (np.asarray(corrected["PuppiMET"][name]) for name in ("pt", "phi"))
+    met_pt, met_phi = (np.asarray(corrected["MET"][name]) for name in ("pt", "phi"))
     n_jets = 0
     for i, event in enumerate(events_of(made, is_data=is_data)):
         campaign = loop.year.jec
@@ -181,7 +184,7 @@ def test_what_nanoaod_had_applied_is_taken_back_and_applied_again(run2: Path) ->
     """The synthetic raw factor belongs to the synthetic corrections: data stay as they are."""
     made = chunk(simulated(run2, "SingleMuonRunA"), run2, process="data")
     corrected = correct(made.plan, made.objects, made.factors)[-1]
-    for collection in ("Jet", "PuppiMET"):
+    for collection in ("Jet", "MET"):
         before, after = made.objects[collection].pt, corrected[collection].pt
         flat = [np.asarray(ak.flatten(ak.Array(pt), axis=None)) for pt in (before, after)]
         assert flat[1] == pytest.approx(flat[0], rel=2e-4, abs=1e-2)
@@ -235,3 +238,54 @@ def test_a_generated_jet_far_away_or_of_another_momentum_is_no_match() -> None:
 
 def test_no_jet_is_turned_round() -> None:
     assert positive(ak.Array([[-0.2, 1.1], []])).to_list() == [[0.01, 1.1], []]
+
+
+def test_unclustered_energy_is_a_vector_that_is_added_or_taken_away() -> None:
+    pt, phi = ak.Array([50.0, 30.0, 10.0]), ak.Array([0.3, 3.1, -3.0])
+    dx, dy = ak.Array([3.0, -5.0, 12.0]), ak.Array([-4.0, 2.0, 0.0])
+    for sign in (1, -1):
+        by, turned = unclustered(pt, phi, dx, dy, sign=sign)
+        for i in range(3):
+            x = pt[i] * math.cos(phi[i]) + sign * dx[i]
+            y = pt[i] * math.sin(phi[i]) + sign * dy[i]
+            assert pt[i] + by[i] == pytest.approx(math.hypot(x, y))
+            angle = phi[i] + turned[i]
+            assert math.cos(angle - math.atan2(y, x)) == pytest.approx(1.0)
+            assert abs(turned[i]) <= math.pi
+
+
+def test_the_shift_of_the_missing_momentum_adds_to_what_the_jets_change(run2: Path) -> None:
+    made = chunk(simulated(run2), run2, process="ttbar_semilep")
+    stages = correct(made.plan, made.objects, made.factors)
+    up = next(one for one in made.plan.shifts if one.label == "met_unclustered_up")
+    index = np.arange(made.objects.n)
+    columns = Starts(made.plan, stages, index, made.factors, {}).shifted(up)
+    found = {ref.field: np.asarray(new, dtype="f8") for ref, new in columns.items()
+             if ref.obj == "MET"}  # fmt: skip
+    nominal, read = stages[-1]["MET"], made.objects["MET"]
+    for trigonometric, name in ((np.cos, "X"), (np.sin, "Y")):
+        delta = np.asarray(read[f"MetUnclustEnUpDelta{name}"], dtype="f8")
+        before = np.asarray(nominal.pt, "f8") * trigonometric(np.asarray(nominal.phi, "f8"))
+        after = found["pt"] * trigonometric(found["phi"])
+        np.testing.assert_allclose(after - before, delta, atol=5e-3)
+    assert {ref.obj for ref in columns if ref.field} == {"MET", "Jet"}
+    jets = next(new for ref, new in columns.items() if ref == ("Jet", "pt"))
+    np.testing.assert_array_equal(jets, np.asarray(ak.flatten(ak.Array(stages[-1]["Jet"].pt))))
+
+
+def test_jets_in_the_dead_sectors_lose_energy() -> None:
+    pt = ak.Array([[50.0, 50.0, 50.0, 50.0, 10.0, 50.0]])
+    eta = ak.Array([[-2.0, -2.7, -1.0, -2.0, -2.0, -2.0]])
+    phi = ak.Array([[-1.0, -1.0, -1.0, 1.0, -1.0, -1.0]])
+    jet_id = ak.Array([[6, 6, 6, 6, 6, 0]])
+    assert in_dead_sectors(pt, eta, phi, jet_id).to_list() == [[0.8, 0.65, 1, 1, 1, 1]]
+    with_them = [year.name for year in YEARS if year.has_dead_sectors]
+    assert with_them == ["2018"]
+
+
+def test_the_jet_that_is_the_muon_is_none_of_the_event() -> None:
+    pt, jet_id = ak.Array([[60.0, 60.0, 60.0]] * 2), ak.Array([[6, 6, 6]] * 2)
+    eta, phi = ak.Array([[0.1, 0.1, 0.1]] * 2), ak.Array([[3.1, -3.1, 0.0]] * 2)
+    muon_eta, muon_phi = ak.Array([[0.0, 0.1], []]), ak.Array([[3.1, 0.0], []])
+    good = good_jets(pt, eta, phi, jet_id, muon_eta, muon_phi)
+    assert good.to_list() == [[False, False, True], [True, True, True]]

@@ -1,7 +1,8 @@
 """Jet energies, from the raw jet: scale, resolution, and the 27 sources of the scale.
 
-Everything goes into the missing transverse momentum: the changes of all steps, the first of which
-takes back what NanoAOD had applied, add up to corrected minus original jet.
+Everything goes into the missing transverse momentum of the same kind, that of particle flow without
+PUPPI, whose type-1 correction NanoAOD has made with such jets: the changes of all steps, the first
+of which takes back what NanoAOD had applied, add up to corrected minus original jet.
 
 https://cms-jerc.web.cern.ch and arXiv:1607.03663
 """
@@ -9,6 +10,7 @@ https://cms-jerc.web.cern.ch and arXiv:1607.03663
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import awkward as ak
@@ -22,8 +24,9 @@ from ..years import CORRECTIONS, Era, Year
 __all__ = ["CORRELATED", "EACH_YEAR", "jes_sources", "jet_energy"]
 
 ALGORITHM = "AK4PFchs"
-MISSING = "PuppiMET"
+MISSING = "MET"
 MOMENTUM = [("Jet", "pt"), ("Jet", "mass")]
+UNCLUSTERED = [("MET", f"MetUnclustEnUpDelta{axis}") for axis in "XY"]
 
 INPUTS: dict[str, list[Any]] = {
     "L1FastJet": [
@@ -70,10 +73,12 @@ def jes_sources(year: Year) -> dict[str, str]:
 def jet_energy(year: Year) -> list[dict[str, Any]]:
     """All object corrections of a year, in order."""
     return [
+        _unclustered(),
         _step("jec_raw", nominal_function=raw_factor, args=[("Jet", "rawFactor")]),
         *(_level(year, level, year.jec) for level in LEVELS_MC),
         *(_level(year, level, era.jec, era) for level in LEVELS_DATA for era in year.eras),
         *_resolution(year),
+        *([_dead_sectors()] if year.has_dead_sectors else []),
         _step(
             "jes",
             applies_to="mc",
@@ -100,6 +105,71 @@ def _step(name: str, *, applies_to: str = "both", **settings: Any) -> dict[str, 
         "propagate_to": MISSING,
         **settings,
     }
+
+
+def _unclustered() -> dict[str, Any]:
+    """Energy outside of jets and leptons: NanoAOD's shift of the missing momentum.
+
+    It comes first, as NanoAOD has made it for its own momentum; what the jets' corrections change
+    is a vector that is added to either.
+    """
+    columns = [("MET", "pt"), ("MET", "phi")]
+    return {
+        "name": "met_unclustered",
+        "type": "object",
+        "target": columns,
+        "op": "add",
+        "use_correctionlib": False,
+        "args": [*columns, *UNCLUSTERED],
+        "uncertainty_sources": [
+            {
+                "name": "met_unclustered",
+                "up_function": partial(unclustered, sign=1),
+                "down_function": partial(unclustered, sign=-1),
+            }
+        ],
+    }
+
+
+def unclustered(
+    pt: ak.Array, phi: ak.Array, dx: ak.Array, dy: ak.Array, *, sign: int
+) -> tuple[ak.Array, ak.Array]:
+    """Change of momentum and of angle when the shift is added, or taken away."""
+    x, y = pt * np.cos(phi) + sign * dx, pt * np.sin(phi) + sign * dy
+    turned = (np.arctan2(y, x) - phi + np.pi) % (2 * np.pi) - np.pi
+    return np.hypot(x, y) - pt, turned
+
+
+def _dead_sectors() -> dict[str, Any]:
+    """Jets in two sectors of the endcap calorimeter (HEM 15 and 16) that lost their supply in 2018.
+
+    What the jet group gives as uncertainty of simulation, which has them: one-sided.
+    https://github.com/cms-nanoAOD/nanoAOD-tools, jetmetUncertainties.py, HEMIssue.
+    """
+    return _step(
+        "dead_sectors",
+        applies_to="mc",
+        args=[("Jet", name) for name in ("pt", "eta", "phi", "jetId")],
+        uncertainty_sources=[
+            {
+                "name": "dead_sectors_2018",
+                "up_function": untouched,
+                "down_function": in_dead_sectors,
+            }
+        ],
+    )
+
+
+def untouched(pt: ak.Array, eta: ak.Array, phi: ak.Array, jet_id: ak.Array) -> ak.Array:
+    """Factor 1."""
+    return ak.ones_like(pt)
+
+
+def in_dead_sectors(pt: ak.Array, eta: ak.Array, phi: ak.Array, jet_id: ak.Array) -> ak.Array:
+    """Factor of jets there: 0.8 within the tracker's range, 0.65 behind it."""
+    is_there = (pt > 15) & (jet_id & 2 > 0) & (phi > -1.57) & (phi < -0.87)
+    inner, outer = (eta > -2.5) & (eta < -1.3), (eta > -3.0) & (eta <= -2.5)
+    return 1 - 0.2 * (is_there & inner) - 0.35 * (is_there & outer)
 
 
 def raw_factor(raw: ak.Array) -> ak.Array:

@@ -68,8 +68,13 @@ def with_new_columns(objects: Objects, corrections: Sequence[Correction]) -> Obj
 
 
 def _applied(correction: Correction, before: Objects, factor: Any) -> Objects:
-    objects = before
-    for target in correction.target:
+    objects, targets = before, correction.target
+    factors = factor if isinstance(factor, tuple) else (factor,) * len(targets)
+    if len(factors) != len(targets):
+        raise FunctorError(
+            f"correction {correction.name!r} has {len(targets)} targets, but {len(factors)} factors"
+        )
+    for target, factor in zip(targets, factors, strict=True):
         column = objects.column(target)
         try:
             changed = lean(apply(correction.op, column, factor))

@@ -145,7 +145,11 @@ class Correction(Scope):
         default=None, description="Makes one number per event from one per object."
     )
     nominal_idx: str = Field(default="nominal", description="What stands for Sys() nominally.")
-    target: Refs = Field(default=(), description="Columns that are changed by the same factor.")
+    target: Refs = Field(
+        default=(),
+        description="Columns that are changed: by the same factor, or each by its own where a "
+        "function returns a tuple of them.",
+    )
     applies_to: Literal["mc", "data", "both"] = Field(
         default="mc", description="Events it concerns."
     )
