@@ -36,11 +36,12 @@ FLOORS = {
     "partials": 2,
     "theory": 2,
     "reading": 2.5,  # uses datasets; execution and skimming use it
-    "fingerprint": 2,
+    "fingerprint": 0.7,  # what it says of values is used from everywhere
     "schema": 1,
     "receipts": 1,
     "utils": 1,
     "interrupts": 1,
+    "usercode": 0.5,
     "errors": 0,
     "redaction": -1,  # nothing is said without it
 }

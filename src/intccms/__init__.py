@@ -5,6 +5,7 @@
 `datasets`      which files belong to it: listings, redirectors, discovery
 `facility`      where it runs: Dask clients of laptops, clusters and coffea-casa
 `metadata`      what is in the files: entries, sums of weights, work items
+`usercode`      the user's own modules: what was loaded, and loading it again
 `fingerprint`   what identifies a user's function, so that results can be kept
 `partials`      results of finished chunks, kept between runs
 `execution`     running chunks so that nothing is lost: executors, retries, ledger

@@ -11,6 +11,7 @@ __all__ = [
     "BadContentError",
     "ClusterLostError",
     "ConfigError",
+    "EditedInputError",
     "FigureError",
     "FitError",
     "FunctorError",
@@ -20,6 +21,7 @@ __all__ = [
     "MissingColumnError",
     "MissingSumsError",
     "OutputError",
+    "OtherCodeError",
     "SkimWriteError",
     "WorkerLostError",
     "nearest",
@@ -64,6 +66,14 @@ class BadContentError(IntccmsError):
 
 class OutputError(IntccmsError, OSError):
     """A file could not be written: the disk is full, read-only or closed to this user."""
+
+
+class OtherCodeError(IntccmsError):
+    """A worker cannot run what was planned, or would run other code."""
+
+
+class EditedInputError(OtherCodeError):
+    """A file that counts for the result was edited while the run went on."""
 
 
 class SkimWriteError(IntccmsError):

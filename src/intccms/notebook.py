@@ -32,6 +32,7 @@ from intccms.pipeline import Stages, summarise
 from intccms.pipeline.figures import GROUPS, Group
 from intccms.preflight import checks, rows_of
 from intccms.schema import Config, load_config
+from intccms.usercode import check_current
 
 __all__ = [
     "Session",
@@ -184,6 +185,7 @@ class Session:
 
     def count_files(self) -> Table:
         """Open all input files and check everything that the configuration names."""
+        check_current(self.config)
         rows = [["dataset", "files", "events", "cannot be opened"]]
         metadata = self.stages.count_files()
         if metadata is None:
@@ -194,7 +196,14 @@ class Session:
         return Table("Input files", rows)
 
     def process(self) -> Table:
-        """Turn events into histograms, or load those of an earlier run."""
+        """Turn events into histograms, or load those of an earlier run.
+
+        Raises
+        ------
+        ConfigError
+            If code was edited since the configuration was loaded.
+        """
+        check_current(self.config)
         try:
             self.stages.process()
         finally:

@@ -77,6 +77,7 @@ class Receipt:
     wall_s: float = 0.0
     rss_bytes: int = 0
     started: float = 0.0  # seconds since the epoch
+    code: str = ""  # digest of what was run; empty where other processes cannot find it
 
     def __post_init__(self) -> None:
         """Take a status that was written down, too; leave credentials out of what is said."""

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from intccms.errors import WorkerLostError
+from intccms.errors import OtherCodeError, WorkerLostError
 from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import Executor, IterativeExecutor, open_executor
 from intccms.execution.processes import FuturesExecutor
@@ -191,7 +191,7 @@ def test_an_item_that_hangs_in_a_process_is_run_again(
 def test_a_function_that_no_process_can_read_says_so(
     processes: Callable[..., FuturesExecutor],
 ) -> None:
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+    with pytest.raises(OtherCodeError, match="no_such_module"):
         list(processes(2).map(tasks.scale, range(3), arguments=(_Unreadable(),)))
 
 

@@ -30,7 +30,16 @@ from tests.faults.package import (
 from tests.faults.runs import bits, statuses
 
 # What these give is in the keys as a value, or decides only whether there are sums at all.
-WITHOUT_SUMS = {"datasets", "errors", "fingerprint", "schema", "utils"}
+WITHOUT_SUMS = {
+    "datasets",
+    "errors",
+    "fingerprint",
+    "interrupts",
+    "redaction",
+    "schema",
+    "usercode",
+    "utils",
+}
 N_CHUNKS = 3 * 3  # two files of simulation and one of data
 
 OTHER_RESULT: dict[str, Edit] = {

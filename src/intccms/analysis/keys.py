@@ -6,7 +6,7 @@ import hashlib
 import logging
 import platform
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,18 @@ from intccms.analysis.skim_tables import SkimTable, exact_as_json
 from intccms.analysis.skimmed import input_store
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
+from intccms.errors import ConfigError
 from intccms.execution.chunk import ChunkPolicy, ChunkTask
 from intccms.execution.columns import ColumnPolicy
-from intccms.fingerprint import by_content, content_digest, fingerprint, is_reproducible
+from intccms.execution.planned import PlannedCode
+from intccms.fingerprint import (
+    Fingerprint,
+    by_content,
+    content_digest,
+    files_noted,
+    fingerprint,
+    is_reproducible,
+)
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.members import MemberSums, WeightSums
@@ -31,7 +40,15 @@ from intccms.partials.store import PartialStore
 from intccms.reading.cache import ColumnCache
 from intccms.schema import Channel, Config, Correction, Functor
 
-__all__ = ["chunk_policy", "dataset_digests", "names_of_sums", "prune", "whole_of", "with_keys"]
+__all__ = [
+    "chunk_policy",
+    "dataset_digests",
+    "names_of_sums",
+    "plan_code",
+    "prune",
+    "whole_of",
+    "with_keys",
+]
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +86,47 @@ def dataset_digests(processor: AnalysisProcessor) -> dict[str, str | None]:
         By dataset; None where a function has no form that other processes agree on, so that its
         results cannot be reused (the log names it).
     """
+    return plan_code(processor)[0]
+
+
+def _parts(processor: AnalysisProcessor) -> dict[str, tuple[Any, ...]]:
+    """Give, by dataset, all that decides its sums."""
     common = _common(processor)
     return {
-        name: _digest((*common, *_of_dataset(processor, task)), name)
-        for name, task in processor.tasks.items()
+        name: (*common, *_of_dataset(processor, task)) for name, task in processor.tasks.items()
     }
+
+
+def plan_code(processor: AnalysisProcessor) -> tuple[dict[str, str | None], PlannedCode]:
+    """Give `dataset_digests`, and what of it workers can find themselves.
+
+    Raises
+    ------
+    ConfigError
+        If something is an older version of a module that was loaded again since.
+    """
+    with files_noted() as files:
+        everything = _parts(processor)
+        found = {name: fingerprint(parts) for name, parts in everything.items()}
+    older = {module for one in found.values() for module in one.older}
+    if older:
+        raise ConfigError(
+            f"{', '.join(sorted(older))}: edited since, and a function still uses what it was "
+            "before; run the cells again that make it"
+        )
+    keys = {name: _key_of(one, everything[name], name) for name, one in found.items()}
+    stable = {name: one.digest for name, one in found.items() if not (one.unstable or one.unseeded)}
+    return keys, PlannedCode(stable, files, _versions(), partial(_code_here, processor))
+
+
+def _code_here(processor: AnalysisProcessor) -> tuple[dict[str, str], dict[str, str]]:
+    digests = {name: fingerprint(parts).digest for name, parts in _parts(processor).items()}
+    return digests, _versions()
+
+
+def _versions() -> dict[str, str]:
+    packages = {name: version(name) for name in PACKAGES}
+    return {"Python": platform.python_version(), **packages, "intccms": _own_code()[:12]}
 
 
 def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
@@ -161,7 +214,10 @@ def _settled(part: Any) -> Any:
 
 
 def _digest(parts: tuple[Any, ...], dataset: str) -> str | None:
-    found = fingerprint(parts)
+    return _key_of(fingerprint(parts), parts, dataset)
+
+
+def _key_of(found: Fingerprint, parts: tuple[Any, ...], dataset: str) -> str | None:
     if found.unseeded:
         log.warning(
             "results of %s are computed each time and never kept: %s draws from a random generator "
@@ -206,7 +262,7 @@ def with_keys(
     return keyed
 
 
-def chunk_policy(processor: AnalysisProcessor) -> ChunkPolicy:
+def chunk_policy(processor: AnalysisProcessor, planned: PlannedCode) -> ChunkPolicy:
     """Say how often chunks are tried, where their results are kept and how skims are opened."""
     config, writer = processor.config, processor.writer
     codecs = {kind.__name__: kind for kind in CODECS}
@@ -217,6 +273,7 @@ def chunk_policy(processor: AnalysisProcessor) -> ChunkPolicy:
         is_valid=None if writer is None else writer.is_whole,
         reader_options=input_store(config).reader_options,
         columns=_column_policy(processor),
+        planned=planned,
     )
 
 

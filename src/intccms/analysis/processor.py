@@ -19,13 +19,13 @@ from intccms.engine.shifting import fill_shifts
 from intccms.engine.steps import GeneratorWeight, Index, Whole
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.fingerprint import refresh
-from intccms.fingerprint.homes import home
 from intccms.functors.calls import Caller
 from intccms.functors.objects import Objects, from_events
 from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.spectrum import WeightSpectrum
 from intccms.schema import Config, Functor
 from intccms.theory import BRANCHES
+from intccms.usercode.homes import home
 
 __all__ = ["AnalysisProcessor", "DatasetTask", "add_sums"]
 

@@ -11,7 +11,7 @@ from typing import Any
 from intccms.analysis.chunking import rechunked
 from intccms.analysis.duplicates import Duplicates, count_duplicates
 from intccms.analysis.inputs import check_columns, dataset_tasks, truncations
-from intccms.analysis.keys import chunk_policy, dataset_digests, prune, with_keys
+from intccms.analysis.keys import chunk_policy, plan_code, prune, with_keys
 from intccms.analysis.manifests import finished, probed, source_of, unwritten
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.results import AnalysisResult, Collected, lumis_of, result_of
@@ -31,6 +31,7 @@ from intccms.interrupts import Interrupted
 from intccms.metadata import FileFailure, Metadata, collect
 from intccms.receipts import ChunkStatus, Receipt
 from intccms.schema import Config
+from intccms.usercode import check_current
 
 __all__ = ["AnalysisResult", "chunk_size", "make_processor", "process", "run"]
 
@@ -85,6 +86,7 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
         If more was lost to damaged numbers than ``general.max_lost_fraction`` allows; other losses
         are in the ledger.
     """
+    check_current(config)
     observer = observer or Silent()
     fileset = DatasetManager(config).fileset(config.general.processes)
     processor = make_processor(config, fileset, trained=True)
@@ -141,7 +143,8 @@ def process(
     """
     observer = observer or Silent()
     duplicates = _duplicates(processor, metadata, executor, observer)
-    tasks = _tasks(metadata, processor)
+    keys, planned = plan_code(processor)
+    tasks = _tasks(metadata, processor, keys)
     n_events = sum(len(task.item) for task in tasks)
     start = time.perf_counter()
     collected = Collected()
@@ -152,7 +155,7 @@ def process(
     observer.begin(processor.activity, total=n_events, unit="events", parts=parts)
     for one in metadata.failures:
         observer.receipt(_of_unopened(one))
-    chunks = ChunkRun(executor, processor, chunk_policy(processor))
+    chunks = ChunkRun(executor, processor, chunk_policy(processor, planned))
     try:
         for outcome in _outcomes(chunks, tasks, processor.writer):
             if collected.take(outcome):
@@ -219,7 +222,9 @@ def _warned_of_shared(
     return frozenset(one.datasets for one in found)
 
 
-def _tasks(metadata: Metadata, processor: AnalysisProcessor) -> list[ChunkTask]:
+def _tasks(
+    metadata: Metadata, processor: AnalysisProcessor, keys: dict[str, str | None]
+) -> list[ChunkTask]:
     """Make the task of each work item, with the key of its result."""
     files = {one.dataset: one for one in metadata.fileset}
     sources: dict[tuple[str, str], dict[str, Any]] = {}
@@ -237,7 +242,7 @@ def _tasks(metadata: Metadata, processor: AnalysisProcessor) -> list[ChunkTask]:
         planned = replace(item, usermeta={**(item.usermeta or {}), **more})
         pieces, digest = metadata.pieces_of(item), digests.get((item.dataset, item.filename), "")
         tasks.append(ChunkTask(planned, pfns, pieces=pieces, digest=digest))
-    return with_keys(tasks, files, dataset_digests(processor))
+    return with_keys(tasks, files, keys)
 
 
 def _outcomes(

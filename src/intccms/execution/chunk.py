@@ -15,10 +15,12 @@ from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
 from intccms.datasets.places import best_first, note_failure
+from intccms.errors import OtherCodeError
 from intccms.execution.attempt import Attempt, Processor
 from intccms.execution.columns import ColumnPolicy
 from intccms.execution.failures import FailureKind, classify, contained
 from intccms.execution.garbage import patient_collector
+from intccms.execution.planned import PlannedCode
 from intccms.execution.tasks import ChunkTask
 from intccms.fingerprint import Inputs, begin, known_inputs
 from intccms.partials.store import PartialStore
@@ -51,6 +53,9 @@ class ChunkPolicy:
         Gives, on the worker, the options with which pieces are opened.
     columns
         Which columns are kept for later runs; None: none.
+    planned
+        What is to be run; a chunk of which something else would be run fails. None: whatever
+        comes.
     """
 
     max_retries: int = 3
@@ -59,6 +64,19 @@ class ChunkPolicy:
     is_valid: Callable[[dict[str, Any]], bool] | None = None
     reader_options: Callable[[], Mapping[str, Any]] | None = None
     columns: ColumnPolicy | None = None
+    planned: PlannedCode | None = None
+
+    def check_code(self, task: ChunkTask) -> str:
+        """Return the digest of what is run; raise if it is not what was planned."""
+        return "" if self.planned is None else self.planned.check(task.item.dataset)
+
+    def cause_of(self, task: ChunkTask, error: Exception) -> Exception:
+        """Give what is behind an error: other code, or a file that was edited, if it is that."""
+        try:
+            self.check_code(task)
+        except OtherCodeError as other:
+            return other
+        return error
 
 
 @dataclass(frozen=True)
@@ -173,10 +191,13 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
     for n_try, pfn in enumerate(_places(pfns, policy.max_retries), start=1):
         attempt = Attempt(task, pfn, n_try, started=started, clock=clock)
         try:
+            policy.check_code(task)
             options = (policy.reader_options, policy.columns)
             sums, receipt = contained(attempt.run, processor, *options)
-            return ChunkOutcome(sums, receipt)
-        except Exception as exc:  # noqa: BLE001 - sorted by class, kept in the receipt
+            code = policy.check_code(task)  # a file may have been edited meanwhile
+            return ChunkOutcome(sums, replace(receipt, code=code))
+        except Exception as error:  # noqa: BLE001 - sorted by class, kept in the receipt
+            exc = policy.cause_of(task, error)
             outcome = ChunkOutcome(None, attempt.failed(exc), attempt.trace(exc))
             kind = classify(exc, attempt.stage)
             if kind == "transient" and outcome.receipt.stage != "write":
@@ -188,7 +209,7 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
             return replace(
                 outcome, receipt=replace(outcome.receipt, started=started, wall_s=spent_s)
             )
-        if kind in ("user", "memory") or (kind == "permanent" and n_try >= len(pfns)):
+        if kind in ("user", "memory", "other code") or (kind == "permanent" and n_try >= len(pfns)):
             return outcome
         if n_try <= policy.max_retries:
             pause = BACKOFF_S * 2 ** (n_try - 1)

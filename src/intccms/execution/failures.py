@@ -14,6 +14,7 @@ from intccms.errors import (
     FunctorError,
     IntccmsError,
     MissingColumnError,
+    OtherCodeError,
     SkimWriteError,
 )
 from intccms.interrupts import is_interrupt
@@ -30,7 +31,7 @@ __all__ = [
     "user_code",
 ]
 
-FailureKind = Literal["transient", "permanent", "user", "memory"]
+FailureKind = Literal["transient", "permanent", "user", "memory", "other code"]
 
 READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "pyarrow", "s3fs", "aiohttp", "cramjam")
 PERMANENT = (
@@ -149,6 +150,8 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
         ``user`` for a fault of the user's function, ``permanent`` where another try of the same
         place is useless, ``memory``, else ``transient``.
     """
+    if isinstance(exc, OtherCodeError):
+        return "other code"
     if isinstance(exc, MemoryError) or isinstance(exc.__cause__, MemoryError):
         return "memory"
     if isinstance(exc, SkimWriteError):
@@ -162,9 +165,9 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
     ):
         return "user"
     text = f"{type(exc).__name__}: {exc}".lower()
-    if isinstance(exc, MissingColumnError | FileNotFoundError | KeyError | ValueError):
-        return "permanent"
-    return "permanent" if any(words in text for words in PERMANENT) else "transient"
+    is_final = isinstance(exc, MissingColumnError | FileNotFoundError | KeyError | ValueError)
+    is_final = is_final or any(words in text for words in PERMANENT)
+    return "permanent" if is_final else "transient"
 
 
 def _of_writing(exc: SkimWriteError) -> FailureKind:

@@ -21,6 +21,7 @@ import cloudpickle
 from intccms.errors import WorkerLostError
 from intccms.execution.failures import contained, portable
 from intccms.execution.totals import Totals
+from intccms.execution.travel import Parcel
 from intccms.interrupts import unheard
 
 __all__ = ["FuturesExecutor"]
@@ -66,7 +67,7 @@ class FuturesExecutor:
         careful: bool = False,
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
-        payload = cloudpickle.dumps((function, arguments))
+        payload = Parcel.pack(function, arguments).data
         todo, slots = _Queue(items), self._slots
         try:
             while True:
@@ -229,7 +230,7 @@ def _receive(payload: bytes) -> None:
     """Take what is run on items; what fails here is raised by the first item, where it is seen."""
     global _shipped  # noqa: PLW0603 - the only state a worker process can keep
     try:
-        function, arguments = cloudpickle.loads(payload)
+        function, arguments = Parcel(payload).open()
     except Exception as exc:  # noqa: BLE001 - see above
         _shipped = _Raise(exc)
     else:

@@ -8,7 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from intccms.errors import ClusterLostError, IntccmsError, WorkerLostError
+from intccms.errors import (
+    ClusterLostError,
+    EditedInputError,
+    IntccmsError,
+    OtherCodeError,
+    WorkerLostError,
+)
 from intccms.execution.chunk import (
     ChunkOutcome,
     ChunkPolicy,
@@ -20,6 +26,7 @@ from intccms.execution.chunk import (
 )
 from intccms.execution.executors import Executor
 from intccms.execution.totals import Totals
+from intccms.execution.travel import ByValue
 from intccms.receipts import ChunkStatus, Receipt
 
 __all__ = ["ChunkRun", "FileSums"]
@@ -80,7 +87,7 @@ class ChunkRun:
 
     def __init__(self, executor: Executor, processor: Processor, policy: ChunkPolicy) -> None:
         self.executor, self.policy = executor, policy
-        self.arguments = (processor, policy)
+        self.arguments: tuple[Any, ...] = (processor, policy)
         self.totals = Totals(lambda task: str(task.item.dataset))
 
     def outcomes(self, tasks: Sequence[ChunkTask]) -> Iterator[ChunkOutcome]:
@@ -90,11 +97,12 @@ class ChunkRun:
         for n_round in range(ROUNDS):
             done: list[ChunkTask] = []
             again: list[ChunkTask] = []
-            for task, answer in self.executor.map(
-                tracked_chunk, tasks, arguments=self.arguments, totals=self.totals
-            ):
+            other: list[ChunkTask] = []  # of which a worker would have run other code
+            for task, answer in self._answers(tasks):
                 if isinstance(answer, ClusterLostError):
                     yield _lost(task, answer)
+                elif isinstance(answer, OtherCodeError):
+                    other.append(task)
                 elif isinstance(answer, WorkerLostError):
                     killed.append(task)
                 elif answer.may_pass and n_round == 0:
@@ -103,12 +111,68 @@ class ChunkRun:
                 else:
                     done += [task] if answer.receipt.status.is_processed else []
                     yield _with_tries(answer, waiting.get(_place(task)))
-            tasks = self._to_repeat(done, again)
+            tasks = self._to_repeat(done, again) + other
             if not tasks:
                 break
         for task in tasks:
             yield _lost(task, WorkerLostError("its result went down with its worker, each time"))
         yield from self._in_parts(killed)
+
+    def _answers(self, tasks: Sequence[ChunkTask]) -> Iterator[tuple[ChunkTask, Any]]:
+        """Run tasks; where a worker would run other code, everything is sent again, by value.
+
+        Raises
+        ------
+        OtherCodeError
+            If that does not help.
+        """
+        left = {_place(task): task for task in tasks}
+        fault: OtherCodeError | None = None
+        try:
+            for task, answer in self.executor.map(
+                tracked_chunk, tasks, arguments=self.arguments, totals=self.totals
+            ):
+                del left[_place(task)]
+                error = self._other_code(answer)
+                fault = fault or error
+                yield task, error or answer
+                if error is not None and self.is_by_value:
+                    raise error
+        except OtherCodeError as error:  # what was sent cannot be loaded there
+            if self.is_by_value or isinstance(error, EditedInputError):
+                raise
+            fault = error
+            for task in left.values():
+                yield task, error
+        if fault is not None:
+            log.warning("%s; it is sent again", fault)
+            self.arguments = ByValue(self.arguments)
+
+    @property
+    def is_by_value(self) -> bool:
+        """Whether functions are sent as they are in memory."""
+        return isinstance(self.arguments, ByValue)
+
+    def _other_code(self, answer: Any) -> OtherCodeError | None:
+        """Say that a chunk did not run what was planned, if so.
+
+        Raises
+        ------
+        EditedInputError
+            If a file was edited.
+        """
+        if not isinstance(answer, ChunkOutcome):
+            return None
+        receipt, planned = answer.receipt, self.policy.planned
+        if receipt.error_type == EditedInputError.__name__:  # to send it again would not help
+            raise EditedInputError(receipt.error)
+        if receipt.error_type == OtherCodeError.__name__:
+            return OtherCodeError(receipt.error)
+        if planned is None or not receipt.status.is_in_rates:
+            return None
+        if receipt.code != planned.digests.get(receipt.dataset, ""):
+            raise IntccmsError(f"a chunk of {receipt.file} says that it ran other code")
+        return None
 
     def _to_repeat(self, done: list[ChunkTask], again: list[ChunkTask]) -> list[ChunkTask]:
         gone = self._not_in_totals(done)
@@ -157,6 +221,8 @@ class ChunkRun:
             ):
                 halves = part.halves()
                 is_last = depth + 1 == HALVINGS or len(halves) < 2
+                if (error := self._other_code(answer)) is not None:
+                    raise error
                 if not isinstance(answer, WorkerLostError):
                     found[_place(part)].append(answer)
                 elif is_last or isinstance(answer, ClusterLostError):

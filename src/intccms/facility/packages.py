@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import importlib
 import io
-import sys
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-
-from pydantic import BaseModel
 
 from intccms.errors import InputError
 from intccms.facility.luggage import digest_of, files_of
-from intccms.fingerprint.homes import home
 from intccms.schema import Config
+from intccms.usercode import closure, modules_in
 
 __all__ = ["inputs_of", "modules_of", "packed"]
 
@@ -34,16 +29,7 @@ def modules_of(thing: Any) -> tuple[str, ...]:
         A `Config`, or anything made of models, containers and functions. A module's own imports
         from the user's code are followed.
     """
-    found: set[str] = set()
-    waiting = [*_modules_in(thing)]
-    while waiting:
-        name = waiting.pop()
-        module = sys.modules.get(name)
-        if name in found or module is None or home(name) is not None:
-            continue
-        found.add(name)
-        waiting += [one for value in vars(module).values() for one in _module_names(value)]
-    return tuple(sorted(found - {"__main__"}))
+    return tuple(sorted(closure(modules_in(thing))))
 
 
 def inputs_of(config: Config) -> tuple[str, ...]:
@@ -61,30 +47,6 @@ def inputs_of(config: Config) -> tuple[str, ...]:
         ]
     paths = {general.input_path(str(one)) for one in named if isinstance(one, str | Path) and one}
     return tuple(sorted(str(path) for path in paths if path.is_file()))
-
-
-def _modules_in(thing: Any, seen: set[int] | None = None) -> set[str]:
-    seen = set() if seen is None else seen
-    if id(thing) in seen:
-        return set()
-    seen.add(id(thing))
-    inner: Iterable[Any] = ()
-    if isinstance(thing, BaseModel):
-        inner = (getattr(thing, name) for name in type(thing).model_fields)
-    elif isinstance(thing, Mapping):
-        inner = thing.values()
-    elif isinstance(thing, Sequence | set | frozenset) and not isinstance(thing, str | bytes):
-        inner = thing
-    elif isinstance(thing, partial):
-        inner = (thing.func, *thing.args, *thing.keywords.values())
-    own = _module_names(thing) if callable(thing) else []
-    return set(own).union(*(_modules_in(one, seen) for one in inner))
-
-
-def _module_names(value: Any) -> list[str]:
-    """Name the module that a value is or comes from."""
-    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-    return [name] if isinstance(name, str) else []
 
 
 def packed(names: Iterable[str]) -> tuple[bytes, dict[str, str]]:

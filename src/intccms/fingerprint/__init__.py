@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intccms.fingerprint.digest import Fingerprint, fingerprint, is_reproducible
-from intccms.fingerprint.files import by_content, content_digest
+from intccms.fingerprint.files import by_content, content_digest, files_noted
 from intccms.fingerprint.watching import (
     Inputs,
     Watch,
@@ -23,6 +23,7 @@ __all__ = [
     "begin",
     "by_content",
     "content_digest",
+    "files_noted",
     "fingerprint",
     "inputs_of",
     "is_reproducible",

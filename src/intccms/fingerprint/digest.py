@@ -15,7 +15,8 @@ import cloudpickle
 
 from intccms.fingerprint.files import named_files
 from intccms.fingerprint.forms import Form, form_of
-from intccms.fingerprint.homes import WITH_VERSIONS
+from intccms.usercode import older_module
+from intccms.usercode.homes import WITH_VERSIONS
 
 __all__ = ["Fingerprint", "files_named_in", "fingerprint", "is_reproducible"]
 
@@ -43,12 +44,15 @@ class Fingerprint:
         Functions whose answer may be another at each call, with what makes it so.
     unseeded
         Those that draw from random generators of their own.
+    older
+        Modules that were loaded again, and of which something here is an older version.
     """
 
     digest: str
     unstable: tuple[str, ...] = ()
     unforeseen: tuple[str, ...] = ()
     unseeded: tuple[str, ...] = ()
+    older: tuple[str, ...] = ()
 
 
 def fingerprint(value: Any, *, versions: bool = True) -> Fingerprint:
@@ -77,7 +81,7 @@ def fingerprint(value: Any, *, versions: bool = True) -> Fingerprint:
         graph.add(value, _name(value))
     finally:
         WITH_VERSIONS.reset(before)
-    told = (graph.unstable, graph.unforeseen, graph.unseeded)
+    told = (graph.unstable, graph.unforeseen, graph.unseeded, graph.older)
     return Fingerprint(graph.digest(), *(tuple(sorted(one)) for one in told))
 
 
@@ -135,6 +139,7 @@ class _Graph:
     unstable: set[str] = field(default_factory=set)
     unforeseen: set[str] = field(default_factory=set)
     unseeded: set[str] = field(default_factory=set)
+    older: set[str] = field(default_factory=set)
 
     def add(self, root: Any, where: str) -> None:
         """Take `root` apart, and its parts, and theirs."""
@@ -144,6 +149,8 @@ class _Graph:
         while waiting:
             value, where = waiting.popleft()
             form = form_of(value)
+            if (older := older_module(value)) is not None:
+                self.older.add(older)
             if not form.is_structural:
                 self.unstable.add(f"{where} ({type(value).__qualname__})")
             name = _where(value, where)

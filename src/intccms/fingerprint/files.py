@@ -6,16 +6,30 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path, PurePath
 from typing import Any
 
-__all__ = ["by_content", "content_digest", "named_files"]
+__all__ = ["by_content", "content_digest", "files_noted", "named_files"]
 
 # Written later than so long before it was read, a file may be written again and look the same:
 # clocks of file systems tick in milliseconds, on some of them in two seconds.
 SETTLED_NS = 3_000_000_000
 
+_noted: ContextVar[dict[str, str] | None] = ContextVar("_noted", default=None)
 _known: dict[str, tuple[tuple[int, ...], str]] = {}  # by path: what it looked like, and its digest
+
+
+@contextmanager
+def files_noted() -> Iterator[dict[str, str]]:
+    """Collect the digests, by absolute path, of all files that are asked for within the block."""
+    noted: dict[str, str] = {}
+    before = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(before)
 
 
 def content_digest(path: str | Path) -> str:
@@ -27,6 +41,13 @@ def content_digest(path: str | Path) -> str:
         If it cannot be read.
     """
     name = os.path.abspath(path)  # noqa: PTH100 - a link that leads elsewhere is another file
+    digest = _digest(name)
+    if (noted := _noted.get()) is not None:
+        noted[name] = digest
+    return digest
+
+
+def _digest(name: str) -> str:
     looks = _looks(name)
     before = _known.get(name)
     if before is not None and before[0] == looks:

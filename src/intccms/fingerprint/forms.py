@@ -24,9 +24,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from intccms.fingerprint.bytecode import code_text, constants_of
-from intccms.fingerprint.homes import home
 from intccms.fingerprint.lookups import Mark, Named, globals_used, without_notes
 from intccms.fingerprint.unforeseen import is_generator, patched, unforeseen, unseeded
+from intccms.usercode.homes import home
 
 __all__ = ["Form", "form_of"]
 

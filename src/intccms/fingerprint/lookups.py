@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from intccms.fingerprint.bytecode import Import, names_used
-from intccms.fingerprint.homes import home
+from intccms.usercode.homes import home
 
 __all__ = ["Mark", "Named", "globals_used", "without_notes"]
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from intccms.fingerprint.bytecode import Chain, chains
-from intccms.fingerprint.homes import home
+from intccms.usercode.homes import home
 
 __all__ = ["is_generator", "patched", "unforeseen", "unseeded"]
 

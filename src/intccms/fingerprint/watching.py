@@ -25,7 +25,7 @@ from typing import Any
 from intccms.errors import FunctorError
 from intccms.fingerprint.digest import files_named_in
 from intccms.fingerprint.files import content_digest, named_files
-from intccms.fingerprint.homes import home
+from intccms.usercode.homes import home
 
 __all__ = ["Inputs", "Watch", "adopt", "begin", "inputs_of", "known_inputs", "refresh", "unwatched"]
 

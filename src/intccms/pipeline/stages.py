@@ -28,6 +28,7 @@ from intccms.pipeline.summary import Findings, describe_loss, describe_undrawn, 
 from intccms.pipeline.workers import Workers
 from intccms.plots.saving import Drawn
 from intccms.schema import Config
+from intccms.usercode import check_current
 from intccms.utils.output import Output, disk_errors, write_json
 
 if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until something is fitted
@@ -79,6 +80,7 @@ class Stages:
     def __init__(
         self, config: Config, client: Any = None, *, observer: Observer | None = None
     ) -> None:
+        check_current(config)
         check_supported(config)
         self.config = config
         self.output = Output(config.general)

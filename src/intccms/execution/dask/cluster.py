@@ -17,6 +17,7 @@ from intccms.execution.dask.flights import Attempt, Flight, Radio, Shipped, erro
 from intccms.execution.dask.merging import Merging
 from intccms.execution.dask.scheduler import NOTHING, Workers, gathered
 from intccms.execution.totals import Totals
+from intccms.execution.travel import Parcel
 
 __all__ = ["DaskExecutor"]
 
@@ -71,7 +72,9 @@ class DaskExecutor:
         careful: bool = False,
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
-        shipped = Shipped(function, arguments, is_split=totals is not None)
+        parcel = Parcel.pack(function, arguments)
+        name = getattr(function, "__name__", "task")
+        shipped = Shipped(parcel, is_split=totals is not None, name=name)
         run = _Run(self, shipped, totals, careful=careful)
         waiting = iter(items)
         self._runs.append(run)
@@ -260,7 +263,7 @@ def _submit(run: _Run, flights: list[Flight], workers: list[str]) -> None:
     if not flights:
         return
     assert run.function is not None
-    name = getattr(run.shipped.function, "__name__", "task")
+    name = run.shipped.name
     attempts = run.radio.submit(name, run.function, [one.item for one in flights], workers)
     for flight, attempt in zip(flights, attempts, strict=True):
         flight.attempts.append(attempt)

@@ -12,8 +12,9 @@ from uuid import uuid4
 import cloudpickle
 from distributed import Client, Future, KilledWorker, get_worker
 
-from intccms.errors import WorkerLostError
+from intccms.errors import OtherCodeError, WorkerLostError
 from intccms.execution.failures import contained, portable
+from intccms.execution.travel import Parcel
 
 __all__ = ["Attempt", "Flight", "Radio", "Shipped", "error_of"]
 
@@ -25,9 +26,9 @@ class Shipped(NamedTuple):
     library, cloudpickle and bytes.
     """
 
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
+    parcel: Parcel
     is_split: bool
+    name: str
 
     def to_task(self, client: Client) -> Future[Any]:
         """Ship it: as a task, which Dask runs again where all copies are lost, unlike data."""
@@ -39,8 +40,9 @@ class Shipped(NamedTuple):
         topic, key = names
         worker = get_worker()
         worker.log_event(topic, (key, worker.address, None))
+        function, arguments = self.parcel.open()
         try:
-            result = contained(self.function, cloudpickle.loads(item), *self.arguments)
+            result = contained(function, cloudpickle.loads(item), *arguments)
         except Exception as exc:
             if (readable := portable(exc)) is exc:
                 raise
@@ -181,4 +183,9 @@ def error_of(future: Future[Any]) -> WorkerLostError:
     if isinstance(error, KilledWorker):
         where = getattr(error.last_worker, "address", error.last_worker)
         return WorkerLostError(f"the workers that ran it died, the last one at {where}")
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.__cause__:
+        raise OtherCodeError(
+            f"a worker has no module {error.name!r}: install it there, or connect with "
+            "intccms.facility.connect, which sends it"
+        ) from error
     raise error

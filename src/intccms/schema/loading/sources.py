@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from intccms.schema.config import Config
 from intccms.schema.loading.location import import_here
 from intccms.schema.loading.overrides import apply_overrides
 from intccms.schema.loading.problems import entry_name, explain
+from intccms.usercode import note, refresh, refreshed
 
 __all__ = ["load_config"]
 
@@ -36,13 +38,20 @@ def load_config(source: Source, overrides: Sequence[str] | Mapping[str, Any] = (
         values in YAML, or a dict from dotted keys to values. Entries of a list are addressed
         by their name. The source is not changed.
 
+    Notes
+    -----
+    Modules of the user that were edited since they were imported are loaded again first, with all
+    that depends on them; a warning names them.
+
     Raises
     ------
     ConfigError
-        With one line that names the setting, what is wrong and the nearest valid key.
+        With one line that names the setting, what is wrong and the nearest valid key; or the
+        module of which `source` holds an older version.
     """
     raw, file = _raw(source)
     if isinstance(raw, Config) and not overrides:
+        note(raw)
         return raw
     table = apply_overrides(raw, overrides, Config)
     try:
@@ -50,8 +59,10 @@ def load_config(source: Source, overrides: Sequence[str] | Mapping[str, Any] = (
     except ValidationError as error:
         raise ConfigError(explain(error, Config, table)) from None
     config.set_file(file)
-    for note in (*config.notes, *_ignored_keys(table)):
-        log.warning("%s", note)
+    for one in (*config.notes, *_ignored_keys(table)):
+        log.warning("%s", one)
+    note(raw)
+    note(config, [source.partition(":")[0]] if isinstance(source, str) else [], like=raw)
     return config
 
 
@@ -77,14 +88,18 @@ def _raw(source: Source) -> tuple[Mapping[str, Any] | Config, str | None]:
     """Return what is to be validated, and the file that it was read from."""
     if isinstance(source, str):
         module_name, _, name = source.partition(":")
-        module = _import(module_name)
+        refresh([module_name])
+        _import(module_name)
+        refresh([module_name])  # once it is known what it needs
+        module = sys.modules[module_name]
         return _attribute(module, name or "config"), module.__file__
     if isinstance(source, ModuleType):
+        refresh([source.__name__])
+        source = sys.modules.get(source.__name__, source)
         return _attribute(source, "config"), source.__file__
-    if isinstance(source, Config):
-        return source, source.file
-    if isinstance(source, Mapping):
-        return source, None
+    if isinstance(source, Config | Mapping):
+        refreshed(source)
+        return source, source.file if isinstance(source, Config) else None
     raise ConfigError(
         f"a configuration is a dict, a module or 'module:name', not {type(source).__name__}"
     )

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["WITH_VERSIONS", "home"]
+__all__ = ["WITH_VERSIONS", "home", "is_own"]
 
 WITH_VERSIONS = ContextVar("WITH_VERSIONS", default=True)  # whether those of packages count
 
@@ -34,6 +34,17 @@ def home(module: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _home(module: str) -> str | None:
+    kind = _kind(module)
+    return _distribution(module.partition(".")[0]) if kind == "installed" else kind
+
+
+def is_own(module: str) -> bool:
+    """Whether a module is the user's own code; quick, as no version is asked for."""
+    return _kind(module) is None
+
+
+@lru_cache(maxsize=16384)
+def _kind(module: str) -> str | None:
     top = module.partition(".")[0]
     if top in (OURS, "__main__"):
         return OURS if top == OURS else None
@@ -41,10 +52,16 @@ def _home(module: str) -> str | None:
     if place is None:
         return "python" if top in sys.stdlib_module_names else None
     if INSTALLED & set(place.parts):
-        return _distribution(top)
-    library = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
-    is_python = any(place.resolve().is_relative_to(Path(folder).resolve()) for folder in library)
+        return "installed"
+    is_python = any(place.resolve().is_relative_to(one) for one in _libraries())
     return "python" if is_python else None
+
+
+@lru_cache(maxsize=1)
+def _libraries() -> tuple[Path, ...]:
+    """Give the folders of Python's own library."""
+    names = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+    return tuple(Path(folder).resolve() for folder in names)
 
 
 def _place(module: str) -> Path | None:
@@ -70,6 +87,7 @@ def _file(module: ModuleType) -> str | None:
     return file or next(iter(getattr(module, "__path__", ())), None)
 
 
+@lru_cache(maxsize=1024)
 def _distribution(top: str) -> str:
     try:
         return f"{top} {metadata.version(top)}"
