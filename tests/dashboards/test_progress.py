@@ -92,3 +92,9 @@ def test_a_terminal_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     assert isinstance(make_observer(stream), TerminalProgress)
+
+
+def test_before_the_first_chunk_has_ended_no_rate_is_claimed() -> None:
+    assert Stage("processing", 600_000, "events", 0.0).line(12.0) == (
+        "processing  0/600,000 events    0 %  took 0:00:12  failed 0"
+    )

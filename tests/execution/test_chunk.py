@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,38 @@ def test_a_result_of_other_events_is_made_again(
     assert again.receipt.status is ChunkStatus.DONE
     assert again.receipt.sumw == done.receipt.sumw
     assert "is of other events" in caplog.text or "that is none" in caplog.text
+
+
+@dataclass(frozen=True)
+class Hungry(Counter):
+    """Takes a while, and has memory for ten events."""
+
+    def process(self, events: ak.Array) -> dict[str, Any]:
+        time.sleep(0.02)
+        if len(events) > 10:
+            raise MemoryError
+        return super().process(events)
+
+
+def test_the_time_of_a_halved_chunk_is_all_of_it_and_its_parts_fit_in(good: Path) -> None:
+    begin = time.perf_counter()
+    receipt = run(task(good, entries=(0, 40)), Hungry()).receipt
+    assert receipt.status is ChunkStatus.DONE
+    assert receipt.n_events == 40
+    assert receipt.has_possible_times
+    assert 7 * 0.02 <= receipt.wall_s <= time.perf_counter() - begin  # 1 + 2 + 4 tries
+    assert receipt.process_s >= 4 * 0.02
+
+
+def test_the_times_of_chunks_that_fail_or_are_tried_again_are_possible(
+    good: Path, tmp_path: Path
+) -> None:
+    faults = tmp_path / "faults"
+    faults.write_text("1")
+    again = run(task(good), Counter(faults=faults)).receipt
+    assert (again.status, again.tries) == (ChunkStatus.DONE, 2)
+    faults.write_text("1")
+    failed = run(task(good), Counter(faults=faults), max_retries=0).receipt
+    assert failed.status is ChunkStatus.FAILED
+    assert again.has_possible_times
+    assert failed.has_possible_times

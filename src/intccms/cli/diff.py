@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from intccms.errors import FigureError
+
 __all__ = ["HELP", "add_arguments", "execute"]
 
 HELP = "say what is different between two runs, and by how much"
@@ -35,6 +37,11 @@ def execute(parsed: argparse.Namespace) -> int:
     sys.stdout.write(f"{found}\n")
     if parsed.out is not None:
         write_json(parsed.out / "diff.json", found.to_dict())
-        for path in (parsed.out / "diff.json", *side_by_sides(found, parsed.out)):
-            sys.stdout.write(f"{path}\n")
+        sys.stdout.write(f"{parsed.out / 'diff.json'}\n")
+        undrawn = []
+        for one in side_by_sides(found, parsed.out):
+            sys.stdout.write(f"{one.files[0]}\n" if one.files else "")
+            undrawn += [f"{one.stem}: {one.error}"] if one.error else []
+        if undrawn:
+            raise FigureError(f"{len(undrawn)} figures could not be drawn; first: {undrawn[0]}")
     return 0 if found.is_same else 1

@@ -74,7 +74,7 @@ class Stage:
     def pace(self, now: float) -> str:
         """Say how fast, how long still, and how much has failed."""
         rate = self.rate(now)
-        parts = [_rate(rate, self.unit)] if self.unit in ("events", "files") else []
+        parts = [_rate(rate, self.unit)] if rate and self.unit in ("events", "files") else []
         if self.fraction is not None and self.fraction < 1 and rate > 0:
             parts.append(f"{_clock((self.total or 0) / rate - self.done / rate)} left")
         else:

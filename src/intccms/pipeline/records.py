@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from intccms.dashboards.measurement.overview import picture
 from intccms.dashboards.measurement.report import report_html
 from intccms.dashboards.tables import ledger_table
 from intccms.execution.executors import Executor
+from intccms.execution.failures import describe
 from intccms.execution.lumis import write_golden_json
 from intccms.execution.observer import Observer
 from intccms.histograms import storage
@@ -26,6 +28,8 @@ from intccms.schema import Config
 from intccms.utils.output import Output, write_bytes, write_text
 
 __all__ = ["RunRecord", "write_records"]
+
+log = logging.getLogger(__name__)
 
 
 def write_records(config: Config, output: Output, analysis: AnalysisResult) -> None:
@@ -135,7 +139,13 @@ class RunRecord:
         measurement.save(self.output.measurement_dir(self.name))
         if self.wanted.generate_plots:
             state = state_of(measurement)
-            write_bytes(self.output.overview_png(self.name), picture(state, state.ended or 0.0))
+            path = self.output.overview_png(self.name)
+            try:
+                png = picture(state, state.ended or 0.0)
+            except Exception as error:  # noqa: BLE001 - a figure of the run is not its result
+                log.error("the figure %s cannot be drawn: %s", path, describe(error))
+            else:
+                write_bytes(path, png)
         if self.wanted.generate_reports:
             content = report_html(
                 measurement, ledger=ledger_table(summary), with_plots=self.wanted.generate_plots

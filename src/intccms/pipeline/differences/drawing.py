@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from intccms.pipeline.differences.diff import RunDiff
-from intccms.plots import save
 from intccms.plots.comparison import side_by_side
 from intccms.plots.contents import contents
+from intccms.plots.saving import Drawn, Planned, draw_and_save
 
 __all__ = ["side_by_sides"]
 
 
-def side_by_sides(found: RunDiff, folder: Path) -> Iterator[Path]:
-    """Draw every observable that both runs have in the same bins; yield the PNG files."""
+def side_by_sides(found: RunDiff, folder: Path) -> Iterator[Drawn]:
+    """Try to draw every observable that both runs have in the same bins; say what became of it."""
+    todo = list(_planned(found, folder))
+    return (draw_and_save(index, todo) for index in range(len(todo)))
+
+
+def _planned(found: RunDiff, folder: Path) -> Iterator[Planned]:
     runs = (found.before, found.after)
     for channel, observable in runs[0].book.histograms:
         if (channel, observable) not in runs[1].book.histograms:
@@ -27,5 +33,6 @@ def side_by_sides(found: RunDiff, folder: Path) -> Iterator[Path]:
         )
         if np.array_equal(first.edges, second.edges):
             names = [f"{channel}, {run.directory.name}" for run in runs]
-            figure, _ = side_by_side(first, second, names, [run.look for run in runs])
-            yield save(figure, folder / channel / observable)[0]
+            looks = [run.look for run in runs]
+            draw = partial(side_by_side, first, second, names, looks)
+            yield folder / channel / observable, draw
