@@ -12,6 +12,8 @@ import cloudpickle
 import pytest
 
 from intccms.analysis.keys import dataset_digests
+from intccms.analysis.skims import selection_fingerprint
+from intccms.schema import load_config
 from tests.analysis import small
 
 JET_PT = ("Jet", "pt")
@@ -101,3 +103,21 @@ def test_behaviours_of_the_user_are_there_on_workers(few: Path, behavior: dict[A
     events = small.load([few])
     expected = small.filled(2 * ak.sum(events.Jet.pt, axis=1), events.genWeight)
     small.same(small.templates(sums)["nominal"], expected)
+
+
+def test_files_in_arguments_of_the_skim_selection_count_by_content(tmp_path: Path) -> None:
+    def fingerprint_of(path: Path) -> str:
+        selection = {
+            "function": lambda pt, *, file: pt > 0,
+            "use": [("PuppiMET", "pt")],
+            "static_kwargs": {"file": str(path)},
+        }
+        return selection_fingerprint(load_config(small.config(preprocess={"skimming": selection})))
+
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    one.write_text("1")
+    two.write_text("1")
+    before = fingerprint_of(one)
+    assert fingerprint_of(two) == before
+    one.write_text("2")
+    assert fingerprint_of(one) != before

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from intccms import facility
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.errors import FunctorError
 from intccms.schema import load_config
@@ -188,7 +190,7 @@ def put(module: ModuleType, weight: int, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("INTCCMS_W", str(weight))
 
 
-def analysed(module: ModuleType, function: Any, **parts: Any) -> AnalysisResult:
+def analysed(module: ModuleType, function: Any, client: Any = None, **parts: Any) -> AnalysisResult:
     sf = {"name": "sf", "type": "event", "use": [("PuppiMET", "pt")], "nominal_function": function}
     general = {
         "base_dir": str(module.HERE),
@@ -198,7 +200,7 @@ def analysed(module: ModuleType, function: Any, **parts: Any) -> AnalysisResult:
     }
     configuration = small.config(general=general, **{"corrections": [sf], **parts})
     configuration["preprocess"]["skimming"]["chunk_size"] = 60
-    return run(load_config(configuration))
+    return run(load_config(configuration), client)
 
 
 def outcome(result: AnalysisResult) -> tuple[float, list[str]]:
@@ -221,6 +223,22 @@ def test_the_answer_follows_what_is_looked_at(
         put(weights, weight, monkeypatch)
         assert outcome(analysed(weights, function)) == (weight, DONE)
         assert outcome(analysed(weights, function)) == (weight, RESUMED)
+
+
+@pytest.mark.parametrize("executor", ["futures", "dask"])
+def test_workers_follow_it_too(
+    weights: ModuleType, executor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        client = None
+        if executor == "dask":  # its workers outlive the run
+            client = stack.enter_context(facility.connect("local", n_workers=1))
+        for weight in (1, 2):
+            put(weights, weight, monkeypatch)
+            for status in (DONE, RESUMED):
+                general = {"executor": executor, "n_workers": 1}
+                got = analysed(weights, weights.json_once, general=general, client=client)
+                assert outcome(got) == (weight, status)
 
 
 def test_what_stands_there_again_is_taken_again(

@@ -15,7 +15,7 @@ from intccms.analysis.skim_tables import PER_DATASET, PER_FILE, SkimTable, exact
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.fingerprint import fingerprint, is_reproducible
+from intccms.fingerprint import by_content, fingerprint, is_reproducible
 from intccms.schema import Config, General, WorkerEval
 from intccms.skimming import SkimColumns, SkimManifest, SkimPart, SkimStore, retire
 
@@ -46,8 +46,14 @@ def writes_skims(general: General) -> bool:
 
 
 def selection_fingerprint(config: Config) -> str:
-    """Identify the skim selection; the same text for all that have no form to be compared."""
+    """Identify the skim selection; the same text for all that have no form to be compared.
+
+    Files in its arguments count by content, wherever they are.
+    """
     selection = config.preprocess.skimming.selection
+    if selection is not None:
+        kwargs = by_content(selection.static_kwargs)
+        selection = selection.model_copy(update={"static_kwargs": kwargs})
     found = fingerprint(selection, versions=False)  # a skim is read for longer than they last
     if found.unstable and not is_reproducible(selection):
         log.warning("the skim selection cannot be compared: %s", ", ".join(found.unstable))
