@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from intccms import facility
@@ -26,13 +27,14 @@ FUNCTIONS = """
 import glob
 import json
 import os
-import socket
+import posix
 import time
 from functools import lru_cache, partial
 from pathlib import Path
 
 import correctionlib
 import numpy as np
+import pyarrow.parquet as pq
 import yaml
 
 HERE = Path(__file__).parent
@@ -135,12 +137,22 @@ def seeded(pt):
     return 1.0 + np.random.normal(size=len(pt))
 
 
-def network(pt):
-    try:
-        socket.create_connection(("127.0.0.1", 9), timeout=0.1)
-    except OSError:
-        pass
+def by_program(pt, call=posix.system):
+    return 1.0 + call("true") + 0 * pt
+
+
+def far_away(pt, path="root://127.0.0.1//sf.root"):
     return 1.0 + 0 * pt
+
+
+def library(pt):
+    return Opaque.read(HERE / "w.parquet") + 0 * pt
+
+
+class Opaque:
+    @staticmethod
+    def read(path):
+        return pq.read_table(str(path)).column("w")[0].as_py()
 """
 READ_AGAIN = (
     "json_at_each_call",
@@ -173,6 +185,7 @@ def put(module: ModuleType, weight: int, monkeypatch: pytest.MonkeyPatch) -> Non
     here = module.HERE
     (here / "w.json").write_text(str(weight))
     np.save(here / "w.npy", np.array([float(weight)]))
+    pyarrow.parquet.write_table(pyarrow.table({"w": [float(weight)]}), here / "w.parquet")
     (here / "many").mkdir(exist_ok=True)
     for number in range(weight):
         (here / "many" / str(number)).touch()
@@ -223,6 +236,19 @@ def test_the_answer_follows_what_is_looked_at(
         put(weights, weight, monkeypatch)
         assert outcome(analysed(weights, function)) == (weight, DONE)
         assert outcome(analysed(weights, function)) == (weight, RESUMED)
+
+
+def test_files_that_a_library_opens_are_known_by_their_names(
+    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(weights, 1, monkeypatch)
+    assert outcome(analysed(weights, weights.library)) == (1, DONE)
+    assert outcome(analysed(weights, weights.library)) == (1, RESUMED)
+    put(weights, 2, monkeypatch)
+    for _ in range(2):  # nobody knows when this process has read it: nothing is taken
+        assert outcome(analysed(weights, weights.library)) == (2, DONE)
+    put(weights, 1, monkeypatch)
+    assert outcome(analysed(weights, weights.library))[0] == 1
 
 
 @pytest.mark.parametrize("executor", ["futures", "dask"])
@@ -290,14 +316,17 @@ def test_files_in_arguments_count_by_content_wherever_they_are(
     assert outcome(analysis(first))[1] == DONE
 
 
+@pytest.mark.parametrize(
+    ("name", "word"), [("by_program", "another program"), ("far_away", "a file at root://")]
+)
 def test_what_cannot_be_looked_at_again_is_never_kept(
-    weights: ModuleType, caplog: pytest.LogCaptureFixture
+    weights: ModuleType, name: str, word: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            assert outcome(analysed(weights, weights.network)) == (1, DONE)
-        told = [line for line in caplog.messages if "the network" in line]
+            assert outcome(analysed(weights, getattr(weights, name))) == (1, DONE)
+        told = [line for line in caplog.messages if word in line]
         assert len(told) == 1
         assert "correction 'sf'" in told[0]
         assert "never kept" in told[0]

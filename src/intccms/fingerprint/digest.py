@@ -8,17 +8,17 @@ import subprocess
 import sys
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from types import FunctionType
 from typing import Any
 
 import cloudpickle
 
-from intccms.fingerprint.files import named_files
 from intccms.fingerprint.forms import Form, form_of
 from intccms.usercode import older_module
 from intccms.usercode.homes import WITH_VERSIONS
 
-__all__ = ["Fingerprint", "files_named_in", "fingerprint", "is_reproducible"]
+__all__ = ["Fingerprint", "fingerprint", "is_reproducible", "texts_in"]
 
 SEEDS = ("1", "2")  # values of PYTHONHASHSEED that order sets differently
 CHILD = """
@@ -85,11 +85,11 @@ def fingerprint(value: Any, *, versions: bool = True) -> Fingerprint:
     return Fingerprint(graph.digest(), *(tuple(sorted(one)) for one in told))
 
 
-def files_named_in(function: Any) -> set[str]:
-    """Return the files whose names a function has at hand: as constants, defaults or globals."""
+def texts_in(function: Any) -> list[str | PurePath]:
+    """Return the texts and paths that a function has at hand: as constants, defaults, globals."""
     graph = _Graph()
     graph.add(function, "")
-    return {path for value in graph.values for path in named_files(value)}
+    return [value for value in graph.values if isinstance(value, str | PurePath)]
 
 
 def is_reproducible(value: Any) -> bool:

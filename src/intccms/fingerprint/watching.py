@@ -23,7 +23,7 @@ from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
 from intccms.errors import FunctorError
-from intccms.fingerprint.digest import files_named_in
+from intccms.fingerprint.digest import texts_in
 from intccms.fingerprint.files import content_digest, named_files
 from intccms.usercode.homes import home
 
@@ -53,6 +53,8 @@ ITS_OWN = {"importlib", "_frozen_importlib", "_frozen_importlib_external", "zipi
     "platform",
     "tokenize",
 }
+REMOTE = {"root", "xroot", "s3", "gs", "dav", "davs"}  # libraries read there without a word
+LARGE_BYTES = 1_000_000_000  # above, a file counts by size and time
 CACHE_KIND = type(lru_cache(len))
 
 
@@ -158,11 +160,22 @@ class Watch:
             return self
         if id(function) not in _memories or _memories[id(function)].function() is not function:
             with unwatched():
-                found = (path for path in files_named_in(function) if not _is_installed(path))
-                memory = _memory_of(function)
-                memory.at_hand = {path: _state(path) for path in found}
-                memory.at_hand_now = dict(memory.at_hand)
+                self._look_through()
         return self
+
+    def _look_through(self) -> None:
+        memory = self._memory()
+        texts = [one for one in texts_in(self._function) if "\0" not in str(one)]
+        folders = [Path(one) for one in texts if Path(one).is_absolute() and Path(one).is_dir()]
+        names = [one for one in texts if "." in str(one) and not Path(one).is_absolute()]
+        joined = [folder / name for folder in folders for name in names]
+        files = {path for path in named_files([*texts, *joined]) if not _is_installed(path)}
+        memory.at_hand = {path: _state(path) for path in files}
+        memory.at_hand_now = dict(memory.at_hand)
+        for text in texts:
+            scheme, separator, _ = str(text).partition("://")
+            if separator and scheme in REMOTE:
+                self.went_beyond(f"a file at {scheme}://")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None
@@ -259,9 +272,11 @@ def known_inputs() -> Inputs:
         else:
             known = known | memory.found.current
         opened |= {*memory.inputs.files}
-    # of what was not seen to be opened nobody knows when it was: it counts as it was at first
     files = {path: then for path, then in at_hand.items() if path not in opened}
-    return replace(known, files=known.files | files)
+    # of what was not seen to be opened nobody knows when it was
+    unclear = {path for path, then in files.items() if _state(path) != then}
+    beyond = {f"{path}, which has changed since this process began": None for path in unclear}
+    return replace(known, files=known.files | files, beyond=known.beyond | beyond)
 
 
 def refresh() -> None:
@@ -287,7 +302,12 @@ def _state(path: str) -> str:
             if Path(path).is_dir():
                 names = "\n".join(sorted(one.name for one in Path(path).iterdir()))
                 return hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest()
-            return content_digest(path) if Path(path).is_file() else ABSENT
+            if not Path(path).is_file():
+                return ABSENT
+            about = Path(path).stat()
+            if about.st_size > LARGE_BYTES:
+                return f"{about.st_size} bytes of {about.st_mtime_ns}"
+            return content_digest(path)
         except OSError:
             return ABSENT
 
