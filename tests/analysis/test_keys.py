@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
 import cloudpickle
+import numpy as np
 import pytest
 
 from intccms.analysis.keys import dataset_digests
@@ -121,3 +123,16 @@ def test_files_in_arguments_of_the_skim_selection_count_by_content(tmp_path: Pat
     assert fingerprint_of(two) == before
     one.write_text("2")
     assert fingerprint_of(one) != before
+
+
+def test_one_line_says_of_all_datasets_why_nothing_is_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rng = np.random.default_rng(1)
+    met = small.observable("met", lambda pt: pt * rng.normal(), ("PuppiMET", "pt"))
+    one = small.processor(small.config(channels=[small.channel("all", [met])]))
+    one.tasks["other"] = replace(one.tasks["mc"], dataset="other")
+    assert dataset_digests(one) == {"mc": None, "other": None}
+    (line,) = [line for line in caplog.messages if "never kept" in line]
+    assert "mc, other" in line
+    assert "Generator" in line

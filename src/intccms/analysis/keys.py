@@ -114,7 +114,7 @@ def plan_code(processor: AnalysisProcessor) -> tuple[dict[str, str | None], Plan
             f"{', '.join(sorted(older))}: edited since, and a function still uses what it was "
             "before; run the cells again that make it"
         )
-    keys = {name: _key_of(one, everything[name], name) for name, one in found.items()}
+    keys = _keys_of(found, everything)
     stable = {name: one.digest for name, one in found.items() if not (one.unstable or one.unseeded)}
     return keys, PlannedCode(stable, files, _versions(), partial(_code_here, processor))
 
@@ -213,33 +213,36 @@ def _settled(part: Any) -> Any:
     return type(part)(map(_settled, part)) if type(part) in (list, tuple) else part
 
 
-def _digest(parts: tuple[Any, ...], dataset: str) -> str | None:
-    return _key_of(fingerprint(parts), parts, dataset)
+def _keys_of(found: dict[str, Fingerprint], parts: dict[str, Any]) -> dict[str, str | None]:
+    """Give the digests by dataset, None where results cannot be kept: one line says why."""
+    keys: dict[str, str | None] = {}
+    datasets: dict[str, list[str]] = {}  # by reason
+    for name, one in found.items():
+        reason = _reason(one, parts[name])
+        keys[name] = None if reason else one.digest
+        if reason:
+            datasets.setdefault(reason, []).append(name)
+    for reason, names in datasets.items():
+        log.warning("results of %s %s", ", ".join(names), reason)
+    return keys
 
 
-def _key_of(found: Fingerprint, parts: tuple[Any, ...], dataset: str) -> str | None:
+def _reason(found: Fingerprint, parts: Any) -> str:
+    """Say why results cannot be kept; empty if they can."""
     if found.unseeded:
-        log.warning(
-            "results of %s are computed each time and never kept: %s draws from a random generator "
-            "that is not seeded, so that each executor gives another answer; use np.random.normal "
-            "and its like, or a generator made from the event's numbers",
-            dataset,
-            ", ".join(found.unseeded),
+        return (
+            f"are computed each time and never kept: {', '.join(found.unseeded)} draws from a "
+            "random generator that is not seeded, so that each executor gives another answer; use "
+            "np.random.normal and its like, or a generator made from the event's numbers"
         )
-    elif found.unforeseen:
-        log.warning(
-            "results of %s are computed each time and never kept, as the answer may be another at "
-            "each call: %s",
-            dataset,
-            ", ".join(found.unforeseen),
+    if found.unforeseen:
+        return (
+            "are computed each time and never kept, as the answer may be another at each call: "
+            + ", ".join(found.unforeseen)
         )
-    elif found.unstable and not is_reproducible(parts):
-        log.warning(
-            "results of %s cannot be reused in a later run: %s", dataset, ", ".join(found.unstable)
-        )
-    else:
-        return found.digest
-    return None
+    if found.unstable and not is_reproducible(parts):
+        return f"cannot be reused in a later run: {', '.join(found.unstable)}"
+    return ""
 
 
 def with_keys(
@@ -285,13 +288,12 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
     versions = tuple((name, version(name)) for name in PACKAGES)
     selection = config.preprocess.skimming.selection
     common = (versions, _own_code(), _settled(selection))
-    digests = {
-        name: _digest(
-            (common, task.is_data, task.weight_branch, task.weight_clip, _sums_of(processor, name)),
-            name,
-        )
-        for name, task in processor.tasks.items()
-    }
+    digests: dict[str, str | None] = {}
+    for name, task in processor.tasks.items():
+        about = (task.is_data, task.weight_branch, task.weight_clip, _sums_of(processor, name))
+        found = fingerprint((common, *about))
+        # the selection is in the keys of the results, too, where a line says why
+        digests[name] = None if _reason(found, (common, *about)) else found.digest
     general = config.general
     return ColumnPolicy(
         ColumnCache(general.cache_url, KEPT_COLUMN_BYTES),
