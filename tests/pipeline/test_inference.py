@@ -165,6 +165,25 @@ def test_what_failed_of_a_signal_takes_nothing_else_with_it(
     assert (output.statistics_dir / "datacards" / "signal.txt").exists()
 
 
+def test_the_calculator_number_and_seed_of_toys_are_those_of_the_configuration(
+    make_config: MakeConfig, make_book: MakeBook
+) -> None:
+    thin = {name: {"nominal": [0.0, 1.0, 0.0]} for name in ("signal", "data")}
+    book = make_book({**thin, "ttbar": {"nominal": [0.0, 0.5, 0.0]}})
+
+    def observed(**statistics: Any) -> tuple[float, int]:
+        config = make_config(("signal", "ttbar", "data"), **statistics)
+        limit = found_by(IterativeExecutor(), config, book).results["signal"].limits
+        assert limit is not None
+        return limit.observed, limit.n_toys
+
+    formulas = observed()
+    toys = observed(calculator="auto", n_toys=100)
+    assert (formulas[1], toys[1]) == (0, 100)
+    assert observed(calculator="toys", n_toys=100, toy_seed=2) != toys
+    assert observed(calculator="toys", n_toys=100) == toys
+
+
 def test_a_signal_without_events_is_left_out_and_reported(
     make_config: MakeConfig,
     make_book: MakeBook,

@@ -19,15 +19,20 @@ from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.observer import Observer
 from intccms.partials.encoding import Damaged, decode, encode
 from intccms.pipeline.summary import Findings
+from intccms.schema import Statistics
 from intccms.statistics import (
     SignalResult,
+    Toys,
     Workspace,
     build_workspaces,
     cross_section_of,
     infer,
     mass_of,
+    needs_toys,
+    with_toys,
     write,
 )
+from intccms.statistics.configuration import settings
 from intccms.utils.output import Output, write_bytes
 
 __all__ = ["has_fit", "infer_signals", "load_results", "save_results"]
@@ -66,7 +71,8 @@ def infer_signals(
     output
         Where the files go.
     workers
-        Gives the executor; not called for one signal, which is fitted in this process.
+        Gives the executor; not called for one signal, which is fitted in this process, unless
+        there are toys to be made.
     observer
         Is told of each signal.
 
@@ -92,6 +98,10 @@ def infer_signals(
         observer.advance()
     observer.end()
     ordered = [answers[one.signal] for one in workspaces]
+    calculator = settings(config).calculator
+    for index, one in enumerate(ordered):
+        if isinstance(one, SignalResult) and needs_toys(one, calculator):
+            ordered[index] = _with_toys(one, settings(config), workers(), observer)
     found.results = {one.signal: one for one in ordered if isinstance(one, SignalResult)}
     failures = [one for one in ordered if not isinstance(one, SignalResult)]
     if found.results or not failures:
@@ -104,6 +114,23 @@ def infer_signals(
     reasons += [reason for one in found.results.values() for reason in one.failures]
     if reasons:
         raise FitError("; ".join(reasons))
+
+
+def _with_toys(
+    result: SignalResult, asked: Statistics, executor: Executor, observer: Observer
+) -> SignalResult:
+    """Make toys on all workers, and show how many are done."""
+
+    def run(
+        function: Callable[..., Any], items: Any, *, arguments: tuple[Any, ...] = ()
+    ) -> Iterator[tuple[Any, Any]]:
+        observer.begin(f"toys of {result.signal}", total=len(items), unit="groups")
+        for pair in executor.map(function, items, arguments=arguments):
+            observer.advance()
+            yield pair
+        observer.end()
+
+    return with_toys(result, Toys(asked.n_toys, asked.toy_seed, run))
 
 
 def _inferred(item: tuple[Workspace, float | None, float]) -> SignalResult | FitError:

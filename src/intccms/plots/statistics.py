@@ -79,7 +79,8 @@ def goodness_of_fit(
             ax = new_figure(figsize=(10, 9), layout="constrained").add_subplot()
         ax.plot(values, density, color=PALETTE[0], linewidth=2, label="Asymptotic distribution")
         beyond = values >= outcome.chi2
-        text = f"p-value: {outcome.results.goodness_of_fit:.2g}"
+        source = f" ({outcome.n_toys} toys)" if outcome.n_toys else ""
+        text = f"p-value{source}: {outcome.results.goodness_of_fit:.2g}"
         ax.fill_between(values[beyond], density[beyond], color=PALETTE[0], alpha=0.4, label=text)
         name = "Partly blinded" if outcome.is_blinded else "Observed"
         text = rf"{name}: $\chi^2$ = {outcome.chi2:.1f}"

@@ -41,6 +41,18 @@ class Statistics(Model):
         "hides that range only, None the whole channel.",
     )
 
+    calculator: Literal["asymptotic", "toys", "auto"] = Field(
+        default="asymptotic",
+        description="Limits, p-values and goodness of fit from asymptotic formulas or from toys; "
+        "auto: toys where few expected events make the formulas invalid.",
+    )
+    n_toys: Annotated[Count, Field(ge=100)] = Field(
+        default=1000, description="Toys for each hypothesis and signal strength."
+    )
+    toy_seed: Annotated[int, Strict(), Field(ge=0)] = Field(
+        default=1, description="Seed of the toys; the same seed gives the same numbers."
+    )
+
     @classmethod
     def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Read channel names to be blinded as whole channels."""

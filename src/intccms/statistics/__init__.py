@@ -16,8 +16,16 @@ from intccms.statistics.families import Family, families
 from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
 from intccms.statistics.generation import POI
 from intccms.statistics.limits import LimitOutcome, limits
-from intccms.statistics.results import SignalResult, cross_section_of, infer, mass_of
+from intccms.statistics.results import (
+    SignalResult,
+    cross_section_of,
+    infer,
+    mass_of,
+    needs_toys,
+    with_toys,
+)
 from intccms.statistics.significance import Significance, significance
+from intccms.statistics.toys import Toys, toy_goodness_of_fit, toy_limits, toy_significance
 from intccms.statistics.workspace import Workspace, build_workspace, build_workspaces
 
 __all__ = [
@@ -29,6 +37,7 @@ __all__ = [
     "Prediction",
     "SignalResult",
     "Significance",
+    "Toys",
     "Workspace",
     "build_config",
     "build_workspace",
@@ -41,8 +50,13 @@ __all__ = [
     "infer",
     "limits",
     "mass_of",
+    "needs_toys",
     "ranking",
     "signal_processes",
     "significance",
+    "toy_goodness_of_fit",
+    "toy_limits",
+    "toy_significance",
+    "with_toys",
     "write",
 ]

@@ -58,6 +58,7 @@ class FitOutcome:
     n_dof: int  # bins without the parameters that nothing constrains
     is_blinded: bool  # in some bins the expected background stood in for data
     notes: tuple[str, ...] = ()
+    n_toys: int = 0  # that the p-value of the goodness of fit is from; 0: asymptotic
     scanned: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Errors down and up, both positive, of the parameters whose likelihood had to be scanned.
 

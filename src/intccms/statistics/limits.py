@@ -19,7 +19,7 @@ from intccms.statistics.optimizer import LeastSquaresOptimizer, pyhf_backend
 from intccms.statistics.validity import few_events
 from intccms.statistics.workspace import Workspace
 
-__all__ = ["SIGMAS", "LimitOutcome", "limits", "shown"]
+__all__ = ["SIGMAS", "LimitOutcome", "limits", "scan_range", "shown"]
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,14 @@ class LimitOutcome:
     expected_cls: Array  # (n_points, 5)
     is_blinded: bool  # in some bins the expected background stood in for data
     notes: tuple[str, ...] = ()
+    n_toys: int = 0  # for each hypothesis and strength; 0: asymptotic formulas
+    observed_error: float = math.nan  # statistical, of the toys
+    expected_errors: tuple[float, ...] = (math.nan,) * 5
+
+    @property
+    def calculator(self) -> str:
+        """How CLs was calculated."""
+        return "toys" if self.n_toys else "asymptotic"
 
 
 def shown(limit: float, *, scale: float = 1.0) -> str:
@@ -172,6 +180,20 @@ def limits(workspace: Workspace, *, confidence_level: float = 0.95) -> LimitOutc
     for note in notes:
         log.warning("%s: %s", workspace.signal, note)
     return _outcome(workspace, scan, found, tuple(notes))
+
+
+def scan_range(workspace: Workspace, target: float) -> tuple[float, float]:
+    """Give strengths between which the limits are, if the asymptotic formulas are not far off.
+
+    Raises
+    ------
+    ValueError
+        If the data cannot exclude any signal strength.
+    """
+    model, data = workspace.model_and_data()
+    with pyhf_backend(LeastSquaresOptimizer()):
+        found = [one for one in _search(_Scan(model, data, target)) if math.isfinite(one)]
+    return 0.7 * min(found), 2.0 * max(found)
 
 
 def _search(scan: _Scan) -> list[float]:

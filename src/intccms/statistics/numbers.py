@@ -22,6 +22,7 @@ def of_strength(outcome: FitOutcome) -> dict[str, Any]:
         "signal_strength_error_down": outcome.mu_errors[0],
         "signal_strength_error_up": outcome.mu_errors[1],
         "goodness_of_fit_p_value": outcome.results.goodness_of_fit,
+        "goodness_of_fit_n_toys": outcome.n_toys,
         "notes": outcome.notes,
     }
 
@@ -71,6 +72,9 @@ def of_limit(outcome: LimitOutcome, cross_section_pb: float) -> dict[str, Any]:
         "cross_section_pb": cross_section_pb,
         "observed_pb": outcome.observed * cross_section_pb,
         "expected_pb": outcome.expected[2] * cross_section_pb,
+        "calculator": outcome.calculator,
+        "n_toys": outcome.n_toys,
+        "observed_error": outcome.observed_error,
         "notes": outcome.notes,
     }
 
@@ -79,6 +83,7 @@ def of_scan(outcome: LimitOutcome, cross_section_pb: float) -> dict[str, Any]:
     """Give what the summary has no room for: the band in pb, and the CLs values."""
     return {
         "expected_band_pb": _band(outcome, cross_section_pb),
+        "expected_band_errors": dict(zip(map(str, SIGMAS), outcome.expected_errors, strict=True)),
         "scan": {
             "signal_strength": outcome.mu,
             "observed_cls": outcome.observed_cls,
@@ -91,6 +96,8 @@ def of_significance(one: Significance) -> dict[str, Any]:
     """Local p-values and what they are in standard deviations."""
     return {
         "observed_p_value": one.observed_p_value,
+        "observed_p_value_error": one.observed_error,
+        "n_toys": one.n_toys,
         "observed_sigmas": one.observed_sigmas,
         "expected_p_value": one.expected_p_value,
         "expected_sigmas": one.expected_sigmas,

@@ -8,7 +8,7 @@ derivatives of the expectation, where Minuit without gradients needs thousands o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,7 +22,14 @@ from threadpoolctl import threadpool_limits
 
 from intccms.statistics.derivatives import Expectation
 
-__all__ = ["LeastSquaresOptimizer", "deviance", "hessian", "pyhf_backend", "rough_errors"]
+__all__ = [
+    "LeastSquaresOptimizer",
+    "deviance",
+    "hessian",
+    "minimum",
+    "pyhf_backend",
+    "rough_errors",
+]
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int_]
@@ -162,12 +169,10 @@ class LeastSquaresOptimizer:
         assert self.expectation is not None
         found, failures = [], []
         for start in starts:
-            begin = np.clip(start, problem.bounds[:, 0], problem.bounds[:, 1])
-            begin[list(problem.fixed)] = list(problem.fixed.values())
-            free = np.asarray([i for i in range(begin.size) if i not in problem.fixed], dtype=int)
-            residuals = _Residuals(self.expectation, problem.data, begin, free)
             try:
-                found.append(residuals.minimise(problem.bounds[free]))
+                found.append(
+                    minimum(self.expectation, problem.data, start, problem.bounds, problem.fixed)
+                )
             except pyhf.exceptions.FailedMinimization as error:
                 failures.append(error)
         if required and not found:
@@ -208,6 +213,26 @@ class _Problem:
         """The same for the same problem."""
         held = np.asarray(sorted(self.fixed.items()), dtype=float)
         return tuple(one.tobytes() for one in (self.data, self.start, self.bounds, held))
+
+
+def minimum(
+    expectation: Expectation,
+    data: Array,
+    start: Array,
+    bounds: Array,
+    fixed: Mapping[int, float],
+) -> tuple[Array, float]:
+    """Find the minimum of -2 ln L next to a start, and its value over that of the saturated model.
+
+    Raises
+    ------
+    pyhf.exceptions.FailedMinimization
+        If nothing converged.
+    """
+    begin = np.clip(start, bounds[:, 0], bounds[:, 1])
+    begin[list(fixed)] = list(fixed.values())
+    free = np.asarray([i for i in range(begin.size) if i not in fixed], dtype=int)
+    return _Residuals(expectation, data, begin, free).minimise(bounds[free])
 
 
 def rough_errors(model: pyhf.Model, data: Sequence[float], parameters: Array) -> Array:
@@ -297,6 +322,8 @@ class _Residuals:
             If nothing converged.
         """
         values = self.start[self.free]
+        if not values.size:
+            return self.parameters(values), float((self(values) ** 2).sum())
         previous = np.inf
         for _ in range(ROUNDS):
             result = least_squares(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from cabinetry.fit import RankingResults
@@ -16,9 +16,18 @@ from intccms.statistics.fit import FitOutcome, fit, ranking
 from intccms.statistics.limits import LimitOutcome, limits
 from intccms.statistics.numbers import of_limit, of_significance, of_strength, strength
 from intccms.statistics.significance import Significance, significance
+from intccms.statistics.toys import Toys, toy_goodness_of_fit, toy_limits, toy_significance
+from intccms.statistics.validity import FEWEST_EVENTS, sensitive_background
 from intccms.statistics.workspace import Workspace
 
-__all__ = ["SignalResult", "cross_section_of", "infer", "mass_of"]
+__all__ = [
+    "SignalResult",
+    "cross_section_of",
+    "infer",
+    "mass_of",
+    "needs_toys",
+    "with_toys",
+]
 
 log = logging.getLogger(__name__)
 
@@ -90,20 +99,14 @@ def infer(
     """
     failures: list[str] = []
 
-    def tried(function: Callable[[], Part]) -> Part | None:
-        try:
-            return function()
-        except FitError as error:
-            failures.append(str(error))
-            return None
-
-    outcome = tried(lambda: fit(workspace))
+    outcome = _tried(lambda: fit(workspace), failures)
     impacts = None
     if outcome is not None:
         log.info("%s: strength %s", workspace.signal, strength(outcome))
         best = outcome
-        impacts = tried(lambda: ranking(workspace, best, n_parameters=n_ranked))
-    found, discovery = tried(lambda: limits(workspace)), tried(lambda: significance(workspace))
+        impacts = _tried(lambda: ranking(workspace, best, n_parameters=n_ranked), failures)
+    found = _tried(lambda: limits(workspace), failures)
+    discovery = _tried(lambda: significance(workspace), failures)
     if outcome is None and found is None:
         raise FitError("; ".join(failures))
     for one in failures:
@@ -111,6 +114,46 @@ def infer(
     return SignalResult(
         workspace, outcome, impacts, found, discovery, mass_gev, cross_section_pb, tuple(failures)
     )
+
+
+def needs_toys(result: SignalResult, calculator: str) -> bool:
+    """Tell whether toys are asked for: by name, or because there are few expected events."""
+    if calculator != "auto" or result.limits is None:
+        return calculator != "asymptotic"
+    model, _ = result.workspace.model_and_data()
+    longest = min(result.limits.expected[2], float(result.limits.mu[-1]))
+    return sensitive_background(model, longest) < FEWEST_EVENTS
+
+
+def with_toys(result: SignalResult, toys: Toys) -> SignalResult:
+    """Replace what is from asymptotic formulas: limits, p-values and the goodness of fit.
+
+    What fails stays as it is; `failures` say why.
+    """
+    workspace, best = result.workspace, result.fit
+    asymptotic = ("limit on", "significance of")
+    failures = [one for one in result.failures if not one.startswith(asymptotic)]
+    found = _tried(lambda: toy_limits(workspace, toys), failures) or result.limits
+    discovery = _tried(lambda: toy_significance(workspace, toys), failures)
+    if best is not None:
+        outcome = best
+        best = _tried(lambda: toy_goodness_of_fit(workspace, outcome, toys), failures) or best
+    return replace(
+        result,
+        fit=best,
+        limits=found,
+        significance=discovery or result.significance,
+        failures=tuple(failures),
+    )
+
+
+def _tried(function: Callable[[], Part], failures: list[str]) -> Part | None:
+    """Give what a function returns; if it fails, its reason is one of the failures."""
+    try:
+        return function()
+    except FitError as error:
+        failures.append(str(error))
+        return None
 
 
 def mass_of(config: Config, signal: str) -> float | None:

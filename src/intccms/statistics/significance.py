@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +29,20 @@ class Significance:
         Of the data, and the median one with a signal of strength 1.
     is_blinded
         In some bins the expected background stood in for data.
+    n_toys
+        That the p-values are fractions of; 0: asymptotic formulas.
     """
 
     observed_p_value: float
     expected_p_value: float
     is_blinded: bool = False
+    n_toys: int = 0
+
+    @property
+    def observed_error(self) -> float:
+        """Statistical error of the observed p-value; not a number without toys."""
+        p_value = self.observed_p_value
+        return math.sqrt(p_value * (1 - p_value) / self.n_toys) if self.n_toys else math.nan
 
     @property
     def observed_sigmas(self) -> float:

@@ -12,10 +12,10 @@ Array = npt.NDArray[np.float64]
 
 # One counting experiment without uncertainties, where CLs is known exactly: the asymptotic limit
 # is too low by 34 % with 0.05 expected background events, 26 % with 0.5, 14 % with 3, 8 % with 10
-# and 5 % with 20 (tests/statistics/test_validity.py).
+# and 5.5 % with 20 (tests/statistics/test_validity.py).
 FEWEST_EVENTS = 10.0
 LEAST_EVENTS = 0.04  # below it an asymptotic limit is wrong by more than a third: there is none
-REMEDY = "set statistics.calculator to toys or auto"
+REMEDY = "toys are right (statistics.calculator: toys or auto)"
 SHARE = 0.9  # of the sensitivity: the bins that carry it are looked at
 
 
