@@ -178,10 +178,10 @@ def test_the_calculator_number_and_seed_of_toys_are_those_of_the_configuration(
         return limit.observed, limit.n_toys
 
     formulas = observed()
-    toys = observed(calculator="auto", n_toys=100)
-    assert (formulas[1], toys[1]) == (0, 100)
-    assert observed(calculator="toys", n_toys=100, toy_seed=2) != toys
-    assert observed(calculator="toys", n_toys=100) == toys
+    toys = observed(calculator="auto", n_toys=20)
+    assert (formulas[1], toys[1]) == (0, 20)
+    assert observed(calculator="toys", n_toys=20, toy_seed=2) != toys
+    assert observed(calculator="toys", n_toys=20) == toys
 
 
 def test_a_signal_without_events_is_left_out_and_reported(

@@ -25,7 +25,7 @@ from tests.statistics.counting import counting, rate
 from tests.statistics.test_validity import exact
 
 
-@pytest.mark.parametrize(("background", "n_toys"), [(0.05, 10_000), (0.5, 10_000), (3.0, 200_000)])
+@pytest.mark.parametrize(("background", "n_toys"), [(0.05, 10_000), (0.5, 10_000), (3.0, 100_000)])
 def test_with_nothing_observed_the_limit_is_3(background: float, n_toys: int) -> None:
     found = toy_limits(counting([0.0], [background]), Toys(n_toys))
     assert found.observed == pytest.approx(2.996, abs=4 * found.observed_error)  # exp(-s) = 0.05
@@ -82,16 +82,16 @@ def test_the_seed_decides_and_the_executor_does_not() -> None:
 
     executor = FuturesExecutor(2)
     try:
-        together = p_value(Toys(200, seed=3, run=executor.map))
+        together = p_value(Toys(100, seed=3, run=executor.map))
     finally:
         executor.close()
-    assert together == p_value(Toys(200, seed=3))
-    assert together != p_value(Toys(200, seed=4))
+    assert together == p_value(Toys(100, seed=3))
+    assert together != p_value(Toys(100, seed=4))
 
 
 def test_p_values_are_those_of_the_toys_of_pyhf() -> None:
     workspace = counting([5.0], [3.0], [2.0], of_background=[rate("xsec", 1.3)])
-    n_toys = 300
+    n_toys = 200
     found = toy_significance(workspace, Toys(n_toys))
     model, data = workspace.model_and_data()
     bounds = [(0.0, 20.0) if name == "signal_strength" else (-5.0, 5.0)
@@ -115,7 +115,7 @@ def test_p_values_are_those_of_the_toys_of_pyhf() -> None:
 def test_nuisance_parameters_weaken_the_limit() -> None:
     certain = toy_limits(counting([3.0], [3.0]), Toys(2000))
     unsure = counting([3.0], [3.0], of_background=[rate("xsec", 2.0)])
-    found = toy_limits(unsure, Toys(100))
+    found = toy_limits(unsure, Toys(40))
     assert found.observed > certain.observed
     assert found.observed_error > 0
 

@@ -46,8 +46,8 @@ class Statistics(Model):
         description="Limits, p-values and goodness of fit from asymptotic formulas or from toys; "
         "auto: toys where few expected events make the formulas invalid.",
     )
-    n_toys: Annotated[Count, Field(ge=100)] = Field(
-        default=1000, description="Toys for each hypothesis and signal strength."
+    n_toys: Annotated[Count, Field(ge=20)] = Field(
+        default=1000, description="Toys for each hypothesis and signal strength, at least 20."
     )
     toy_seed: Annotated[int, Strict(), Field(ge=0)] = Field(
         default=1, description="Seed of the toys; the same seed gives the same numbers."

@@ -37,7 +37,9 @@ N_POINTS = 8  # signal strengths of the first grid
 MOST_GRIDS = 4  # until the limits are inside
 STRETCH = 1.5  # from point to point beyond the first grid
 TIE = 1e-4  # of a test statistic: as extreme as the data
-USEFUL = (0.2, 6.0)  # CLs over its threshold, of the points that a limit is interpolated from
+USEFUL = (0.1, 10.0)  # CLs over its threshold, of the points that a limit is interpolated from
+FEWEST_POINTS = 3  # of them
+APART = 0.04  # points, relative
 
 
 class Run(Protocol):
@@ -124,21 +126,20 @@ def toy_limits(
     toys = toys or Toys()
     target = 1.0 - confidence_level
     with failures_named(f"limit on {workspace.signal}"):
-        grid = list(np.geomspace(*scan_range(workspace, target), N_POINTS))
+        grid = [float(mu) for mu in np.geomspace(*scan_range(workspace, target), N_POINTS)]
         points: dict[float, _Point] = {}
         for _ in range(MOST_GRIDS):
-            points |= _tested(workspace, toys, [mu for mu in grid if mu not in points])
+            points |= _tested(workspace, toys, grid)
             ordered = [points[mu] for mu in sorted(points)]
-            lowest, highest = ordered[0].cls(), ordered[-1].cls()
-            grid = [ordered[0].mu / STRETCH] if min(lowest) < target else []
-            grid += [ordered[-1].mu * STRETCH] if max(highest) > target else []
+            grid = _missing(ordered, target)
             if not grid:
                 break
         found = _crossings(ordered, target)
         if not np.isfinite(found[0]):
             raise ValueError("CLs of the data does not reach its threshold")
         groups = np.asarray([_crossings(ordered, target, without=i) for i in range(N_GROUPS)])
-    spread = np.sqrt((N_GROUPS - 1) * groups.var(axis=0))
+    known = np.isfinite(groups).all(axis=0)
+    spread = np.where(known, (N_GROUPS - 1) ** 0.5 * np.where(known, groups, 0).std(axis=0), np.nan)
     cls = np.asarray([one.cls() for one in ordered])
     observed, minus2, minus1, median, plus1, plus2 = found
     return LimitOutcome(
@@ -342,26 +343,52 @@ def _fraction(drawn: Array, value: float) -> float:
     return float(np.mean(known >= value - TIE)) if known.size else math.nan
 
 
+def _missing(points: Sequence[_Point], target: float) -> list[float]:
+    """Give the signal strengths that the limits need beside those that were tested."""
+    mu = np.asarray([one.mu for one in points])
+    wanted: list[float] = []
+    for cls in np.asarray([one.cls() for one in points]).T:
+        if cls[0] <= target:
+            wanted.append(mu[0] / STRETCH)
+        elif cls[-1] > target:
+            wanted.append(mu[-1] * STRETCH)
+        elif _near(cls, target).sum() < FEWEST_POINTS:
+            middle = _crossing(mu, cls, target)
+            wanted += [0.9 * middle, 1.1 * middle]
+    result: list[float] = []
+    for one in sorted(wanted):
+        if np.abs(np.log(np.asarray([*mu, *result]) / one)).min() > APART:
+            result.append(float(one))
+    return result
+
+
 def _crossings(
     points: Sequence[_Point], target: float, *, without: int | None = None
 ) -> list[float]:
-    """Signal strengths at which ln CLs, a parabola near its threshold, is what it has to be."""
+    """Signal strengths at which the observed and the five expected CLs cross the threshold."""
     mu = np.asarray([one.mu for one in points])
-    result = []
-    for cls in np.asarray([one.cls(leave_out=without) for one in points]).T:
-        known = cls > 0
-        distance = np.log(cls[known] / target)
-        useful = (distance > math.log(USEFUL[0])) & (distance < math.log(USEFUL[1]))
-        x, y = mu[known][useful], distance[useful]
-        if x.size < 2 or not (y.min() < 0 < y.max()):
-            # nothing but a step: between the last point above and the first below
-            above, below = mu[cls > target], mu[cls <= target]
-            inside = above.size and below.size and above.max() < below.min()
-            result.append(float((above.max() + below.min()) / 2) if inside else math.inf)
-            continue
-        coefficients = np.polyfit(x, y, 2 if x.size > 3 else 1, w=np.sqrt(np.exp(y)))
-        roots = np.roots(coefficients)
-        real = roots[np.isreal(roots)].real
-        inside = real[(real >= x.min()) & (real <= x.max())]
-        result.append(float(inside[0]) if inside.size == 1 else float(np.interp(0, -y, x)))
-    return result
+    curves = np.asarray([one.cls(leave_out=without) for one in points]).T
+    return [_crossing(mu, cls, target) for cls in curves]
+
+
+def _near(cls: Array, target: float) -> npt.NDArray[np.bool_]:
+    return (cls > USEFUL[0] * target) & (cls < USEFUL[1] * target)
+
+
+def _crossing(mu: Array, cls: Array, target: float) -> float:
+    """Interpolate ln CLs, with a parabola where there are points enough; infinite if it fails."""
+    above = np.flatnonzero(cls > target)
+    if not above.size or above[-1] == mu.size - 1:
+        return math.inf
+    last = above[-1]
+    distance = np.log(np.maximum(cls, USEFUL[0] * target) / target)
+    near = _near(cls, target)
+    if near.sum() >= FEWEST_POINTS:
+        x, y = mu[near], distance[near]
+        roots = np.roots(np.polyfit(x, y, 2, w=np.exp(-np.abs(y) / 2)))
+        real = [float(one.real) for one in roots if np.isreal(one)]
+        inside = [one for one in real if x.min() <= one <= x.max()]
+        if len(inside) == 1:
+            return inside[0]
+    pair = slice(last, last + 2)
+    return float(np.interp(0.0, -distance[pair], mu[pair]))
