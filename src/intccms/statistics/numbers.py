@@ -19,8 +19,8 @@ def of_strength(outcome: FitOutcome) -> dict[str, Any]:
     return {
         "signal_strength": outcome.mu,
         "signal_strength_error": outcome.mu_error,
-        "signal_strength_error_down": outcome.mu_errors[0],
-        "signal_strength_error_up": outcome.mu_errors[1],
+        "signal_strength_error_down": _known(outcome.mu_errors[0]),
+        "signal_strength_error_up": _known(outcome.mu_errors[1]),
         "goodness_of_fit_p_value": outcome.results.goodness_of_fit,
         "goodness_of_fit_n_toys": outcome.n_toys,
         "notes": outcome.notes,
@@ -74,7 +74,7 @@ def of_limit(outcome: LimitOutcome, cross_section_pb: float) -> dict[str, Any]:
         "expected_pb": outcome.expected[2] * cross_section_pb,
         "calculator": outcome.calculator,
         "n_toys": outcome.n_toys,
-        "observed_error": outcome.observed_error,
+        "observed_error": _known(outcome.observed_error),
         "notes": outcome.notes,
     }
 
@@ -96,13 +96,17 @@ def of_significance(one: Significance) -> dict[str, Any]:
     """Local p-values and what they are in standard deviations."""
     return {
         "observed_p_value": one.observed_p_value,
-        "observed_p_value_error": one.observed_error,
+        "observed_p_value_error": _known(one.observed_error),
         "n_toys": one.n_toys,
         "observed_sigmas": one.observed_sigmas,
         "expected_p_value": one.expected_p_value,
         "expected_sigmas": one.expected_sigmas,
         "is_blinded": one.is_blinded,
     }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _band(outcome: LimitOutcome, scale: float) -> dict[str, float]:
