@@ -132,6 +132,16 @@ def test_a_weight_that_cannot_be_is_a_damaged_input(tmp_path: Path, value: float
     assert (Path(lost.file).name, lost.entries) == ("2.root", (0, 50))
 
 
+def test_the_best_chunk_size_is_found_without_the_damaged_file(tmp_path: Path) -> None:
+    weight = np.ones(100)
+    weight[7] = np.nan
+    write(tmp_path / "mc/a.root", 100, genWeight=weight)
+    write(tmp_path / "mc/b.root", 50)
+    result = analysed(tmp_path, general={"chunk_size": "auto", "max_lost_fraction": 0.7})
+    assert total(result) == pytest.approx(1.0)
+    assert "events a chunk" in result.chunking
+
+
 def test_the_entry_of_a_damaged_weight_counts_from_the_beginning_of_the_file(
     tmp_path: Path,
 ) -> None:

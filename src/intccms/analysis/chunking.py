@@ -10,8 +10,9 @@ import psutil
 import uproot
 
 from intccms.analysis.processor import AnalysisProcessor
+from intccms.errors import BadContentError
 from intccms.execution.executors import Executor
-from intccms.metadata import Metadata
+from intccms.metadata import FileCount, Metadata
 from intccms.reading.source import ReadMeter, open_source
 
 __all__ = ["ChunkSize", "Load", "choose", "rechunked", "worker_memory"]
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 SIZES = (400_000, 300_000, 200_000, 150_000, 100_000, 75_000, 50_000, 30_000, 20_000)
 PER_WORKER = 4  # chunks, at least: a few slow ones must not decide when the run ends
+N_FILES = 3  # that are looked at, if the first are damaged
 LOOK = 5_000  # events that are processed to see what is read
 # Measured with `python -m benchmarks.memory`:
 BASE_BYTES = 400e6  # a worker with all packages and some open files
@@ -98,7 +100,10 @@ def rechunked(metadata: Metadata, processor: AnalysisProcessor, executor: Execut
     config = processor.config
     if config.general.chunk_size != "auto" or metadata.pieces is not None or not metadata.files:
         return metadata
-    event_bytes, stored_bytes = _columns(metadata, processor)
+    measured = _columns(metadata, processor)
+    if measured is None:
+        return metadata
+    event_bytes, stored_bytes = measured
     shifts = (len(processor.plan(name).shifts) for name in processor.tasks)
     size = choose(
         Load(
@@ -125,10 +130,24 @@ def worker_memory(executor: Executor) -> float:
     return float(min(limits, default=2e9))
 
 
-def _columns(metadata: Metadata, processor: AnalysisProcessor) -> tuple[float, float]:
-    """Measure bytes per event, in memory and stored, on the largest file of simulation."""
+def _columns(metadata: Metadata, processor: AnalysisProcessor) -> tuple[float, float] | None:
+    """Measure bytes per event, in memory and stored, on the largest file of simulation.
+
+    A damaged file is booked when it is processed; the next one tells as much. None: none does.
+    """
     is_data = {name: task.is_data for name, task in processor.tasks.items()}
-    file = max(metadata.files, key=lambda one: (not is_data[one.dataset], one.n_events))
+    files = sorted(metadata.files, key=lambda one: (is_data[one.dataset], -one.n_events))
+    for file in files[:N_FILES]:
+        try:
+            return _columns_of(file, metadata, processor)
+        except (BadContentError, OSError) as exc:
+            log.debug("%s tells nothing of its columns: %s", file.lfn, exc)
+    return None
+
+
+def _columns_of(
+    file: FileCount, metadata: Metadata, processor: AnalysisProcessor
+) -> tuple[float, float]:
     tree_name = metadata.fileset[file.dataset].tree_name
     meter = ReadMeter()
     n_events = min(LOOK, file.n_events)

@@ -55,6 +55,7 @@ class FileQuery:
     rounds: int = 4  # through all remote places, before the file is given up
     pause_s: float = 0.5  # after the first round, doubled after each further one
     is_data: bool = False  # its luminosity sections are wanted
+    weight_branch: str | None = None  # whoever looks at the open file may want it
     known: FileCount | None = None  # from an earlier look; it counts if the file is the same
 
 

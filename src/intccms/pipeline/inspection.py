@@ -87,7 +87,12 @@ class Inspection:
         """Sums over the files, with what Rucio says of them."""
         if self._statistics is None:
             n_listed = {files.dataset: len(files.lfns) for files in self.fileset}
-            self._statistics = aggregate_statistics(self.records, self.sizes, n_listed=n_listed)
+            self._statistics = aggregate_statistics(
+                self.records,
+                self.sizes,
+                n_listed=n_listed,
+                outlier_factor=self.config.general.weight_outlier_factor,
+            )
         return self._statistics
 
     def files(

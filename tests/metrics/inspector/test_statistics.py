@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uproot
 
+from intccms.datasets import DatasetFiles, Fileset
 from intccms.metrics.inspector import FileRecord, Statistics, aggregate_statistics, inspect_files
 from intccms.metrics.inspector.rucio import FileSize, SizeSummary
+from intccms.metrics.inspector.store import RecordStore
+from tests.analysis import flat
 from tests.metrics.inspector.small import write_file
 
 
@@ -156,3 +161,35 @@ def test_a_sample_stands_for_all_listed_files(tmp_path: Path) -> None:
     records = inspect_files({"x": [write_file(tmp_path / "a.root", range(4))]})
     statistics = aggregate_statistics(records, n_listed={"x": 10})
     assert statistics.datasets["x"].scale == 10.0
+
+
+def weighted(path: Path, outlier: float) -> DatasetFiles:
+    weights = np.ones(1000)
+    weights[5] = outlier
+    flat.write(path, 1000, genWeight=weights)
+    return DatasetFiles("mc", "mc", None, False, 1.0, (str(path),), weight_branch="genWeight")
+
+
+def test_an_absurd_weight_is_told_with_its_numbers(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path / "metadata")
+    files = weighted(tmp_path / "a.root", 1e6)
+    records = list(inspect_files(Fileset((files,)), store=store))
+    statistics = aggregate_statistics(records)
+    weights = statistics.datasets["mc"].weights
+    assert weights is not None
+    assert weights.n_effective == pytest.approx((999 + 1e6) ** 2 / (999 + 1e12))
+    assert "1 of 1,000 events have a weight above 10 x" in only(statistics, "absurd_weights")
+    assert "absurd_weights" not in kinds(aggregate_statistics(records, outlier_factor=1e8))
+    store.add(records)
+    store.save()
+    again = list(inspect_files(Fileset((files,)), store=RecordStore(tmp_path / "metadata")))
+    assert aggregate_statistics(again).datasets["mc"].weights == weights
+    other = Fileset((replace(files, weight_branch="MET_phi"),))
+    (record,) = inspect_files(other, store=RecordStore(tmp_path / "metadata"))
+    assert record.weight_branch == "MET_phi"
+
+
+def test_a_weight_that_is_no_number_is_a_damage(tmp_path: Path) -> None:
+    (record,) = inspect_files(Fileset((weighted(tmp_path / "a.root", np.nan),)))
+    assert (record.error_type, record.count()) == ("BadContent", None)
+    assert "genWeight is nan at entry 5" in str(record.error)

@@ -51,7 +51,7 @@ def dataset_table(statistics: Statistics) -> Table:
     """List events, sizes and storage of each dataset."""
     rows = [
         ["dataset", "files", "failed", "events", "size", "kB/event", "branches", "stored as",
-         "events/cluster", "sum of weights"]
+         "events/cluster", "sum of weights", "effective events", "largest weight"]
     ]  # fmt: skip
     for name, one in statistics.datasets.items():
         of = f" of {one.n_listed:,}" if one.n_listed > one.n_files else ""
@@ -68,6 +68,8 @@ def dataset_table(statistics: Statistics) -> Table:
                 stored or "-",
                 f"{one.cluster_events:,.0f}",
                 "-" if one.runs_sumw is None else f"{one.runs_sumw:.6g}",
+                "-" if one.weights is None else f"{one.weights.n_effective:,.4g}",
+                "-" if one.weights is None else f"{one.weights.largest_share:.2g} of the sum",
             ]
         )
     return Table("Input files", rows)

@@ -155,7 +155,12 @@ def _tasks(paths: Paths, tree_name: str) -> Iterator[_Task]:
         for files in paths:
             for lfn in files.lfns:
                 query = FileQuery(
-                    files.dataset, lfn, files.pfns(lfn), files.tree_name, is_data=files.is_data
+                    files.dataset,
+                    lfn,
+                    files.pfns(lfn),
+                    files.tree_name,
+                    is_data=files.is_data,
+                    weight_branch=files.weight_branch,
                 )
                 yield _Task(query, files.process)
         return
@@ -264,7 +269,7 @@ def _record(task: _Task, look: Look) -> FileRecord:
     if query.lfn.endswith("/") or ("://" not in query.lfn and Path(query.lfn).is_dir()):
         text = f"this is a directory, not a file; name the files in it: {query.lfn}"
         return _failed(task, "IsADirectoryError", text)
-    counted, found = examine(query, look)
+    counted, found = examine(query, replace(look, weight_branch=query.weight_branch))
     if isinstance(counted, FileFailure):
         if (
             "://" not in query.lfn
@@ -279,6 +284,7 @@ def _record(task: _Task, look: Look) -> FileRecord:
         process=task.process,
         tree_name=query.tree_name,
         is_data=query.is_data,
+        weight_branch=query.weight_branch or "",
         pfn=counted.pfn,
         uuid=counted.uuid,
         n_events=counted.n_events,

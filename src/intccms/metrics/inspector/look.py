@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet
 
 from intccms.datasets.contents import FileCount
 from intccms.functors.objects import event_seeds
+from intccms.histograms.spectrum import WeightSpectrum
 from intccms.metrics.inspector.layout import layout_of
 from intccms.redaction import redacted
 
@@ -31,13 +33,14 @@ class Look:
     Parameters
     ----------
     read_events
-        Read the identities of the events.
+        Read the identities of the events, and the weights of simulation.
     verify
         Decompress every column, add up the checksum of the file.
     """
 
     read_events: bool = True
     verify: bool = False
+    weight_branch: str | None = None
 
     def __call__(self, tree: Any, counted: FileCount) -> dict[str, Any]:
         """Return fields of a `FileRecord`."""
@@ -53,6 +56,8 @@ class Look:
                 found["error"] = f"{what} ({redacted(counted.pfn)})"
         if self.read_events and counted.n_events:
             found |= _identities(tree, set(layout.branches))
+            if self.weight_branch in layout.branches:
+                found |= _weights(tree, self.weight_branch or "", counted.pfn)
         if self.verify:
             found |= _verified(tree, layout.branches, counted)
         return found
@@ -71,6 +76,16 @@ def _identities(tree: Any, branches: set[str]) -> dict[str, Any]:
         hashes = np.unique(event_seeds(*(columns[name] for name in IDENTITY)))
         found["event_hashes"] = hashes[:KEPT_HASHES].copy()
     return found
+
+
+def _weights(tree: Any, branch: str, pfn: str) -> dict[str, Any]:
+    """Read how the weights are spread; one that is no number is an error."""
+    values = np.asarray(_column(tree, branch), dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        text = f"{branch} is {values[bad[0]]:g} at entry {bad[0]} ({pfn})"
+        return {"error_type": "BadContent", "error": text}
+    return {"weights": json.dumps(WeightSpectrum.of(values).to_json(), separators=(",", ":"))}
 
 
 def _column(tree: Any, name: str) -> npt.NDArray[Any]:

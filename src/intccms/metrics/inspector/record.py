@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intccms.datasets.contents import FileCount
+from intccms.histograms.spectrum import WeightSpectrum
 
 __all__ = ["FileRecord", "collection_of"]
 
@@ -54,6 +56,8 @@ class FileRecord:
     run_range: tuple[int, int] | None = None
     lumi_range: tuple[int, int] | None = None
     sections: str | None = None  # of data, see `FileCount`
+    weight_branch: str = ""  # of simulation
+    weights: str = ""  # how these are spread: a `WeightSpectrum` as JSON; empty if it is not known
     event_hashes: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     adler32: str | None = None  # computed only when all bytes are verified
     open_s: float = 0.0  # seconds it took
@@ -107,6 +111,11 @@ class FileRecord:
             modified=self.modified,
             digest=self.digest,
         )
+
+    @property
+    def spectrum(self) -> WeightSpectrum | None:
+        """How the weights of its events are spread; None if it is not known."""
+        return WeightSpectrum.from_json(json.loads(self.weights)) if self.weights else None
 
     def summary(self) -> dict[str, Any]:
         """Give everything but the single branches, ready for JSON."""

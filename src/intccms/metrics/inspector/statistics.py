@@ -13,10 +13,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from intccms.histograms.spectrum import WeightReport, WeightSpectrum
 from intccms.metrics.inspector.problems import Problem, find_problems
 from intccms.metrics.inspector.record import FileRecord, IntArray, collection_of
 
 __all__ = ["BranchStatistics", "DatasetStatistics", "Statistics", "aggregate_statistics"]
+
+
+OUTLIER_FACTOR = 10.0
 
 
 class Sizes(Protocol):
@@ -68,6 +72,8 @@ class DatasetStatistics:
         In the order of `paths`; sizes in bytes, 0 where nobody knows.
     cluster_events
         Median number of events in a cluster.
+    weights
+        How the weights of simulation are spread; None where that is not known of all files.
     """
 
     dataset: str
@@ -87,6 +93,7 @@ class DatasetStatistics:
     runs_sumw: float | None
     run_range: tuple[int, int] | None
     lumi_range: tuple[int, int] | None
+    weights: WeightReport | None = None
 
     @property
     def n_events(self) -> int:
@@ -128,6 +135,7 @@ class DatasetStatistics:
         return found | {
             "n_branches": len(self.branches),
             "events_per_file_min_median_max": spread,
+            "weights": None if self.weights is None else self.weights.to_dict(),
         }
 
 
@@ -225,6 +233,7 @@ def aggregate_statistics(
     size_summary: Sizes | None = None,
     *,
     n_listed: Mapping[str, int] | None = None,
+    outlier_factor: float = OUTLIER_FACTOR,
 ) -> Statistics:
     """Add the records of files up, by dataset and by branch, and look for what is odd.
 
@@ -236,17 +245,36 @@ def aggregate_statistics(
         What `rucio.fetch_file_sizes` found: fills sizes in, and is compared with the files.
     n_listed
         Files of each dataset in all, where only a sample was inspected.
+    outlier_factor
+        As ``general.weight_outlier_factor``.
     """
     sums: dict[str, _Sums] = {}
     for record in results:
         sums.setdefault(record.dataset, _Sums()).take(record)
     datasets = {
-        name: _dataset(name, one, size_summary, (n_listed or {}).get(name))
+        name: replace(
+            _dataset(name, one, size_summary, (n_listed or {}).get(name)),
+            weights=_weights(one.files, outlier_factor),
+        )
         for name, one in sums.items()
     }
     records = [record for one in sums.values() for record in one.files]
     problems = find_problems(records, None if size_summary is None else size_summary.disagreement)
-    return Statistics(datasets, problems, size_summary is not None)
+    absurd = tuple(
+        Problem("absurd_weights", name, one.paths[0], str(one.weights), len(one.paths))
+        for name, one in datasets.items()
+        if one.weights is not None and one.weights.is_odd
+    )
+    return Statistics(datasets, (*problems, *absurd), size_summary is not None)
+
+
+def _weights(files: Iterable[FileRecord], factor: float) -> WeightReport | None:
+    with_events = [record for record in files if record.error is None and record.n_events]
+    several = [record.spectrum for record in with_events]
+    known = [one for one in several if one is not None]
+    if not known or len(known) < len(several):
+        return None
+    return sum(known, WeightSpectrum()).report(factor)
 
 
 def _dataset(

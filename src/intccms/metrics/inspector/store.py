@@ -141,6 +141,8 @@ class RecordStore:
         record = self._records.get((query.lfn, query.tree_name))
         if record is None or record.error is not None or record.is_data != query.is_data:
             return None
+        if query.weight_branch and record.weight_branch != query.weight_branch:
+            return None
         if record.pfn in query.pfns:
             return record
         return replace(record, pfn=query.pfns[0], modified="")  # other servers have other times
