@@ -206,10 +206,26 @@ def test_sections_that_two_datasets_hold_are_told(
 ) -> None:
     data(tmp_path / "mu/a.root")
     data(tmp_path / "el/a.root", 30, seed=2)
-    result = analysed(tmp_path, {**DATA, "directories": ("mu/", "el/")})
+    both = {**DATA, "directories": ("mu/", "el/")}
+    result = analysed(tmp_path, both)
     assert caplog.text.count("1 luminosity sections are in both 'data_mu' and 'data_el'") == 1
     assert result.lumis is not None
     assert [one.first for one in result.lumis.shared] == [(1, 1)]
+    caplog.clear()
+    veto = small.function(lambda pt: pt < 100, MET)
+    analysed(tmp_path, {**both, "selection": [None, veto]})
+    assert "luminosity sections are in both" not in caplog.text
+
+
+def test_a_sample_can_be_split_into_two_processes_by_selections(tmp_path: Path) -> None:
+    write(tmp_path / "mc/a.root", 100)
+    low = {**MC, "name": "low", "selection": small.function(lambda pt: pt < 100, MET)}
+    high = {**MC, "name": "high", "selection": small.function(lambda pt: pt >= 100, MET)}
+    result = analysed(tmp_path, low, high)
+    assert total(result, "low") + total(result, "high") == pytest.approx(1.0)
+    assert 0 < total(result, "low") < 1
+    with pytest.raises(InputError, match="one file for two processes"):
+        analysed(tmp_path, MC, {**MC, "name": "again"})
 
 
 # Files that change

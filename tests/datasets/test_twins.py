@@ -87,6 +87,14 @@ def test_a_file_of_two_processes_is_refused(file: Path, copy: Path) -> None:
         found(dataset("top", file, process="top"), dataset("wjets", copy, process="wjets"))
 
 
+def test_datasets_that_both_select_share_a_file(file: Path, copy: Path) -> None:
+    light = dataset("light", file, process="light", has_selection=True)
+    heavy = dataset("heavy", copy, process="heavy", has_selection=True)
+    assert found(light, heavy) == (["a.root", "b.root"], [])
+    with pytest.raises(InputError, match="or give each of these datasets its 'selection'"):
+        found(light, dataset("all", copy, process="all"))
+
+
 def test_two_different_files_with_one_uuid_are_named(file: Path, copy: Path) -> None:
     with uproot.update(copy) as changed:
         changed.mktree("More", {"x": "f4"})

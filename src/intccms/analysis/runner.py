@@ -148,7 +148,7 @@ def process(
     n_events = sum(len(task.item) for task in tasks)
     start = time.perf_counter()
     collected = Collected()
-    shared = _warned_of_shared(lumis_of(processor, metadata, Collected()))
+    shared = _warned_of_shared(metadata.fileset, lumis_of(processor, metadata, Collected()))
     parts: dict[str, list[int]] = {}
     for task in tasks:
         parts.setdefault(task.item.dataset, []).append(len(task.item))
@@ -183,7 +183,7 @@ def process(
     writer = processor.writer
     skims = {} if writer is None else finished(writer, metadata, tables, executor)
     result = result_of(processor, metadata, collected, wall_s)
-    _warned_of_shared(result.lumis, shared)
+    _warned_of_shared(metadata.fileset, result.lumis, shared)
     return replace(result, skims=skims, chunking=metadata.chunking, duplicates=duplicates)
 
 
@@ -212,13 +212,19 @@ def _of_unopened(failure: FileFailure) -> Receipt:
 
 
 def _warned_of_shared(
-    lumis: LumiBooks | None, before: frozenset[tuple[str, str]] = frozenset()
+    fileset: Fileset, lumis: LumiBooks | None, before: frozenset[tuple[str, str]] = frozenset()
 ) -> frozenset[tuple[str, str]]:
-    """Warn of datasets with sections in common, and name them; only events may tell of some."""
+    """Warn of datasets with sections in common, and name them; only events may tell of some.
+
+    Where a dataset has a selection, somebody has thought of it.
+    """
     found = () if lumis is None else lumis.shared
     for one in found:
         if one.datasets not in before:
-            log.warning("%s", one)
+            has_veto = any(
+                files.has_selection for files in fileset if files.dataset in one.datasets
+            )
+            log.log(logging.INFO if has_veto else logging.WARNING, "%s", one)
     return frozenset(one.datasets for one in found)
 
 

@@ -33,6 +33,7 @@ class DatasetFiles:
     weight_branch: str | None = None  # None for data
     n_listed: int = 0  # files in the complete listing, of which `lfns` may be the first
     weight_clip: float | None = None  # larger weights count as this
+    has_selection: bool = False  # only a part of its events counts
     # names with credentials, by what `lfns` has in their place: needed to open, never written
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 

@@ -106,9 +106,14 @@ class DatasetManager:
     def _dataset_files(self, dataset: Dataset) -> Iterator[DatasetFiles]:
         """Make one `DatasetFiles` per directory."""
         parts = zip(
-            dataset.keys(), dataset.directories, dataset.cross_sections, dataset.years, strict=True
+            dataset.keys(),
+            dataset.directories,
+            dataset.cross_sections,
+            dataset.years,
+            dataset.selection,
+            strict=True,
         )
-        for key, directory, xsec_pb, year in parts:
+        for key, directory, xsec_pb, year, selection in parts:
             names = self._names(key, directory, dataset.file_pattern)
             yield DatasetFiles(
                 dataset=key,
@@ -122,6 +127,7 @@ class DatasetManager:
                 weight_branch=self._weight_branch(dataset),
                 n_listed=len(names),
                 weight_clip=self._weight_clip(dataset),
+                has_selection=selection is not None,
             )
 
     def _weight_branch(self, dataset: Dataset) -> str | None:

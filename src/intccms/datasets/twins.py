@@ -31,6 +31,7 @@ def without_twins(
 
     An event of collision data counts once, in whatever dataset. Simulation of one process and year
     counts once, too; that of several years is normalised to the luminosity of each and is kept.
+    So is a file of two datasets that both have a selection: each takes its part.
 
     Parameters
     ----------
@@ -76,12 +77,14 @@ def _is_twin(fileset: Fileset, first: FileCount, file: FileCount) -> bool:
             "after it was copied: remove the one that is out of date"
         )
     one, other = fileset[first.dataset], fileset[file.dataset]
+    if one is not other and one.has_selection and other.has_selection:
+        return False
     if one.is_data and other.is_data:
         return True
     if one.is_data or other.is_data or one.process != other.process:
         raise InputError(
             f"one file for two processes, its events would count twice: {_names(first, file)}; "
-            "remove it from one of them"
+            "remove it from one of them, or give each of these datasets its 'selection'"
         )
     if _is_one_sample(one, other):
         return True

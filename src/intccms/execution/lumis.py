@@ -72,8 +72,8 @@ class SharedSections:
         run, section = self.first
         return (
             f"{self.n_sections:,} luminosity sections are in both {one!r} and {other!r} (first: "
-            f"run {run}, section {section}); an event in both counts twice: "
-            "general.check_duplicates=True counts such events"
+            f"run {run}, section {section}); an event in both counts twice unless a 'selection' of "
+            "one dataset leaves it out; general.check_duplicates=True counts such events"
         )
 
 
