@@ -303,7 +303,7 @@ def _check(config: Config, made: Mapping[str, Any], book: Book) -> None:
         if place in made["files"] and _has_changed(path, made["files"][place])
     ]
     if config.general.run_systematics and not made["variations"]:
-        changed.append("general.run_systematics: false -> true")
+        log.warning("the saved histograms have no variations: general.run_systematics was False")
     if book.channels:
         wanted = [one.name for one in config.active_channels if one.observables]
         for name in wanted:
