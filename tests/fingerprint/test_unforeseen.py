@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import datetime as moment
+from pathlib import Path
 from random import gauss
 from time import time as now
 from typing import Any
@@ -144,3 +145,20 @@ def test_a_helper_is_named_itself() -> None:
 
     (name,) = fingerprint(calls).unforeseen
     assert name == f"{__name__}.nested (time.time)"
+
+
+@pytest.mark.parametrize("text", [None, "def f(:"], ids=["gone", "half written"])
+def test_a_module_whose_file_cannot_be_read_keeps_its_structure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    path = tmp_path / f"left_{'gone' if text is None else 'half'}.py"
+    path.write_text("def f(x):\n    return x + 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    function = importlib.import_module(path.stem).f
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    found = fingerprint(function)
+    assert (found.unstable, found.unforeseen) == ((), ())
+    assert fingerprint(function) == found

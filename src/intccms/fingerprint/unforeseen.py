@@ -79,7 +79,10 @@ def patched(module: ModuleType) -> dict[str, Any]:
     """Return what the body of a module of the user sets in installed packages, with its values."""
     loader = getattr(module, "__loader__", None)
     code_of = getattr(loader, "get_code", None)
-    code = None if code_of is None else code_of(module.__name__)
+    try:
+        code = None if code_of is None else code_of(module.__name__)
+    except (ImportError, OSError, SyntaxError, ValueError):  # its file is gone, or half written
+        code = None
     found: dict[str, Any] = {}
     for chain in chains(code, nested=False) if code is not None else ():
         for name in _patched(vars(module), chain):
