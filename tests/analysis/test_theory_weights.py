@@ -341,6 +341,30 @@ def test_a_skim_has_titles_and_sums_with_it(
     same(result, whole)
 
 
+def test_halves_of_a_chunk_count_the_sums_once(
+    two_files: Path, whole: AnalysisResult, tmp_path: Path
+) -> None:
+    def few(pt: ak.Array) -> ak.Array:
+        if len(pt) > 100:
+            raise MemoryError
+        return pt
+
+    skims = {"skimmed_dir": str(tmp_path / "skim")}
+    analysed(
+        two_files,
+        ALL,
+        "general.run_skimming=True",
+        general={"output_dir": str(tmp_path / "made"), **skims},
+    )
+    for use in (False, True):
+        general = {"output_dir": str(tmp_path / f"{use}"), "use_skimmed_input": use, **skims}
+        settings = config(two_files, ALL, general=general)
+        settings["channels"][0]["observables"][0]["function"] = few
+        result = run(load_config(settings))
+        assert all(one.tries > 1 for one in result.receipts)
+        same(result, whole)
+
+
 def test_a_skim_without_the_sums_of_a_source_is_refused(two_files: Path, tmp_path: Path) -> None:
     skims = {"skimmed_dir": str(tmp_path / "skim")}
     made = {"output_dir": str(tmp_path / "made"), **skims}

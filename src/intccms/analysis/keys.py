@@ -17,6 +17,7 @@ from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.analysis.scores.sample import TrainingTable
 from intccms.analysis.skim_tables import SkimTable, exact_as_json
 from intccms.analysis.skimmed import input_store
+from intccms.analysis.skims import NOT_COMPARABLE
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.errors import ConfigError
@@ -313,7 +314,8 @@ def _sums_of(processor: AnalysisProcessor, dataset: str) -> tuple[str, ...]:
 def names_of_sums(config: Config, year: str | None) -> dict[str, str]:
     """Name the sums over all events of each source that is normalised, by what decides them.
 
-    A skim has the sums of the sources as they were when it was made.
+    A skim has the sums of the sources as they were when it was made; functions that have no form
+    to be compared are taken to be the same, as for the skim selection.
     """
     names: dict[str, str] = {}
     for correction in config.corrections_for(year):
@@ -321,7 +323,9 @@ def names_of_sums(config: Config, year: str | None) -> dict[str, str]:
             if source.normalise:
                 fields, content = _correction(config, correction)
                 parts = ({**fields, "uncertainty_sources": None}, content, source)
-                digest = fingerprint(parts, versions=False).digest[:12]
+                found = fingerprint(parts, versions=False)
+                is_stable = not found.unstable or is_reproducible(parts)
+                digest = found.digest[:12] if is_stable else NOT_COMPARABLE
                 names[source.name] = f"{source.name}:{digest}"
     return names
 

@@ -20,6 +20,7 @@ from intccms.schema import Config, General, WorkerEval
 from intccms.skimming import SkimColumns, SkimManifest, SkimPart, SkimStore, retire
 
 __all__ = [
+    "NOT_COMPARABLE",
     "SkimWriter",
     "at_storage",
     "by_entries",
