@@ -187,6 +187,15 @@ def test_without_normalise_the_rate_is_in(tmp_path: Path) -> None:
         np.testing.assert_allclose(bins(result, label), expected, rtol=1e-9)
 
 
+def test_an_entry_of_systematics_can_be_normalised(tmp_path: Path) -> None:
+    columns = write(tmp_path / "mc/0.root", events())
+    entry = {"name": "own", "type": "event", "use": [("event", "PSWeight")], "up_function": first}
+    for key, is_normalised in ({"normalise": True}, True), ({}, False):
+        result = analysed(tmp_path, [], systematics=[entry | key])
+        expected = filled(columns, columns["PSWeight"][:, 0], is_normalised=is_normalised)
+        np.testing.assert_allclose(bins(result, "own_up"), expected, rtol=1e-9)
+
+
 def test_a_source_beside_a_nominal_factor_is_normalised_to_the_nominal_sum(tmp_path: Path) -> None:
     columns = write(tmp_path / "mc/0.root", events())
     both = weight("own", "PSWeight", up_function=first, down_function=last)
@@ -242,7 +251,9 @@ def test_files_of_other_layouts_are_combined_apart(tmp_path: Path) -> None:
     np.testing.assert_allclose(bins(result, "pdf_up"), expected, rtol=1e-9)
 
 
-def test_events_may_have_different_numbers_of_scales(tmp_path: Path) -> None:
+def test_events_may_have_different_numbers_of_scales(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     columns = events()
     counts = np.resize([9, 8, 0, 9], N)
     ragged = [row[np.arange(9) != 4] if n == 8 else row[:n]
@@ -257,6 +268,8 @@ def test_events_may_have_different_numbers_of_scales(tmp_path: Path) -> None:
     rest = filled(columns) - filled(some) * share
     np.testing.assert_allclose(bins(result, "scale_up"), rest + up * share, rtol=1e-9)
     np.testing.assert_allclose(bins(result, "scale_down"), rest + down * share, rtol=1e-9)
+    (said,) = [one.getMessage() for one in caplog.records if "a part of" in one.getMessage()]
+    assert f"scale {share:.1%}" in said
 
 
 @pytest.mark.parametrize("lacking", ["short", "empty", "absent"])
@@ -406,6 +419,7 @@ def test_what_a_source_cannot_be_is_refused(tmp_path: Path) -> None:
         ({**weight("x", "PSWeight", up_function=first), "type": "object",
           "target": ("PuppiMET", "pt")}, "normalise"),
         (weight("x", "PSWeight", members="shower"), "members"),
+        ({**weight("x", "PSWeight", up_function=first), "normalise": True}, "normalise"),
     ]  # fmt: skip
     for correction, key in wrong:
         with pytest.raises(ConfigError, match=key):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from intccms.histograms.members import WeightSums
 __all__ = ["theory_of"]
 
 log = logging.getLogger(__name__)
+
+SOME = 1e-3  # of the sum of weights: less is not worth a word
 
 
 def theory_of(
@@ -97,6 +100,25 @@ def _tell(plan: VariationPlan, dataset: str, sums: dict[str, Any]) -> None:
             dataset,
             "; ".join(parts),
         )
+    partly = {name: share for name, share in _shares(plan, sums) if SOME < share < 1 - SOME}
+    if partly:
+        log.warning(
+            "dataset %r has weights for a part of its events only, the others stay nominal: %s",
+            dataset,
+            ", ".join(f"{name} {share:.1%}" for name, share in partly.items()),
+        )
+
+
+def _shares(plan: VariationPlan, sums: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Give the share of the sum of weights that has the members of a source, where it is known."""
+    found = {label: float(one.item()) for label, one in sums["weights"].sums.rounded().items()}
+    for place in plan.normalised:
+        _, source = plan.of(place)
+        total = found.get(f"{place.name}/{ALL}", 0.0)
+        if source.members is not None and total:
+            start, end = f"{place.name}/", f"/{NOMINAL}"
+            of_groups = (v for k, v in found.items() if k.startswith(start) and k.endswith(end))
+            yield source.name, sum(of_groups) / total
 
 
 def _has_none(plan: VariationPlan, place: WeightSource, sums: dict[str, Any]) -> bool:

@@ -125,9 +125,9 @@ def weight_sums(
             labels.append(f"{place.name}/{side}")
             columns.append(apply(correction.op, gen_weight, varied))
         sums += MemberSums.of(labels, np.stack(columns, axis=1), np.ones(objects.n))
-        for names, events, table in (
-            member_tables(plan, place, objects, titles) if (source.members) else ()
-        ):
+        if source.members is None:
+            continue
+        for names, events, table in member_tables(plan, place, objects, titles):
             sums += _summed(source, names, table, weight[events])
     return WeightSums(dict(titles), sums)
 

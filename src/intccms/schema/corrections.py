@@ -12,6 +12,7 @@ __all__ = ["Correction", "Scope", "UncertaintySource"]
 
 Function = Callable[..., Any]
 UP_AND_DOWN = ("up_function", "down_function")
+OF_A_SOURCE = ("symmetrise", "normalise")
 _ALL_CHANNELS = "objects are the same in all channels; only weights can differ"
 OBJECT_ONLY = ("target", "propagate_to", "resort")
 
@@ -164,13 +165,14 @@ class Correction(Scope):
     @classmethod
     def known_keys(cls) -> tuple[str, ...]:
         """Return every key of all spellings."""
-        return (*super().known_keys(), "use", "up_and_down_idx", *UP_AND_DOWN, "symmetrise")
+        older = ("use", "up_and_down_idx", *UP_AND_DOWN, *OF_A_SOURCE)
+        return (*super().known_keys(), *older)
 
     @classmethod
     def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Read the older spellings into `args` and `uncertainty_sources`."""
         source: dict[str, Any] = {key: data.pop(key, None) for key in UP_AND_DOWN}
-        symmetrise = data.pop("symmetrise", False)
+        more = {key: data.pop(key) for key in OF_A_SOURCE if key in data}
         met = data.get("propagate_to")
         if isinstance(met, list | tuple) and len(met) == 2 and met[1] in (None, "pt"):
             data["propagate_to"] = met[0]  # a reference stands for its collection
@@ -183,9 +185,16 @@ class Correction(Scope):
         if "use" in data:
             _read_use(data, Sys() if is_old else None)
         if is_variation:
-            source |= {"name": data.get("name"), "is_delta": True, "symmetrise": symmetrise}
+            source |= {"name": data.get("name"), "is_delta": True, **more}
         elif is_old and indices is not None:
-            source = {"name": data.get("name"), "up_and_down_idx": indices}
+            normalise = more.get("normalise", False)
+            source = {
+                "name": data.get("name"),
+                "up_and_down_idx": indices,
+                "normalise": normalise,
+            }
+        elif more.get("normalise"):
+            raise KeyProblem("normalise", "it is a key of an uncertainty source")
         if source.get("name") and not data.get("uncertainty_sources"):
             data["uncertainty_sources"] = (source,)
         return data
