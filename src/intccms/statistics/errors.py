@@ -27,6 +27,7 @@ HESSIAN_STEP = 0.05  # of the error that a parameter has with all others fixed
 LEAST_CURVATURE = 1e-6  # of that with all other parameters fixed
 MIXED_IN = 0.2  # share of a parameter in a direction of no curvature, above which it is scanned
 PRECISION = 1e-3  # of an error from a scan
+MOST_SCANNED = 10  # parameters, the strength first: so many only where the model is far off
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,14 @@ def parameter_errors(model: pyhf.Model, data: Sequence[float], best: Array) -> E
     if poi is not None and room[poi] < 2 * values[poi]:
         to_scan.add(poi)
     scanned = {}
-    for index in sorted(int(one) for one in to_scan):
+    ordered = sorted((int(one) for one in to_scan), key=lambda one: (one != poi, one))
+    for index in ordered[:MOST_SCANNED]:
         sides = _scan(model, data, best, index, values[index] or rough[index])
         scanned[names[index]] = sides
         there = [one for one in sides if math.isfinite(one)]
         values[index] = float(np.mean(there)) if there else math.nan
+    left = ordered[MOST_SCANNED:]
+    values[left] = math.nan
     values[is_flat] = math.nan
     notes = [
         f"{names[i]} = {best[i]:.4g} is at the end of its range [{low[i]:.4g}, {high[i]:g}]"
@@ -122,6 +126,8 @@ def parameter_errors(model: pyhf.Model, data: Sequence[float], best: Array) -> E
     notes += [
         f"no sensitivity to {names[i]}: its error is not known" for i in np.flatnonzero(is_flat)
     ]
+    if left:
+        notes.append(f"{len(left)} parameters more have no error: only {MOST_SCANNED} are scanned")
     for note in notes:
         log.warning("%s", note)
     return Errors(values, correlation, scanned, tuple(notes))
