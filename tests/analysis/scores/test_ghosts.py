@@ -113,7 +113,7 @@ def test_features_see_the_objects_of_the_mva_masks(few: Path) -> None:
     jets = [("Jet", None)]
     feature = {"name": "n", "function": lambda jets: ak.num(jets), "use": jets}
     mva = Mva.model_validate(classifier(classes=["mc", "other"], features=[feature]))
-    predictor = Predictor("pickle", cloudpickle.dumps(Sum()), ("mc", "other"))
+    predictor = Predictor("pickle", cloudpickle.dumps([Sum()]), ("mc", "other"))
     score = Score(FeatureMatrix.of(mva), predictor, (0,))
 
     def filled(name: str, made_by: Any) -> np.ndarray:

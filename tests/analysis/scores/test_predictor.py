@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from intccms.analysis.scores import Predictor
+from intccms.analysis.scores import Predictor, fold_of
 from intccms.analysis.scores.models import load
 from intccms.errors import InputError
 from tests.mva.small import classifier, configured
@@ -26,7 +27,7 @@ Y = (X @ np.arange(7) + RNG.normal(size=4000) > 0).astype(int)
 
 
 def predictor(estimator: Any) -> Predictor:
-    return Predictor("pickle", pickle.dumps(estimator.fit(X[:500], Y[:500])), CLASSES)
+    return Predictor("pickle", pickle.dumps([estimator.fit(X[:500], Y[:500])]), CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,8 @@ def network() -> Predictor:
 
 
 def test_probabilities_are_those_of_the_estimator(network: Predictor) -> None:
-    expected = pickle.loads(network.content).predict_proba(X)
+    (estimator,) = pickle.loads(network.content)
+    expected = estimator.predict_proba(X)
     np.testing.assert_allclose(network(X), expected, rtol=1e-12)
 
 
@@ -152,3 +154,20 @@ def test_what_is_no_onnx_model_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a model")
     with pytest.raises(InputError, match="cannot be used"):
         loaded(path, estimator=lambda: path)
+
+
+def test_each_event_is_scored_by_the_model_of_its_fold() -> None:
+    class Constant:
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def predict_proba(self, rows: np.ndarray) -> np.ndarray:
+            return np.full((len(rows), 2), self.value)
+
+    content = cloudpickle.dumps([Constant(i) for i in range(4)])
+    predictor = Predictor("pickle", content, CLASSES, 4, 7)
+    identity = np.arange(5000, dtype=np.uint64) * np.uint64(2**40 + 1)
+    found = predictor(np.empty((5000, 3)), identity)[:, 0]
+    np.testing.assert_array_equal(found, fold_of(identity, 4, 7))
+    assert np.bincount(found.astype(int)) / 5000 == pytest.approx([0.25] * 4, abs=0.03)
+    assert np.mean(fold_of(identity, 4, 8) == found) == pytest.approx(0.25, abs=0.03)
