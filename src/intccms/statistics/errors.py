@@ -157,7 +157,7 @@ def _scan(
 
     def rise(value: float) -> float:
         start = best.copy()
-        start[index] = value
+        start[index] = np.clip(value, *bounds[index])  # rounding may lead past the end
         fitted = pyhf.infer.mle.fit(
             data, model, start.tolist(), bounds, fixed, return_fitted_val=True
         )
@@ -174,5 +174,5 @@ def _scan(
             brentq(lambda x: rise(best[index] + direction * x), before, reach, rtol=PRECISION)
         )
 
-    (low, high) = bounds[index]
+    low, high = bounds[index]
     return distance(-1.0, low), distance(1.0, high)
