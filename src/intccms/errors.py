@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Literal
 
 from intccms.redaction import redacted
 
@@ -93,7 +94,20 @@ class ServiceError(IntccmsError):
 
 
 class WorkerLostError(IntccmsError):
-    """The workers that ran an item died or hung, each time; it may be too much for them."""
+    """The workers that ran an item died or hung, each time.
+
+    What was killed may have been too much for them; what crashed or hung in a function of the user
+    is a fault of it.
+    """
+
+    end: Literal["killed", "crashed", "hung"] = "killed"
+    function = ""  # of the user, that they were in
+    trace = ""  # what is known of the place
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether a function of the user is to blame."""
+        return bool(self.function) and self.end != "killed"
 
 
 class ClusterLostError(WorkerLostError):

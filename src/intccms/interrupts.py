@@ -17,7 +17,14 @@ from types import FrameType
 
 import psutil
 
-__all__ = ["EXIT_STATUS", "Interrupted", "is_interrupt", "second_one_ends", "unheard"]
+__all__ = [
+    "EXIT_STATUS",
+    "Interrupted",
+    "OverdueError",
+    "is_interrupt",
+    "second_one_ends",
+    "unheard",
+]
 
 EXIT_STATUS = 130  # as shells have it: 128 and the number of the signal
 RAISE = dis.opmap["RAISE_VARARGS"]
@@ -31,14 +38,18 @@ class Interrupted(KeyboardInterrupt):
         return [str(self)]
 
 
+class OverdueError(BaseException):
+    """Too much time has passed; no `Exception`, so that no function of a user can swallow it."""
+
+
 def is_interrupt(error: BaseException) -> bool:
-    """Say whether `error` came from the keyboard, not from a ``raise KeyboardInterrupt``.
+    """Say whether `error` came from the keyboard or the clock, not from a ``raise``.
 
     A signal is raised between two instructions, whatever they are, but for that one; the handler
     of asyncio is the exception.
     """
     if not isinstance(error, KeyboardInterrupt):
-        return False
+        return isinstance(error, OverdueError)
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

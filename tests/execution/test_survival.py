@@ -71,7 +71,7 @@ def test_an_item_that_kills_its_workers_is_named_and_the_others_are_done(
         )
     )
     assert isinstance(answers[5], WorkerLostError)
-    assert "died" in str(answers[5])
+    assert "was killed, or out of memory" in str(answers[5])
     assert complete(answers, totals, missing=(5,))
 
 

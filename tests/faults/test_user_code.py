@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,9 +30,12 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
         yield opened
 
 
-def run(executor: Executor, exported: Path, folder: Path, how: str) -> AnalysisResult:
+def run(
+    executor: Executor, exported: Path, folder: Path, how: str, **general: Any
+) -> AnalysisResult:
     base = list_files(folder / "base", sorted(exported.glob("store/*.root"))[:N_FILES])
-    config = load_config(configured(how, base_dir=str(base), output_dir=str(folder / "out")))
+    places = {"base_dir": str(base), "output_dir": str(folder / "out")}
+    config = load_config(configured(how, **places, **general))
     fileset = DatasetManager(config).fileset()
     processor = runner.make_processor(config, fileset)
     metadata = collect(fileset, executor, chunk_size=CHUNK_SIZE)
@@ -53,7 +58,7 @@ def test_whatever_it_raises_is_a_fault_that_names_it(
 ) -> None:
     with pytest.raises(FunctorError, match=told) as caught:
         run(executor, exported, tmp_path, how)
-    assert str(caught.value).startswith("channels.all: ")
+    assert str(caught.value).startswith("channels.all")
     assert "endings.py" in caught.value.__notes__[0]  # at the line of the user
 
 
@@ -64,8 +69,29 @@ def test_memory_that_does_not_suffice_is_a_loss_that_names_it(
     assert len(result.ledger.lost_chunks) == N_FILES
     assert result.ledger.n_processed == N_FILES * (N_EVENTS - CHUNK_SIZE)
     lost = result.ledger.lost_chunks[0]
-    assert lost.error == "MemoryError: channels.all: no room"
+    assert lost.error == "MemoryError: channels.all (ending): no room"
 
 
 def test_it_has_ended_no_worker(executor: Executor, exported: Path, tmp_path: Path) -> None:
     assert run(executor, exported, tmp_path, "").ledger.is_complete
+
+
+@pytest.mark.parametrize(
+    ("how", "told", "noted"),
+    [
+        ("segfault", "crashed (Segmentation fault), ", "in ending"),
+        ("os._exit", "ended itself with exit status 0, ", "exit status 0"),
+        ("for ever", "did not end in general.chunk_timeout, 1 times", "chunk_timeout"),
+    ],
+)
+def test_what_ends_or_keeps_a_worker_is_a_fault_that_names_it(
+    executor: Executor, exported: Path, tmp_path: Path, how: str, told: str, noted: str
+) -> None:
+    if executor.name == "iterative" and how != "for ever":
+        pytest.skip("this process ends with it")
+    begin = time.monotonic()
+    with pytest.raises(FunctorError) as caught:
+        run(executor, exported, tmp_path, how, chunk_timeout=5.0)
+    assert str(caught.value).startswith(f"channels.all (ending): the worker that ran it {told}")
+    assert noted in caught.value.__notes__[0]
+    assert time.monotonic() - begin < 60

@@ -278,6 +278,7 @@ def chunk_policy(processor: AnalysisProcessor, planned: PlannedCode) -> ChunkPol
         reader_options=input_store(config).reader_options,
         columns=_column_policy(processor),
         planned=planned,
+        timeout_s=config.general.chunk_timeout,
     )
 
 

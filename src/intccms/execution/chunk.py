@@ -56,6 +56,8 @@ class ChunkPolicy:
     planned
         What is to be run; a chunk of which something else would be run fails. None: whatever
         comes.
+    timeout_s
+        What takes longer is taken to hang; None: from the median of the others.
     """
 
     max_retries: int = 3
@@ -65,6 +67,7 @@ class ChunkPolicy:
     reader_options: Callable[[], Mapping[str, Any]] | None = None
     columns: ColumnPolicy | None = None
     planned: PlannedCode | None = None
+    timeout_s: float | None = None
 
     def check_code(self, task: ChunkTask) -> str:
         """Return the digest of what is run; raise if it is not what was planned."""

@@ -7,14 +7,18 @@ client holds few at a time. coffea's executors return only the merged whole.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, Protocol, TypeVar
 
-from intccms.execution.failures import contained
+from intccms.execution.failures import contained, lost_worker
 from intccms.execution.garbage import patient_collector
+from intccms.execution.marks import Mark
+from intccms.execution.patience import Patience, alarmed
 from intccms.execution.processes import FuturesExecutor
 from intccms.execution.totals import Totals
+from intccms.interrupts import OverdueError
 from intccms.schema import General
 
 __all__ = ["Executor", "IterativeExecutor", "open_executor"]
@@ -31,7 +35,7 @@ class Executor(Protocol):
     def n_workers(self) -> int:
         """Cores that work at the same time."""
 
-    def map(
+    def map(  # noqa: PLR0913
         self,
         function: Callable[..., Any],
         items: Iterable[Item],
@@ -39,6 +43,7 @@ class Executor(Protocol):
         arguments: tuple[Any, ...] = (),
         totals: Totals | None = None,
         careful: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[tuple[Item, Any]]:
         """Yield each item with its result, in the order in which they finish.
 
@@ -59,6 +64,8 @@ class Executor(Protocol):
             that are lost with a worker, and cannot be made again, are missing there.
         careful
             Whether items may kill their workers, so that none should wait behind another.
+        timeout_s
+            What takes longer is taken to hang; None: see `Patience`.
         """
 
 
@@ -68,7 +75,7 @@ class IterativeExecutor:
     name = "iterative"
     n_workers = 1
 
-    def map(
+    def map(  # noqa: PLR0913
         self,
         function: Callable[..., Any],
         items: Iterable[Item],
@@ -76,10 +83,20 @@ class IterativeExecutor:
         arguments: tuple[Any, ...] = (),
         totals: Totals | None = None,
         careful: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[tuple[Item, Any]]:
-        """See `Executor.map`."""
+        """See `Executor.map`; what crashes ends this process, and what hangs outside Python too."""
+        patience = Patience(timeout_s)
         for item in items:
-            answer = contained(function, item, *arguments)
+            begin = time.monotonic()
+            try:
+                with alarmed(patience.seconds):
+                    answer = contained(function, item, *arguments)
+            except OverdueError as overdue:
+                mark = Mark(os.getpid(), "", str(overdue))
+                yield item, lost_worker(mark, 1, hung=True)
+                continue
+            patience.note(time.monotonic() - begin)
             if totals is not None:
                 answer, sums = answer
                 if sums is not None:

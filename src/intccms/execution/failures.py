@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from intccms.errors import (
     MissingColumnError,
     OtherCodeError,
     SkimWriteError,
+    WorkerLostError,
 )
+from intccms.execution import marks
 from intccms.interrupts import is_interrupt
 from intccms.reading.columns import IN_BRANCH
 from intccms.redaction import redacted
@@ -27,6 +30,7 @@ __all__ = [
     "contained",
     "describe",
     "is_read_failure",
+    "lost_worker",
     "portable",
     "user_code",
 ]
@@ -62,13 +66,13 @@ PERMANENT_WRITES = (
 
 
 @contextmanager
-def user_code(key: str) -> Iterator[None]:
+def user_code(key: str, function: Any = None) -> Iterator[None]:
     """Run a user's function within the block; what would end the process only fails.
 
     Parameters
     ----------
-    key
-        The function, as the configuration names it.
+    key, function
+        As the configuration names it, and the function itself.
 
     Raises
     ------
@@ -77,16 +81,52 @@ def user_code(key: str) -> Iterator[None]:
     MemoryError
         With the name of the function.
     """
+    name = getattr(function, "__name__", "")
+    label = f"{key} ({name})" if name else key
+    before = marks.swap(label)
     try:
         yield
     except MemoryError as exc:
-        raise MemoryError(f"{key}: {describe(exc)}") from exc
+        raise MemoryError(f"{label}: {describe(exc)}") from exc
     except Exception:
         raise
     except BaseException as exc:
         if is_interrupt(exc):
             raise
-        raise FunctorError(f"{key}: {_named(exc)}") from exc
+        raise FunctorError(f"{label}: {_named(exc)}") from exc
+    finally:
+        marks.swap(before)
+
+
+def lost_worker(mark: marks.Mark, n: int, *, hung: bool = False) -> WorkerLostError:
+    """Say how a worker ended that ran an item for the last time.
+
+    Parameters
+    ----------
+    mark
+        What it has left.
+    n
+        How often a worker ended with that item.
+    hung
+        Whether it was ended because it took too long.
+    """
+    crash = mark.crash.strip()
+    is_killed = mark.exit_code in (None, -signal.SIGKILL, -signal.SIGTERM) and not crash
+    if hung:
+        how = "did not end in general.chunk_timeout"
+    elif is_killed:
+        how = "was killed, or out of memory"
+    elif crash:
+        how = f"crashed ({crash.splitlines()[0].removeprefix('Fatal Python error: ')})"
+    elif (mark.exit_code or 0) < 0:
+        how = f"crashed ({signal.strsignal(-(mark.exit_code or 0))})"
+    else:
+        how = f"ended itself with exit status {mark.exit_code}"
+    where = f"{mark.function}: " if mark.function else ""
+    error = WorkerLostError(f"{where}the worker that ran it {how}, {n} times")
+    error.end = "hung" if hung else "killed" if is_killed else "crashed"
+    error.function, error.trace = mark.function, crash or str(error)
+    return error
 
 
 def _named(exc: BaseException) -> str:

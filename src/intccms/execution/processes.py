@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from typing import Any, TypeVar
 
 import cloudpickle
 
-from intccms.errors import WorkerLostError
-from intccms.execution.failures import contained, portable
+from intccms.execution import marks
+from intccms.execution.failures import contained, lost_worker, portable
+from intccms.execution.patience import Patience
 from intccms.execution.totals import Totals
 from intccms.execution.travel import Parcel
 from intccms.interrupts import unheard
 
 __all__ = ["FuturesExecutor"]
 
+log = logging.getLogger(__name__)
+
 Item = TypeVar("Item")
 
-DEATHS = 3  # an item whose process died so often is given up
-PATIENCE_S = 1800.0  # an item that runs longer hangs: reads give up long before
+DEATHS = 2  # an item whose process died so often is given up
 AHEAD = 64  # items among which one is looked for whose file is open
+START_S = 300.0  # for a process to begin with an item: it imports what that needs
+JOIN_S = 5.0  # to learn how a process ended that has ended
 TICK_S = 1.0  # between looks for items that hang
 
 
@@ -42,12 +45,12 @@ class FuturesExecutor:
     n_workers
         How many at most.
     patience_s
-        An item that runs longer is taken to hang: its process is killed.
+        An item that runs longer is taken to hang: its process is killed. None: see `Patience`.
     """
 
     name = "futures"
 
-    def __init__(self, n_workers: int, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, n_workers: int, *, patience_s: float | None = None) -> None:
         self.n_workers = n_workers
         self.patience_s = patience_s
         self._slots: list[_Slot] = []
@@ -57,7 +60,7 @@ class FuturesExecutor:
         while self._slots:
             self._slots.pop().close()
 
-    def map(
+    def map(  # noqa: PLR0913
         self,
         function: Callable[..., Any],
         items: Iterable[Item],
@@ -65,10 +68,12 @@ class FuturesExecutor:
         arguments: tuple[Any, ...] = (),
         totals: Totals | None = None,
         careful: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
         payload = Parcel.pack(function, arguments).data
         todo, slots = _Queue(items), self._slots
+        patience = Patience(self.patience_s if timeout_s is None else timeout_s)
         try:
             while True:
                 self._fill(todo, payload)
@@ -77,20 +82,25 @@ class FuturesExecutor:
                     return
                 done, _ = wait(busy, timeout=TICK_S, return_when=FIRST_COMPLETED)
                 for future in done:
-                    job, answer = busy[future].answer()
-                    if isinstance(answer, BrokenExecutor):
+                    slot = busy[future]
+                    job, answer = slot.answer()
+                    if isinstance(answer, marks.Mark):
                         job.n_deaths += 1
-                        if job.n_deaths < DEATHS:
+                        answer = lost_worker(answer, job.n_deaths, hung=job.hung)
+                        if job.n_deaths < DEATHS and not (job.hung and answer.is_fault):
+                            log.warning("%s; it is run once more: %s", answer, job.place)
                             todo.again.append(job)
                             continue
-                        answer = _given_up(job)
-                    elif totals is not None:
+                        yield job.item, answer
+                        continue
+                    patience.note(time.monotonic() - slot.since)
+                    if totals is not None:
                         answer, sums = answer
                         if sums is not None:
                             totals.take(totals.group_of(job.item), sums)
                     yield job.item, answer
                 for slot in slots:
-                    slot.end_if_older(self.patience_s)
+                    slot.end_if_older(patience.seconds)
         finally:
             for slot in [one for one in slots if one.future is not None]:  # nobody waits for it
                 slots.remove(slot)
@@ -109,11 +119,6 @@ class FuturesExecutor:
                 slot = _Slot()
                 self._slots.append(slot)
             slot.run(job, payload)
-
-
-def _given_up(job: _Job) -> WorkerLostError:
-    why = "it hung" if job.hung else "killed, or out of memory"
-    return WorkerLostError(f"the process that ran it ended {job.n_deaths} times ({why})")
 
 
 @dataclass(eq=False)
@@ -159,13 +164,18 @@ class _Slot:
         self.payload: bytes | None = None  # what the process runs on items
         self.future: Future[bytes] | None = None
         self.job = _Job(None)
-        self.since = 0.0
+        self.since = 0.0  # when it was given its item; then, when the process began with it
+        self.has_begun = False
+        self.n_runs = 0
         self._start()
 
     def _start(self) -> None:
+        others = active_children()
         with unheard():  # it is for this process to say what ends
             self.pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
-            self.pid, self.payload = self.pool.submit(os.getpid), None
+            self.pool.submit(os.getpid)  # starts it
+        self.payload = None
+        self.process = next(one for one in active_children() if one not in others)
 
     def run(self, job: _Job, payload: bytes) -> None:
         """Begin with an item; a process that died while it was idle is replaced."""
@@ -176,16 +186,17 @@ class _Slot:
             self.pool.shutdown()
             self._start()
             self._submit(data, payload)
-        self.job, self.since = job, time.monotonic()
+        self.job, self.since, self.has_begun = job, time.monotonic(), False
 
     def _submit(self, data: bytes, payload: bytes) -> None:
         if self.payload is not payload:
             self.pool.submit(_receive, payload)
             self.payload = payload
-        self.future = self.pool.submit(_run_shipped, data)
+        self.n_runs += 1
+        self.future = self.pool.submit(_run_shipped, data, f"run {self.n_runs}")
 
     def answer(self) -> tuple[_Job, Any]:
-        """Return the finished item with its result, or with the error that says its process died.
+        """Return the finished item with its result, or with the mark that its process has left.
 
         Raises
         ------
@@ -196,20 +207,30 @@ class _Slot:
         future, self.future = self.future, None
         try:
             return self.job, cloudpickle.loads(future.result())
-        except BrokenExecutor as exc:
+        except BrokenExecutor:
             self.pool.shutdown()
+            self.process.join(JOIN_S)
+            pid, code = self.process.pid or 0, self.process.exitcode
             self._start()
-            return self.job, exc
+            return self.job, marks.left_by(pid, code)
 
     def end_if_older(self, patience_s: float) -> None:
-        """Kill the process if its item hangs."""
-        if self.future is not None and time.monotonic() - self.since > patience_s:
+        """Kill the process if its item hangs; it may still be starting."""
+        if self.future is None or time.monotonic() - self.since < patience_s:
+            return
+        if not self.has_begun:
+            mark = marks.left_by(self.process.pid or 0)
+            self.has_begun = mark.task == f"run {self.n_runs}"
+            if self.has_begun:
+                self.since = mark.since
+            else:
+                patience_s = max(patience_s, START_S)
+        if time.monotonic() - self.since > patience_s:
             self.job.hung = True
             self._kill()
 
     def _kill(self) -> None:
-        with suppress(BrokenExecutor, ProcessLookupError):
-            os.kill(self.pid.result(), signal.SIGKILL)
+        self.process.kill()
 
     def close(self) -> None:
         """End the process, whatever it does: results are stored all at once or not at all."""
@@ -257,9 +278,10 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _run_shipped(payload: bytes) -> bytes:
+def _run_shipped(payload: bytes, name: str) -> bytes:
     if _shipped is None:
         raise RuntimeError("the worker process was started without its function")
+    marks.begin(name)
     try:
         result: bytes = cloudpickle.dumps(contained(_shipped, cloudpickle.loads(payload)))
     except Exception as exc:

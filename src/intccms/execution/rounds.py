@@ -99,7 +99,7 @@ class ChunkRun:
             again: list[ChunkTask] = []
             other: list[ChunkTask] = []  # of which a worker would have run other code
             for task, answer in self._answers(tasks):
-                if isinstance(answer, ClusterLostError):
+                if isinstance(answer, ClusterLostError) or _is_final(answer):
                     yield _lost(task, answer)
                 elif isinstance(answer, OtherCodeError):
                     other.append(task)
@@ -130,8 +130,9 @@ class ChunkRun:
         fault: OtherCodeError | None = None
         try:
             for task, answer in self.executor.map(
-                tracked_chunk, tasks, arguments=self.arguments, totals=self.totals
-            ):
+                tracked_chunk, tasks, arguments=self.arguments, totals=self.totals,
+                timeout_s=self.policy.timeout_s,
+            ):  # fmt: skip
                 del left[_place(task)]
                 error = self._other_code(answer)
                 fault = fault or error
@@ -217,15 +218,16 @@ class ChunkRun:
         for depth in range(HALVINGS):
             again: list[ChunkTask] = []
             for part, answer in self.executor.map(
-                run_chunk, todo, arguments=self.arguments, careful=True
-            ):
+                run_chunk, todo, arguments=self.arguments, careful=True,
+                timeout_s=self.policy.timeout_s,
+            ):  # fmt: skip
                 halves = part.halves()
                 is_last = depth + 1 == HALVINGS or len(halves) < 2
                 if (error := self._other_code(answer)) is not None:
                     raise error
                 if not isinstance(answer, WorkerLostError):
                     found[_place(part)].append(answer)
-                elif is_last or isinstance(answer, ClusterLostError):
+                elif is_last or isinstance(answer, ClusterLostError) or _is_final(answer):
                     found[_place(part)].append(_lost(part, answer))
                 else:
                     again += halves
@@ -249,6 +251,17 @@ def _with_tries(outcome: ChunkOutcome, before: ChunkOutcome | None) -> ChunkOutc
     return replace(outcome, receipt=replace(outcome.receipt, tries=tries))
 
 
+def _type_of(error: WorkerLostError) -> str:
+    if isinstance(error, ClusterLostError):
+        return "ClusterLost"
+    return {"killed": "KilledWorker", "crashed": "CrashedWorker", "hung": "Timeout"}[error.end]
+
+
+def _is_final(answer: Any) -> bool:
+    """Whether smaller parts of a chunk would end in the same way: only what was killed was not."""
+    return isinstance(answer, WorkerLostError) and answer.end != "killed"
+
+
 def _lost(task: ChunkTask, error: WorkerLostError) -> ChunkOutcome:
     work = task.work
     receipt = Receipt(
@@ -259,7 +272,7 @@ def _lost(task: ChunkTask, error: WorkerLostError) -> ChunkOutcome:
         entry_stop=work.entrystop,
         status=ChunkStatus.FAILED,
         stage="process",
-        error_type="ClusterLost" if isinstance(error, ClusterLostError) else "KilledWorker",
+        error_type=_type_of(error),
         error=str(error),
     )
-    return ChunkOutcome(None, receipt)
+    return ChunkOutcome(None, receipt, error.trace if error.is_fault else "")

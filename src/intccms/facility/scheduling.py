@@ -10,7 +10,7 @@ import dask
 
 __all__ = ["PRELOAD", "scheduler_settings"]
 
-ALLOWED_FAILURES = 2  # of a task's worker, before Dask gives the task up at the next
+ALLOWED_FAILURES = 1  # of a task's worker, before Dask gives the task up at the next
 PRELOAD = "intccms.dashboards.preload"  # our pages on the dashboard; by name: it stands above us
 
 

@@ -77,7 +77,7 @@ class Caller:
         np.random.seed(self.seed)  # noqa: NPY002 - what the user's function draws from
         fresh = _generator_position()
         try:
-            with user_code(key), Watch(function, key, kwargs):
+            with user_code(key, function), Watch(function, key, kwargs):
                 answer = _answer(function, inputs, kwargs or {})
             if _generator_position() != fresh:
                 self.drew = True

@@ -127,7 +127,10 @@ def trace(functor: Functor, inputs: Sequence[Any], everything: Origins) -> CutOr
     """
     with _record_cuts(everything) as record:
         try:
-            with user_code("traced"), Watch(functor.function, "", functor.static_kwargs):
+            with (
+                user_code("traced", functor.function),
+                Watch(functor.function, "", functor.static_kwargs),
+            ):
                 answer = functor.function(*inputs, **functor.static_kwargs)
         except Exception:  # noqa: BLE001 - the plain call tells of errors
             return CutOrigins(everything, {})

@@ -218,7 +218,10 @@ def needed(functor: Functor, inputs: Sequence[Any], changed: Origins) -> list[An
         for which one of them is false may still matter to the others.
     """
     try:
-        with user_code("traced"), Watch(functor.function, "", functor.static_kwargs):
+        with (
+            user_code("traced", functor.function),
+            Watch(functor.function, "", functor.static_kwargs),
+        ):
             answer = functor.function(*inputs, **functor.static_kwargs)
     except Exception:  # noqa: BLE001 - the plain call tells of errors
         return []

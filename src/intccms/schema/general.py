@@ -104,6 +104,14 @@ class General(Model):
         default=10.0,
         description="A weight so many times above the 99.9 % quantile of its dataset is told.",
     )
+    chunk_timeout: Positive | None = Field(
+        default=None,
+        description="Time in s after which a chunk is taken to hang; None: 50 times the median of "
+        "the others, 10 minutes at least.",
+    )
+    worker_timeout: Positive = Field(
+        default=3600.0, description="Time in s for which a run waits while it has no worker at all."
+    )
     batch_memory_mb: Positive = Field(
         default=500.0, description="Memory bound of a slab of variations, in MB (1e6 bytes)."
     )

@@ -63,7 +63,7 @@ class FeatureMatrix:
         for feature in self.features:
             key, use = self._key(feature), list(islice(given, len(feature.use)))
             try:
-                with user_code(key):
+                with user_code(key, feature.function):
                     answer = feature.function(*use, **feature.static_kwargs)
             except Exception as exc:
                 exc.add_note(f"in {key}")
@@ -83,7 +83,7 @@ class FeatureMatrix:
         for column, feature in zip(matrix.T, self.features, strict=True):
             values, key = np.array(column), f"{self._key(feature)}.scale"
             if feature.scale is not None:
-                with user_code(key):
+                with user_code(key, feature.scale):
                     values = feature.scale(values)
                 values = _finite(as_flat(values, len(column), key), key)
             columns.append(values)

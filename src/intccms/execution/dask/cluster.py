@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import cloudpickle
-from distributed import Client, Future
+from distributed import Client, Future, KilledWorker
 
 from intccms.errors import ClusterLostError, WorkerLostError
-from intccms.execution.dask.flights import Attempt, Flight, Radio, Shipped, error_of
+from intccms.execution.dask.flights import Attempt, Flight, Radio, Shipped, explained
 from intccms.execution.dask.merging import Merging
 from intccms.execution.dask.scheduler import NOTHING, Workers, gathered
+from intccms.execution.failures import lost_worker
+from intccms.execution.marks import Mark
+from intccms.execution.patience import Patience
 from intccms.execution.totals import Totals
 from intccms.execution.travel import Parcel
 
@@ -28,8 +31,7 @@ Item = TypeVar("Item")
 AHEAD = 4  # tasks a thread has waiting, so that it never idles
 TICK_S = 0.5  # between looks for what nobody announces: lost connections, tasks that hang
 PAUSE_S = 0.02  # after one is finished, for others to join it: there are some waiting ahead
-PATIENCE_S = 1800.0  # a task that runs longer hangs (reads give up long before)
-RUNS = 3  # of an item that hangs
+RUNS = 2  # of an item that hangs
 CANCELLATIONS = 10  # of an item whose tasks went away with a connection or a restart
 REPORT_S = 10.0  # a report comes before its result, or it does not come
 
@@ -42,12 +44,13 @@ class DaskExecutor:
     client
         Stays open.
     patience_s
-        An item that runs longer is run on another worker too; the first answer wins.
+        An item that runs longer is run on another worker too; the first answer wins. None: see
+        `Patience`.
     """
 
     name = "dask"
 
-    def __init__(self, client: Client, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, client: Client, *, patience_s: float | None = None) -> None:
         self.client = client
         self.patience_s = patience_s
         self._runs: list[_Run] = []
@@ -62,7 +65,7 @@ class DaskExecutor:
         """Threads of all workers; 1 where there is none, or nobody answers."""
         return max(sum(Workers(self.client).threads.values()), 1)
 
-    def map(
+    def map(  # noqa: PLR0913
         self,
         function: Callable[..., Any],
         items: Iterable[Item],
@@ -70,12 +73,14 @@ class DaskExecutor:
         arguments: tuple[Any, ...] = (),
         totals: Totals | None = None,
         careful: bool = False,
+        timeout_s: float | None = None,
     ) -> Iterator[tuple[Item, Any]]:
         """See `Executor.map`."""
         parcel = Parcel.pack(function, arguments)
         name = getattr(function, "__name__", "task")
         shipped = Shipped(parcel, is_split=totals is not None, name=name)
-        run = _Run(self, shipped, totals, careful=careful)
+        patience = Patience(self.patience_s if timeout_s is None else timeout_s)
+        run = _Run(self.client, shipped, totals, patience, careful=careful)
         waiting = iter(items)
         self._runs.append(run)
         try:
@@ -94,9 +99,15 @@ class _Run:
     """One call of `DaskExecutor.map`."""
 
     def __init__(
-        self, executor: DaskExecutor, shipped: Shipped, totals: Totals | None, *, careful: bool
+        self,
+        client: Client,
+        shipped: Shipped,
+        totals: Totals | None,
+        patience: Patience,
+        *,
+        careful: bool,
     ) -> None:
-        self.client, self.patience_s = executor.client, executor.patience_s
+        self.client, self.patience = client, patience
         self.shipped, self.careful = shipped, careful
         self.function: Future[Any] | None = None
         self.workers = Workers(self.client)
@@ -106,7 +117,7 @@ class _Run:
         self.again: deque[Flight] = deque()
         self.merging: Merging | None = None
         if totals is not None:
-            self.merging = Merging(self.workers, totals, 2 * self.patience_s)
+            self.merging = Merging(self.workers, totals, 2 * patience.seconds)
 
     def answers(self, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
         """Yield each item with its answer."""
@@ -181,17 +192,25 @@ class _Run:
                 result, has_sums = result
                 if has_sums:
                     self.merging.add(flight.item, winner.future, winner.worker)
+            if winner.started is not None:
+                self.patience.note(time.monotonic() - winner.started)
             self._land(flight, winner if has_sums else None)
             yield flight.item, result
 
     def _gone(self) -> Iterator[tuple[Any, Any]]:
-        """Yield what Dask has given up; what was cancelled is submitted again."""
+        """Yield what Dask has given up; what was cancelled is submitted again.
+
+        Raises
+        ------
+        Exception
+            What the function raised, if it was that.
+        """
+        killed: dict[Flight, Attempt] = {}
         for flight in list(self.flights):
-            failed = [one for one in flight.attempts if one.status == "error"]
-            if failed:
-                error = error_of(failed[0].future)
-                self._land(flight)
-                yield flight.item, error
+            for one in flight.attempts:
+                if one.status == "error":
+                    killed[flight] = one
+            if flight in killed:
                 continue
             for one in list(flight.attempts):
                 if one.status == "cancelled" or one.is_mute(REPORT_S):
@@ -199,11 +218,32 @@ class _Run:
                     self.radio.forget(one)
             if not flight.attempts:
                 del self.flights[flight]
-                flight.n_cancelled += 1
-                if flight.n_cancelled < CANCELLATIONS:
-                    self.again.append(flight)
-                else:
+                if not self._repeated(flight):
                     yield flight.item, WorkerLostError(f"cancelled {flight.n_cancelled} times")
+        yield from self._killed(killed)
+
+    def _repeated(self, flight: Flight) -> bool:
+        flight.n_cancelled += 1
+        if flight.n_cancelled < CANCELLATIONS:
+            self.again.append(flight)
+        return flight.n_cancelled < CANCELLATIONS
+
+    def _killed(self, killed: dict[Flight, Attempt]) -> Iterator[tuple[Any, Any]]:
+        """Yield what has ended its workers; what only waited behind it is submitted again."""
+        if not killed:
+            return
+        for one in killed.values():
+            error = one.future.exception()
+            if not isinstance(error, KilledWorker):
+                raise explained(error)
+        left = self.workers.marks_of([one.key for one in killed.values()])
+        for flight, one in killed.items():
+            marks = left.get(one.key, [])
+            is_innocent = not marks and (bool(left) or not flight.has_begun)
+            self._land(flight)
+            if not (is_innocent and self._repeated(flight)):
+                mark = max(marks, key=lambda mark: bool(mark.function), default=Mark(0, "", ""))
+                yield flight.item, lost_worker(mark, max(len(marks), 1))
 
     def _hanging(self) -> Iterator[tuple[Any, Any]]:
         """Submit elsewhere what runs for too long; yield what does so everywhere.
@@ -214,18 +254,22 @@ class _Run:
             return
         now = time.monotonic()
         for flight in list(self.flights):
-            if now - flight.busy_since(self.radio.last_word) < self.patience_s:
+            flight.forget_gone(self.workers.threads)
+            if now - flight.busy_since(self.radio.last_word) < self.patience.seconds:
                 continue
-            others = self.workers.note_hanging(one.key for one in flight.attempts)
+            keys = [one.key for one in flight.attempts]
+            others = self.workers.note_hanging(keys)
             if not flight.has_begun and not self.workers.stuck:
                 continue
             flight.n_late += 1
-            if flight.n_late == RUNS:
+            left = [one for marks in self.workers.marks_of(keys).values() for one in marks]
+            mark = max(left, key=lambda mark: bool(mark.function), default=Mark(0, "", ""))
+            lost = lost_worker(mark, flight.n_late, hung=True)
+            if flight.n_late == RUNS or lost.is_fault:
                 self._land(flight)
-                hung = f"it hung, and was given {RUNS} times {self.patience_s:g} s"
-                yield flight.item, WorkerLostError(hung)
+                yield flight.item, lost
                 return  # starting workers anew takes its time: look again what hangs
-            log.warning("a task runs for more than %g s: it is run elsewhere", self.patience_s)
+            log.warning("%s; it is run elsewhere", lost)
             if others:
                 _submit(self, [flight], others)
             else:

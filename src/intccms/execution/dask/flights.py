@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import operator
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import cloudpickle
-from distributed import Client, Future, KilledWorker, get_worker
+from distributed import Client, Future, get_worker
 
-from intccms.errors import OtherCodeError, WorkerLostError
+from intccms.errors import OtherCodeError
+from intccms.execution import marks
 from intccms.execution.failures import contained, portable
 from intccms.execution.travel import Parcel
 
-__all__ = ["Attempt", "Flight", "Radio", "Shipped", "error_of"]
+__all__ = ["Attempt", "Flight", "Radio", "Shipped", "explained"]
 
 
 class Shipped(NamedTuple):
@@ -39,14 +40,17 @@ class Shipped(NamedTuple):
         """Run on a worker."""
         topic, key = names
         worker = get_worker()
-        worker.log_event(topic, (key, worker.address, None))
         function, arguments = self.parcel.open()
+        worker.log_event(topic, (key, worker.address, None))
+        marks.begin(key)
         try:
             result = contained(function, cloudpickle.loads(item), *arguments)
         except Exception as exc:
             if (readable := portable(exc)) is exc:
                 raise
             raise readable from None
+        finally:
+            marks.begin("")
         if self.is_split:
             report, sums = result
             said = cloudpickle.dumps((report, sums is not None))
@@ -62,6 +66,7 @@ class Attempt:
     future: Future[Any] = field(init=False)
     submitted: float = field(default_factory=time.monotonic)
     started: float | None = None
+    began_on: str = ""  # address of a worker
     report: bytes | None = None
     worker: str = ""  # its address
     _finished: float | None = None
@@ -88,6 +93,12 @@ class Flight:
     attempts: list[Attempt] = field(default_factory=list)
     n_cancelled: int = 0
     n_late: int = 0
+
+    def forget_gone(self, workers: Collection[str]) -> None:
+        """Take those attempts for not begun whose worker is gone: Dask runs them again."""
+        for one in self.attempts:
+            if one.started is not None and one.began_on not in workers:
+                one.started, one.submitted = None, time.monotonic()
 
     def busy_since(self, last_word: float) -> float:
         """Return when the youngest attempt began; where it did not, the last word of a worker."""
@@ -134,7 +145,7 @@ class Radio:
         if attempt is None:
             return
         if report is None:
-            attempt.started = self.last_word
+            attempt.started, attempt.began_on = self.last_word, worker
         else:
             attempt.report, attempt.worker = report, worker
             self.wake()
@@ -171,21 +182,13 @@ class Radio:
         self.client.unsubscribe_topic(self.topic)
 
 
-def error_of(future: Future[Any]) -> WorkerLostError:
-    """Say that the workers died.
-
-    Raises
-    ------
-    Exception
-        What the function raised, if it was that.
-    """
-    error = future.exception()
-    if isinstance(error, KilledWorker):
-        where = getattr(error.last_worker, "address", error.last_worker)
-        return WorkerLostError(f"the workers that ran it died, the last one at {where}")
+def explained(error: BaseException) -> BaseException:
+    """Give an error of a task: itself, or what to do about a module that a worker lacks."""
     if isinstance(error, ModuleNotFoundError) and error.name and not error.__cause__:
-        raise OtherCodeError(
+        other = OtherCodeError(
             f"a worker has no module {error.name!r}: install it there, or connect with "
             "intccms.facility.connect, which sends it"
-        ) from error
-    raise error
+        )
+        other.__cause__ = error
+        return other
+    return error

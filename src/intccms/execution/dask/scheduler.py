@@ -9,13 +9,17 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any
 
+import cloudpickle
 from distributed import Client, Future, KilledWorker
+
+from intccms.execution import marks
 
 __all__ = ["NOTHING", "Workers", "gathered"]
 
 log = logging.getLogger(__name__)
 
 REFRESH_S = 0.5  # between two counts of the workers
+ASK_S = 10.0  # for the marks of workers
 GATHER_S = 60.0  # to fetch results that are there
 RESTART_S = 10.0  # to wait for a worker that is started anew
 GONE = (TimeoutError, OSError, CancelledError, KilledWorker)
@@ -62,6 +66,28 @@ class Workers:
         """Workers that hang with all their threads."""
         threads = self.threads
         return [w for w, keys in self._hanging.items() if len(keys) >= threads.get(w, 1)]
+
+    def marks_of(self, tasks: list[str]) -> dict[str, list[marks.Mark]]:
+        """Ask all hosts what workers have left of some tasks; the nannies, as they outlive them."""
+
+        async def asked(nanny: bool) -> Any:
+            return await self.client.run(marks.left, tasks, nanny=nanny, on_error="ignore")
+
+        found: dict[str, list[marks.Mark]] = {}
+        cloudpickle.register_pickle_by_value(marks)
+        try:
+            for nanny in (True, False):
+                with suppress(*GONE, ValueError):  # there may be no nannies
+                    answers = self.client.sync(asked, nanny, callback_timeout=ASK_S)
+                    several = [marks.Mark(*one) for answer in answers.values() for one in answer]
+                    several.sort(key=lambda one: bool(one.exit_code))  # who knows it says it last
+                    for one in {(one.pid, one.task): one for one in several}.values():
+                        found.setdefault(one.task, []).append(one)
+                if found:
+                    break
+        finally:
+            cloudpickle.unregister_pickle_by_value(marks)
+        return found
 
     def free(self) -> list[str]:
         """Workers to prefer: some, if others are stuck; none if all are alike.
