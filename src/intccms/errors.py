@@ -21,6 +21,7 @@ __all__ = [
     "IntccmsError",
     "MissingColumnError",
     "MissingSumsError",
+    "NoWorkersError",
     "OtherCodeError",
     "OutputError",
     "SkimWriteError",
@@ -112,6 +113,10 @@ class WorkerLostError(IntccmsError):
 
 class ClusterLostError(WorkerLostError):
     """The connection to the cluster is gone for good; it says nothing about the item."""
+
+
+class NoWorkersError(IntccmsError):
+    """There was no worker for as long as ``general.worker_timeout``; what is finished is kept."""
 
 
 class IncompleteError(IntccmsError):

@@ -90,7 +90,7 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
     observer = observer or Silent()
     fileset = DatasetManager(config).fileset(config.general.processes)
     processor = make_processor(config, fileset, trained=True)
-    with open_executor(config.general, client, code=config) as executor:
+    with open_executor(config.general, client, code=config, tell=observer.notice) as executor:
         if config.general.use_skimmed_input:
             metadata = skimmed_metadata(config, fileset, lambda: executor)
         else:

@@ -288,6 +288,7 @@ def summary(state: RunState, now: float) -> dict[str, str]:
         "elapsed": clock(elapsed),
         "time left": "done" if over else clock(n_left / rate) if rate else "-",
         **({"now": waiting} if found and waiting else {}),
+        **({"waiting": state.notice} if state.notice else {}),
     }
 
 

@@ -80,6 +80,12 @@ class Panel:
         """See `Observer.advance`."""
         self.inner.advance(n)
 
+    def notice(self, text: str) -> None:
+        """See `Observer.notice`."""
+        self.inner.notice(text)
+        with self._lock:
+            self.state.notice = text
+
     def receipt(self, receipt: Receipt) -> None:
         """See `Observer.receipt`."""
         self.inner.receipt(receipt)

@@ -44,6 +44,7 @@ class Stage:
     done: int = 0
     resumed: int = 0  # counted in `done`, left out of rates
     failed: int = 0  # chunks or files
+    notice: str = ""  # what holds it up now
 
     @property
     def fraction(self) -> float | None:
@@ -81,6 +82,7 @@ class Stage:
             parts.append(f"took {_clock(now - self.started)}")
         if self.unit in ("events", "files"):
             parts.append(f"failed {self.failed}")
+        parts += [self.notice] if self.notice else []
         return "  ".join(parts)
 
 
@@ -90,6 +92,7 @@ class _Progress:
 
     clock: Callable[[], float] = time.monotonic
     stage: Stage | None = None
+    _last: float = 0.0  # when something was shown
 
     def begin(
         self,
@@ -107,6 +110,12 @@ class _Progress:
         """See `Observer.advance`."""
         if self.stage is not None:
             self.stage.done += n
+            self._show(self.stage)
+
+    def notice(self, text: str) -> None:
+        """See `Observer.notice`."""
+        if self.stage is not None:
+            self.stage.notice, self._last = text, float("-inf")
             self._show(self.stage)
 
     def receipt(self, receipt: Receipt) -> None:
@@ -140,7 +149,6 @@ class PlainProgress(_Progress):
 
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     every_s: float = LINE_EVERY_S
-    _last: float = 0.0
 
     def _show_begin(self, stage: Stage) -> None:
         self._last = stage.started
@@ -194,7 +202,6 @@ class NotebookProgress(_Progress):
     """One bar per stage below the cell; it stays readable in a saved notebook."""
 
     _handle: Any = None
-    _last: float = 0.0
 
     def _show_begin(self, stage: Stage) -> None:
         from IPython.display import display

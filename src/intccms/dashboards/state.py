@@ -52,6 +52,7 @@ class RunState:
     """
 
     target_gbps: float = 200.0
+    notice: str = ""  # what holds the run up now
     datasets: dict[str, DatasetState] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Protocol, TypeVar
 
 from intccms.execution.failures import contained, lost_worker
@@ -106,7 +106,12 @@ class IterativeExecutor:
 
 @contextmanager
 def open_executor(
-    general: General, client: Any = None, *, code: Any = None, **options: Any
+    general: General,
+    client: Any = None,
+    *,
+    code: Any = None,
+    tell: Callable[[str], None] = lambda _: None,
+    **options: Any,
 ) -> Iterator[Executor]:
     """Give the executor that the configuration asks for and close what was started for it.
 
@@ -118,6 +123,8 @@ def open_executor(
         A `distributed.Client` that the caller owns; it wins and stays as it is.
     code
         The configuration: what its functions need is sent to the workers of a facility.
+    tell
+        Shows what holds everything up; with an empty text, that it is over.
     **options
         For `facility.connect`.
 
@@ -138,23 +145,18 @@ def open_executor(
     from intccms import facility
     from intccms.execution.dask.cluster import DaskExecutor
 
-    if client is not None:
-        with closing(DaskExecutor(client)) as dask:
-            yield dask
-    elif general.facility is None:
-        with (
-            facility.connect("local", n_workers=n_workers, **options) as local,
-            closing(DaskExecutor(local)) as dask,
-        ):
-            yield dask
-    else:
-        if code is not None:
-            options = {
-                "modules": facility.modules_of(code),
-                "inputs": facility.inputs_of(code),
-            } | options
-        with (
-            facility.connect(general.facility, n_workers=general.n_workers, **options) as remote,
-            closing(DaskExecutor(remote)) as dask,
-        ):
-            yield dask
+    with ExitStack() as stack:
+        if client is None and general.facility is None:
+            opened = facility.connect("local", n_workers=n_workers, **options)
+            client = stack.enter_context(opened)
+        elif client is None:
+            if code is not None:
+                modules, inputs = facility.modules_of(code), facility.inputs_of(code)
+                options = {"modules": modules, "inputs": inputs} | options
+            if "worker_timeout" in general.model_fields_set:  # else what suits the facility
+                options = {"patience_s": general.worker_timeout} | options
+            assert general.facility is not None
+            opened = facility.connect(general.facility, n_workers=general.n_workers, **options)
+            client = stack.enter_context(opened)
+        dask = DaskExecutor(client, no_worker_s=general.worker_timeout, tell=tell)
+        yield stack.enter_context(closing(dask))

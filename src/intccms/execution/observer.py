@@ -38,6 +38,9 @@ class Observer(Protocol):
     def advance(self, n: int = 1) -> None:
         """Say that `n` more units of the stage are done."""
 
+    def notice(self, text: str) -> None:
+        """Show what holds the stage up, as long as it does; empty: nothing any more."""
+
     def receipt(self, receipt: Receipt) -> None:
         """Take the receipt of a chunk, which counts as its events."""
 
@@ -59,6 +62,9 @@ class Silent:
         """Ignore it."""
 
     def advance(self, n: int = 1) -> None:
+        """Ignore it."""
+
+    def notice(self, text: str) -> None:
         """Ignore it."""
 
     def receipt(self, receipt: Receipt) -> None:

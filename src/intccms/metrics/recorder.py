@@ -153,6 +153,10 @@ class Recorder:
         """See `Observer.advance`."""
         self.inner.advance(n)
 
+    def notice(self, text: str) -> None:
+        """See `Observer.notice`."""
+        self.inner.notice(text)
+
     def receipt(self, receipt: Receipt) -> None:
         """See `Observer.receipt`."""
         self.inner.receipt(receipt)

@@ -89,7 +89,7 @@ class Stages:
         self.measurement: Measurement | None = None
         self.trained: dict[str, Trained] | None = None
         self._observer = observer or Silent()
-        self._workers = Workers(config, client)
+        self._workers = Workers(config, client, self._observer.notice)
         self._processor: Any = None
         self._lock = OutputLock(self.output.directory)
 

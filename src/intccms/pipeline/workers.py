@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,17 +19,22 @@ class Workers:
     ----------
     config, client
         As for `run`.
+    tell
+        Shows what holds everything up.
     """
 
-    def __init__(self, config: Config, client: Any = None) -> None:
-        self._config, self._client = config, client
+    def __init__(
+        self, config: Config, client: Any = None, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._config, self._client, self._tell = config, client, tell
         self._executor: Executor | None = None
         self._open = ExitStack()
 
     def __call__(self) -> Executor:
         """Give the executor."""
         if self._executor is None:
-            opened = open_executor(self._config.general, self._client, code=self._config)
+            config = self._config
+            opened = open_executor(config.general, self._client, code=config, tell=self._tell)
             self._executor = self._open.enter_context(opened)
         return self._executor
 

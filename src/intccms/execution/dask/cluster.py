@@ -15,7 +15,7 @@ from distributed import Client, Future, KilledWorker
 from intccms.errors import ClusterLostError, WorkerLostError
 from intccms.execution.dask.flights import Attempt, Flight, Radio, Shipped, explained
 from intccms.execution.dask.merging import Merging
-from intccms.execution.dask.scheduler import NOTHING, Workers, gathered
+from intccms.execution.dask.scheduler import NOTHING, Absence, Workers, gathered
 from intccms.execution.failures import lost_worker
 from intccms.execution.marks import Mark
 from intccms.execution.patience import Patience
@@ -33,6 +33,8 @@ TICK_S = 0.5  # between looks for what nobody announces: lost connections, tasks
 PAUSE_S = 0.02  # after one is finished, for others to join it: there are some waiting ahead
 RUNS = 2  # of an item that hangs
 CANCELLATIONS = 10  # of an item whose tasks went away with a connection or a restart
+ASKED = 20  # times, at each tick, for what dead workers have left
+NO_WORKER_S = 3600.0  # that there may be none
 REPORT_S = 10.0  # a report comes before its result, or it does not come
 
 
@@ -46,12 +48,23 @@ class DaskExecutor:
     patience_s
         An item that runs longer is run on another worker too; the first answer wins. None: see
         `Patience`.
+    no_worker_s
+        How long there may be no worker at all.
+    tell
+        Shows a text as long as there is none; with an empty one, that it is over.
     """
 
     name = "dask"
 
-    def __init__(self, client: Client, *, patience_s: float | None = None) -> None:
-        self.client = client
+    def __init__(
+        self,
+        client: Client,
+        *,
+        patience_s: float | None = None,
+        no_worker_s: float = NO_WORKER_S,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.client, self.no_worker_s, self.tell = client, no_worker_s, tell
         self.patience_s = patience_s
         self._runs: list[_Run] = []
 
@@ -84,7 +97,7 @@ class DaskExecutor:
         waiting = iter(items)
         self._runs.append(run)
         try:
-            yield from run.answers(waiting)
+            yield from run.answers(waiting, Absence(run.workers, self.no_worker_s, self.tell))
         except Exception:
             if self.client.status not in ("closing", "closed"):
                 raise
@@ -119,7 +132,7 @@ class _Run:
         if totals is not None:
             self.merging = Merging(self.workers, totals, 2 * patience.seconds)
 
-    def answers(self, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
+    def answers(self, items: Iterator[Any], absence: Absence) -> Iterator[tuple[Any, Any]]:
         """Yield each item with its answer."""
         while self._is_connected():
             self._fill(items)
@@ -128,6 +141,7 @@ class _Run:
             if self.woken.wait(TICK_S):
                 time.sleep(PAUSE_S)
             self.woken.clear()
+            absence.check()
             yield from self._finished()
             yield from self._gone()
             yield from self._hanging()
@@ -229,7 +243,10 @@ class _Run:
         return flight.n_cancelled < CANCELLATIONS
 
     def _killed(self, killed: dict[Flight, Attempt]) -> Iterator[tuple[Any, Any]]:
-        """Yield what has ended its workers; what only waited behind it is submitted again."""
+        """Yield what has ended its workers; what only waited behind it is submitted again.
+
+        Those who know what they left may take some time to come back.
+        """
         if not killed:
             return
         for one in killed.values():
@@ -240,6 +257,9 @@ class _Run:
         for flight, one in killed.items():
             marks = left.get(one.key, [])
             is_innocent = not marks and (bool(left) or not flight.has_begun)
+            if not marks and flight.has_begun and flight.n_asked < ASKED:
+                flight.n_asked += 1
+                continue
             self._land(flight)
             if not (is_innocent and self._repeated(flight)):
                 mark = max(marks, key=lambda mark: bool(mark.function), default=Mark(0, "", ""))
@@ -259,7 +279,7 @@ class _Run:
                 continue
             keys = [one.key for one in flight.attempts]
             others = self.workers.note_hanging(keys)
-            if not flight.has_begun and not self.workers.stuck:
+            if not flight.is_running and not self.workers.stuck:
                 continue
             flight.n_late += 1
             left = [one for marks in self.workers.marks_of(keys).values() for one in marks]

@@ -66,7 +66,7 @@ class Attempt:
     future: Future[Any] = field(init=False)
     submitted: float = field(default_factory=time.monotonic)
     started: float | None = None
-    began_on: str = ""  # address of a worker
+    began_on: str = ""  # address of the last worker that did
     report: bytes | None = None
     worker: str = ""  # its address
     _finished: float | None = None
@@ -93,6 +93,7 @@ class Flight:
     attempts: list[Attempt] = field(default_factory=list)
     n_cancelled: int = 0
     n_late: int = 0
+    n_asked: int = 0  # for what its workers have left
 
     def forget_gone(self, workers: Collection[str]) -> None:
         """Take those attempts for not begun whose worker is gone: Dask runs them again."""
@@ -109,9 +110,14 @@ class Flight:
         return max(begun, default=time.monotonic())
 
     @property
-    def has_begun(self) -> bool:
-        """Whether a worker began with it."""
+    def is_running(self) -> bool:
+        """Whether a worker has begun with it and is still there."""
         return any(one.started is not None for one in self.attempts)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any worker began with it."""
+        return any(one.began_on for one in self.attempts)
 
 
 class Radio:

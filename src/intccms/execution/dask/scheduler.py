@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import cloudpickle
 from distributed import Client, Future, KilledWorker
 
+from intccms.errors import NoWorkersError
 from intccms.execution import marks
 
-__all__ = ["NOTHING", "Workers", "gathered"]
+__all__ = ["NOTHING", "Absence", "Workers", "gathered"]
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ REFRESH_S = 0.5  # between two counts of the workers
 ASK_S = 10.0  # for the marks of workers
 GATHER_S = 60.0  # to fetch results that are there
 RESTART_S = 10.0  # to wait for a worker that is started anew
+NOTICE_S = 10.0  # without a worker, before that is told
 GONE = (TimeoutError, OSError, CancelledError, KilledWorker)
 NOTHING = object()  # in place of a result that is not there
 
@@ -107,6 +109,56 @@ class Workers:
             self.client.restart_workers(stuck, timeout=RESTART_S, raise_for_error=False)
             for worker in stuck:
                 del self._hanging[worker]
+
+
+class Absence:
+    """Tells when there is no worker at all, and ends the wait for one.
+
+    Parameters
+    ----------
+    workers
+        Of the cluster.
+    timeout_s
+        How long there may be none.
+    tell
+        Shows a text, or, with an empty one, that it is over.
+    """
+
+    def __init__(self, workers: Workers, timeout_s: float, tell: Callable[[str], None]) -> None:
+        self.workers, self.timeout_s, self.tell = workers, timeout_s, tell
+        self._since: float | None = None
+        self._is_told = False
+
+    def check(self) -> None:
+        """Look how long there has been no worker.
+
+        Raises
+        ------
+        NoWorkersError
+            If it is too long.
+        """
+        if self.workers.threads:
+            if self._is_told:
+                log.warning("workers have come")
+                self.tell("")
+            self._since, self._is_told = None, False
+            return
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        scheduler = self.workers.client.scheduler
+        where = scheduler.address if scheduler else "the scheduler"
+        if now - self._since > self.timeout_s:
+            raise NoWorkersError(
+                f"no worker at {where} for {self.timeout_s:g} s (general.worker_timeout); what is "
+                "finished is kept: look after the workers, then run the same again"
+            )
+        if now - self._since > NOTICE_S and not self._is_told:
+            self._is_told = True
+            log.warning(
+                "no worker at %s: waiting for one, %g s at most (general.worker_timeout)",
+                where, self.timeout_s,
+            )  # fmt: skip
+            self.tell("no worker: waiting for one")
 
 
 def gathered(client: Client, futures: list[Future[Any]]) -> list[Any]:
