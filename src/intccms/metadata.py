@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -24,9 +25,10 @@ from intccms.datasets.contents import (
     dataset_spec,
     unchanged,
 )
+from intccms.datasets.places import PAUSES_S
 from intccms.datasets.planning import file_indices, work_items
 from intccms.datasets.twins import Twin, without_twins
-from intccms.errors import InputError, WorkerLostError
+from intccms.errors import ClusterLostError, InputError, WorkerLostError
 from intccms.reading.pieces import Piece
 from intccms.utils.output import write_json
 
@@ -97,6 +99,7 @@ def collect(
     chunk_size: int,
     on_file: Callable[[FileCount | FileFailure], None] | None = None,
     known: Mapping[tuple[str, str], FileCount] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Metadata:
     """Open every file of a fileset and plan the work.
 
@@ -113,6 +116,8 @@ def collect(
     known
         Files, by dataset and LFN, that the inspector has looked at: those that are still the same
         are not opened again.
+    tell
+        Shows what is waited for; with an empty text, that it is over.
 
     Raises
     ------
@@ -132,12 +137,27 @@ def collect(
         for files in fileset
         for lfn in files.lfns
     ]
-    for query, answer in executor.map(count, queries):
-        if isinstance(answer, WorkerLostError):
-            answer = FileFailure(query.dataset, query.lfn, "KilledWorker", str(answer))
-        answers[answer.dataset, answer.lfn] = answer
-        if on_file is not None:
-            on_file(answer)
+    for pause_s in (0.0, *PAUSES_S):
+        time.sleep(pause_s)
+        gone: list[FileQuery] = []
+        for query, answer in executor.map(count, queries):
+            if isinstance(answer, ClusterLostError):
+                raise answer
+            if isinstance(answer, WorkerLostError):
+                answer = FileFailure(query.dataset, query.lfn, "KilledWorker", str(answer))
+            if on_file is not None and (answer.dataset, answer.lfn) not in answers:
+                on_file(answer)
+            answers[answer.dataset, answer.lfn] = answer
+            if isinstance(answer, FileFailure) and answer.is_unreachable:
+                if not gone:
+                    log.warning("%s; files there are tried again in the end", answer.error)
+                    tell(answer.error)
+                gone.append(query)
+        if queries and not gone:
+            tell("")
+        queries = gone
+        if not queries:
+            break
     return _assembled(fileset, answers, chunk_size)
 
 

@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
+from intccms import metadata
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets.xrootd import WAITING
+from intccms.errors import InputError
 from intccms.execution.executors import open_executor
 from intccms.reading.source import open_source
 from intccms.schema import load_config
 from tests.faults.analysis import N_EVENTS, make_config
 from tests.faults.conftest import N_FILES
-from tests.faults.proxy import Proxy
+from tests.faults.inputs import list_files
+from tests.faults.proxy import Proxy, free_port
 from tests.faults.runs import analysed, bits, started
 from tests.faults.servers import XRootDServer
 
@@ -147,3 +150,41 @@ def test_workers_wait_no_longer_than_we_say(
         pfn = f"{server.redirector}/store/0.root"
         answers = [answer for _, answer in workers.map(waiting, [pfn])]
     assert answers == [{name: int(value) for name, value in WAITING.items()}]
+
+
+def test_thousands_of_files_behind_a_dead_redirector_end_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(metadata, "PAUSES_S", (0.1, 0.2))
+    base = list_files(tmp_path / "base", [f"/store/{n}.root" for n in range(3000)])
+    dead = f"root://127.0.0.1:{free_port()}/"
+    begin = time.monotonic()
+    with pytest.raises(InputError, match=r"none of its 3000 files can be read.*cannot connect to"):
+        analysed(configured(base, tmp_path / "out", [dead]))
+    assert time.monotonic() - begin < 60
+    told = [one.message for one in caplog.records if "tried again in the end" in one.message]
+    assert told
+    assert f"cannot connect to {dead.rstrip('/')}: Connection refused" in told[0]
+
+
+def test_a_server_that_comes_back_within_the_run_costs_no_event(
+    remote: Path, server: XRootDServer, expected: AnalysisResult, tmp_path: Path
+) -> None:
+    server.stop()
+    start = threading.Timer(4.0, server.start)
+    start.start()
+    result = analysed(configured(remote, tmp_path, [server.redirector]))
+    start.join()
+    assert result.ledger.is_complete
+    assert bits(result) == bits(expected)
+
+
+def test_a_dead_first_redirector_is_not_waited_for_at_each_file(
+    remote: Path, server: XRootDServer, expected: AnalysisResult, tmp_path: Path
+) -> None:
+    dead = f"root://127.0.0.1:{free_port()}/"
+    begin = time.monotonic()
+    result = analysed(configured(remote, tmp_path, [dead, server.redirector]))
+    assert time.monotonic() - begin < 30
+    assert bits(result) == bits(expected)
+    assert {receipt.redirector for receipt in result.receipts} == {server.redirector.rstrip("/")}

@@ -100,6 +100,7 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
                 executor,
                 chunk_size=chunk_size(config),
                 on_file=lambda _: observer.advance(),
+                tell=observer.notice,
             )
             observer.end()
         metadata = rechunked(metadata, processor, executor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from struct import Struct
@@ -29,7 +29,13 @@ from intccms.datasets.identity import (
     same_file,
     stamp,
 )
-from intccms.datasets.places import best_first, has_failed, note_failure
+from intccms.datasets.places import (
+    UnreachableError,
+    best_first,
+    check_reachable,
+    has_failed,
+    note_failure,
+)
 from intccms.datasets.sections import LumiSections
 from intccms.datasets.xrootd import bound_waiting, drop_handle
 from intccms.errors import BadContentError
@@ -96,6 +102,11 @@ class FileFailure:
     def __post_init__(self) -> None:
         """Leave credentials out of what is said."""
         object.__setattr__(self, "error", redacted(self.error))
+
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether a server that may have it took no connection."""
+        return self.error_type == UnreachableError.__name__
 
 
 class _NoSuchTree(Exception):
@@ -176,20 +187,32 @@ def examine(query: FileQuery, look: Look | None = None) -> tuple[FileCount | Fil
     reasons: dict[str, Exception] = {}
     for pfn in _attempts(query):
         try:
+            check_reachable(pfn)
             return _count_at(pfn, query, look)
         except Exception as error:  # noqa: BLE001  a file can fail in any way; none may be lost
             reasons[pfn] = error
             drop_handle(pfn)
             note_failure(pfn, error)
+        gone = [isinstance(reasons.get(one), UnreachableError) for one in query.pfns]
+        if all(gone):
+            break
     last = next(reversed(reasons.values()))
     failure = FileFailure(
         dataset=query.dataset,
         lfn=query.lfn,
-        error_type="NoSuchTree" if isinstance(last, _NoSuchTree) else type(last).__name__,
+        error_type=_error_type(reasons.values()),
         error="; ".join(_one_line(pfn, reason) for pfn, reason in reasons.items()),
         trees=last.trees if isinstance(last, _NoSuchTree) else None,
     )
     return failure, None
+
+
+def _error_type(reasons: Collection[Exception]) -> str:
+    """Name the error of a file: that of the last place, unless another one may have it."""
+    *_, last = reasons
+    if any(isinstance(one, UnreachableError) for one in reasons):
+        return UnreachableError.__name__
+    return "NoSuchTree" if isinstance(last, _NoSuchTree) else type(last).__name__
 
 
 def _attempts(query: FileQuery) -> Iterator[str]:

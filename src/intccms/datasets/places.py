@@ -1,15 +1,38 @@
-"""Which of the places of a file to try first: servers that failed lately are asked last."""
+"""Which of the places of a file to try first: servers that failed lately are asked last.
+
+One that takes no connection is not asked at all, until it does.
+"""
 
 from __future__ import annotations
 
+import socket
 import time
 from urllib.parse import urlparse
+from urllib.request import getproxies
 
-__all__ = ["best_first", "has_failed", "note_failure"]
+__all__ = [
+    "PAUSES_S",
+    "UnreachableError",
+    "best_first",
+    "check_reachable",
+    "has_failed",
+    "note_failure",
+    "refusal",
+]
 
 AVOIDED_S = 120.0
+REMEMBERED_S = 3.0  # a refused connection; then another one is tried
+CONNECT_S = 5.0
+# Between the rounds through what could not be reached, before it is given up: servers restart.
+PAUSES_S = (2.0, 5.0, 10.0, 20.0, 30.0)
+PORTS = {"root": 1094, "roots": 1094, "xroot": 1094, "http": 80, "https": 443}
 
 _failed_at: dict[str, float] = {}  # by server, in this process
+_refused: dict[str, tuple[float, str]] = {}  # by server: when, and what came of it
+
+
+class UnreachableError(OSError):
+    """A server takes no connection."""
 
 
 def best_first(pfns: tuple[str, ...]) -> tuple[str, ...]:
@@ -35,3 +58,41 @@ def note_failure(pfn: str, error: Exception) -> None:
     server = urlparse(pfn).netloc
     if server and isinstance(error, OSError) and "no such file" not in str(error).lower():
         _failed_at[server] = time.monotonic()
+
+
+def check_reachable(pfn: str) -> None:
+    """Let a server that failed lately be asked only if it takes connections.
+
+    Opening a file of one that is gone takes up to a minute, and there may be thousands of them.
+
+    Raises
+    ------
+    UnreachableError
+        If it takes none; that is remembered for a moment.
+    """
+    if not has_failed(pfn):
+        return
+    server, now = urlparse(pfn).netloc, time.monotonic()
+    when, text = _refused.get(server, (0.0, ""))
+    if not text or now - when > REMEMBERED_S:
+        text = refusal(pfn)
+        _refused[server] = time.monotonic(), text
+    if text:
+        raise UnreachableError(text)
+
+
+def refusal(pfn: str) -> str:
+    """Connect to the server of `pfn`; say why that fails, or nothing.
+
+    Servers whose address is not in the URL, or behind a proxy, are not looked at.
+    """
+    place = urlparse(pfn)
+    if place.scheme not in PORTS or not place.hostname or place.scheme in getproxies():
+        return ""
+    port = place.port or PORTS[place.scheme]
+    try:
+        socket.create_connection((place.hostname, port), CONNECT_S).close()
+    except OSError as error:
+        why = error.strerror or str(error) or type(error).__name__
+        return f"cannot connect to {place.scheme}://{place.hostname}:{port}: {why}"
+    return ""

@@ -14,7 +14,12 @@ from typing import Any
 from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
-from intccms.datasets.places import best_first, note_failure
+from intccms.datasets.places import (
+    UnreachableError,
+    best_first,
+    check_reachable,
+    note_failure,
+)
 from intccms.errors import OtherCodeError
 from intccms.execution.attempt import Attempt, Processor
 from intccms.execution.columns import ColumnPolicy
@@ -195,6 +200,7 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
         attempt = Attempt(task, pfn, n_try, started=started, clock=clock)
         try:
             policy.check_code(task)
+            check_reachable(pfn)
             options = (policy.reader_options, policy.columns)
             sums, receipt = contained(attempt.run, processor, *options)
             code = policy.check_code(task)  # a file may have been edited meanwhile
@@ -205,6 +211,8 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
             kind = classify(exc, attempt.stage)
             if kind == "transient" and outcome.receipt.stage != "write":
                 note_failure(pfn, exc)
+            if isinstance(exc, UnreachableError) and n_try >= len(pfns):
+                break
         forget(pfn, attempt.tree_name)
         if kind == "memory" and len(halves := task.halves()) > 1:
             outcome = _in_order(halves, processor, policy)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from intccms.datasets.places import PAUSES_S, UnreachableError
 from intccms.errors import (
     ClusterLostError,
     EditedInputError,
@@ -88,13 +90,14 @@ class ChunkRun:
     def __init__(self, executor: Executor, processor: Processor, policy: ChunkPolicy) -> None:
         self.executor, self.policy = executor, policy
         self.arguments: tuple[Any, ...] = (processor, policy)
+        self._warned: set[str] = set()
         self.totals = Totals(lambda task: str(task.item.dataset))
 
     def outcomes(self, tasks: Sequence[ChunkTask]) -> Iterator[ChunkOutcome]:
         """Yield the outcome of each task without sums; if there is a second one, it counts."""
         killed: list[ChunkTask] = []
         waiting: dict[Place, ChunkOutcome] = {}  # what could not be read, for the end of the run
-        for n_round in range(ROUNDS):
+        for n_round in range(max(ROUNDS, len(PAUSES_S) + 1)):
             done: list[ChunkTask] = []
             again: list[ChunkTask] = []
             other: list[ChunkTask] = []  # of which a worker would have run other code
@@ -105,7 +108,9 @@ class ChunkRun:
                     other.append(task)
                 elif isinstance(answer, WorkerLostError):
                     killed.append(task)
-                elif answer.may_pass and n_round == 0:
+                elif _may_pass(answer, n_round):
+                    if _is_unreachable(answer) and _place(task) not in waiting:
+                        self._warn_once(answer.receipt.error)
                     waiting[_place(task)] = answer
                     again.append(task)
                 else:
@@ -114,6 +119,8 @@ class ChunkRun:
             tasks = self._to_repeat(done, again) + other
             if not tasks:
                 break
+            if any(_is_unreachable(waiting[_place(task)]) for task in again):
+                time.sleep(PAUSES_S[n_round])
         for task in tasks:
             yield _lost(task, WorkerLostError("its result went down with its worker, each time"))
         yield from self._in_parts(killed)
@@ -174,6 +181,11 @@ class ChunkRun:
         if receipt.code != planned.digests.get(receipt.dataset, ""):
             raise IntccmsError(f"a chunk of {receipt.file} says that it ran other code")
         return None
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            log.warning("%s; chunks there are tried again in the end", text)
 
     def _to_repeat(self, done: list[ChunkTask], again: list[ChunkTask]) -> list[ChunkTask]:
         gone = self._not_in_totals(done)
@@ -241,6 +253,17 @@ class ChunkRun:
 def _place(task: ChunkTask) -> Place:
     """Name the planned chunk that a task belongs to."""
     return task.item.dataset, task.item.filename, task.item.entrystart
+
+
+def _is_unreachable(outcome: ChunkOutcome) -> bool:
+    return outcome.receipt.error_type == UnreachableError.__name__
+
+
+def _may_pass(outcome: ChunkOutcome, n_round: int) -> bool:
+    """Whether a chunk is to be tried again; what cannot be reached is waited for."""
+    if not outcome.may_pass:
+        return False
+    return n_round < (len(PAUSES_S) if _is_unreachable(outcome) else 1)
 
 
 def _with_tries(outcome: ChunkOutcome, before: ChunkOutcome | None) -> ChunkOutcome:

@@ -118,6 +118,7 @@ def checked_inputs(
             workers(),
             chunk_size=chunk_size,
             on_file=lambda _: observer.advance(),
+            tell=observer.notice,
             known=store.counts(fileset) if general.read_from_cache else None,
         )
         observer.end()

@@ -15,6 +15,7 @@ from uuid import uuid4
 from intccms import facility
 from intccms.datasets import DatasetManager, Fileset
 from intccms.datasets.contents import FileFailure, FileQuery, count
+from intccms.datasets.places import refusal
 from intccms.errors import IntccmsError
 from intccms.execution.executors import Executor, open_executor
 from intccms.facility.versions import version_mismatches
@@ -151,6 +152,9 @@ class _Count:
 
     def __call__(self) -> Any:
         with self.free:
+            why = refusal(self.query.pfns[0])
+            if why:
+                return FileFailure(self.query.dataset, self.query.lfn, "Unreachable", why)
             return count(self.query)
 
 
