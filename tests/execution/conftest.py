@@ -11,6 +11,7 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
+from intccms.facility.scheduling import PATIENT
 from tests.execution.links import Link, linked
 from tests.execution.tasks import running
 
@@ -30,6 +31,7 @@ def nothing_left() -> Iterator[None]:
 def start_cluster(nothing_left: None) -> Iterator[Callable[..., tuple[LocalCluster, Client]]]:
     """Start a real cluster: one thread a worker, each with a nanny."""
     with ExitStack() as stack:
+        stack.enter_context(dask.config.set(PATIENT))
 
         def start(n_workers: int = 2, **options: Any) -> tuple[LocalCluster, Client]:
             allowed = options.pop("allowed_failures", 2)

@@ -109,8 +109,7 @@ class ChunkRun:
                 elif isinstance(answer, WorkerLostError):
                     killed.append(task)
                 elif _may_pass(answer, n_round):
-                    if _is_unreachable(answer) and _place(task) not in waiting:
-                        self._warn_once(answer.receipt.error)
+                    self._warn_once(answer)
                     waiting[_place(task)] = answer
                     again.append(task)
                 else:
@@ -119,8 +118,7 @@ class ChunkRun:
             tasks = self._to_repeat(done, again) + other
             if not tasks:
                 break
-            if any(_is_unreachable(waiting[_place(task)]) for task in again):
-                time.sleep(PAUSES_S[n_round])
+            _pause([waiting[_place(task)] for task in again], n_round)
         for task in tasks:
             yield _lost(task, WorkerLostError("its result went down with its worker, each time"))
         yield from self._in_parts(killed)
@@ -182,8 +180,9 @@ class ChunkRun:
             raise IntccmsError(f"a chunk of {receipt.file} says that it ran other code")
         return None
 
-    def _warn_once(self, text: str) -> None:
-        if text not in self._warned:
+    def _warn_once(self, outcome: ChunkOutcome) -> None:
+        text = outcome.receipt.error
+        if _is_unreachable(outcome) and text not in self._warned:
             self._warned.add(text)
             log.warning("%s; chunks there are tried again in the end", text)
 
@@ -257,6 +256,12 @@ def _place(task: ChunkTask) -> Place:
 
 def _is_unreachable(outcome: ChunkOutcome) -> bool:
     return outcome.receipt.error_type == UnreachableError.__name__
+
+
+def _pause(waiting: list[ChunkOutcome], n_round: int) -> None:
+    """Give servers that could not be reached some time to come back."""
+    if any(_is_unreachable(outcome) for outcome in waiting):
+        time.sleep(PAUSES_S[n_round])
 
 
 def _may_pass(outcome: ChunkOutcome, n_round: int) -> bool:

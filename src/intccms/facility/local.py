@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import dask
 from distributed import Client, LocalCluster, WorkerPlugin
 
 from intccms.facility.kinds import Facility
-from intccms.facility.scheduling import scheduler_settings
+from intccms.facility.scheduling import PATIENT, scheduler_settings
 from intccms.interrupts import unheard
 
 __all__ = ["FACILITY"]
@@ -30,7 +31,7 @@ def _opened(n_workers: int | None, options: dict[str, Any]) -> Iterator[Client]:
     nannies = logging.getLogger("distributed.nanny")
     before = nannies.level
     try:
-        with cluster, Client(cluster) as client:
+        with dask.config.set(PATIENT), cluster, Client(cluster) as client:
             client.register_plugin(_Quiet())
             try:
                 yield client

@@ -8,9 +8,12 @@ from importlib.util import find_spec
 
 import dask
 
-__all__ = ["PRELOAD", "scheduler_settings"]
+__all__ = ["PATIENT", "PRELOAD", "scheduler_settings"]
 
 ALLOWED_FAILURES = 1  # of a task's worker, before Dask gives the task up at the next
+# While a cluster of ours runs: it gives up a worker that its nanny does not start anew in 15 s, for
+# good, and a busy machine takes longer.
+PATIENT = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
 PRELOAD = "intccms.dashboards.preload"  # our pages on the dashboard; by name: it stands above us
 
 
