@@ -11,7 +11,7 @@ import pytest
 from intccms import histograms
 from intccms.histograms import Book
 from intccms.schema import Config
-from intccms.statistics import POI, Workspace, build_config, build_workspace
+from intccms.statistics import POI, Workspace, build_config, build_workspace, limits
 from tests.statistics.conftest import SIGNAL_REGION, MakeBook
 
 
@@ -60,7 +60,31 @@ def test_it_is_what_cabinetry_makes_of_the_root_file(
     histograms.save(book, tmp_path / "out" / "histograms")
     own = build_config(config, book, "signal")
     cabinetry.templates.collect(own)
-    assert cabinetry.workspace.build(own) == build_workspace(config, book, "signal").spec
+    theirs = cabinetry.workspace.build(own)
+    for channel in theirs["channels"]:  # ours gives the signal a parameter of its own
+        for sample in (one for one in channel["samples"] if one["name"] == "signal"):
+            for modifier in sample["modifiers"]:
+                if modifier["type"] == "staterror":
+                    modifier["name"] += "_signal"
+    ours = build_workspace(config, book, "signal").spec
+    (measurement,) = ours["measurements"]
+    parameters = measurement["config"]["parameters"]
+    assert parameters.pop()["name"] == "staterror_sr_signal"  # few events: a range of its own
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("factor", [0.01, 1.0, 100.0])
+def test_the_cross_section_of_the_simulated_signal_only_scales_the_limit(
+    config: Config, make_book: MakeBook, factor: float
+) -> None:
+    book = make_book(SIGNAL_REGION)
+    scaled = make_book(SIGNAL_REGION)
+    view: Any = scaled.histogram("sr", "mass").view()
+    view["value"][:, 0] *= factor
+    view["variance"][:, 0] *= factor**2
+    one, other = (limits(build_workspace(config, each, "signal")) for each in (book, scaled))
+    assert other.observed * factor == pytest.approx(one.observed, rel=2e-3)
+    assert other.expected[2] * factor == pytest.approx(one.expected[2], rel=2e-3)
 
 
 def test_a_workspace_travels_to_other_processes(config: Config, book: Book) -> None:

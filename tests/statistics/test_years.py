@@ -51,7 +51,8 @@ def test_sources_of_one_name_are_one_parameter_and_others_are_independent(
 ) -> None:
     workspace = build_workspace(make_config(tuple(EVENTS)), book, "signal")
     model, _ = workspace.model_and_data()
-    assert set(model.config.par_order) == {"signal_strength", "staterror_sr", *EFFECTS}
+    statistical = {"staterror_sr", "staterror_sr_signal"}
+    assert set(model.config.par_order) == {"signal_strength", *statistical, *EFFECTS}
     # Each year has the same events; the weight of 2017 is three times that of 2016.
     expected = {"jes": 1.10, "jes_2016": 1 + 0.04 * 0.25, "jes_2017": 1 + 0.06 * 0.75}
     for sample in ("signal", "ttbar"):

@@ -40,6 +40,11 @@ class Statistics(Model):
         description="Channels whose data are hidden; a (low, high) range of the fit observable "
         "hides that range only, None the whole channel.",
     )
+    rebin: Positive | None = Field(
+        default=None,
+        description="Effective background events (sumw squared over sumw2) that each fitted bin "
+        "has at least: bins with less are merged; None: they stay, and are named.",
+    )
 
     calculator: Literal["asymptotic", "toys", "auto"] = Field(
         default="asymptotic",

@@ -9,9 +9,10 @@ from typing import Literal, get_args
 __all__ = ["Action", "Change", "as_table"]
 
 Action = Literal[
-    "left out", "clipped", "filled", "reduced", "smoothed", "symmetrised", "pruned", "kept"
-]
-REPAIRS = ("clipped", "filled", "reduced")
+    "left out", "clipped", "filled", "reduced", "thin", "merged", "smoothed", "symmetrised",
+    "pruned", "kept",
+]  # fmt: skip
+REPAIRS = ("clipped", "filled", "reduced", "thin", "merged")
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Change:
     ----------
     action
         ``left out``: not in the workspace; ``clipped``: negative bins became 0; ``filled``:
-        something small where there was nothing; ``reduced``: to be mirrored; ``kept``: nothing
-        was done, though one could.
+        what simulation does not exclude where there was nothing; ``reduced``: more than can be;
+        ``thin``: bins with little simulation; ``merged``: bins that were; ``kept``: nothing was
+        done, though one could.
     region, sample
         Where.
     systematic, direction
@@ -32,7 +34,8 @@ class Change:
         Why, in words.
     amount, unit
         How much: the sum of the bins that were changed, or the largest relative change of a bin,
-        for the norm alone that of the norm.
+        for the norm alone that of the norm; of thin and merged bins the smallest effective number
+        of background events.
     """
 
     action: Action

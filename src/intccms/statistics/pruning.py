@@ -53,7 +53,7 @@ def pruned(spec: dict[str, Any], limits: Thresholds) -> tuple[dict[str, Any], li
     Returns
     -------
     spec, changes
-        A workspace without what has no effect; mirrored bins below 0 are 0 in it.
+        A workspace without what has no effect.
     """
     changes: list[Change] = []
     channels = []
@@ -62,11 +62,11 @@ def pruned(spec: dict[str, Any], limits: Thresholds) -> tuple[dict[str, Any], li
         for sample in channel["samples"]:
             kept = []
             for modifier in sample["modifiers"]:
-                clipped, found = _judged(modifier, sample["data"], limits)
+                found = _findings(modifier, sample["data"], limits)
                 where = (channel["name"], sample["name"], modifier["name"])
                 changes += [_change(where, one) for one in found]
                 if all(one[0] != "pruned" for one in found):
-                    kept.append(clipped)
+                    kept.append(modifier)
             samples.append({**sample, "modifiers": kept})
         channels.append({**channel, "samples": samples})
     return without_unused({**spec, "channels": channels}), changes
@@ -81,31 +81,21 @@ def _change(where: tuple[str, str, str], finding: Finding) -> Change:
     return Change(action, region, sample, systematic, direction, reason, amount, "relative")
 
 
-def _judged(
-    modifier: Modifier, nominal: list[float], limits: Thresholds
-) -> tuple[Modifier, list[Finding]]:
-    """Give the modifier as it may stay, and what there is to say about it."""
+def _findings(modifier: Modifier, nominal: list[float], limits: Thresholds) -> list[Finding]:
+    """Say what there is to say about a modifier; that it is pruned perhaps."""
     data = modifier["data"]
     if modifier["type"] == "normsys":
-        return modifier, list(_norm_findings(data["hi"], data["lo"], limits.Normalization))
+        return list(_norm_findings(data["hi"], data["lo"], limits.Normalization))
     if modifier["type"] != "histosys":
-        return modifier, []
+        return []
     bins = np.asarray(nominal, dtype=float)
-    sides = {name: np.asarray(data[name], dtype=float) for name in ("hi_data", "lo_data")}
-    findings: list[Finding] = []
-    largest = 0.0
-    for name, direction in (("hi_data", "Up"), ("lo_data", "Down")):
-        change = abs(sides[name] - bins)[bins > 0] / bins[bins > 0]
-        largest = max(largest, float(change.max(initial=0.0)))
-        if (sides[name] < 0).any():
-            negative = np.minimum(sides[name], 0.0)
-            amount = float(-negative.sum() / bins.sum())
-            text = f"{(negative < 0).sum()} mirrored bins below 0 set to 0"
-            findings.append(("clipped", direction, text, amount))
-            sides[name] = np.maximum(sides[name], 0.0)
+    change = abs(np.asarray([data["hi_data"], data["lo_data"]], dtype=float) - bins).max(axis=0)
+    if change[bins <= 0].any():  # events where there were none
+        return []
+    largest = float((change[bins > 0] / bins[bins > 0]).max(initial=0.0))
     if largest < limits.Shape:
-        return modifier, [("pruned", "", f"shape changes less than {limits.Shape:g}", largest)]
-    return {**modifier, "data": {name: one.tolist() for name, one in sides.items()}}, findings
+        return [("pruned", "", f"shape changes less than {limits.Shape:g}", largest)]
+    return []
 
 
 def _norm_findings(up: float, down: float, limit: float) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyhf
 from cabinetry import histo
 from cabinetry import workspace as cabinetry_workspace
@@ -22,10 +23,11 @@ from intccms.statistics.configuration import (
     build_config,
     cabinetry_config,
     region_path,
+    settings,
     signal_processes,
 )
 from intccms.statistics.pruning import pruned, thresholds, without_unused
-from intccms.statistics.templates import Region, TemplateSet, collect_templates, repair
+from intccms.statistics.templates import Region, TemplateSet, collect_templates, rebin, repair
 
 __all__ = ["Workspace", "build_workspace", "build_workspaces"]
 
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # A strongly negative signal strength would make the expectation negative, and log(L) not a number.
 SMALLEST_EXPECTATION = 1e-10
+LOWEST, HIGHEST = 1e-10, 10.0  # range that pyhf gives to the statistical error of a bin
+N_SIGMAS = 5.0  # up to which such a parameter may go at least
+LARGE = 0.3  # relative error: fewer than ten simulated events
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,8 @@ def _workspaces(
         if signal not in names:
             raise InputError(f"no sample {signal!r} in the cabinetry configuration; it has {names}")
     collected = collect_templates(cabinetry, book, config)
+    if (fewest := settings(config).rebin) is not None:
+        rebin(collected, fewest)
     repair(collected)
     spec, changes = pruned(_build(cabinetry, collected), thresholds(cabinetry.get("Pruning", {})))
     regions = tuple(collected.regions.values())
@@ -171,6 +178,8 @@ def _build(cabinetry: dict[str, Any], collected: TemplateSet) -> dict[str, Any]:
     systematics = {entry["Name"]: entry for entry in cabinetry.get("Systematics", [])}
     with tempfile.TemporaryDirectory(prefix="intccms-templates-") as folder:
         local = {**cabinetry, "General": {**cabinetry["General"], "HistogramFolder": folder}}
+        # What is to be mirrored has been: each source has both sides.
+        local["Systematics"] = [{**one, "Down": {}} for one in systematics.values()]
         for (region, sample, systematic, direction), template in collected.templates.items():
             name = histo.name(
                 regions[region],
@@ -181,4 +190,45 @@ def _build(cabinetry: dict[str, Any], collected: TemplateSet) -> dict[str, Any]:
             edges = collected.regions[region].edges
             errors = np.sqrt(template.variances)
             histo.Histogram.from_arrays(edges, template.values, errors).save(Path(folder) / name)
-        return cabinetry_workspace.build(local, with_validation=False)
+        return _completed(cabinetry_workspace.build(local, with_validation=False), collected)
+
+
+def _completed(spec: dict[str, Any], collected: TemplateSet) -> dict[str, Any]:
+    """Leave out empty samples, and give statistical errors what cabinetry does not.
+
+    Signals have parameters of their own: a common one would have the error of background and
+    signal relative to their sum at a strength of 1, and the limit would depend on the cross
+    section that the signal was simulated with.
+    """
+    ranges = []
+    for channel in spec["channels"]:
+        backgrounds = collected.backgrounds(channel["name"])
+        left_out = {name for region, name in collected.left_out if region == channel["name"]}
+        channel["samples"] = [one for one in channel["samples"] if one["name"] not in left_out]
+        squares: dict[str, Any] = {}
+        for sample in channel["samples"]:
+            for one in (m for m in sample["modifiers"] if m["type"] == "staterror"):
+                if sample["name"] not in backgrounds:
+                    one["name"] = f"{one['name']}_{sample['name']}"
+                pair = np.asarray([sample["data"], np.square(one["data"])])
+                squares[one["name"]] = squares.get(one["name"], 0.0) + pair
+        for name, (values, variances) in squares.items():
+            relative = np.sqrt(variances) / np.where(values > 0, values, np.inf)
+            bounds = _ranges(relative, is_signal=name != f"staterror_{channel['name']}")
+            if (relative > LARGE).any():
+                ranges.append({"name": name, "bounds": bounds})
+    for measurement in spec["measurements"]:
+        measurement["config"]["parameters"] += ranges
+    return spec
+
+
+def _ranges(relative: npt.NDArray[np.float64], *, is_signal: bool) -> list[list[float]]:
+    """Ranges of factors with large relative errors; a signal never goes to 0.
+
+    There a normal distribution would allow what a Poisson distribution of simulated events
+    excludes: any strength, as no signal is left. For 1 to 10 simulated events the lower end is
+    just below the lower limit of such a distribution at 95 %: 0.05 for one event.
+    """
+    highest = np.maximum(HIGHEST, 1.0 + N_SIGMAS * relative)
+    lowest = np.where(is_signal & (relative > LARGE), np.exp(-3.0 * relative), LOWEST)
+    return [[float(low), float(high)] for low, high in zip(lowest, highest, strict=True)]

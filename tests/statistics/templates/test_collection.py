@@ -9,8 +9,7 @@ from intccms.errors import FitError, InputError
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics import build_config
-from intccms.statistics.templates import TemplateSet, collect_templates
-from intccms.statistics.templates.repairs import FLOOR, repair
+from intccms.statistics.templates import TemplateSet, collect_templates, repair
 from tests.statistics.conftest import CONTROL_REGION, SIGNAL_REGION, MakeBook, MakeConfig
 
 
@@ -80,41 +79,10 @@ def test_negative_bins_become_0_and_are_noted(config: Config, make_book: MakeBoo
     assert (clipped["jes"].action, clipped["jes"].amount) == ("clipped", 2.0)
 
 
-def test_a_bin_without_background_gets_a_little(config: Config, make_book: MakeBook) -> None:
-    contents = {
-        **SIGNAL_REGION,
-        "ttbar": {"nominal": [80.0, 40.0, 0.0], "jes_up": [88.0, 42.0, 1.0]},
-        "wjets": {"nominal": [20.0, 8.0, -1.0]},
-    }
-    templates = collected(config, make_book(contents))
-    assert list(templates.background("sr")) == [100.0, 48.0, FLOOR]
-    assert templates.nominal("sr", "ttbar").variances[2] == FLOOR**2
-    assert templates.templates["sr", "ttbar", "jes", "Up"].values[2] == FLOOR
-    assert texts(templates)[-1] == "sr, ttbar: bins [2] have no background, set to 0.001 events"
-
-
 def test_a_region_without_background_cannot_be_fitted(config: Config, make_book: MakeBook) -> None:
     nothing = {"nominal": [0.0, 0.0, 0.0]}
     with pytest.raises(FitError, match="sr: no background in any bin"):
         collected(config, make_book({**SIGNAL_REGION, "ttbar": nothing, "wjets": nothing}))
-
-
-def test_a_variation_that_empties_a_sample_stays_positive(
-    config: Config, make_book: MakeBook
-) -> None:
-    wjets = {"nominal": [20.0, 8.0, 5.0], "jes_up": [0.0, 0.0, 0.0]}
-    templates = collected(config, make_book({**SIGNAL_REGION, "wjets": wjets}))
-    assert (templates.templates["sr", "wjets", "jes", "Up"].values > 0).all()
-    assert texts(templates) == ["sr, wjets, jes Up: template is empty"]
-
-
-def test_a_one_sided_change_is_small_enough_to_be_mirrored(
-    config: Config, make_book: MakeBook
-) -> None:
-    wjets = {"nominal": [20.0, 8.0, 5.0], "top_up": [60.0, 24.0, 15.0]}
-    templates = collected(config, make_book({**SIGNAL_REGION, "wjets": wjets}))
-    assert templates.templates["sr", "wjets", "top", "Up"].values.sum() == pytest.approx(62.7)
-    assert texts(templates) == ["sr, wjets, top Up: doubles the norm, reduced to be mirrored"]
 
 
 def test_a_blinded_channel_shows_the_expected_background(

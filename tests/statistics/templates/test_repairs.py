@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cabinetry
 import numpy as np
@@ -10,11 +11,14 @@ import pytest
 import yaml
 
 from intccms import histograms
+from intccms.errors import FitError
 from intccms.histograms import Book
 from intccms.schema import Config
-from intccms.statistics import Workspace, build_config, build_workspace
+from intccms.statistics import Workspace, build_config, build_workspace, significance
+from intccms.statistics.export.datacards import datacard
 from tests.statistics.conftest import CONTROL_REGION, SIGNAL_REGION, MakeBook, MakeConfig
 
+STATISTICAL = "staterror"
 SMOOTHING = {"Algorithm": "353QH, twice", "Samples": ["ttbar"], "Regions": ["sr"]}
 
 
@@ -154,3 +158,173 @@ def test_in_another_observable_the_data_of_a_blinded_range_are_anywhere(
     workspace = build_workspace(config, other, "signal")
     assert workspace.region("sr").blinded.all()
     assert workspace.spec["observations"][0]["data"] == [100.0, 48.0, 15.0]
+
+
+def raised(workspace: Workspace) -> tuple[float, float]:
+    """Background and its error in the last bin of the first channel."""
+    samples = workspace.spec["channels"][0]["samples"][1:]
+    errors = [
+        m["data"][-1] for one in samples for m in one["modifiers"] if m["type"] == STATISTICAL
+    ]
+    return sum(one["data"][-1] for one in samples), float(np.hypot.reduce(errors))
+
+
+def with_errors(book: Book, process: str, errors: list[float]) -> Book:
+    histogram = book.histogram("sr", "mass")
+    row = list(histogram.axes["process"]).index(process)
+    histogram.view()["variance"][:, row, :] = np.square(errors)[:, None]
+    return book
+
+
+def test_a_bin_without_background_gets_what_simulation_does_not_exclude(
+    config: Config, make_book: MakeBook
+) -> None:
+    contents = {
+        **SIGNAL_REGION,
+        "ttbar": {"nominal": [80.0, 40.0, 0.0], "jes_up": [88.0, 42.0, 1.0]},
+        "wjets": {"nominal": [20.0, 8.0, 0.0]},
+    }
+    workspace = build_workspace(config, make_book(contents), "signal")
+    assert raised(workspace) == pytest.approx((0.1, 0.2))  # each simulated event weighs 0.1
+    (change,) = (one for one in workspace.changes if one.action == "filled")
+    assert str(change) == "sr, ttbar: bin 2 without background, set to 0.1 ± 0.2 events"
+    book = with_errors(make_book(contents), "wjets", [2.0, 4.0, 0.0])
+    workspace = build_workspace(config, book, "signal")
+    assert raised(workspace) == pytest.approx((2.0, 4.0))  # W+jets weigh 16 / 8 in the next bin
+    assert [one.sample for one in workspace.changes if one.action == "filled"] == ["wjets"]
+
+
+def test_a_negative_bin_keeps_its_error(config: Config, make_book: MakeBook) -> None:
+    contents = {
+        "signal": {"nominal": [0.0, 5.0, 2.0]},
+        "ttbar": {"nominal": [50.0, 20.0, -0.3]},
+        "data": {"nominal": [52.0, 24.0, 4.0]},
+    }
+    book = with_errors(make_book(contents), "ttbar", [5**0.5, 2**0.5, 1.2])
+    workspace = build_workspace(make_config_of(config, contents), book, "signal")
+    assert raised(workspace) == pytest.approx((0.1, 1.2))
+    # The likelihood by hand, with the bin at -0.3 ± 1.2 and at least 0, gives 2.2.
+    assert 1.9 < significance(workspace).observed_sigmas < 2.25
+
+
+def test_weights_of_either_sign_that_add_up_to_little_are_no_prediction(
+    config: Config, make_book: MakeBook
+) -> None:
+    contents = {**SIGNAL_REGION, "ttbar": {"nominal": [80.0, 40.0, 0.01]}}
+    contents["wjets"] = {"nominal": [20.0, 8.0, 0.0]}
+    book = with_errors(make_book(contents), "ttbar", [3.0, 2.0, 0.7])
+    assert raised(build_workspace(config, book, "signal")) == pytest.approx((0.1, 0.7))
+    book = with_errors(make_book(contents), "ttbar", [3.0, 2.0, 0.01])  # one event, as it is
+    assert raised(build_workspace(config, book, "signal")) == pytest.approx((0.01, 0.022))
+
+
+def test_what_a_source_moves_into_an_empty_bin_stays(config: Config, make_book: MakeBook) -> None:
+    ttbar = {"nominal": [80.0, 40.0, 0.0], "jes_up": [80.0, 40.0, 3.0], "jes_down": [76.0, 38.0, 0]}
+    contents = {**SIGNAL_REGION, "ttbar": ttbar, "wjets": {"nominal": [20.0, 8.0, 0.0]}}
+    workspace = build_workspace(config, make_book(contents), "signal")
+    up, down = varied(workspace, "ttbar", "jes")
+    assert up == pytest.approx([80.0, 40.0, 3.0])
+    assert down == pytest.approx([76.0, 38.0, 0.095])
+    # Also where another process has events in that bin, and nothing is to be raised.
+    contents["wjets"] = SIGNAL_REGION["wjets"]
+    up, _ = varied(build_workspace(config, make_book(contents), "signal"), "ttbar", "jes")
+    assert up == pytest.approx([80.0, 40.0, 3.0])
+
+
+@pytest.mark.parametrize("last", [0.0, -0.4])
+def test_a_rate_stays_a_rate(config: Config, make_book: MakeBook, last: float) -> None:
+    ttbar = {
+        "nominal": [80.0, 40.0, last],
+        "top_up": [88.0, 44.0, 1.1 * last],
+        "top_down": [72.0, 36.0, 0.9 * last],
+    }
+    contents = {**SIGNAL_REGION, "ttbar": ttbar, "wjets": {"nominal": [20.0, 8.0, 0.0]}}
+    workspace = build_workspace(config, make_book(contents), "signal")
+    found = {
+        one["type"]: one["data"]
+        for one in workspace.spec["channels"][0]["samples"][1]["modifiers"]
+        if one["name"] == "top"
+    }
+    assert set(found) == {"normsys"}
+    assert found["normsys"] == {"hi": pytest.approx(1.1), "lo": pytest.approx(0.9)}
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "norms"),
+    [
+        ([60.0, 24.0, 15.0], [0.0, 0.0, 0.0], (3.0, 1 / 3)),
+        ([0.0, 0.0, 0.0], [22.0, 8.8, 5.5], (0.5, 1.1)),
+        ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], (2.0, 0.5)),
+        ([0.02, 0.008, 0.005], [2000.0, 800.0, 500.0], (0.1, 10.0)),
+    ],
+)
+def test_no_source_takes_away_all_events_or_multiplies_them_without_end(
+    config: Config, make_book: MakeBook, up: list[float], down: list[float], norms: Any
+) -> None:
+    wjets = {"nominal": [20.0, 8.0, 5.0], "top_up": up, "top_down": down}
+    workspace = build_workspace(config, make_book({**SIGNAL_REGION, "wjets": wjets}), "signal")
+    sides = varied(workspace, "wjets", "top")
+    assert tuple(sum(side) / 33.0 for side in sides) == pytest.approx(norms)
+    assert len(workspace.notes) == sum(not 3 < sum(side) < 100 for side in (up, down))
+    card = datacard(workspace)
+    (line,) = (one for one in card.text.splitlines() if one.startswith("top"))
+    assert line.split()[-1] == f"{norms[1]:.6g}/{norms[0]:.6g}"
+    assert all(values.sum() > 1 for values, _ in card.shapes.values())
+
+
+def test_a_large_effect_on_one_side_is_mirrored_in_the_logarithm(
+    config: Config, make_book: MakeBook
+) -> None:
+    wjets = {"nominal": [20.0, 8.0, 5.0], "top_up": [60.0, 24.0, 15.0]}
+    workspace = build_workspace(config, make_book({**SIGNAL_REGION, "wjets": wjets}), "signal")
+    up, down = varied(workspace, "wjets", "top")
+    assert up == pytest.approx([60.0, 24.0, 15.0])
+    assert down == pytest.approx([20 / 3, 8 / 3, 5 / 3])
+
+
+def test_a_process_below_0_is_left_out_and_its_error_kept(
+    config: Config, make_book: MakeBook
+) -> None:
+    contents = {**SIGNAL_REGION, "wjets": {"nominal": [-0.1, 0.0, -0.2], "jes_up": [1.0, 1.0, 1.0]}}
+    book = with_errors(make_book(contents), "wjets", [3.0, 4.0, 0.0])
+    workspace = build_workspace(config, book, "signal")
+    signal, ttbar = workspace.spec["channels"][0]["samples"]
+    assert (signal["name"], ttbar["name"]) == ("signal", "ttbar")
+    (errors,) = (one["data"] for one in ttbar["modifiers"] if one["type"] == STATISTICAL)
+    assert errors == pytest.approx([(8 + 9) ** 0.5, (4 + 16) ** 0.5, 1.0])
+    assert "sr/wjets" not in datacard(workspace).shapes
+
+
+def test_a_bin_that_is_not_a_number_is_named(config: Config, make_book: MakeBook) -> None:
+    contents = {**SIGNAL_REGION, "wjets": {"nominal": [20.0, np.nan, 5.0]}}
+    reason = r"histogram sr/mass/wjets/nominal: bins \[1\] are not a number"
+    with pytest.raises(FitError, match=reason):
+        build_workspace(config, make_book(contents), "signal")
+
+
+def test_bins_with_little_simulation_are_named(config: Config, book: Book) -> None:
+    assert actions(build_workspace(config, book, "signal"), "thin") == []
+    thin = with_errors(book, "ttbar", [8**0.5, 2.0, 6.0])
+    workspace = build_workspace(config, thin, "signal")
+    (change,) = (one for one in workspace.changes if one.action == "thin")
+    assert change.amount == pytest.approx(15**2 / 36.5)
+    assert str(change).startswith("sr: bins [2] have less than 10 effective background events")
+    assert str(change) in workspace.notes
+    # 6.16 effective events weigh 36.5 / 15 each; the error grows by 1.2 of that
+    assert raised(workspace)[1] == pytest.approx(36.5**0.5 + 1.2 * 36.5 / 15)
+
+
+def make_config_of(config: Config, contents: dict[str, Any]) -> Config:
+    """The configuration of fewer processes."""
+    wanted = config.general.model_copy(update={"processes": tuple(contents)})
+    return config.model_copy(update={"general": wanted})
+
+
+def varied(workspace: Workspace, sample: str, source: str) -> tuple[list[float], list[float]]:
+    """Bins at one standard deviation up and down."""
+    (found,) = (one for one in workspace.spec["channels"][0]["samples"] if one["name"] == sample)
+    data = {one["type"]: one["data"] for one in found["modifiers"] if one["name"] == source}
+    shapes = data.get("histosys", {"hi_data": found["data"], "lo_data": found["data"]})
+    norms = data.get("normsys", {"hi": 1.0, "lo": 1.0})
+    up, down = (np.asarray(shapes[f"{side}_data"]) * norms[side] for side in ("hi", "lo"))
+    return up.tolist(), down.tolist()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from cabinetry import configuration, route
 
-from intccms.errors import InputError, nearest
+from intccms.errors import FitError, InputError, nearest
 from intccms.histograms import NOMINAL, Book
 from intccms.schema import Config
 from intccms.statistics.changes import Change
@@ -53,6 +53,7 @@ class TemplateSet:
     regions: dict[str, Region] = field(default_factory=dict)
     templates: dict[tuple[str, str, str, Direction], Template] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
+    left_out: set[tuple[str, str]] = field(default_factory=set)  # (region, sample) without events
 
     def note(self, change: Change) -> None:
         """Remember what was done; a repair is logged too."""
@@ -112,6 +113,8 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
     ------
     InputError
         If the configuration asks for something that is not in the book.
+    FitError
+        If a bin is not a number.
     """
     result = TemplateSet(cabinetry)
     book = selected(config, book)
@@ -170,4 +173,8 @@ def _read(book: Book, key: tuple[str, str], processes: list[str], variation: str
         )
     views: list[Any] = [book.slice(*key, process, variation).view() for process in processes]
     values = np.sum([view["value"] for view in views], axis=0)
-    return Template(values, np.sum([view["variance"] for view in views], axis=0))
+    result = Template(values, np.sum([view["variance"] for view in views], axis=0))
+    if bad := np.flatnonzero(~np.isfinite(result).all(axis=0)).tolist():
+        what = f"{'/'.join(key)}/{'+'.join(processes)}/{variation}"
+        raise FitError(f"histogram {what}: bins {bad} are not a number, nothing can be fitted")
+    return result
