@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import hist
+import numpy as np
 import pytest
 
 from intccms.errors import InputError
@@ -77,3 +80,28 @@ def test_histogram_that_a_dataset_lacks_is_empty() -> None:
     book = make_book(sums, {"ttbar": 2.0}, {"ttbar": "ttbar"}, observables)
     assert book.slice("cr", "mtt", "ttbar").values().tolist() == [0.0, 0.0]
     assert book.yields("sr")["ttbar"].value == 2.0
+
+
+def test_what_lies_outside_is_folded_in_where_it_is_wanted(book: Book) -> None:
+    folded = replace(book, folded=frozenset({("sr", "mtt")}))
+    one = folded.slice("sr", "mtt", "ttbar")
+    assert one.values(flow=True).tolist() == [0.0, 12.0, 21.5, 0.0]
+    assert one.variances(flow=True).tolist() == [0.0, 104.0, 201.25, 0.0]
+    whole = folded.histogram("sr", "mtt")
+    assert whole[:, "wjets", "jes_down"].values(flow=True).tolist() == [0.0, 2.5, 2.0, 0.0]
+    assert folded.yields("sr") == book.yields("sr")
+    assert folded.reach("sr", "mtt").tolist() == [-np.inf, 1.0, np.inf]
+    assert book.slice("sr", "mtt", "ttbar").values().tolist() == [12.0, 11.0]
+    assert book.reach("sr", "mtt").tolist() == [0.0, 1.0, 2.0]
+
+
+def test_a_label_says_that_there_is_more_in_the_bins(book: Book) -> None:
+    folded = replace(book, folded=frozenset({("sr", "mtt")}))
+    assert folded.label("sr", "mtt") == "$m_{t\\bar{t}}$ [GeV] (with overflow)"
+    assert book.label("sr", "mtt") == "$m_{t\\bar{t}}$ [GeV]"
+    folded.histograms["sr", "mtt"].view(flow=True)["value"][-1] = 0.0
+    assert folded.label("sr", "mtt") == "$m_{t\\bar{t}}$ [GeV]"
+
+
+def test_the_book_knows_what_lies_outside(book: Book) -> None:
+    assert book.outside("sr", "mtt") == {"ttbar": (0.0, 10.5 / 33.5), "wjets": (0.0, 0.0)}

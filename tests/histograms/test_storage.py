@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import hist
@@ -31,6 +32,16 @@ def test_the_book_is_read_back_equal(book: Book, tmp_path: Path) -> None:
     assert again == book
     axis = again.histograms["sr", "mtt"].axes[0]
     assert (axis.name, axis.label) == ("mtt", "$m_{t\\bar{t}}$ [GeV]")
+
+
+def test_events_in_common_and_folded_bins_are_kept(book: Book, tmp_path: Path) -> None:
+    shared = {"ttbar": {("sr", "cr"): 12}, "data": {("sr", "cr"): 3, ("sr", "vr"): 1}}
+    more = replace(book, folded=frozenset({("sr", "mtt")}), overlaps=shared)
+    root, _ = save(more, tmp_path)
+    assert load(tmp_path).overlaps == shared
+    assert load(tmp_path).histograms == book.histograms  # the flow bins too
+    with uproot.open(root) as file:
+        assert file["sr/mtt/ttbar/nominal"].values(flow=True).tolist() == [0.0, 12.0, 21.5, 0.0]
 
 
 def test_no_bit_is_lost(book: Book, tmp_path: Path) -> None:

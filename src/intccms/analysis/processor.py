@@ -106,7 +106,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         Returns
         -------
         dict
-            ``n_events``, ``n_kept`` (events that at least one channel keeps), ``sumw``
+            ``n_events``, ``n_kept`` (events that at least one channel keeps), ``overlaps``
+            (events that two channels keep, where there are any, by their names), ``sumw``
             (generator weights of all events, before any cut), for simulation ``spectrum`` (how
             they are spread), ``weights`` (titles of theory
             weights, sums of the varied ones likewise), ``histograms`` and ``members`` (theory

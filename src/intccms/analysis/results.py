@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import fsum
 from typing import Any
@@ -180,7 +180,12 @@ def result_of(
         observables = {}
     data = tuple(dict.fromkeys(files.process for files in metadata.fileset if files.is_data))
     given = (scale, process_of, observables, data, theory)
-    book = make_book(filled, *given)
+    overlaps: dict[str, dict[tuple[str, str], int]] = {}
+    for dataset, value in sums.items():
+        counts = overlaps.setdefault(process_of[dataset], {})
+        for pair, n_events in value.get("overlaps", {}).items():
+            counts[pair] = counts.get(pair, 0) + n_events
+    book = replace(make_book(filled, *given), overlaps=overlaps)
     years = {
         year: make_book({key: filled[key] for key in keys}, *given)
         for year, keys in _by_year(metadata, filled).items()

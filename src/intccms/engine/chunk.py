@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,7 @@ class ChunkWork:
         self.factors = Factors(config.general.input_path, caller)
         self._histograms: dict[tuple[str, str], HistogramSums] = {}
         self._cutflow: dict[str, CutflowSums] = {}
+        self._overlaps: dict[tuple[str, str], int] = {}
         self._counts = {"n_events": 0, "n_kept": 0}
         self._sumw = ExactSums.zeros(1)
         self._weights = WeightSums({}, MemberSums.nothing())
@@ -137,6 +139,7 @@ class ChunkWork:
             "members": self._members,
             "histograms": self._histograms,
             "cutflow": self._cutflow,
+            "overlaps": self._overlaps,
             "n_draws": self.caller.n_draws,
             "fill_s": self._fill_s,
         }
@@ -216,9 +219,8 @@ class ChunkWork:
         level, selections = channel_rows(
             nominal.level.take(passed), self.config, self.channels, call
         )
-        in_any, kept_by = np.zeros(len(passed), dtype=np.bool_), {}
+        kept_by = {}
         for channel, selection in selections:
-            in_any |= selection.mask
             rows = np.flatnonzero(selection.mask)
             chosen = level.objects.take(rows)
             events = kept[passed]
@@ -228,8 +230,24 @@ class ChunkWork:
             values = self._fill(channel, chosen, weights)
             self._fill_members(channel, chosen, weights[0], values)
             kept_by[channel.name] = Kept(passed[rows], weights[0], values)
-        self._counts["n_kept"] = int(np.count_nonzero(in_any))
+        self._count_channels(selections, len(passed))
         return NominalChunk(nominal, gen_weight[kept], baseline, passed, level, selections, kept_by)
+
+    def _count_channels(
+        self, selections: Sequence[tuple[Channel, Selection]], n_events: int
+    ) -> None:
+        """Count the events that any channel keeps, and those that two of them keep."""
+        n_channels = np.zeros(n_events, dtype=np.intp)
+        for _, selection in selections:
+            n_channels += selection.mask
+        self._counts["n_kept"] = int(np.count_nonzero(n_channels))
+        shared = n_channels > 1
+        if not shared.any():
+            return
+        masks = [(channel.name, selection.mask[shared]) for channel, selection in selections]
+        for (one, first), (other, second) in combinations(masks, 2):
+            if n := int(np.count_nonzero(first & second)):
+                self._overlaps[one, other] = n
 
     def _nominal_objects(self, objects: Objects) -> Nominal:
         corrected = correct(self.plan, objects, self.factors)

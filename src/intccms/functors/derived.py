@@ -158,6 +158,7 @@ def against(vertical: Mapping[str, Any], horizontal: Mapping[str, Any]) -> dict[
         "name": f"{vertical['name']}_against_{horizontal['name']}",
         "label": f"bin of {vertical['name']} against {horizontal['name']}",
         "binning": f"0,{n_bins},{n_bins}",
+        "flow": "drop",  # what lies outside of the plane belongs to no bin of it
         "function": plane,
         "use": [*horizontal["use"], *vertical["use"]],
     }

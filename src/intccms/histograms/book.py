@@ -46,11 +46,17 @@ class Book:
     A histogram has the axes (observable, ``process``, ``variation``) and `Weight` storage. A
     variation that a process does not have holds its nominal there; for data all but the nominal is
     empty. `varied` says what was really evaluated.
+
+    What lies outside of the edges of an observable stands in its flow bins. Where the observable is
+    among `folded`, `histogram` and `slice` give it in the first and the last bin.
     """
 
     histograms: dict[HistogramKey, hist.Hist[Any]]
     varied: dict[str, tuple[str, ...]]  # process -> labels without nominal
     data_processes: tuple[str, ...] = ()
+    folded: frozenset[HistogramKey] = frozenset()
+    overlaps: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
+    """By process, how many events two channels have in common, where there are any."""
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -81,7 +87,44 @@ class Book:
                 f"unknown observable {observable!r} in channel {channel!r};"
                 f" {nearest(observable, known)}"
             )
-        return self.histograms[channel, observable]
+        found = self.histograms[channel, observable]
+        return _folded(found) if (channel, observable) in self.folded else found
+
+    def label(self, channel: str, observable: str) -> str:
+        """Label of an observable's axis; it says which bins hold more than their edges say."""
+        label = self.histogram(channel, observable).axes[0].label or observable
+        flows = self._flows(channel, observable)
+        if (channel, observable) not in self.folded or not flows:
+            return str(label)
+        names = ["underflow", "overflow"]
+        below, above = np.sum([abs(flow[:2]) for flow in flows.values()], axis=0) > 0
+        parts = [name for name, is_there in zip(names, (below, above), strict=True) if is_there]
+        return f"{label} (with {' and '.join(parts)})" if parts else str(label)
+
+    def reach(self, channel: str, observable: str) -> npt.NDArray[np.float64]:
+        """Edges of an observable, infinite at the ends where what lies outside is folded in."""
+        edges = np.array(self.histogram(channel, observable).axes[0].edges, dtype=np.float64)
+        if (channel, observable) in self.folded:
+            edges[[0, -1]] = -np.inf, np.inf
+        return edges
+
+    def outside(self, channel: str, observable: str) -> dict[str, tuple[float, float]]:
+        """Give the fractions of each simulated process below the first and above the last edge."""
+        flows = self._flows(channel, observable)
+        return {
+            process: (float(below / total), float(above / total))
+            for process, (below, above, total) in flows.items()
+            if total > 0
+        }
+
+    def _flows(self, channel: str, observable: str) -> dict[str, npt.NDArray[np.float64]]:
+        """Events of each simulated process below and above the edges, and in all."""
+        histogram = self.histograms[channel, observable]
+        values = np.asarray(histogram.values(flow=True))
+        rows = list(histogram.axes["process"])
+        column = list(histogram.axes["variation"]).index(NOMINAL)
+        found = {name: values[:, rows.index(name), column] for name in self.mc_processes}
+        return {name: np.asarray([v[0], v[-1], v.sum()]) for name, v in found.items()}
 
     def variations(self, process: str) -> tuple[str, ...]:
         """Labels that were evaluated for a process, the nominal first."""
@@ -93,10 +136,17 @@ class Book:
         self, channel: str, observable: str, process: str, variation: str = NOMINAL
     ) -> hist.Hist[Any]:
         """One process and variation as a histogram with the observable's axis only."""
-        histogram = self.histogram(channel, observable)
+        part = self._slice(channel, observable, process, variation)
+        return _folded(part) if (channel, observable) in self.folded else part
+
+    def _slice(
+        self, channel: str, observable: str, process: str, variation: str = NOMINAL
+    ) -> hist.Hist[Any]:
+        if observable not in self.observables(channel):
+            self.histogram(channel, observable)  # which says what is known
         if variation not in self.variations(process):
             variation = NOMINAL
-        part = histogram[:, hist.loc(process), hist.loc(variation)]
+        part = self.histograms[channel, observable][:, hist.loc(process), hist.loc(variation)]
         assert isinstance(part, hist.Hist)
         return part
 
@@ -109,7 +159,7 @@ class Book:
         observable = self.observables(channel)[0]
         result = {}
         for process in self.processes:
-            view: Any = self.slice(channel, observable, process).view(flow=True)
+            view: Any = self._slice(channel, observable, process).view(flow=True)
             result[process] = Yield(
                 float(view["value"].sum()), float(view["variance"].sum() ** 0.5)
             )
@@ -227,6 +277,18 @@ def _shift(view: Any, labels: list[str], label: str, shift: FloatArray) -> None:
     ratio = np.divide(value, nominal, out=np.ones_like(value), where=nominal != 0)
     view["value"][:, column] = value
     view["variance"][:, column] = view["variance"][:, 0] * ratio**2
+
+
+def _folded(histogram: hist.Hist[Any]) -> hist.Hist[Any]:
+    """Add what lies outside to the first and the last bin of the first axis."""
+    result = histogram.copy()
+    view: Any = result.view(flow=True)
+    for part in ("value", "variance"):
+        contents = view[part]
+        contents[1] += contents[0]
+        contents[-2] += contents[-1]
+        contents[0], contents[-1] = 0.0, 0.0
+    return result
 
 
 def _varied(

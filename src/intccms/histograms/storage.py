@@ -1,9 +1,11 @@
 """Write the book as ROOT file, JSON and pickle, and read it back equal, from the JSON.
 
 The ROOT paths are ``<channel>/<observable>/<process>/<variation>``; a variation that a process
-lacks is not written. In the JSON each histogram is as UHI says, all of its bits; any library that
-knows UHI makes histograms of it: ``hist.Hist(content["histograms"][0]["uhi"])``. The pickle is for
-users: nothing here reads it, as reading a pickle may run what somebody has put there.
+lacks is not written. What lies outside of the edges of a folded observable is in its first and last
+bin there, as in fit and figures. In the JSON each histogram is as UHI says, flow bins and all of
+its bits; any library that knows UHI makes histograms of it:
+``hist.Hist(content["histograms"][0]["uhi"])``. The pickle is for users: nothing here reads it, as
+reading a pickle may run what somebody has put there.
 """
 
 from __future__ import annotations
@@ -86,6 +88,11 @@ def _save_json(book: Book, directory: Path, made_with: Mapping[str, Any] | None)
         "made_with": made_with,
         "varied": book.varied,
         "data_processes": book.data_processes,
+        "overlaps": [
+            {"process": process, "channels": pair, "events": n_events}
+            for process, pairs in book.overlaps.items()
+            for pair, n_events in pairs.items()
+        ],
         "histograms": [
             {"channel": channel, "observable": observable, "uhi": to_uhi(histogram)}
             for (channel, observable), histogram in book.histograms.items()
@@ -153,11 +160,16 @@ def load_with_origin(directory: Path) -> tuple[Book, dict[str, Any] | None]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}): run the analysis again") from error
     _check(content, path)
+    overlaps: dict[str, dict[tuple[str, str], int]] = {}
     try:
+        for one in content["overlaps"]:
+            first, second = one["channels"]
+            overlaps.setdefault(one["process"], {})[first, second] = one["events"]
         book = Book(
             {(one["channel"], one["observable"]): _histogram(one) for one in content["histograms"]},
             {process: tuple(labels) for process, labels in content["varied"].items()},
             tuple(content["data_processes"]),
+            overlaps=overlaps,
         )
         return book, content.get("made_with")
     except Exception as error:  # whatever the library makes of what is not as it was written

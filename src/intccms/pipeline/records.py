@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,8 +45,9 @@ def write_records(config: Config, output: Output, analysis: AnalysisResult) -> N
     """
     if not only_skims(config.general):
         made = made_with(config, analysis)
+        book = replace(analysis.histograms, folded=config.folded)
         storage.save_years(analysis.years, output.histograms_dir)
-        storage.save(analysis.histograms, output.histograms_dir, made)
+        storage.save(book, output.histograms_dir, made)
     if analysis.lumis is None:
         output.processed_lumis_json.unlink(missing_ok=True)
     else:

@@ -108,12 +108,13 @@ class Findings:
     def take(self, analysis: AnalysisResult, n_workers: int) -> None:
         """Take what the analysis of events gave."""
         self.analysis, self.n_workers = analysis, n_workers
-        self.book, self.years = analysis.histograms, analysis.years
+        self._take_books(analysis.histograms, analysis.years)
         self.cutflow, self.ledger = analysis.cutflow, analysis.ledger
 
     def take_saved(self, saved: SavedRun, book: Book) -> None:
         """Take what an earlier run has left."""
-        self.saved, self.book, self.years = saved, book, saved.years
+        self.saved = saved
+        self._take_books(book, saved.years)
         self.cutflow, self.ledger = saved.cutflow, saved.ledger
 
     def take_figures(self, drawn: Iterable[Drawn]) -> None:
@@ -124,6 +125,12 @@ class Findings:
                 log.error("the figure %s cannot be drawn: %s", one.stem, one.error)
                 self.undrawn[one.stem] = one.error
             self.plots = tuple(dict.fromkeys((*self.plots, *one.files)))
+
+    def _take_books(self, book: Book, years: Mapping[str, Book]) -> None:
+        """Take histograms with what lies outside of their edges where it is wanted."""
+        folded = self.config.folded
+        self.book = replace(book, folded=folded)
+        self.years = {year: replace(one, folded=folded) for year, one in years.items()}
 
     @property
     def is_incomplete(self) -> bool:

@@ -76,14 +76,14 @@ def contents(
     }
     backgrounds = {name: values[name] for name in ordered if not look.is_signal(name)}
     down, up = total_uncertainty(book, channel, observable, backgrounds)
-    hidden = hidden_bins(axis.edges, blind)
+    hidden = hidden_bins(book.reach(channel, observable), blind)
     data = None
     if book.data_processes:
         observed = np.sum([values[name] for name in book.data_processes], axis=0)
         data = np.where(hidden, np.nan, observed)
     return Contents(
         edges=axis.edges,
-        label=axis.label or observable,
+        label=book.label(channel, observable),
         backgrounds=backgrounds,
         signals={name: values[name] for name in look.overlaid(book.mc_processes)},
         down=down,

@@ -208,7 +208,7 @@ def _legend_box(ax: Axes) -> Bbox:
 def _events_label(numbers: Contents) -> str:
     """Events per bin; with the width where all bins have the same."""
     widths = np.diff(numbers.edges)
-    unit = re.search(r"\[(.+)\]\s*$", numbers.label)
+    unit = re.search(r"\[(.+)\](?: \(with \w+.*\))?\s*$", numbers.label)
     if unit is None or not np.allclose(widths, widths[0]):
         return "Events / bin"
     return f"Events / {widths[0]:.4g} {unit.group(1)}"

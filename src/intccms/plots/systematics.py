@@ -88,7 +88,7 @@ def grid(
             ax.minorticks_off()
             ax.set_xlim(axis.edges[0], axis.edges[-1])
             ax.set_ylim(1 - half, 1 + half)
-        _grid_frame(figure, axes, look, axis.label or observable, look.label_of(process))
+        _grid_frame(figure, axes, look, book.label(channel, observable), look.label_of(process))
         if len(shown) < len(changes):
             width, height = figure.get_size_inches()
             text = (

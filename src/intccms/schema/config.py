@@ -103,6 +103,16 @@ class Config(Model):
         return tuple(entry for entry in self.channels if wanted is None or entry.name in wanted)
 
     @property
+    def folded(self) -> frozenset[tuple[str, str]]:
+        """Channels and observables whose first and last bin hold what lies outside as well."""
+        return frozenset(
+            (channel.name, one.name)
+            for channel in self.channels
+            for one in channel.observables
+            if (one.flow or ("fold" if one.name == channel.fit_observable else "drop")) == "fold"
+        )
+
+    @property
     def signals(self) -> tuple[str, ...]:
         """Signal processes of this run, in the order of the datasets."""
         named = None if self.statistics is None else self.statistics.signals
@@ -179,6 +189,8 @@ def _check_choices(config: Config) -> None:
         _check_known("statistics.signals", "process", statistics.signals or (), processes)
         _check_known("statistics.masses_gev", "process", statistics.masses_gev, processes)
         _check_known("statistics.blind", "channel", statistics.blind, channels)
+        for pair in statistics.allow_overlap:
+            _check_known("statistics.allow_overlap", "channel", pair, channels)
     for classifier in config.mva:
         try:
             classifier.check_processes(processes)

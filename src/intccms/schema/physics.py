@@ -1,6 +1,6 @@
 """What is selected and histogrammed: object masks, derived columns, channels, observables."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -77,6 +77,12 @@ class Observable(Labelled):
 
     binning: Edges = Field(
         description='Bin edges: a list that increases, or "low,high,nbins" for equal bins.'
+    )
+    flow: Literal["fold", "drop"] | None = Field(
+        default=None,
+        description="Events below the first edge and from the last one on: fold adds them to the "
+        "first and the last bin, drop leaves them out of fit and figures; None: fold in the "
+        "fit_observable of a channel, else drop.",
     )
 
 

@@ -40,6 +40,11 @@ class Statistics(Model):
         description="Channels whose data are hidden; a (low, high) range of the fit observable "
         "hides that range only, None the whole channel.",
     )
+    allow_overlap: tuple[tuple[Name, Name], ...] = Field(
+        default=(),
+        description="Pairs of fitted channels that may hold the same events, which then count "
+        "twice in the fit; of others an event in common is an error.",
+    )
     rebin: Positive | None = Field(
         default=None,
         description="Effective background events (sumw squared over sumw2) that each fitted bin "

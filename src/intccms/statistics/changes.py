@@ -9,10 +9,10 @@ from typing import Literal, get_args
 __all__ = ["Action", "Change", "as_table"]
 
 Action = Literal[
-    "left out", "clipped", "filled", "reduced", "thin", "merged", "smoothed", "symmetrised",
-    "pruned", "kept",
+    "overlap", "left out", "dropped", "folded", "clipped", "filled", "reduced", "thin", "merged",
+    "smoothed", "symmetrised", "pruned", "kept",
 ]  # fmt: skip
-REPAIRS = ("clipped", "filled", "reduced", "thin", "merged")
+REPAIRS = ("overlap", "dropped", "folded", "clipped", "filled", "reduced", "thin", "merged")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,9 @@ class Change:
     Parameters
     ----------
     action
-        ``left out``: not in the workspace; ``clipped``: negative bins became 0; ``filled``:
+        ``overlap``: events that are in another region too, as is allowed; ``left out``: not in the
+        workspace; ``dropped``, ``folded``: outside of the edges, and lost
+        or in the first and last bin; ``clipped``: negative bins became 0; ``filled``:
         what simulation does not exclude where there was nothing; ``reduced``: more than can be;
         ``thin``: bins with little simulation; ``merged``: bins that were; ``kept``: nothing was
         done, though one could.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,16 @@ def signal_processes(config: Config, book: Book) -> tuple[str, ...]:
 def selected(config: Config, book: Book) -> Book:
     """Leave out what ``general.channels`` and ``general.processes`` leave out.
 
-    Saved histograms may hold more than this run asks for.
+    Saved histograms may hold more than this run asks for. What lies outside of the edges is where
+    the configuration wants it.
     """
     channels = {channel.name for channel in config.active_channels}
-    return Book(
-        {key: one for key, one in book.histograms.items() if key[0] in channels},
-        {name: labels for name, labels in book.varied.items() if name in config.processes},
-        tuple(name for name in book.data_processes if name in config.processes),
+    return replace(
+        book,
+        histograms={key: one for key, one in book.histograms.items() if key[0] in channels},
+        varied={name: labels for name, labels in book.varied.items() if name in config.processes},
+        data_processes=tuple(name for name in book.data_processes if name in config.processes),
+        folded=config.folded,
     )
 
 

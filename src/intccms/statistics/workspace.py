@@ -23,11 +23,19 @@ from intccms.statistics.configuration import (
     build_config,
     cabinetry_config,
     region_path,
+    selected,
     settings,
     signal_processes,
 )
 from intccms.statistics.pruning import pruned, thresholds, without_unused
-from intccms.statistics.templates import Region, TemplateSet, collect_templates, rebin, repair
+from intccms.statistics.templates import (
+    Region,
+    TemplateSet,
+    collect_templates,
+    overlaps,
+    rebin,
+    repair,
+)
 
 __all__ = ["Workspace", "build_workspace", "build_workspaces"]
 
@@ -120,6 +128,7 @@ def build_workspaces(config: Config, book: Book) -> tuple[Workspace, ...]:
     FitError
         If no likelihood can be built, or no signal has events in a fitted channel.
     """
+    book = selected(config, book)
     named = signal_processes(config, book)
     cabinetry = cabinetry_config(config, book)
     paths = [region_path(region).partition("/") for region in cabinetry["Regions"]]
@@ -143,7 +152,11 @@ def _workspaces(
     for signal in signals:
         if signal not in names:
             raise InputError(f"no sample {signal!r} in the cabinetry configuration; it has {names}")
+    channels = {one["Name"]: region_path(one).partition("/")[0] for one in cabinetry["Regions"]}
+    shared = list(overlaps(selected(config, book), channels, settings(config)))
     collected = collect_templates(cabinetry, book, config)
+    for change in shared:
+        collected.note(change)
     if (fewest := settings(config).rebin) is not None:
         rebin(collected, fewest)
     repair(collected)

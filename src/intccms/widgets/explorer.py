@@ -157,9 +157,8 @@ def _restricted(book: Book, processes: Iterable[str], source: str) -> Book:
         for name, labels in book.varied.items()
         if name in wanted
     }
-    return Book(
-        book.histograms, varied, tuple(name for name in book.data_processes if name in wanted)
-    )
+    data = tuple(name for name in book.data_processes if name in wanted)
+    return replace(book, varied=varied, data_processes=data)
 
 
 def _yield(

@@ -8,7 +8,8 @@ from intccms.statistics.templates.collection import (
     TemplateSet,
     collect_templates,
 )
+from intccms.statistics.templates.overlaps import overlaps
 from intccms.statistics.templates.rebinning import rebin
 from intccms.statistics.templates.repairs import repair
 
-__all__ = ["Region", "Template", "TemplateSet", "collect_templates", "rebin", "repair"]
+__all__ = ["Region", "Template", "TemplateSet", "collect_templates", "overlaps", "rebin", "repair"]

@@ -13,7 +13,7 @@ from cabinetry import configuration, route
 from intccms.errors import FitError, InputError, nearest
 from intccms.histograms import NOMINAL, Book
 from intccms.schema import Config
-from intccms.statistics.changes import Change
+from intccms.statistics.changes import Action, Change
 from intccms.statistics.configuration import region_path, selected, settings
 
 __all__ = ["Region", "Template", "TemplateSet", "collect_templates"]
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float64]
 Direction = Literal["Up", "Down"] | None
+MOST_OUTSIDE = 0.01  # of a process, outside of the edges of the fitted observable, without a word
 
 
 class Template(NamedTuple):
@@ -141,6 +142,7 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
 
     route.apply_to_all_templates(cabinetry, read)
     for region in cabinetry["Regions"]:
+        _note_outside(result, book, region["Name"], region_path(region))
         channel, _, observable = region_path(region).partition("/")
         for process in book.mc_processes:
             values = book.slice(channel, observable, process).values()
@@ -160,8 +162,27 @@ def _region(book: Book, name: str, path: str, config: Config) -> Region:
         fitted = {one.name: one.fit_observable for one in config.channels}[channel]
         # A range is one of the fit observable: in another one its events are anywhere.
         low, high = (blind[channel] if observable == fitted else None) or (-np.inf, np.inf)
-        blinded |= (edges[1:] > low) & (edges[:-1] < high)
-    return Region(name, observable, axis.label or observable, edges, blinded)
+        reach = book.reach(channel, observable)
+        blinded |= (reach[1:] > low) & (reach[:-1] < high)
+    return Region(name, observable, book.label(channel, observable), edges, blinded)
+
+
+def _note_outside(result: TemplateSet, book: Book, region: str, path: str) -> None:
+    """Name the processes with more than a little outside of the edges of their observable."""
+    channel, _, observable = path.partition("/")
+    is_folded = (channel, observable) in book.folded
+    action: Action = "folded" if is_folded else "dropped"
+    where = "in the first and last bin" if is_folded else "not in the fit"
+    for process, fractions in book.outside(channel, observable).items():
+        if max(abs(one) for one in fractions) > MOST_OUTSIDE:
+            below, above = (f"{100 * one:.3g} %" for one in fractions)
+            edges = result.regions[region].edges
+            text = (
+                f"outside of the edges are {below} below {edges[0]:g} and {above} above "
+                f"{edges[-1]:g}, {where}"
+            )
+            change = Change(action, region, process, "", "", text, sum(fractions), "relative")
+            result.note(change)
 
 
 def _read(book: Book, key: tuple[str, str], processes: list[str], variation: str) -> Template:
