@@ -44,17 +44,20 @@ GOOD_OBJECT_MASKS: list[dict[str, Any]] = [
     },
 ]
 
+# 140 GeV up to 3 TeV, then as wide as the signals, which are simulated up to 9 TeV.
+MTT_EDGES_GEV = (*range(200, 3000, 140), 3000, 3500, 4000, 5000, 6000, 8000, 10000)
+
 OBSERVABLES: list[dict[str, Any]] = [
     {
         "name": "workshop_mtt",
-        "binning": "200,3000,20",
+        "binning": MTT_EDGES_GEV,
         "label": r"$m(t\bar{t})$ [GeV]",
         "function": workshop_mtt,
         "use": OBJECTS,
     },
     {
         "name": "mtt_chi2",
-        "binning": "200,3000,20",
+        "binning": MTT_EDGES_GEV,
         "label": r"$m(t\bar{t})$, smallest $\chi^2$ [GeV]",
         "function": ttbar_mass,
         "use": [("ttbar_reco", None)],
