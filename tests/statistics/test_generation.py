@@ -44,7 +44,7 @@ def book() -> Book:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """Jet energies move objects, pileup is a weight."""
+    """Jet energies move objects, pileup is a weight; what is within the errors is smoothed."""
     functions = {"up_function": np.abs, "down_function": np.abs}
     return load_config(
         {
@@ -62,6 +62,7 @@ def config(tmp_path: Path) -> Config:
                 ]
             },
             "channels": [{"name": "sr", "fit_observable": "mass", "observables": [OBSERVABLE]}],
+            "statistics": {"smoothing": True},
             "systematics": [
                 {
                     "name": "jes", "type": "object", "target": ("Jet", "pt"),
@@ -80,6 +81,25 @@ def test_noise_of_moved_objects_is_smoothed_in_backgrounds(config: Config, book:
     generated = {one["Name"]: one for one in build_config(config, book, "signal")["Systematics"]}
     assert generated["jes"]["Smoothing"] == {"Algorithm": "353QH, twice", "Samples": ["wjets"]}
     assert "Smoothing" not in generated["pileup"]  # the same events: nothing fluctuates
+
+
+def test_nothing_is_smoothed_unless_it_is_asked_for(config: Config, book: Book) -> None:
+    config = config.model_copy(update={"statistics": None})
+    assert all(
+        "Smoothing" not in one for one in build_config(config, book, "signal")["Systematics"]
+    )
+    assert all(one.action != "smoothed" for one in build_workspace(config, book, "signal").changes)
+
+
+def test_a_workspace_that_was_smoothed_has_the_templates_that_were_not(
+    config: Config, book: Book
+) -> None:
+    smoothed = build_workspace(config, book, "signal")
+    config = config.model_copy(update={"statistics": Statistics(pruning=False)})
+    as_filled = build_workspace(config, book, "signal")
+    assert smoothed.spec != as_filled.spec
+    assert smoothed.unreduced == as_filled.spec
+    assert as_filled.unreduced is None
 
 
 def test_a_signal_that_is_not_fitted_is_no_background(config: Config, book: Book) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from intccms.errors import InputError
 from intccms.histograms import Book
-from intccms.statistics import Workspace, build_config, build_workspace, limits
+from intccms.statistics import Workspace, build_config, build_workspace, infer, limits
 from intccms.statistics.pruning import Thresholds, thresholds
 from tests.statistics.conftest import SIGNAL_REGION, MakeBook, MakeConfig
 
@@ -106,6 +106,30 @@ def test_what_is_pruned_by_default_does_not_move_the_limit(
     (tmp_path / "mine.yml").write_text(yaml.safe_dump(everything))
     full = limits(build_workspace(config, book, "signal"))
     assert default.expected == pytest.approx(full.expected, rel=2e-3)
+
+
+def test_one_key_turns_pruning_off(make_config: MakeConfig, make_book: MakeBook) -> None:
+    book = make_book({**SIGNAL_REGION, "wjets": wjets(0.0005, 0.0005)})
+    workspace = build_workspace(make_config(pruning=False), book, "signal")
+    assert kinds(workspace) == {"normsys", "histosys"}
+    assert [one for one in workspace.changes if one.action == "pruned"] == []
+    assert build_workspace(make_config(), book, "signal").unreduced == workspace.spec
+
+
+def test_the_summary_has_the_limit_with_and_without(
+    make_config: MakeConfig, make_book: MakeBook, tmp_path: Path
+) -> None:
+    book = make_book(SIGNAL_REGION)
+    config = make_config(cabinetry_config="mine.yml")
+    content = build_config(config, book, "signal")
+    everything = {**content, "Pruning": {"Normalization": 1, "Shape": 1}}
+    (tmp_path / "mine.yml").write_text(yaml.safe_dump(everything))
+    found = infer(build_workspace(config, book, "signal"), n_ranked=1).summary()["limits"]
+    whole = limits(build_workspace(make_config(pruning=False), book, "signal"))
+    assert found["expected_unreduced"] == pytest.approx(whole.expected[2], rel=1e-3)
+    assert found["expected_unreduced"] > 1.01 * found["expected"]
+    alike = infer(build_workspace(make_config(pruning=False), book, "signal"), n_ranked=1)
+    assert alike.summary()["limits"]["expected_unreduced"] == alike.limits.expected[2]
 
 
 def test_two_sides_that_move_the_norm_alike_are_reported(

@@ -19,6 +19,8 @@ from intccms.dashboards.tables import (
 __all__ = ["describe"]
 
 SHOWN_RUNS = 5
+SHOWN_NOTES = 20
+REDUCED = 1e-3  # of a limit, by smoothing and pruning, without a word
 NORMTAG = "/cvmfs/cms-bril.cern.ch/cms-lumi-pog/Normtags/normtag_PHYSICS.json"
 
 
@@ -34,6 +36,7 @@ def describe(summary: Mapping[str, Any], directory: Path) -> str:
     """
     blocks: list[str] = [str(table) for table in _tables(summary)]
     blocks.append("\n".join([*_strengths(summary), *_rate(summary)]))
+    blocks.append("\n".join(_notes(summary["fit"])))
     blocks.append("\n".join(_lumis(summary, directory)))
     blocks.append("\n".join([*_skims(summary.get("skims", {})), *_paths(directory)]))
     undrawn = summary.get("undrawn_figures", ())
@@ -69,6 +72,17 @@ def _strengths(summary: Mapping[str, Any]) -> Iterable[str]:
             f"(68 %: {_number(band['-1'])} to {_number(band['1'])}), "
             f"observed {_number(one['observed'])}{' (blinded)' if one['is_blinded'] else ''}"
         )
+        whole = one.get("expected_unreduced")  # since 0.2
+        if whole and one["expected"] and abs(one["expected"] / whole - 1) > REDUCED:
+            yield f"  with nothing smoothed or pruned: expected {_number(whole)}"
+
+
+def _notes(fits: Mapping[str, Any]) -> Iterable[str]:
+    """Say what a reader of the fits should know of their templates."""
+    notes = list(dict.fromkeys(note for one in fits.values() for note in one["notes"]))
+    yield from (f"note: {note}" for note in notes[:SHOWN_NOTES])
+    if len(notes) > SHOWN_NOTES:
+        yield f"and {len(notes) - SHOWN_NOTES} more notes: see templates.txt and run_summary.json"
 
 
 def _number(value: float | None) -> str:

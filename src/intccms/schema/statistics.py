@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from intccms.errors import nearest
 from intccms.schema.base import KeyProblem, Model, duplicates
-from intccms.schema.kinds import Count, Edges, Float, Name, Names, Positive
+from intccms.schema.kinds import Bool, Count, Edges, Float, Name, Names, Positive
 from intccms.schema.physics import Labelled
 
 __all__ = ["Feature", "Mva", "MvaClass", "Plotting", "Statistics"]
@@ -44,6 +44,16 @@ class Statistics(Model):
         default=(),
         description="Pairs of fitted channels that may hold the same events, which then count "
         "twice in the fit; of others an event in common is an error.",
+    )
+    smoothing: Bool = Field(
+        default=False,
+        description="Whether a generated cabinetry configuration smooths what object corrections "
+        "do to the shape of backgrounds, where it is within the statistical error.",
+    )
+    pruning: Bool = Field(
+        default=True,
+        description="Whether systematics below the thresholds of the cabinetry configuration "
+        "(0.1 % of norm and shape) are left out of the fit.",
     )
     rebin: Positive | None = Field(
         default=None,

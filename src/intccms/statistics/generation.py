@@ -123,6 +123,7 @@ def _systematics(
     """One nuisance parameter per source, with the processes that it was evaluated for."""
     result = []
     moving = _sources_of_objects(config)
+    is_smoothed = config.statistics is not None and config.statistics.smoothing
     backgrounds = [name for name in processes if name not in config.signals]
     for source in uncertainty_sources(book, processes):
         evaluated = {label for name in processes for label in book.varied[name]}
@@ -139,7 +140,7 @@ def _systematics(
         noisy = [
             name
             for name in backgrounds
-            if source in moving and _is_noisy(book, regions, name, labels)
+            if is_smoothed and source in moving and _is_noisy(book, regions, name, labels)
         ]
         if noisy:
             systematic["Smoothing"] = {"Algorithm": "353QH, twice", "Samples": noisy}

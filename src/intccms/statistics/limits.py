@@ -19,7 +19,7 @@ from intccms.statistics.optimizer import LeastSquaresOptimizer, pyhf_backend
 from intccms.statistics.validity import few_events
 from intccms.statistics.workspace import Workspace
 
-__all__ = ["SIGMAS", "LimitOutcome", "limits", "scan_range", "shown"]
+__all__ = ["SIGMAS", "LimitOutcome", "limits", "median_expected", "scan_range", "shown"]
 
 log = logging.getLogger(__name__)
 
@@ -194,6 +194,27 @@ def scan_range(workspace: Workspace, target: float) -> tuple[float, float]:
     with pyhf_backend(LeastSquaresOptimizer()):
         found = [one for one in _search(_Scan(model, data, target)) if math.isfinite(one)]
     return 0.7 * min(found), 2.0 * max(found)
+
+
+def median_expected(workspace: Workspace, guess: float) -> float:
+    """Find the median expected upper limit alone; infinite if there is none.
+
+    Parameters
+    ----------
+    workspace
+        As for `limits`.
+    guess
+        Where the search begins.
+
+    Raises
+    ------
+    FitError
+        If a fit fails.
+    """
+    model, data = workspace.model_and_data()
+    named = failures_named(f"limit on {workspace.signal}")
+    with named, pyhf_backend(LeastSquaresOptimizer()):
+        return _Scan(model, data, 0.05).limit(1 + SIGMAS.index(0), guess)
 
 
 def _search(scan: _Scan) -> list[float]:

@@ -10,7 +10,7 @@ import numpy as np
 from intccms.errors import InputError, nearest
 from intccms.statistics.changes import Change
 
-__all__ = ["Thresholds", "pruned", "thresholds", "without_unused"]
+__all__ = ["NO_PRUNING", "Thresholds", "pruned", "thresholds", "without_unused"]
 
 Modifier = dict[str, Any]
 
@@ -20,6 +20,9 @@ class Thresholds(NamedTuple):
 
     Normalization: float = 1e-3  # of the norm
     Shape: float = 1e-3  # of any bin, the norm kept
+
+
+NO_PRUNING = Thresholds(0.0, 0.0)
 
 
 def thresholds(block: object) -> Thresholds:

@@ -13,7 +13,7 @@ from intccms.errors import FitError
 from intccms.schema import Config
 from intccms.statistics.configuration import settings
 from intccms.statistics.fit import FitOutcome, fit, ranking
-from intccms.statistics.limits import LimitOutcome, limits
+from intccms.statistics.limits import LimitOutcome, limits, median_expected
 from intccms.statistics.numbers import of_limit, of_significance, of_strength, strength
 from intccms.statistics.significance import Significance, significance
 from intccms.statistics.toys import Toys, toy_goodness_of_fit, toy_limits, toy_significance
@@ -44,6 +44,8 @@ class SignalResult:
         That the signal has at strength 1, branching fraction included.
     failures
         One line for each of ``fit``, ``ranking``, ``limits`` and ``significance`` that failed.
+    unreduced_limit
+        Median expected limit with nothing smoothed or pruned; None where nothing is.
     """
 
     workspace: Workspace
@@ -54,6 +56,7 @@ class SignalResult:
     mass_gev: float | None = None
     cross_section_pb: float = 1.0
     failures: tuple[str, ...] = ()
+    unreduced_limit: float | None = None
 
     @property
     def signal(self) -> str:
@@ -67,6 +70,9 @@ class SignalResult:
             result["fit"] = of_strength(self.fit)
         if self.limits is not None:
             result["limits"] = of_limit(self.limits, self.cross_section_pb)
+            is_reduced = self.workspace.unreduced is not None
+            whole = self.unreduced_limit if is_reduced else self.limits.expected[2]
+            result["limits"]["expected_unreduced"] = whole
         if self.significance is not None:
             result["significance"] = of_significance(self.significance)
         return result
@@ -107,13 +113,18 @@ def infer(
         impacts = _tried(lambda: ranking(workspace, best, n_parameters=n_ranked), failures)
     found = _tried(lambda: limits(workspace), failures)
     discovery = _tried(lambda: significance(workspace), failures)
+    unreduced = None
+    if found is not None and workspace.unreduced is not None:
+        whole, guess = replace(workspace, spec=workspace.unreduced), found.expected[2]
+        unreduced = _tried(lambda: median_expected(whole, guess), failures)
     if outcome is None and found is None:
         raise FitError("; ".join(failures))
     for one in failures:
         log.warning("%s", one)
     return SignalResult(
-        workspace, outcome, impacts, found, discovery, mass_gev, cross_section_pb, tuple(failures)
-    )
+        workspace, outcome, impacts, found, discovery, mass_gev, cross_section_pb, tuple(failures),
+        unreduced_limit=unreduced,
+    )  # fmt: skip
 
 
 def needs_toys(result: SignalResult, calculator: str) -> bool:

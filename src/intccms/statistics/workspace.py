@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from intccms.statistics.configuration import (
     settings,
     signal_processes,
 )
-from intccms.statistics.pruning import pruned, thresholds, without_unused
+from intccms.statistics.pruning import NO_PRUNING, pruned, thresholds, without_unused
 from intccms.statistics.templates import (
     Region,
     TemplateSet,
@@ -56,6 +56,7 @@ class Workspace:
     spec: dict[str, Any]
     regions: tuple[Region, ...]
     changes: tuple[Change, ...] = ()
+    unreduced: dict[str, Any] | None = None  # with nothing smoothed or pruned, where that differs
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -159,8 +160,14 @@ def _workspaces(
         collected.note(change)
     if (fewest := settings(config).rebin) is not None:
         rebin(collected, fewest)
+    full = _without_smoothing(collected)
     repair(collected)
-    spec, changes = pruned(_build(cabinetry, collected), thresholds(cabinetry.get("Pruning", {})))
+    least = thresholds(cabinetry.get("Pruning", {})) if settings(config).pruning else NO_PRUNING
+    whole = _build(cabinetry, collected)
+    spec, changes = pruned(whole, least)
+    if any(one.action == "smoothed" for one in collected.changes):
+        repair(full)
+        whole = _build(cabinetry, full)
     regions = tuple(collected.regions.values())
     for signal in signals:
         others = set(signals) - {signal}
@@ -169,8 +176,27 @@ def _workspaces(
             pyhf.Workspace(own)  # validates against the schema workspace.json
         except pyhf.exceptions.InvalidSpecification as error:
             raise FitError(f"workspace of {signal}: {' '.join(str(error).split())}") from error
-        own_changes = (one for one in (*collected.changes, *changes) if one.sample not in others)
-        yield Workspace(signal, own, regions, tuple(own_changes))
+        own_changes = [one for one in (*collected.changes, *changes) if one.sample not in others]
+        is_reduced = any(one.action in ("smoothed", "pruned") for one in own_changes)
+        unreduced = _without_samples(whole, others) if is_reduced else None
+        yield Workspace(signal, own, regions, tuple(own_changes), unreduced)
+
+
+def _without_smoothing(collected: TemplateSet) -> TemplateSet:
+    """Return a copy in which nothing is to be smoothed."""
+    systematics = [
+        {name: value for name, value in one.items() if name != "Smoothing"}
+        for one in collected.config.get("Systematics", [])
+    ]
+    return replace(
+        collected,
+        config={**collected.config, "Systematics": systematics},
+        regions=dict(collected.regions),
+        templates=dict(collected.templates),
+        changes=[],
+        left_out=set(),
+        is_silent=True,
+    )
 
 
 def _without_samples(spec: dict[str, Any], names: set[str]) -> dict[str, Any]:

@@ -55,11 +55,12 @@ class TemplateSet:
     templates: dict[tuple[str, str, str, Direction], Template] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     left_out: set[tuple[str, str]] = field(default_factory=set)  # (region, sample) without events
+    is_silent: bool = False
 
     def note(self, change: Change) -> None:
-        """Remember what was done; a repair is logged too."""
+        """Remember what was done; a repair is logged too, unless this is a copy of another."""
         self.changes.append(change)
-        if change.is_repair:
+        if change.is_repair and not self.is_silent:
             log.warning("%s", change)
 
     def nominal(self, region: str, sample: str) -> Template:
