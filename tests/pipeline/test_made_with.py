@@ -100,6 +100,8 @@ def same_books(one: Book | None, other: Book | None) -> None:
     assert other is not None
     assert list(one.histograms) == list(other.histograms)
     assert one.varied == other.varied
+    assert one.folded == other.folded
+    assert one.overlaps == other.overlaps
     for key, histogram in one.histograms.items():
         assert histogram.axes == other.histograms[key].axes
         for name in ("value", "variance"):
@@ -121,6 +123,10 @@ def one_cross_section(change: Table) -> None:
 
 def label(change: Table) -> None:
     change["channels"][0]["observables"][0]["label"] = "MET [GeV]"
+
+
+def flow(change: Table) -> None:
+    change["channels"][0]["observables"][1]["flow"] = "fold"
 
 
 def order(change: Table) -> None:
@@ -147,7 +153,7 @@ def nominal(change: Table) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [lumi, cross_sections, one_cross_section, label, order, fewer_processes, fewer_datasets,
+    [lumi, cross_sections, one_cross_section, label, flow, order, fewer_processes, fewer_datasets,
      fewer_channels, nominal],
 )  # fmt: skip
 def test_what_can_be_applied_gives_what_a_new_run_gives(wanted: Table, change: Change) -> None:

@@ -48,7 +48,7 @@ DECIDES = (
     "systematics", "mva",
 )  # fmt: skip
 # The last name of settings that are applied to what was saved, or change no histogram.
-FREE = re.compile(r"\.(label|cross_sections(\.\d+)?|redirector(\.\d+)?|fit_observable)$")
+FREE = re.compile(r"\.(label|cross_sections(\.\d+)?|redirector(\.\d+)?|fit_observable|flow)$")
 NAMED = re.compile(r"^(channels\.[^.]+(\.observables\.[^.]+)?|datasets\.datasets\.[^.]+)\.")
 SHOWN = 4  # changed settings in a message
 LETTERS = 40  # of a value in a message
@@ -78,6 +78,7 @@ def fit_settings(config: Config, made: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "statistics": as_json(config.statistics),
         "fitted": {one.name: one.fit_observable for one in config.active_channels},
+        "folded": sorted(map(list, config.folded)),
         "scale": {name: _scale_of(config, made, name) for name in _used(config, made)},
     }
 
@@ -391,7 +392,7 @@ def _times(book: Book, factors: Mapping[str, float]) -> Book:
         for row, process in enumerate(book.varied):
             view["value"][:, row, :] *= factors.get(process, 1.0)
             view["variance"][:, row, :] *= factors.get(process, 1.0) ** 2
-    return Book(histograms, book.varied, book.data_processes)
+    return replace(book, histograms=histograms)
 
 
 def _chosen(book: Book, config: Config) -> Book:
@@ -421,7 +422,7 @@ def _chosen(book: Book, config: Config) -> Book:
             view[...] = old.view(flow=True)[:, rows][:, :, columns]
             histograms[channel.name, observable.name] = new
     data = tuple(name for name in book.data_processes if name in varied)
-    return Book(histograms, varied, data)
+    return replace(book, histograms=histograms, varied=varied, data_processes=data)
 
 
 def _listed(arrays: Mapping[str, Any]) -> dict[str, Any]:
