@@ -58,8 +58,8 @@ def loaded(base: Path, *, chunk_size: int = 1000, **statistics: Any) -> Config:
 def by_hand(name: str) -> dict[tuple[str, str], int]:
     met = np.asarray(make_events(300, SEEDS[name])["PuppiMET_pt"])
     masks = {"high": met > 50, "higher": met > 100, "low": met < 80, "all": met > -1}
-    pairs = [("high", "higher"), ("high", "low"), ("high", "all"), ("higher", "all")]
-    pairs.append(("low", "all"))
+    pairs = [("all", "high"), ("all", "higher"), ("all", "low"), ("high", "higher")]
+    pairs.append(("high", "low"))
     return {(a, b): int((masks[a] & masks[b]).sum()) for a, b in pairs}
 
 

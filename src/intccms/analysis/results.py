@@ -182,8 +182,8 @@ def result_of(
     given = (scale, process_of, observables, data, theory)
     overlaps: dict[str, dict[tuple[str, str], int]] = {}
     for dataset, value in sums.items():
-        counts = overlaps.setdefault(process_of[dataset], {})
         for pair, n_events in value.get("overlaps", {}).items():
+            counts = overlaps.setdefault(process_of[dataset], {})
             counts[pair] = counts.get(pair, 0) + n_events
     book = replace(make_book(filled, *given), overlaps=overlaps)
     years = {

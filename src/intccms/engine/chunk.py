@@ -244,9 +244,9 @@ class ChunkWork:
         shared = n_channels > 1
         if not shared.any():
             return
-        masks = [(channel.name, selection.mask[shared]) for channel, selection in selections]
-        for (one, first), (other, second) in combinations(masks, 2):
-            if n := int(np.count_nonzero(first & second)):
+        masks = {channel.name: selection.mask[shared] for channel, selection in selections}
+        for one, other in combinations(sorted(masks), 2):
+            if n := int(np.count_nonzero(masks[one] & masks[other])):
                 self._overlaps[one, other] = n
 
     def _nominal_objects(self, objects: Objects) -> Nominal:

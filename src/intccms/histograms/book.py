@@ -56,7 +56,7 @@ class Book:
     data_processes: tuple[str, ...] = ()
     folded: frozenset[HistogramKey] = frozenset()
     overlaps: Mapping[str, Mapping[tuple[str, str], int]] = field(default_factory=dict)
-    """By process, how many events two channels have in common, where there are any."""
+    """By process, how many events two channels, in the order of their names, have in common."""
 
     @property
     def channels(self) -> tuple[str, ...]:

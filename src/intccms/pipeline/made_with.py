@@ -422,7 +422,16 @@ def _chosen(book: Book, config: Config) -> Book:
             view[...] = old.view(flow=True)[:, rows][:, :, columns]
             histograms[channel.name, observable.name] = new
     data = tuple(name for name in book.data_processes if name in varied)
-    return replace(book, histograms=histograms, varied=varied, data_processes=data)
+    channels = {channel.name for channel in config.active_channels}
+    shared = {
+        name: {pair: n for pair, n in pairs.items() if channels.issuperset(pair)}
+        for name, pairs in book.overlaps.items()
+        if name in varied
+    }
+    overlaps = {name: pairs for name, pairs in shared.items() if pairs}
+    return replace(
+        book, histograms=histograms, varied=varied, data_processes=data, overlaps=overlaps
+    )
 
 
 def _listed(arrays: Mapping[str, Any]) -> dict[str, Any]:

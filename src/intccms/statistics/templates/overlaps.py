@@ -37,7 +37,7 @@ def overlaps(book: Book, regions: dict[str, str], settings: Statistics) -> Itera
             raise FitError(f"{text}: each event would count twice in the fit")
         is_blinded = bool({one, other} & settings.blind.keys())
         counts = {
-            process: pairs.get((one, other), 0) + pairs.get((other, one), 0)
+            process: pairs.get((min(one, other), max(one, other)), 0)
             for process, pairs in book.overlaps.items()
             if process in book.processes and not (is_blinded and process in book.data_processes)
         }
