@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.analysis import N_EVENTS, make_config
+from tests.faults.edits import EDITS, Kernels, answers
+from tests.faults.edits import EXECUTORS as EDITED_ON
 from tests.faults.inputs import list_files, write_files
 from tests.faults.kills import killed_and_resumed
 from tests.faults.runs import analysed, bits, finished
@@ -105,6 +107,19 @@ def everything(executor: str, seed: int) -> Row:
     return Row("200 chunks, everything", executor, figures, is_right, time.monotonic() - begin)
 
 
+def edited(executor: str) -> Row:
+    """Make every edit, and look at the answers in mid-run, afterwards and in a new kernel."""
+    begin = time.monotonic()
+    kernels = Kernels()
+    wrong: dict[str, str] = {}
+    for name in EDITS:
+        with folder() as work:
+            found = answers(kernels, name, [executor], work)
+        wrong |= {f"{name}, {moment}": why for (_, moment), why in found.items() if why}
+    figures = {"edits": len(EDITS), "answers": 3 * len(EDITS), "wrong": len(wrong), **wrong}
+    return Row("edits", executor, figures, not wrong, time.monotonic() - begin)
+
+
 def in_words(row: Row) -> str:
     """List the figures of a row, one a line."""
 
@@ -133,6 +148,9 @@ def main() -> int:
     asked = parser.parse_args()
     console = Console()
     rows: list[Row] = []
+    for executor in [asked.executor] if asked.executor else EDITED_ON:
+        rows.append(edited(executor))
+        console.print(f"{rows[-1].what} ({executor}): {rows[-1].seconds:.0f} s")
     for executor in [asked.executor] if asked.executor else EXECUTORS:
         rows.append(kill_loop(executor, asked.kills, asked.seed))
         console.print(f"{rows[-1].what} ({executor}): {rows[-1].seconds:.0f} s")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from distributed import Client, LocalCluster
 
 from intccms.analysis import runner
 from intccms.errors import IntccmsError
@@ -232,8 +233,8 @@ class Kernel:
 
     folder: Path
     executor: str
-    address: str  # of the scheduler whose workers outlive the run
     is_edited: bool = False
+    cluster: Any = None  # whose workers outlive the runs
 
     def __post_init__(self) -> None:
         sys.path[:0] = [str(self.folder), str(self.folder / "site-packages")]
@@ -265,12 +266,15 @@ class Kernel:
             config = load_config(self._source(edit), overrides)
             if self.executor != "client":
                 return bits(runner.run(config, observer=observer))
-            from distributed import Client
-
-            with Client(self.address) as client:
+            with Client(self._workers()) as client:
                 return bits(runner.run(config, client, observer=observer))
         except IntccmsError as error:
             return f"{type(error).__name__}: {error}"
+
+    def _workers(self) -> LocalCluster:
+        if self.cluster is None:
+            self.cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+        return self.cluster
 
     def _source(self, edit: Edit) -> Any:
         if not edit.in_cell:
@@ -304,6 +308,8 @@ def session(kernel: dict[str, Any], name: str, moment: str, out: str, queue: Any
             if moment == "after":
                 here.apply(edit)
             answer[moment] = here.run(out, edit)
+        if here.cluster is not None:
+            here.cluster.close()
         queue.put(answer)
     except BaseException:
         queue.put({moment: traceback.format_exc()})
@@ -330,14 +336,14 @@ class Kernels:
 
 
 def answers(
-    kernels: Kernels, name: str, executors: Iterable[str], address: str, work: Path
+    kernels: Kernels, name: str, executors: Iterable[str], work: Path
 ) -> dict[tuple[str, str], str]:
     """Make an edit under each executor; say by executor and moment what is wrong, or nothing.
 
     In mid-run the code counts that was loaded when the run began; afterwards, in the same kernel
     and in a new one that finds what the first has stored, it is the edited one.
     """
-    clean = {"executor": "iterative", "address": ""}
+    clean = {"executor": "iterative"}
     alone = prepared(work / "clean")
     before = kernels.ask(clean | {"folder": alone}, name, "before", "out-before")["before"]
     after = kernels.ask(clean | {"folder": alone}, name, "after", "out-after")["after"]
@@ -346,7 +352,7 @@ def answers(
     found = {}
     for executor in executors:
         folder = prepared(work / executor)
-        kernel = {"folder": folder, "executor": executor, "address": address}
+        kernel = {"folder": folder, "executor": executor}
         said = kernels.ask(kernel, name, "edited", "out")
         said |= {"new kernel": kernels.ask(kernel, name, "after", "out").get("after", "")}
         for moment in ("in mid-run", "same kernel", "new kernel"):
