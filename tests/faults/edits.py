@@ -367,5 +367,8 @@ def _wrong(edit: Edit, executor: str, answer: str, moment: str, before: str, aft
         return ""
     if executor in edit.refused and re.search(edit.word, answer) and "\n" not in answer:
         return ""
+    is_of_workers = executor == "client" and edit.changes[0][0] == ENVIRONMENT
+    if is_of_workers and answer == before:  # they keep the environment that they began with
+        return ""
     meant = {before: "the answer before the edit", after: "the answer after the edit"}
     return meant.get(answer, answer)

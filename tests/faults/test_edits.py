@@ -12,6 +12,7 @@ SOME = {
     "lru_cache": "iterative",
     "module used by a cell": "iterative",
     "correction file": "iterative",
+    "environment variable": "iterative",
     "helper of helper": "futures",
     "class attribute": "client",
 }

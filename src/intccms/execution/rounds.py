@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -90,6 +91,8 @@ class ChunkRun:
     def __init__(self, executor: Executor, processor: Processor, policy: ChunkPolicy) -> None:
         self.executor, self.policy = executor, policy
         self.arguments: tuple[Any, ...] = (processor, policy)
+        self.environment = dict(os.environ)  # as it is when the run begins
+        self.unlike: set[str] = set()  # variables that workers see with other values
         self._warned: set[str] = set()
         self.totals = Totals(lambda task: str(task.item.dataset))
 
@@ -178,7 +181,19 @@ class ChunkRun:
             return None
         if receipt.code != planned.digests.get(receipt.dataset, ""):
             raise IntccmsError(f"a chunk of {receipt.file} says that it ran other code")
+        self._check_environment(answer)
         return None
+
+    def _check_environment(self, outcome: ChunkOutcome) -> None:
+        """See that functions were told by the environment what it said when the run began."""
+        for name in outcome.inputs.unlike(self.environment) - self.unlike:
+            if os.environ.get(name) != self.environment.get(name):
+                raise EditedInputError(
+                    f"the environment variable {name} was changed while the run went on: start "
+                    "the run again to use its value"
+                )
+            log.warning("functions read %s, which workers have with another value", name)
+            self.unlike.add(name)
 
     def _warn_once(self, outcome: ChunkOutcome) -> None:
         text = outcome.receipt.error

@@ -88,13 +88,25 @@ class Inputs:
     def current(self) -> Inputs:
         """What still is as it was."""
         files = {path: then for path, then in self.files.items() if _state(path) == then}
-        variables = {name: then for name, then in self.variables.items() if _matches(name, then)}
+        variables = {
+            name: then
+            for name, then in self.variables.items()
+            if _matches(name, then, os.environ.get(name))
+        }
         return Inputs(files, variables)
 
     @property
     def is_current(self) -> bool:
         """Whether all that was looked at still is as it was."""
         return self.current == self
+
+    def unlike(self, environment: Mapping[str, str]) -> set[str]:
+        """Name the environment variables that had other values than they have in `environment`."""
+        return {
+            name
+            for name, then in self.variables.items()
+            if not _matches(name, then, environment.get(name))
+        }
 
     def to_json(self) -> dict[str, dict[str, str]]:
         """Return what `from_json` reads; what is beyond is never kept."""
@@ -317,9 +329,9 @@ def _salted(salt: str, name: str, value: str | None) -> str:
     return hashlib.sha256(f"{salt}/{name}/{text}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _matches(name: str, then: str) -> bool:
+def _matches(name: str, then: str, value: str | None) -> bool:
     salt, _, digest = then.partition(":")
-    return _salted(salt, name, os.environ.get(name)) == digest
+    return _salted(salt, name, value) == digest
 
 
 @cache
