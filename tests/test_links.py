@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -88,3 +89,10 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
         "htps://example.org",
         "absent_too.md",
     ]
+
+
+def test_the_tests_that_the_docs_name_are_there() -> None:
+    text = (ROOT / "docs" / "ways.md").read_text()
+    named = re.findall(r"`(tests/[\w/.]+)`", text)
+    assert len(named) > 20
+    assert [one for one in named if not (ROOT / one).exists()] == []

@@ -41,6 +41,21 @@ def test_a_copy_of_an_example_reads_and_writes_below_its_own_name(tmp_path: Path
     assert not any("example_opendata" in path.read_text() for path in tmp_path.rglob("mytop/*.py"))
 
 
+def test_a_copy_of_the_second_example_needs_none_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = from_example("mycms", tmp_path, "example_cms")
+    code = [path for path in folder.rglob("*.py") if path.parent.name != "shared"]
+    assert not any("example_opendata" in path.read_text() for path in code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    config = load_config("mycms.configs.configuration")
+    assert config.general.output_dir == "outputs/mycms"
+    assert all("mycms/" in one for entry in config.datasets.datasets for one in entry.directories)
+    places = {sys.modules[name].__file__ for name in sys.modules if name.startswith("mycms.")}
+    assert any("shared/cuts.py" in str(place) for place in places)
+
+
 def write_events(path: Path, **columns: object) -> Path:
     with uproot.recreate(path) as file:
         file.mktree("Events", {name: ak.type(ak.Array(v)).content for name, v in columns.items()})

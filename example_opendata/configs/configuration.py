@@ -105,6 +105,7 @@ config: dict[str, Any] = {
     ],
     "corrections": CORRECTIONS,
     "systematics": SYSTEMATICS,
-    "statistics": {"masses_gev": {"signal": 2000.0}},
+    # bins below the boosted regime hold hardly any simulated event: they are merged
+    "statistics": {"masses_gev": {"signal": 2000.0}, "rebin": 10},
     "plotting": PLOTTING,
 }
