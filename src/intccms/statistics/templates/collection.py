@@ -61,7 +61,8 @@ class TemplateSet:
         """Remember what was done; a repair is logged too, unless this is a copy of another."""
         self.changes.append(change)
         if change.is_repair and not self.is_silent:
-            log.warning("%s", change)
+            asked = change.action == "merged"  # by statistics.rebin
+            log.log(logging.INFO if asked else logging.WARNING, "%s", change)
 
     def nominal(self, region: str, sample: str) -> Template:
         """Nominal template."""
