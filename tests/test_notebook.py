@@ -66,7 +66,7 @@ def test_the_configuration_is_shown_in_one_table(session: Session, tiny_sample: 
 
 
 def test_ledger_yields_and_cutflow_are_tables(session: Session) -> None:
-    assert session.ledger().rows[-1][3:6] == ["6,000", "6,000", "0"]
+    assert session.ledger().rows[-1][4:7] == ["6,000", "6,000", "0"]
     assert [row[0] for row in session.yields().rows[1:]] == ["signal", "ttbar_semilep", "data"]
     assert session.cutflow("CMS_WORKSHOP").rows[0] == ["cut", "signal", "ttbar_semilep", "data"]
     with pytest.raises(InputError, match="did you mean 'CMS_WORKSHOP'"):
