@@ -31,7 +31,7 @@ def filled(tiny_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def change_data(out: Path, low: float, high: float) -> None:
     """Double the data of a channel where the fit observable is in a range, and add some."""
-    book = storage.load(out / "histograms")
+    book, made_with = storage.load_with_origin(out / "histograms")
     for (channel, observable), histogram in book.histograms.items():
         edges = histogram.axes[0].edges
         inside = (edges[1:] > low) & (edges[:-1] < high)
@@ -42,7 +42,7 @@ def change_data(out: Path, low: float, high: float) -> None:
         assert channel == CHANNEL
         view["value"][chosen, row, 0] = 2 * view["value"][chosen, row, 0] + 7
         view["variance"][chosen, row, 0] = view["value"][chosen, row, 0]
-    storage.save(book, out / "histograms")
+    storage.save(book, out / "histograms", made_with)
 
 
 def written(out: Path, blind: str, *groups: Group) -> dict[str, bytes]:

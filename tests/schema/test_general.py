@@ -42,6 +42,8 @@ def test_the_defaults_are_those_of_the_reference() -> None:
         "metadata_dir": None,
         "skimmed_dir": None,
         "max_lost_fraction": 0.0,
+        "chunk_timeout": None,
+        "worker_timeout": 3600.0,
         "weight_clip": None,
         "weight_outlier_factor": 10.0,
         "batch_memory_mb": 500.0,

@@ -113,7 +113,7 @@ def test_a_fit_does_not_depend_on_those_before(workspace: Workspace) -> None:
     model, data = workspace.model_and_data()
     alone, after = LeastSquaresOptimizer(), LeastSquaresOptimizer()
     values = []
-    for optimizer, before in ((alone, ()), (after, (50.0, 3.0, 0.2))):
+    for optimizer, before in ((alone, ()), (after, (9.0, 3.0, 0.2))):
         with pyhf_backend(optimizer):
             for mu in before:
                 pyhf.infer.mle.fixed_poi_fit(mu, data, model)

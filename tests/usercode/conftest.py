@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-NAMES = ("mine", "tools", "deep")  # packages that the tests of this folder write
+NAMES = ("mine", "kitbag", "deep")  # packages that the tests of this folder write
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ config = {
 }
 """.replace("LUMI", "1.0")
 CUTS = """
-from tools import numbers
+from kitbag import numbers
 def passes(met):
     return met > numbers.CUT
 def x(met):
@@ -48,7 +48,7 @@ def write(folder: Path, **texts: str) -> None:
 
 @pytest.fixture
 def analysis(folder: Path) -> Path:
-    write(folder, mine_cuts=CUTS, mine_conf=CONFIGURATION, tools_numbers="CUT = 50\n")
+    write(folder, mine_cuts=CUTS, mine_conf=CONFIGURATION, kitbag_numbers="CUT = 50\n")
     return folder
 
 
@@ -62,11 +62,11 @@ def test_a_helper_of_a_helper_is_loaded_again_with_all_that_depends_on_it(
     analysis: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert cut_of(load_config("mine.conf")) == 50
-    write(analysis, tools_numbers="CUT = 70\n")
+    write(analysis, kitbag_numbers="CUT = 70\n")
     with caplog.at_level(logging.WARNING):
         assert cut_of(load_config("mine.conf:config")) == 70
     assert caplog.messages == [
-        "edited and loaded again: tools.numbers, with what depends on it: mine.conf, mine.cuts"
+        "edited and loaded again: kitbag.numbers, with what depends on it: mine.conf, mine.cuts"
     ]
     caplog.clear()
     assert cut_of(load_config("mine.conf:config")) == 70
@@ -75,20 +75,20 @@ def test_a_helper_of_a_helper_is_loaded_again_with_all_that_depends_on_it(
 
 def test_the_content_counts_not_the_time_of_the_file(analysis: Path) -> None:
     load_config("mine.conf:config")
-    path = analysis / "tools/numbers.py"
+    path = analysis / "kitbag/numbers.py"
     status = path.stat()
     path.write_text("CUT = 60\n")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert cut_of(load_config("mine.conf:config")) == 60
     os.utime(path)  # another time, the same content
-    module = sys.modules["tools.numbers"]
+    module = sys.modules["kitbag.numbers"]
     load_config("mine.conf:config")
-    assert sys.modules["tools.numbers"] is module
+    assert sys.modules["kitbag.numbers"] is module
 
 
 def test_an_edit_before_the_first_look_is_seen(analysis: Path) -> None:
     importlib.import_module("mine.conf")
-    write(analysis, tools_numbers="CUT = 80\n")
+    write(analysis, kitbag_numbers="CUT = 80\n")
     assert cut_of(load_config("mine.conf:config")) == 80
 
 
@@ -109,25 +109,25 @@ def test_what_was_removed_from_a_module_is_gone(analysis: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("CUT = = 1\n", r"tools\.numbers.*not Python.*numbers\.py, line 1"),
-        ("CUT = 1 / 0\n", r"tools\.numbers.*ZeroDivisionError"),
-        ("raise SystemExit(0)\n", r"tools\.numbers.*SystemExit"),
+        ("CUT = = 1\n", r"kitbag\.numbers.*not Python.*numbers\.py, line 1"),
+        ("CUT = 1 / 0\n", r"kitbag\.numbers.*ZeroDivisionError"),
+        ("raise SystemExit(0)\n", r"kitbag\.numbers.*SystemExit"),
     ],
 )
 def test_what_cannot_be_loaded_leaves_all_modules_as_they_are(
     analysis: Path, text: str, reason: str
 ) -> None:
     load_config("mine.conf:config")
-    before = {name: sys.modules[name] for name in ("mine", "mine.cuts", "mine.conf", "tools")}
-    numbers = sys.modules["tools.numbers"]
-    write(analysis, mine_cuts=CUTS + "# edited, too\n", tools_numbers=text)
+    before = {name: sys.modules[name] for name in ("mine", "mine.cuts", "mine.conf", "kitbag")}
+    numbers = sys.modules["kitbag.numbers"]
+    write(analysis, mine_cuts=CUTS + "# edited, too\n", kitbag_numbers=text)
     with pytest.raises(ConfigError, match=reason) as caught:
         load_config("mine.conf:config")
     assert "\n" not in str(caught.value)
     assert all(sys.modules[name] is module for name, module in before.items())
-    assert sys.modules["tools"].numbers is numbers
+    assert sys.modules["kitbag"].numbers is numbers
     assert sys.modules["mine"].cuts is before["mine.cuts"]
-    write(analysis, tools_numbers="CUT = 90\n")
+    write(analysis, kitbag_numbers="CUT = 90\n")
     assert cut_of(load_config("mine.conf:config")) == 90
 
 
@@ -135,15 +135,15 @@ def test_star_imports_and_modules_that_functions_import_count(folder: Path) -> N
     late = "def passes(met):\n    from . import deep_late\n    return met > deep_late.CUT\n"
     write(
         folder,
-        mine_cuts="from tools.numbers import *\n" + late + "def x(met):\n    return met + SHIFT\n",
+        mine_cuts="from kitbag.numbers import *\n" + late + "def x(met):\n    return met + SHIFT\n",
         mine_conf=CONFIGURATION,
-        tools_numbers="SHIFT = 1\n",
+        kitbag_numbers="SHIFT = 1\n",
     )
     (folder / "mine/deep_late.py").write_text("CUT = 50\n")
     config = load_config("mine.conf:config")
     assert (cut_of(config), config.channels[0].observables[0].function(0)) == (50, 1)
     (folder / "mine/deep_late.py").write_text("CUT = 70\n")
-    write(folder, tools_numbers="SHIFT = 2\n")
+    write(folder, kitbag_numbers="SHIFT = 2\n")
     config = load_config("mine.conf:config")
     assert (cut_of(config), config.channels[0].observables[0].function(0)) == (70, 2)
 
@@ -162,15 +162,15 @@ def test_a_package_is_loaded_again_with_its_modules(folder: Path) -> None:
 
 def test_a_module_that_was_renamed_is_found_under_its_new_name(analysis: Path) -> None:
     load_config("mine.conf:config")
-    (analysis / "tools/numbers.py").rename(analysis / "tools/values.py")
-    write(analysis, mine_cuts=CUTS.replace("numbers", "values"), tools_values="CUT = 70\n")
+    (analysis / "kitbag/numbers.py").rename(analysis / "kitbag/values.py")
+    write(analysis, mine_cuts=CUTS.replace("numbers", "values"), kitbag_values="CUT = 70\n")
     assert cut_of(load_config("mine.conf:config")) == 70
 
 
 def test_a_dict_of_an_older_version_is_refused_by_name(analysis: Path) -> None:
     table = importlib.import_module("mine.conf").config
     held = load_config(table)
-    write(analysis, tools_numbers="CUT = 70\n")
+    write(analysis, kitbag_numbers="CUT = 70\n")
     for _ in range(2):
         with pytest.raises(ConfigError, match=r"mine\.cuts.*make it again"):
             load_config(table)
@@ -204,21 +204,21 @@ def test_a_configuration_that_is_held_while_a_file_is_edited_is_not_current(
 def test_modules_by_themselves_are_taken_as_they_are_now(analysis: Path) -> None:
     module = importlib.import_module("mine.conf")
     load_config(module)
-    write(analysis, tools_numbers="CUT = 70\n")
+    write(analysis, kitbag_numbers="CUT = 70\n")
     assert cut_of(load_config(module)) == 70
 
 
 def test_cells_see_the_new_modules_and_what_they_imported_from_them(
     analysis: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells = ["%matplotlib inline\nfrom tools.numbers import CUT as LIMIT", "from mine import cuts"]
+    cells = ["%matplotlib inline\nfrom kitbag.numbers import CUT as LIMIT", "from mine import cuts"]
     main = ModuleType("__main__")
     main.__dict__["In"] = cells
     monkeypatch.setitem(sys.modules, "__main__", main)
-    exec("from tools.numbers import CUT as LIMIT\nfrom mine import cuts\nOWN = 50", vars(main))
+    exec("from kitbag.numbers import CUT as LIMIT\nfrom mine import cuts\nOWN = 50", vars(main))
     exec("def passes(met):\n    return (met > LIMIT) & cuts.passes(met)", vars(main))
     refresh(["__main__"])
-    write(analysis, tools_numbers="CUT = 70\n")
+    write(analysis, kitbag_numbers="CUT = 70\n")
     refresh(["__main__"])
     assert main.passes(71)
     assert not main.passes(70)
@@ -232,7 +232,7 @@ def test_what_is_no_text_is_named(folder: Path) -> None:
     sys.modules["deep"] = extension
     (folder / "deep.so").write_bytes(b"first")
     write(folder, mine_conf=CONFIGURATION.replace("from mine", "import deep\nfrom mine"),
-          mine_cuts=CUTS, tools_numbers="CUT = 50\n")  # fmt: skip
+          mine_cuts=CUTS, kitbag_numbers="CUT = 50\n")  # fmt: skip
     load_config("mine.conf:config")
     (folder / "deep.so").write_bytes(b"second")
     with pytest.raises(ConfigError, match=r"deep: edited, and cannot be loaded again: restart"):

@@ -237,9 +237,10 @@ def _check_sources(config: Config) -> None:
         movable = [source.name for _, entry, source in found if entry.type == "object"]
         places: dict[str, tuple[str, Correction]] = {}
         for place, entry, source in found:
-            before, other = places.setdefault(source.name, (place, entry))
+            before, other = places.get(source.name, (None, entry))
             together = entry.type == other.type == "object" and entry is not other
-            if before != place and not together:
+            places.setdefault(source.name, (place, entry))
+            if before is not None and not together:
                 text = f"this source was named before, in {before}"
                 raise ValueError(f"{place}: {text}; give each its own name")
             _check_scope(config, place, source)
