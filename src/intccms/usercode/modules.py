@@ -240,12 +240,14 @@ def _found(name: str) -> tuple[str | None, list[str]]:
         if around is None or not around.is_package:
             return None, []
         folders = [str(Path(around.path).parent)]
-    with suppress(ImportError, ValueError):
+    # KeyError: a folder without __init__.py, below a package that is not loaded
+    with suppress(ImportError, ValueError, KeyError):
         spec = PathFinder.find_spec(name, folders)
         if spec is not None:
             file = spec.origin if spec.has_location else None
             return file, list(spec.submodule_search_locations or ())
-    return None, []
+    inner = [Path(folder, name.rpartition(".")[2]) for folder in folders or ()]
+    return None, [str(one) for one in inner if one.is_dir()]
 
 
 def _read(path: Path) -> bytes | None:
