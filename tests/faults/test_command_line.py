@@ -89,7 +89,10 @@ def test_the_command_that_is_printed_goes_on_with_what_was_lost(
     histogram = expected.histograms.histograms["all", "met"][:, "ttbar", "nominal"]
     with uproot.open(out / "histograms" / "histograms.root") as histograms:
         values = histograms["all/met/ttbar/nominal"].values()
-    assert values.tolist() == histogram.values().tolist()
+    # the ROOT file holds what lies outside of a fitted observable in its first and last bin
+    raw = histogram.values(flow=True)
+    folded = [raw[0] + raw[1], *raw[2:-2], raw[-2] + raw[-1]]
+    assert values.tolist() == folded
 
 
 @pytest.mark.parametrize("executor", ["iterative", "futures"])
