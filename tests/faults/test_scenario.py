@@ -15,7 +15,7 @@ from tests.faults.scenario import BROKEN, N_FILES, WAITING
 from tests.faults.servers import is_installed
 
 REASONS = {
-    "truncated": "",  # the end of the file is not there, or it is not the file that was planned
+    "truncated": "is not the file that was planned",  # its size is another
     "empty": "expected Chunk of length",
     "wrong tree": "not found: 'Events'",
     "missing branch": "MET",
