@@ -50,6 +50,7 @@ def written(out: Path, blind: str, *groups: Group) -> dict[str, bytes]:
     config = configured(
         Path("/nowhere"), out, *FEW, "general.run_systematics=False",
         "general.run_processor=False", f"statistics.blind={blind}",
+        "statistics.rebin=null",  # a merged bin is blinded where one of its bins is
     )  # fmt: skip
     with Stages(config) as stages:
         stages.process()
