@@ -21,6 +21,7 @@ __all__ = [
     "EXIT_STATUS",
     "Interrupted",
     "OverdueError",
+    "handlers_kept",
     "is_interrupt",
     "second_one_ends",
     "unheard",
@@ -73,6 +74,22 @@ def unheard() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Undo what a library does, within the block, to the way in which Ctrl-C is heard.
+
+    To import dask-jobqueue, for one, lets Ctrl-C end the process: a notebook would lose its kernel.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can set a handler, so nobody else has to take one back
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 
 import awkward as ak
 
+from intccms.datasets.places import check_reachable
 from intccms.errors import SkimWriteError
 from intccms.execution.columns import ChunkColumns, ColumnPolicy
 from intccms.execution.failures import classify, describe, is_read_failure
@@ -119,6 +120,7 @@ class Attempt:
     def _opened(self, reader_options: Options | None) -> Source:
         if self._source is not None:
             return self._source
+        check_reachable(self.pfn)
         begin = time.perf_counter()
         if self.piece is not None:
             options = {} if reader_options is None else reader_options()

@@ -14,12 +14,7 @@ from typing import Any
 from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
-from intccms.datasets.places import (
-    UnreachableError,
-    best_first,
-    check_reachable,
-    note_failure,
-)
+from intccms.datasets.places import UnreachableError, best_first, note_failure
 from intccms.errors import OtherCodeError
 from intccms.execution.attempt import Attempt, Processor
 from intccms.execution.columns import ColumnPolicy
@@ -200,7 +195,6 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
         attempt = Attempt(task, pfn, n_try, started=started, clock=clock)
         try:
             policy.check_code(task)
-            check_reachable(pfn)
             options = (policy.reader_options, policy.columns)
             sums, receipt = contained(attempt.run, processor, *options)
             code = policy.check_code(task)  # a file may have been edited meanwhile

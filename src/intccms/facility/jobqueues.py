@@ -17,6 +17,7 @@ from distributed.security import Security
 from intccms.datasets.xrootd import WAITING
 from intccms.errors import InputError
 from intccms.facility.scheduling import scheduler_settings
+from intccms.interrupts import handlers_kept
 
 __all__ = ["jobqueue_client", "jobqueue_cluster"]
 
@@ -61,7 +62,8 @@ def jobqueue_cluster(kind: str, system: str, options: dict[str, Any], folder: st
     `folder` is seen by the jobs: it gets the certificates of this cluster.
     """
     try:
-        import dask_jobqueue
+        with handlers_kept():
+            import dask_jobqueue
     except ModuleNotFoundError as error:
         raise InputError("batch systems need dask-jobqueue: pip install dask-jobqueue") from error
     configured = dask.config.get(f"jobqueue.{system}", None) or {}
