@@ -22,6 +22,7 @@ PYTHON ?= python3
 LOCKED_PYTHON ?= python3.13
 EXTRAS := lab,remote,mva,profile,docs,dev
 ARGS ?=
+TEST_PROCESSES ?= 2
 
 ifeq ($(ENV),venv)
 BIN := .venv/bin/
@@ -56,7 +57,7 @@ demo: $(READY)
 	$(BIN)python -m intccms summary $(DEMO)
 
 test: $(READY)
-	$(BIN)python -m pytest $(ARGS)
+	$(BIN)python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup $(ARGS)
 
 # JupyterLab opens on the README; "New" in its Dask panel starts a cluster with our plots.
 lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/jupyter$(if $(JUPYTER_CONFIG_PATH),:$(JUPYTER_CONFIG_PATH))
