@@ -22,7 +22,7 @@ from example_cms.configs.years import YEARS
 from intccms.errors import InputError, IntccmsError
 from intccms.histograms.book import Book
 from intccms.histograms.storage import load_years
-from intccms.utils.output import write_text
+from intccms.storage import write_text
 
 __all__ = ["correction", "main", "measure"]
 

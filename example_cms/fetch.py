@@ -16,7 +16,7 @@ from pathlib import Path
 
 from example_cms.configs.years import CORRECTIONS, YEARS
 from intccms.errors import InputError, IntccmsError, ServiceError
-from intccms.utils.output import write_bytes
+from intccms.storage import write_bytes
 
 __all__ = ["CERTIFICATION", "INPUTS", "POG", "InputFile", "fetch", "main"]
 

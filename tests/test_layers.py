@@ -33,7 +33,6 @@ FLOORS = {
     "histograms": 3,
     "datasets": 2,
     "facility": 2.5,  # uses datasets and fingerprint; execution uses it
-    "partials": 2,
     "theory": 2,
     "reading": 2.5,  # uses datasets; execution and skimming use it
     "fingerprint": 0.7,  # what it says of values is used from everywhere
@@ -42,11 +41,12 @@ FLOORS = {
     "utils": 1,
     "interrupts": 1,
     "usercode": 0.5,
+    "storage": 0.3,  # files are written from everywhere
     "errors": 0,
     "redaction": -1,  # nothing is said without it
 }
 # What stands beside the floors.
-SAMPLE_MAY_IMPORT = {"errors", "schema", "datasets", "utils"}  # and only cli imports sample
+SAMPLE_MAY_IMPORT = {"errors", "schema", "datasets", "storage"}  # and only cli imports sample
 ENTRY_POINTS = {"__main__": {"cli"}, "__init__": {"errors", "redaction"}}
 # No computing package may need a display, a browser or a notebook.
 SHOWS = {"matplotlib", "mplhep", "bokeh", "ipywidgets", "IPython", "jupyter_bokeh"}
@@ -89,7 +89,7 @@ def wrong_arrow(importer: str, imported: str) -> str | None:
             reason = "an entry point stays thin"
     elif importer == "sample":
         if imported not in SAMPLE_MAY_IMPORT:
-            reason = "sample imports schema, datasets, utils"
+            reason = "sample imports schema, datasets, storage"
     elif imported == "sample":
         if importer != "cli":
             reason = "only cli imports sample"

@@ -19,7 +19,7 @@ from intccms.errors import InputError
 from intccms.execution.failures import describe
 from intccms.receipts import ChunkStatus, Receipt
 from intccms.redaction import redacted
-from intccms.utils.output import write_json
+from intccms.storage import write_json
 from tests.pipeline.runs import NOMINAL_ONLY, configured, copy_of, processed, replace_text
 
 TOKEN = "s3cr3t0123456789"

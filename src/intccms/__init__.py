@@ -7,7 +7,6 @@
 `metadata`      what is in the files: entries, sums of weights, work items
 `usercode`      the user's own modules: what was loaded, and loading it again
 `fingerprint`   what identifies a user's function, so that results can be kept
-`partials`      results of finished chunks, kept between runs
 `execution`     running chunks so that nothing is lost: executors, retries, ledger
 `skimming`      events to smaller files, and back
 `functors`      the user's functions: inputs, calls, what answers depend on
@@ -26,7 +25,7 @@
 `batch`         notebooks as batch jobs, one or a grid
 `notebook`      what the notebooks call; `cli` is its twin for the terminal
 `sample`        synthetic NanoAOD for the demo, the tests and the benchmarks
-`utils`         where things are written
+`storage`       atomic files at any place, and the layout of the results
 =============== ==================================================================
 
 `errors`, `receipts` and `redaction` are words that all of them share. Importing this package

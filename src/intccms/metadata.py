@@ -30,7 +30,7 @@ from intccms.datasets.planning import file_indices, work_items
 from intccms.datasets.twins import Twin, without_twins
 from intccms.errors import ClusterLostError, InputError, WorkerLostError
 from intccms.reading.pieces import Piece
-from intccms.utils.output import write_json
+from intccms.storage import write_json
 
 __all__ = ["FileCount", "FileFailure", "Metadata", "collect", "load", "save"]
 

@@ -8,8 +8,8 @@ import numpy as np
 from coffea.processor import accumulate
 
 from intccms.analysis.skim_tables import SkimTable, exact_as_json, exact_from_json
+from intccms.execution.checkpoints import decode, encode
 from intccms.histograms.exact import ExactSums
-from intccms.partials.encoding import decode, encode
 from intccms.skimming import SkimPart
 
 COLUMNS = tuple(f"Jet_{i}" for i in range(300))

@@ -11,7 +11,7 @@ from coffea.lumi_tools import LumiMask
 from coffea.processor import accumulate
 
 from intccms.datasets.sections import LumiSections
-from intccms.partials.store import PartialStore
+from intccms.execution.checkpoints import CheckpointStore
 
 EMPTY = LumiSections.union(())
 A = LumiSections.from_text("7:1-4;9:3")
@@ -48,7 +48,7 @@ def test_sections_come_back_from_every_form(one: LumiSections, tmp_path: Path) -
     assert LumiSections.from_ranges(one.to_ranges()) == one
     assert pickle.loads(pickle.dumps(one)) == one
     assert hash(LumiSections.from_ranges(one.to_ranges())) == hash(one)
-    store = PartialStore(str(tmp_path), codecs={"LumiSections": LumiSections})
+    store = CheckpointStore(str(tmp_path), codecs={"LumiSections": LumiSections})
     store.save("key", {"sections": {"uuid": one}})
     assert store.load("key") == {"sections": {"uuid": one}}
 

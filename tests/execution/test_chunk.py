@@ -13,9 +13,9 @@ import uproot
 from coffea.processor.executor import WorkItem
 
 from intccms.execution import chunk
+from intccms.execution.checkpoints import CheckpointStore
 from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask, run_chunk
 from intccms.histograms.exact import ExactSums
-from intccms.partials.store import PartialStore
 from intccms.receipts import ChunkStatus
 
 
@@ -183,7 +183,7 @@ CODECS = {"ExactSums": ExactSums}
 
 
 def test_a_result_that_is_kept_is_taken(good: Path, tmp_path: Path) -> None:
-    policy = ChunkPolicy(store=PartialStore(str(tmp_path), codecs=CODECS))
+    policy = ChunkPolicy(store=CheckpointStore(str(tmp_path), codecs=CODECS))
     planned = replace(task(good, entries=(10, 30)), key="0" * 64)
     done = run_chunk(planned, Counter(), policy).receipt
     again = run_chunk(planned, Counter(), policy).receipt
@@ -207,7 +207,7 @@ def test_a_result_that_is_kept_is_taken(good: Path, tmp_path: Path) -> None:
 def test_a_result_of_other_events_is_made_again(
     good: Path, tmp_path: Path, forged: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = PartialStore(str(tmp_path), codecs=CODECS)
+    store = CheckpointStore(str(tmp_path), codecs=CODECS)
     policy = ChunkPolicy(store=store)
     planned = replace(task(good, entries=(10, 30)), key="0" * 64)
     done = run_chunk(planned, Counter(), policy)

@@ -15,13 +15,13 @@ import uproot
 from coffea.processor.executor import WorkItem
 from distributed import Client
 
+from intccms.execution.checkpoints import CheckpointStore
 from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask
 from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.processes import FuturesExecutor
 from intccms.execution.rounds import ChunkRun
 from intccms.histograms.exact import ExactSums
-from intccms.partials.store import PartialStore
 from tests.analysis.conftest import make_events, write_file
 from tests.execution.links import Link
 
@@ -66,7 +66,7 @@ def chunks(path: Path) -> list[ChunkTask]:
 
 
 def policy(folder: Path) -> ChunkPolicy:
-    return ChunkPolicy(store=PartialStore(str(folder), codecs={"ExactSums": ExactSums}))
+    return ChunkPolicy(store=CheckpointStore(str(folder), codecs={"ExactSums": ExactSums}))
 
 
 def run(

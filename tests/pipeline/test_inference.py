@@ -12,17 +12,17 @@ import pytest
 from distributed import Client, LocalCluster
 
 from intccms.errors import FitError, InputError
+from intccms.execution.checkpoints import encode
 from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.observer import Silent
 from intccms.histograms import Book
-from intccms.partials.encoding import encode
 from intccms.pipeline.fit_figures import fit_figures
 from intccms.pipeline.inference import _classes, infer_signals, load_results
 from intccms.pipeline.summary import Findings
 from intccms.plots import look_of
 from intccms.statistics import build_workspace, infer
-from intccms.utils.output import Output
+from intccms.storage import Output
 from tests.histograms.test_storage import Planted
 from tests.statistics.conftest import (
     CONTROL_REGION,

@@ -21,6 +21,7 @@ from intccms.analysis.skims import NOT_COMPARABLE
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.errors import ConfigError
+from intccms.execution.checkpoints import CheckpointStore
 from intccms.execution.chunk import ChunkPolicy, ChunkTask
 from intccms.execution.columns import ColumnPolicy
 from intccms.execution.planned import PlannedCode
@@ -37,7 +38,6 @@ from intccms.histograms.exact import ExactSums
 from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.spectrum import WeightSpectrum
 from intccms.histograms.sums import HistogramSums
-from intccms.partials.store import PartialStore
 from intccms.reading.cache import ColumnCache
 from intccms.schema import Channel, Config, Correction, Functor
 
@@ -59,7 +59,6 @@ CODE = (
     "execution/**/*.py",
     "functors/*.py",
     "histograms/*.py",
-    "partials/*.py",
     "reading/*.py",
     "receipts.py",
     "skimming/*.py",
@@ -261,7 +260,7 @@ def with_keys(
                 "tree": files[item.dataset].tree_name,
                 "entries": [item.entrystart, item.entrystop],
             }
-            key = PartialStore.key_of(parts)
+            key = CheckpointStore.key_of(parts)
         keyed.append(replace(task, key=key))
     return keyed
 
@@ -272,7 +271,7 @@ def chunk_policy(processor: AnalysisProcessor, planned: PlannedCode) -> ChunkPol
     codecs = {kind.__name__: kind for kind in CODECS}
     return ChunkPolicy(
         config.preprocess.skimming.max_retries,
-        PartialStore(config.general.cache_url, codecs=codecs, max_bytes=KEPT_BYTES),
+        CheckpointStore(config.general.cache_url, codecs=codecs, max_bytes=KEPT_BYTES),
         config.general.read_from_cache,
         is_valid=None if writer is None else writer.is_whole,
         reader_options=input_store(config).reader_options,

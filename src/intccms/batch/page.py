@@ -9,7 +9,7 @@ import nbformat
 from nbconvert import HTMLExporter
 
 from intccms.errors import InputError
-from intccms.utils.output import write_text
+from intccms.storage import write_text
 
 __all__ = ["write_page"]
 

@@ -20,7 +20,7 @@ import nbformat
 import yaml
 
 from intccms.batch.jobs import Job
-from intccms.utils.output import write_json, write_text
+from intccms.storage import write_json, write_text
 
 __all__ = ["Outcome", "execute", "run_all"]
 

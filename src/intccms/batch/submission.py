@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from intccms.utils.output import write_text
+from intccms.storage import write_text
 
 __all__ = ["write_submit_file"]
 

@@ -33,7 +33,7 @@ def execute(parsed: argparse.Namespace) -> None:
         comparison_table,
     )
     from intccms.metrics.measurement import Measurement
-    from intccms.utils.output import write_bytes, write_text
+    from intccms.storage import write_bytes, write_text
 
     found = [Measurement.load(directory) for directory in parsed.measurements]
     names = [one.name for one in found]

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(parsed: argparse.Namespace) -> int:
     """Print the tables; return 1 where something differs."""
     from intccms.pipeline.differences import FinishedRun, compare, side_by_sides
-    from intccms.utils.output import write_json
+    from intccms.storage import write_json
 
     found = compare(
         FinishedRun.load(parsed.before), FinishedRun.load(parsed.after), rtol=parsed.rtol

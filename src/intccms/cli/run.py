@@ -33,7 +33,7 @@ def execute(parsed: argparse.Namespace) -> None:
     from intccms import pipeline
     from intccms.dashboards import make_observer
     from intccms.pipeline.profiling import OVERRIDES, profiled
-    from intccms.utils.output import Output
+    from intccms.storage import Output
 
     overrides = [*parsed.overrides, *(OVERRIDES if parsed.profile else ())]
     config = load(parsed, overrides)

@@ -33,7 +33,7 @@ def execute(parsed: argparse.Namespace) -> None:
     """Write the sample."""
     from intccms.dashboards import make_observer
     from intccms.sample import write_sample
-    from intccms.utils.output import check_writable, disk_errors
+    from intccms.storage import check_writable, disk_errors
 
     config = load(parsed, parsed.overrides)
     observer = make_observer()

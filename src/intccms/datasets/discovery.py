@@ -19,7 +19,7 @@ from intccms.datasets.discovery_services import ListedFile, opendata_files, ruci
 from intccms.datasets.manager import read_listing
 from intccms.errors import InputError, IntccmsError, ServiceError
 from intccms.schema import Config
-from intccms.utils.output import write_text
+from intccms.storage import write_text
 
 __all__ = ["SOURCES", "Change", "Services", "discover"]
 

@@ -17,13 +17,13 @@ from coffea.processor.executor import WorkItem
 from intccms.datasets.places import UnreachableError, best_first, note_failure
 from intccms.errors import OtherCodeError
 from intccms.execution.attempt import Attempt, Processor
+from intccms.execution.checkpoints import CheckpointStore
 from intccms.execution.columns import ColumnPolicy
 from intccms.execution.failures import FailureKind, classify, contained
 from intccms.execution.garbage import patient_collector
 from intccms.execution.planned import PlannedCode
 from intccms.execution.tasks import ChunkTask
 from intccms.fingerprint import Inputs, begin, known_inputs
-from intccms.partials.store import PartialStore
 from intccms.reading.source import forget
 from intccms.receipts import PARTS, ChunkStatus, Receipt
 
@@ -61,7 +61,7 @@ class ChunkPolicy:
     """
 
     max_retries: int = 3
-    store: PartialStore | None = None
+    store: CheckpointStore | None = None
     reuse: bool = True
     is_valid: Callable[[dict[str, Any]], bool] | None = None
     reader_options: Callable[[], Mapping[str, Any]] | None = None

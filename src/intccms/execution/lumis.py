@@ -14,7 +14,7 @@ from typing import Any
 
 from intccms.datasets.contents import FileCount, FileFailure
 from intccms.datasets.sections import LumiSections
-from intccms.utils.output import write_text
+from intccms.storage import write_text
 
 __all__ = [
     "FileSections",

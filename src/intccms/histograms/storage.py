@@ -24,7 +24,7 @@ from hist.serialization import from_uhi, to_uhi
 
 from intccms.errors import InputError
 from intccms.histograms.book import Book
-from intccms.utils.output import write_bytes, write_text
+from intccms.storage import write_bytes, write_text
 
 __all__ = [
     "JSON_NAME",

@@ -18,7 +18,7 @@ from intccms.metrics.definitions import (
 )
 from intccms.metrics.worker_tracker import Timeline
 from intccms.receipts import PARTS, ChunkStatus, Receipt
-from intccms.utils.output import write_json, write_text
+from intccms.storage import write_json, write_text
 
 __all__ = ["Coverage", "Measurement", "find_measurement", "load_receipts"]
 

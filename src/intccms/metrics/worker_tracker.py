@@ -18,7 +18,7 @@ from distributed import Client
 from intccms.errors import InputError
 from intccms.metrics import sampler
 from intccms.metrics.sampler import NAME, Sample, WorkerLoad, run_by_value
-from intccms.utils.output import write_json
+from intccms.storage import write_json
 
 __all__ = ["NAME", "Sample", "Timeline", "WorkerLoad", "WorkerTracker"]
 

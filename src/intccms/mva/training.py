@@ -27,7 +27,7 @@ from intccms.mva.estimators import fitted, last_step
 from intccms.mva.evaluation import Evaluation, Scored, evaluate, importance_of
 from intccms.mva.samples import Floats, Rows, Sample, sample_of, training_rows
 from intccms.schema import Config, Mva
-from intccms.utils.output import write_bytes, write_json
+from intccms.storage import write_bytes, write_json
 
 __all__ = ["Trained", "save", "train"]
 

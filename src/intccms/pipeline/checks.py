@@ -25,7 +25,7 @@ from intccms.metadata import Metadata
 from intccms.metrics.inspector.store import RecordStore
 from intccms.pipeline.identity import leaves
 from intccms.schema import Config
-from intccms.utils.output import Output
+from intccms.storage import Output
 
 __all__ = ["check_drawable", "check_supported", "checked_inputs", "kept_clean"]
 

@@ -19,7 +19,7 @@ from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, systematics
 from intccms.plots.plane import maps
 from intccms.plots.saving import Drawn, Planned, draw_and_save
 from intccms.schema import Config, General
-from intccms.utils.output import Output
+from intccms.storage import Output
 
 __all__ = ["GROUPS", "Group", "drawn", "planned"]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from intccms.errors import FitError, InputError, IntccmsError
+from intccms.execution.checkpoints import Damaged, decode, encode
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.observer import Observer
-from intccms.partials.encoding import Damaged, decode, encode
 from intccms.pipeline.summary import Findings
 from intccms.schema import Statistics
 from intccms.statistics import (
@@ -33,7 +33,7 @@ from intccms.statistics import (
     write,
 )
 from intccms.statistics.configuration import settings
-from intccms.utils.output import Output, write_bytes
+from intccms.storage import Output, write_bytes
 
 __all__ = ["has_fit", "infer_signals", "load_results", "save_results"]
 

@@ -44,7 +44,7 @@ from intccms.metrics.inspector.rucio import SizeSummary, fetch_file_sizes
 from intccms.metrics.inspector.store import RecordStore, write_records
 from intccms.plots.treemap import treemap
 from intccms.schema import Config
-from intccms.utils.output import Output, write_json, write_text
+from intccms.storage import Output, write_json, write_text
 
 __all__ = ["Inspection"]
 

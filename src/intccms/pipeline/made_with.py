@@ -31,7 +31,7 @@ from intccms.pipeline.identity import DIGITS, leaves
 from intccms.pipeline.summary import Findings, SavedRun
 from intccms.schema import Config
 from intccms.schema.resolved import as_json
-from intccms.utils.output import Output, write_json
+from intccms.storage import Output, write_json
 
 if TYPE_CHECKING:  # cabinetry takes 2 s to import
     from intccms.statistics import SignalResult

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intccms.errors import InputError
-from intccms.utils.output import write_text
+from intccms.storage import write_text
 
 __all__ = ["OVERRIDES", "profiled", "shares", "stage_of"]
 
@@ -23,7 +23,7 @@ STAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("decompress", "uproot/compression.py", ("",)),
     ("open", "intccms/reading/", ("open_source",)),
     ("read", "intccms/reading/", ("",)),
-    ("partial results", "intccms/partials/", ("",)),
+    ("checkpoints", "intccms/execution/checkpoints.py", ("",)),
     ("fill", "intccms/histograms/", ("filled", "of", "_filled")),
     ("observable", "intccms/engine/", ("observable_values", "with_ghosts")),
     ("batch", "intccms/engine/shifting.py", ("",)),

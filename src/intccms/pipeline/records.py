@@ -26,7 +26,7 @@ from intccms.metrics.measurement import Coverage, Measurement
 from intccms.metrics.recorder import Recorder
 from intccms.pipeline.made_with import made_with
 from intccms.schema import Config
-from intccms.utils.output import Output, write_bytes, write_text
+from intccms.storage import Output, write_bytes, write_text
 
 __all__ = ["RunRecord", "write_records"]
 

@@ -11,7 +11,7 @@ from intccms.execution.ledger import Ledger
 from intccms.histograms import Book
 from intccms.histograms.cutflow import Cutflow
 from intccms.schema import Config
-from intccms.utils.output import Output
+from intccms.storage import Output
 
 if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until something is fitted
     from intccms.statistics import LimitOutcome, SignalResult

@@ -28,8 +28,8 @@ from intccms.pipeline.summary import Findings, describe_loss, describe_undrawn, 
 from intccms.pipeline.workers import Workers
 from intccms.plots.saving import Drawn
 from intccms.schema import Config
+from intccms.storage import Output, disk_errors, write_json
 from intccms.usercode import check_current
-from intccms.utils.output import Output, disk_errors, write_json
 
 if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until something is fitted
     from intccms.mva import Trained

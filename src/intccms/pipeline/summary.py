@@ -24,7 +24,7 @@ from intccms.pipeline.identity import code_of
 from intccms.plots.saving import Drawn
 from intccms.receipts import Receipt
 from intccms.schema import Config
-from intccms.utils.output import Output
+from intccms.storage import Output
 
 if TYPE_CHECKING:
     from intccms.mva import Trained

@@ -22,7 +22,7 @@ from intccms.plots import look_of
 from intccms.plots import mva as figures_of
 from intccms.plots.saving import Drawn, Planned
 from intccms.schema import Config
-from intccms.utils.output import Output
+from intccms.storage import Output
 
 __all__ = ["sampler_of", "trained"]
 

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from intccms.plots.style import CmsFigure
-from intccms.utils.output import write_bytes
+from intccms.storage import write_bytes
 
 __all__ = ["Drawn", "Planned", "draw_and_save", "save"]
 

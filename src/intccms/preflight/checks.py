@@ -12,7 +12,7 @@ from intccms.preflight.here import credentials_found, disk, existing, memory_her
 from intccms.preflight.threads import Thread, answer_of
 from intccms.preflight.workers import on_workers
 from intccms.schema import Config
-from intccms.utils.output import Output
+from intccms.storage import Output
 
 __all__ = ["preflight"]
 

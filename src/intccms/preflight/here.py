@@ -14,7 +14,7 @@ from intccms.engine.variations import plan_variations
 from intccms.errors import InputError
 from intccms.preflight.findings import Finding, State
 from intccms.schema import Config
-from intccms.utils.output import Output
+from intccms.storage import Output
 
 __all__ = ["credentials_found", "disk", "existing", "fits", "forecast", "memory_here", "outputs"]
 

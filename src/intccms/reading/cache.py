@@ -23,7 +23,7 @@ from awkward.contents import Content
 from fsspec.core import url_to_fs
 from numpy.typing import NDArray
 
-from intccms.partials.files import is_local, modified, put, remove
+from intccms.storage import is_local, modified, put, remove
 
 __all__ = ["ColumnCache", "KeptColumns"]
 

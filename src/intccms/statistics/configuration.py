@@ -20,7 +20,7 @@ from intccms.histograms import Book
 from intccms.schema import Config, Statistics
 from intccms.statistics.generation import generate
 from intccms.statistics.pruning import Thresholds, thresholds
-from intccms.utils.output import write_text
+from intccms.storage import write_text
 
 __all__ = [
     "build_config",

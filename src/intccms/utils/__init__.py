@@ -1,1 +1,1 @@
-"""Where things are written; see :mod:`intccms.utils.output`."""
+"""Where the promised name of the output manager stands."""

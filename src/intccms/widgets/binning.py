@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intccms.errors import IntccmsError
 from intccms.histograms import Book, storage
-from intccms.utils.output import Output
+from intccms.storage import Output
 from intccms.widgets.draft import Draft
 from intccms.widgets.fields import Field
 from intccms.widgets.settings import Setting

@@ -13,7 +13,7 @@ from intccms.dashboards import Table
 from intccms.errors import ConfigError
 from intccms.schema import Config, load_config
 from intccms.schema.loading.overrides import check_finite, parse_override
-from intccms.utils.output import write_text
+from intccms.storage import write_text
 from intccms.widgets.settings import Setting, settings_of, yaml_text
 
 __all__ = ["Draft"]

@@ -18,7 +18,7 @@ from intccms.errors import InputError, IntccmsError
 from intccms.histograms import Book, storage
 from intccms.plots import blind_of, data_mc, look_of, systematics
 from intccms.schema import Config, load_config
-from intccms.utils.output import Output
+from intccms.storage import Output
 
 __all__ = ["ResultExplorer"]
 

@@ -8,7 +8,7 @@ import pytest
 from intccms.analysis.keys import CODECS
 from intccms.analysis.scores import sample
 from intccms.analysis.scores.sample import TrainingTable
-from intccms.partials.encoding import decode, encode
+from intccms.execution.checkpoints import decode, encode
 
 
 def tables(n: int, parts: int, seed: int = 1) -> list[TrainingTable]:

@@ -17,7 +17,7 @@ from intccms.analysis.scores.trusted import check_trusted
 from intccms.errors import InputError
 from intccms.fingerprint import fingerprint
 from intccms.schema import Config, Mva
-from intccms.utils.output import Output
+from intccms.storage import Output
 
 __all__ = [
     "MODEL_JSON",

@@ -17,7 +17,7 @@ from intccms.datasets import DatasetManager, Fileset
 from intccms.errors import InputError, ServiceError, nearest
 from intccms.facility.credentials import find_credentials
 from intccms.metrics.inspector.sizes import FileSize, SizeSummary, lfn_of
-from intccms.utils.output import write_json
+from intccms.storage import write_json
 
 __all__ = ["FileSize", "SizeSummary", "connect", "fetch_file_sizes", "lfn_of"]
 

@@ -20,7 +20,7 @@ from intccms.datasets.contents import FileCount, FileQuery
 from intccms.metrics.inspector.layout import interned
 from intccms.metrics.inspector.record import FileRecord
 from intccms.redaction import redacted
-from intccms.utils.output import write_bytes
+from intccms.storage import write_bytes
 
 __all__ = ["FILE_NAME", "RecordStore", "read_records", "write_records"]
 

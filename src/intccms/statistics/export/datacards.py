@@ -16,7 +16,7 @@ import numpy.typing as npt
 import uproot
 
 from intccms.statistics.workspace import Workspace
-from intccms.utils.output import write_bytes, write_text
+from intccms.storage import write_bytes, write_text
 
 __all__ = ["Datacard", "datacard", "write_datacard"]
 

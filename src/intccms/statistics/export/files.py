@@ -14,7 +14,7 @@ from intccms.statistics.limits import LimitOutcome
 from intccms.statistics.numbers import of_fit, of_limit, of_scan, of_significance
 from intccms.statistics.results import SignalResult
 from intccms.statistics.workspace import Workspace
-from intccms.utils.output import write_json, write_text
+from intccms.storage import write_json, write_text
 
 __all__ = ["changes_of", "write"]
 

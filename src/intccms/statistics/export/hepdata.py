@@ -19,7 +19,7 @@ from intccms.statistics.fit import FitOutcome, Prediction
 from intccms.statistics.limits import LimitOutcome
 from intccms.statistics.results import SignalResult
 from intccms.statistics.significance import Significance
-from intccms.utils.output import write_text
+from intccms.storage import write_text
 
 __all__ = ["Table", "hepdata_tables", "write_hepdata"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from intccms.errors import InputError, OutputError
 from intccms.schema import General
-from intccms.utils.output import Output, disk_errors, write_bytes, write_json, write_text
+from intccms.storage import Output, disk_errors, write_bytes, write_json, write_text
 
 
 def general(output_dir: Path, **more: str) -> General:

@@ -16,15 +16,15 @@ import fsspec
 import numpy as np
 import pytest
 
+from intccms import storage
+from intccms.execution.checkpoints import CheckpointStore
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums
-from intccms.partials import files
-from intccms.partials.store import PartialStore
 from intccms.receipts import Receipt
 
 CODECS = {one.__name__: one for one in (ExactSums, HistogramSums, CutflowSums, Receipt)}
-KEY = PartialStore.key_of({"uuid": "5a", "entries": [0, 100]})
+KEY = CheckpointStore.key_of({"uuid": "5a", "entries": [0, 100]})
 
 
 def make_sums(seed: int = 1) -> dict[str, Any]:
@@ -44,24 +44,24 @@ def make_sums(seed: int = 1) -> dict[str, Any]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> PartialStore:
-    return PartialStore(str(tmp_path / "partials"), codecs=CODECS)
+def store(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(str(tmp_path / "partials"), codecs=CODECS)
 
 
 @pytest.fixture
-def memory() -> Iterator[PartialStore]:
+def memory() -> Iterator[CheckpointStore]:
     url = f"memory://partials-{time.monotonic_ns()}"
-    yield PartialStore(url, codecs=CODECS)
+    yield CheckpointStore(url, codecs=CODECS)
     fs, root = fsspec.core.url_to_fs(url)
     if fs.exists(root):
         fs.rm(root, recursive=True)
 
 
-def file_of(store: PartialStore, key: str = KEY) -> Path:
+def file_of(store: CheckpointStore, key: str = KEY) -> Path:
     return Path(store.path_of(key))
 
 
-def test_a_result_comes_back_as_it_was(store: PartialStore) -> None:
+def test_a_result_comes_back_as_it_was(store: CheckpointStore) -> None:
     store.save(KEY, make_sums())
     back = store.load(KEY)
     assert back == make_sums()
@@ -70,20 +70,22 @@ def test_a_result_comes_back_as_it_was(store: PartialStore) -> None:
     assert back["cutflow"]["SR"].then("weights", 3, ExactSums.total([1.0])).counts[-1] == 3
 
 
-def test_a_key_without_result_gives_none(store: PartialStore) -> None:
+def test_a_key_without_result_gives_none(store: CheckpointStore) -> None:
     assert store.load(KEY) is None
     assert store.prune(set()) == 0
 
 
 def test_a_key_depends_on_content_and_not_on_order() -> None:
-    one = PartialStore.key_of({"a": 1, "b": {"x": (1, 2), "y": 0.1}})
-    assert one == PartialStore.key_of({"b": {"y": 0.1, "x": [1, 2]}, "a": 1})
-    assert one != PartialStore.key_of({"a": 1.0, "b": {"x": [1, 2], "y": 0.1}})
+    one = CheckpointStore.key_of({"a": 1, "b": {"x": (1, 2), "y": 0.1}})
+    assert one == CheckpointStore.key_of({"b": {"y": 0.1, "x": [1, 2]}, "a": 1})
+    assert one != CheckpointStore.key_of({"a": 1.0, "b": {"x": [1, 2], "y": 0.1}})
     with pytest.raises(TypeError):
-        PartialStore.key_of({"a": {1, 2}})
+        CheckpointStore.key_of({"a": {1, 2}})
 
 
-def test_each_flipped_bit_is_found(store: PartialStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_flipped_bit_is_found(
+    store: CheckpointStore, caplog: pytest.LogCaptureFixture
+) -> None:
     store.save(KEY, make_sums())
     whole = file_of(store).read_bytes()
     rng = random.Random(3)
@@ -99,7 +101,7 @@ def test_each_flipped_bit_is_found(store: PartialStore, caplog: pytest.LogCaptur
     assert store.load(KEY) == make_sums()
 
 
-def test_each_truncation_is_found_and_saving_again_heals(store: PartialStore) -> None:
+def test_each_truncation_is_found_and_saving_again_heals(store: CheckpointStore) -> None:
     store.save(KEY, make_sums())
     whole = file_of(store).read_bytes()
     for length in [*range(0, len(whole), 97), len(whole) - 1]:
@@ -111,15 +113,15 @@ def test_each_truncation_is_found_and_saving_again_heals(store: PartialStore) ->
     assert store.load(KEY) == make_sums()
 
 
-def test_a_file_under_another_key_is_not_taken(store: PartialStore) -> None:
+def test_a_file_under_another_key_is_not_taken(store: CheckpointStore) -> None:
     store.save(KEY, make_sums())
-    other = PartialStore.key_of({"uuid": "other"})
+    other = CheckpointStore.key_of({"uuid": "other"})
     file_of(store, other).parent.mkdir(exist_ok=True)
     file_of(store).rename(file_of(store, other))
     assert store.load(other) is None
 
 
-def test_memory_keeps_results_too(memory: PartialStore) -> None:
+def test_memory_keeps_results_too(memory: CheckpointStore) -> None:
     memory.save(KEY, make_sums())
     assert memory.load(KEY) == make_sums()
     memory.fs.pipe_file(memory.path_of(KEY), memory.fs.cat_file(memory.path_of(KEY))[:-1])
@@ -129,14 +131,14 @@ def test_memory_keeps_results_too(memory: PartialStore) -> None:
 
 
 def test_a_remote_file_system_gets_a_renamed_file(tmp_path: Path) -> None:
-    store = PartialStore(f"dir::file://{tmp_path}", codecs=CODECS)
+    store = CheckpointStore(f"dir::file://{tmp_path}", codecs=CODECS)
     store.save(KEY, make_sums())
     assert store.load(KEY) == make_sums()
     assert not list(tmp_path.rglob("*.tmp"))
 
 
 def test_results_live_on_an_xrootd_server(xrootd_server: Any) -> None:
-    store = PartialStore(f"{xrootd_server.redirector}/store/partials", codecs=CODECS)
+    store = CheckpointStore(f"{xrootd_server.redirector}/store/partials", codecs=CODECS)
     store.save(KEY, make_sums())
     store.save(KEY, make_sums(2))
     assert store.load(KEY) == make_sums(2)
@@ -146,10 +148,10 @@ def test_results_live_on_an_xrootd_server(xrootd_server: Any) -> None:
 
 
 def test_a_store_that_was_shipped_is_the_same(
-    store: PartialStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    relative = PartialStore("partials", codecs=CODECS, max_bytes=5)
+    relative = CheckpointStore("partials", codecs=CODECS, max_bytes=5)
     shipped = pickle.loads(pickle.dumps(relative))
     monkeypatch.chdir("/")
     shipped.save(KEY, make_sums())
@@ -157,8 +159,8 @@ def test_a_store_that_was_shipped_is_the_same(
     assert shipped.max_bytes == 5
 
 
-def test_pruning_leaves_what_is_needed(store: PartialStore) -> None:
-    keys = [PartialStore.key_of({"n": n}) for n in range(5)]
+def test_pruning_leaves_what_is_needed(store: CheckpointStore) -> None:
+    keys = [CheckpointStore.key_of({"n": n}) for n in range(5)]
     for key in keys:
         store.save(key, make_sums())
     (file_of(store).parents[1] / "notes.txt").write_text("mine")
@@ -167,8 +169,8 @@ def test_pruning_leaves_what_is_needed(store: PartialStore) -> None:
     assert (file_of(store).parents[1] / "notes.txt").exists()
 
 
-def test_pruning_leaves_what_was_written_lately(store: PartialStore) -> None:
-    keys = [PartialStore.key_of({"n": n}) for n in range(2)]
+def test_pruning_leaves_what_was_written_lately(store: CheckpointStore) -> None:
+    keys = [CheckpointStore.key_of({"n": n}) for n in range(2)]
     for key in keys:
         store.save(key, make_sums())
     os.utime(file_of(store, keys[0]), (1e9, 1e9))
@@ -176,8 +178,8 @@ def test_pruning_leaves_what_was_written_lately(store: PartialStore) -> None:
     assert [store.load(key) is not None for key in keys] == [False, True]
 
 
-def test_the_size_bound_takes_the_oldest_first(store: PartialStore) -> None:
-    keys = [PartialStore.key_of({"n": n}) for n in range(4)]
+def test_the_size_bound_takes_the_oldest_first(store: CheckpointStore) -> None:
+    keys = [CheckpointStore.key_of({"n": n}) for n in range(4)]
     for age, key in enumerate(keys):
         store.save(key, make_sums())
         os.utime(file_of(store, key), (1e9 - age, 1e9 - age))
@@ -188,7 +190,7 @@ def test_the_size_bound_takes_the_oldest_first(store: PartialStore) -> None:
     assert store.prune(set(keys)) == 0
 
 
-def test_pruning_takes_away_what_a_killed_writer_left(store: PartialStore) -> None:
+def test_pruning_takes_away_what_a_killed_writer_left(store: CheckpointStore) -> None:
     store.save(KEY, make_sums())
     old, fresh = (file_of(store).with_name(f".{name}.tmp") for name in ("old", "fresh"))
     for path in (old, fresh):
@@ -200,13 +202,13 @@ def test_pruning_takes_away_what_a_killed_writer_left(store: PartialStore) -> No
 
 
 def test_a_failed_write_leaves_nothing(
-    store: PartialStore, monkeypatch: pytest.MonkeyPatch
+    store: CheckpointStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     store.save(KEY, make_sums())
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(storage.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         store.save(KEY, make_sums(2))
     assert store.load(KEY) == make_sums()
@@ -216,9 +218,9 @@ def test_a_failed_write_leaves_nothing(
 WRITER = """
 import sys
 import numpy as np
-from intccms.partials.store import PartialStore
+from intccms.execution.checkpoints import CheckpointStore
 
-store = PartialStore(sys.argv[1])
+store = CheckpointStore(sys.argv[1])
 print("ready", flush=True)
 number = 0
 while True:
@@ -239,7 +241,7 @@ def env() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
-def check_whole(store: PartialStore) -> int:
+def check_whole(store: CheckpointStore) -> int:
     found = 0
     for key in ("aa0", "aa1", "bb2"):
         sums = store.load(key)
@@ -252,7 +254,7 @@ def check_whole(store: PartialStore) -> int:
 def test_killed_writers_leave_whole_results(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, rng = PartialStore(str(tmp_path)), random.Random(5)
+    store, rng = CheckpointStore(str(tmp_path)), random.Random(5)
     for _ in range(6):
         writer = start_writer(tmp_path)
         time.sleep(rng.uniform(0.0, 0.1))
@@ -268,7 +270,7 @@ def test_writers_of_the_same_key_do_not_disturb_each_other(
 ) -> None:
     caplog.set_level(logging.WARNING)
     writers = [start_writer(tmp_path) for _ in range(2)]
-    store = PartialStore(str(tmp_path))
+    store = CheckpointStore(str(tmp_path))
     time.sleep(0.2)
     for _ in range(50):
         assert check_whole(store) == 3

@@ -1,4 +1,4 @@
-"""Nested results ↔ bytes: JSON and raw arrays under one checksum, never pickles.
+"""Results of finished chunks, kept between runs: atomic, checked, without pickles.
 
 A file is ``MAGIC``, SHA-256 of all that follows, length of the JSON header (8 bytes), header, bytes
 of one array after the other; all numbers are little-endian.
@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import struct
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from fsspec.core import url_to_fs
 
-__all__ = ["Damaged", "decode", "encode"]
+from intccms.storage import (
+    UNFINISHED,
+    digest_of,
+    modified,
+    put,
+    remove,
+    remove_oldest,
+    sizes_below,
+)
 
 MAGIC = b"intccms\x01"  # the last byte is the version of the format
 DIGEST_BYTES = 32
@@ -65,7 +76,7 @@ def decode(data: bytes, *, key: str, codecs: Mapping[str, type]) -> Any:
         If a bit is wrong or missing, or the file belongs to another key.
     """
     if data[: len(MAGIC)] != MAGIC:
-        raise Damaged("it does not begin as a partial result of this version")
+        raise Damaged("it does not begin as a checkpoint of this version")
     digest, body = data[len(MAGIC) : len(MAGIC) + DIGEST_BYTES], data[len(MAGIC) + DIGEST_BYTES :]
     if hashlib.sha256(body).digest() != digest:
         raise Damaged("its checksum is wrong")
@@ -174,3 +185,106 @@ class _Reader:
         known: Any = self.codecs[name]
         values = self.value(parts)
         return known.from_arrays(values) if hasattr(known, "from_arrays") else known(**values)
+
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".partial"
+UNFINISHED_S = 3600.0  # older than this, nobody is writing it any more
+
+
+class CheckpointStore:
+    """Results by key: saved atomically, read only if each bit is right, never unpickled.
+
+    It can be pickled, so that workers save what they finish. Files that were written by someone
+    else are safe to read.
+
+    Parameters
+    ----------
+    url
+        Folder, or any URL that fsspec knows.
+    codecs
+        Classes that results are made of besides dicts, lists, tuples, numbers, strings and
+        arrays: with ``to_arrays`` and ``from_arrays``, or dataclasses; by the name to store.
+    max_bytes
+        What `prune` leaves at most; None: no bound.
+    """
+
+    def __init__(
+        self, url: str, *, codecs: Mapping[str, type] | None = None, max_bytes: int | None = None
+    ) -> None:
+        self.fs, self.root = url_to_fs(str(url))
+        self.codecs = dict(codecs or {})
+        self.max_bytes = max_bytes
+
+    @staticmethod
+    def key_of(parts: Mapping[str, object]) -> str:
+        """SHA-256 of the canonical JSON of `parts`, which hold nothing but what JSON has."""
+        return digest_of(parts)
+
+    def path_of(self, key: str) -> str:
+        """Where the result of `key` is; some file systems take few files in one folder."""
+        return f"{self.root}/{key[:2]}/{key}{SUFFIX}"
+
+    def save(self, key: str, sums: Mapping[str, Any]) -> None:
+        """Store a result, all at once; whoever saves the same key last wins.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        TypeError
+            If something in `sums` is neither plain data nor one of `codecs`.
+        """
+        data = encode(dict(sums), key=key, codecs=self.codecs)
+        put(self.fs, self.path_of(key), data)
+
+    def load(self, key: str) -> dict[str, Any] | None:
+        """Return the result of `key`, or None where there is none that can be trusted.
+
+        A damaged file stays until the next `save` of its key: it may be someone else's.
+        """
+        path = self.path_of(key)
+        try:
+            with self.fs.open(path, "rb") as file:
+                data = file.read()
+            sums: dict[str, Any] = decode(data, key=key, codecs=self.codecs)
+        except (Damaged, OSError) as exc:
+            if isinstance(exc, Damaged) or self.fs.exists(path):  # not all raise FileNotFoundError
+                log.warning("the checkpoint %s is left out and made again: %s", path, exc)
+            return None
+        return sums
+
+    def prune(self, keep: Collection[str], *, unused_s: float = 0.0) -> int:
+        """Remove results of keys not in `keep`, then the oldest ones above `max_bytes`.
+
+        Parameters
+        ----------
+        keep
+            Keys of the run that has just ended.
+        unused_s
+            Others are left if they were written less than so many seconds ago: another setting of
+            the same analysis may come back to them.
+
+        Returns
+        -------
+        int
+            How many results were removed.
+        """
+        sizes: dict[str, int] = {}
+        n_removed = 0
+        for path, size in sizes_below(self.fs, self.root).items():
+            name = path.rpartition("/")[2]
+            if name.endswith(UNFINISHED) and self._age(path) > UNFINISHED_S:
+                remove(self.fs, path)
+            elif name.endswith(SUFFIX):
+                if name.removesuffix(SUFFIX) in keep or self._age(path) < unused_s:
+                    sizes[path] = size
+                else:
+                    n_removed += remove(self.fs, path)
+        if self.max_bytes is None:
+            return n_removed
+        return n_removed + remove_oldest(self.fs, sizes, self.max_bytes)
+
+    def _age(self, path: str) -> float:
+        return time.time() - modified(self.fs, path)

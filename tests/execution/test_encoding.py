@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intccms.partials.encoding import MAGIC, Damaged, decode, encode
+from intccms.execution.checkpoints import MAGIC, Damaged, decode, encode
 
 KEY = "5a"
 

@@ -1,1 +1,0 @@
-"""Results of finished chunks, kept between runs: atomic, checked, without pickles."""
