@@ -11,10 +11,10 @@ import correctionlib.schemav2 as cs
 import numpy as np
 import pytest
 
+from intccms.engine.calls import Caller
 from intccms.engine.corrections import Factors, apply, check_correction_files
+from intccms.engine.objects import Objects, from_events
 from intccms.errors import FunctorError, InputError
-from intccms.functors.calls import Caller
-from intccms.functors.objects import Objects, from_events
 from intccms.schema import Correction, load_config
 from intccms.schema.base import ObjVar, Sys
 from tests.analysis import small

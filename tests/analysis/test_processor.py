@@ -12,7 +12,7 @@ from intccms.analysis.inputs import dataset_tasks
 from intccms.analysis.processor import AnalysisProcessor, add_sums
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.datasets import DatasetManager
-from intccms.engine import shifting
+from intccms.engine import systematics
 from intccms.reading.source import ReadMeter, open_source
 from intccms.schema import load_config
 from tests.analysis import configuration as cc
@@ -140,13 +140,13 @@ def test_untouched_cuts_leave_few_candidates(
     inputs: Path, processor: AnalysisProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    original = shifting.slabs
+    original = systematics.slabs
 
     def counting(nominal: Any, events: Any, *args: Any, **kwargs: Any) -> Any:
         seen.append(len(events))
         return original(nominal, events, *args, **kwargs)
 
-    monkeypatch.setitem(vars(shifting), "slabs", counting)
+    monkeypatch.setitem(vars(systematics), "slabs", counting)
     processor.process(chunk(inputs, 0, 3000))
     events = reference.load([inputs / "mc/0.root"])
     events = events[events.HLT.TkMu50 & (events.PuppiMET.pt > 20)]

@@ -9,9 +9,9 @@ import correctionlib
 import numpy as np
 import pytest
 
+from intccms.engine.calls import Caller
 from intccms.engine.corrections import Factors, load_evaluator
-from intccms.functors.calls import Caller
-from intccms.functors.objects import Objects, from_events
+from intccms.engine.objects import Objects, from_events
 from intccms.schema.base import ObjVar, Sys
 from tests.analysis import small
 from tests.analysis.test_corrections import JET_ETA, JET_PT, N_TRUE, correction, wide

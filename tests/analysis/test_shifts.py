@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from intccms.functors.calls import Caller
+from intccms.engine.calls import Caller
 from tests.analysis import small
 from tests.analysis.small import channel, function, observable
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from intccms.engine.objects import overlaps
 from intccms.engine.variations import VariationPlan, plan_variations
-from intccms.functors.objects import overlaps
 from intccms.schema import ObjVar, load_config
 from tests.analysis import small
 

@@ -11,10 +11,10 @@ import pytest
 
 from example_cms.configs.configuration import config as source
 from example_cms.configs.datasets import BACKGROUNDS
+from intccms.engine.calls import Caller
 from intccms.engine.corrections import Factors
+from intccms.engine.objects import Objects, from_events
 from intccms.engine.variations import VariationPlan, plan_variations
-from intccms.functors.calls import Caller
-from intccms.functors.objects import Objects, from_events
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.sample import write_sample

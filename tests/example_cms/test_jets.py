@@ -23,8 +23,8 @@ from example_cms.configs.corrections.jets import (
 )
 from example_cms.configs.cuts import good_jets
 from example_cms.configs.years import YEARS, Year
-from intccms.engine.shifts import Starts, correct
-from intccms.functors.objects import event_seeds
+from intccms.engine.object_corrections import Starts, correct
+from intccms.engine.objects import event_seeds
 from tests.example_cms.conftest import Chunk, chunk, simulated
 
 BY_NAME = {year.name: year for year in YEARS}

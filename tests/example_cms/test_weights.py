@@ -16,9 +16,9 @@ from example_cms.configs.corrections.btag import number, of_flavour
 from example_cms.configs.corrections.jets import CORRELATED, EACH_YEAR
 from example_cms.configs.corrections.rates import CROSS_SECTIONS
 from example_cms.configs.years import YEARS
-from intccms.engine.members import member_tables
-from intccms.engine.shifts import correct
-from intccms.functors.objects import Objects
+from intccms.engine.object_corrections import correct
+from intccms.engine.objects import Objects
+from intccms.engine.weights import member_tables
 from tests.example_cms.conftest import Chunk, chunk, loops, simulated
 
 

@@ -110,7 +110,7 @@ def test_undersampling_leaves_as_many_events_of_each_class(events: Events) -> No
 def test_a_sample_of_a_large_dataset_stands_for_all_of_it(
     events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from intccms.analysis.scores import sample as tables
+    from intccms.analysis import sample as tables
 
     whole = sample(events)
     monkeypatch.setattr(tables, "MAX_EVENTS", 300)

@@ -19,8 +19,8 @@ import pytest
 
 from example_opendata.configs.configuration import config as example
 from intccms.dashboards.result import describe
+from intccms.engine.derived import against, without
 from intccms.errors import FigureError
-from intccms.functors.derived import against, without
 from intccms.histograms.cutflow import CutStep
 from intccms.pipeline import RunResult, Stages
 from intccms.pipeline.figures import MANY, drawn, planned

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intccms.functors.derived import Plane
+from intccms.engine.derived import Plane
 from intccms.histograms import Book, HistogramSums, make_book
 from intccms.plots import Look
 from intccms.plots.plane import maps

@@ -9,10 +9,10 @@ from typing import Any
 
 from intccms.analysis import runner
 from intccms.analysis.processor import AnalysisProcessor
-from intccms.analysis.scores import references
 from intccms.datasets import DatasetFiles, Fileset
+from intccms.engine.objects import top_level
+from intccms.engine.scores import references
 from intccms.errors import IntccmsError
-from intccms.functors.objects import top_level
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import Config, ObjVar

@@ -15,11 +15,11 @@ from intccms.analysis.skimmed import REMAKE, input_store
 from intccms.analysis.skims import at_storage
 from intccms.datasets import DatasetFiles
 from intccms.datasets.fileset import RUNS_WEIGHT
-from intccms.engine.shifts import with_new_columns
+from intccms.engine.object_corrections import with_new_columns
+from intccms.engine.objects import from_events, overlaps
 from intccms.engine.weights import reads
 from intccms.errors import FunctorError, InputError, MissingColumnError, MissingSumsError
 from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.functors.objects import from_events, overlaps
 from intccms.metadata import Metadata
 from intccms.reading.source import ReadMeter, open_source
 from intccms.schema import Config, Functor

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
-from intccms.analysis.scores.sample import TrainingTable
+from intccms.analysis.sample import TrainingTable
 from intccms.analysis.skim_tables import SkimTable, exact_as_json
 from intccms.analysis.skimmed import input_store
 from intccms.analysis.skims import NOT_COMPARABLE
@@ -57,12 +57,10 @@ CODE = (
     "analysis/**/*.py",
     "engine/*.py",
     "execution/**/*.py",
-    "functors/*.py",
     "histograms/*.py",
     "reading/*.py",
     "receipts.py",
     "skimming/*.py",
-    "theory/*.py",
 )
 CODECS = (
     *(ExactSums, HistogramSums, MemberSums, WeightSums, WeightSpectrum, CutflowSums),

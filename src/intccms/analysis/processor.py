@@ -13,18 +13,17 @@ from coffea.processor import ProcessorABC, accumulate
 from intccms.analysis.skim_tables import exact_from_json
 from intccms.analysis.skims import SkimWriter, only_skims
 from intccms.datasets.sections import LumiSections
-from intccms.engine.chunk import ChunkWork, NominalChunk
-from intccms.engine.members import branch_of
-from intccms.engine.shifting import fill_shifts
-from intccms.engine.steps import GeneratorWeight, Index, Whole
+from intccms.engine.calls import Caller
+from intccms.engine.chunk import ChunkWork, GeneratorWeight, NominalChunk, Whole
+from intccms.engine.objects import Objects, from_events
+from intccms.engine.systematics import fill_shifts
 from intccms.engine.variations import VariationPlan, plan_variations
+from intccms.engine.weights import Index, branch_of
 from intccms.fingerprint import refresh
-from intccms.functors.calls import Caller
-from intccms.functors.objects import Objects, from_events
 from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.spectrum import WeightSpectrum
+from intccms.histograms.theory import BRANCHES
 from intccms.schema import Config, Functor
-from intccms.theory import BRANCHES
 from intccms.usercode.homes import home
 
 __all__ = ["AnalysisProcessor", "DatasetTask", "add_sums"]

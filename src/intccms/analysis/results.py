@@ -13,7 +13,7 @@ from intccms.analysis.duplicates import Duplicates
 from intccms.analysis.inputs import golden_jsons
 from intccms.analysis.manifests import WrittenSkim
 from intccms.analysis.processor import AnalysisProcessor
-from intccms.analysis.scores.sample import TrainingTable
+from intccms.analysis.sample import TrainingTable
 from intccms.analysis.theory import theory_of
 from intccms.datasets import DatasetFiles
 from intccms.errors import IntccmsError

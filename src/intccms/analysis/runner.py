@@ -15,12 +15,12 @@ from intccms.analysis.keys import chunk_policy, plan_code, prune, with_keys
 from intccms.analysis.manifests import finished, probed, source_of, unwritten
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.results import AnalysisResult, Collected, lumis_of, result_of
-from intccms.analysis.scores import with_scores
 from intccms.analysis.skim_tables import SkimTable
 from intccms.analysis.skimmed import input_store, skimmed_metadata
 from intccms.analysis.skims import SkimWriter, only_skims, writes_skims
 from intccms.datasets import DatasetManager, Fileset
 from intccms.engine.corrections import check_correction_files
+from intccms.engine.scores import with_scores
 from intccms.errors import FunctorError, IncompleteError
 from intccms.execution.chunk import ChunkOutcome, ChunkTask
 from intccms.execution.executors import Executor, open_executor

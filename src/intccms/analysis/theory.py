@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from intccms.analysis.processor import AnalysisProcessor
-from intccms.engine.members import ALL, NOMINAL, branch_of
 from intccms.engine.variations import VariationPlan, WeightSource
+from intccms.engine.weights import ALL, NOMINAL, branch_of
 from intccms.errors import IntccmsError
 from intccms.execution.ledger import Ledger
 from intccms.histograms.book import Theory

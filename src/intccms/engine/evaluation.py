@@ -13,23 +13,12 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from intccms.engine.calls import Selection, as_flat, selection_of
+from intccms.engine.collections import Collection
+from intccms.engine.columns import Column, lean
+from intccms.engine.objects import Objects, dtype_of
 from intccms.errors import FunctorError
-from intccms.functors.calls import Selection, as_flat, selection_of
-from intccms.functors.collections import Collection
-from intccms.functors.columns import Column, lean
-from intccms.functors.objects import Objects, dtype_of
 from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask
-
-__all__ = [
-    "Call",
-    "Level",
-    "Nominal",
-    "apply_masks",
-    "channel_rows",
-    "observable_values",
-    "select",
-    "with_ghosts",
-]
 
 Call = Callable[[Functor, str, Objects], Any]
 MVA = "mva"  # ghosts in this collection see the objects of the `mva` masks

@@ -6,19 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from intccms.functors.objects import overlaps
+from intccms.engine.objects import overlaps
 from intccms.schema import Config, Correction, ObjVar, UncertaintySource
-
-__all__ = [
-    "Direction",
-    "Variation",
-    "VariationPlan",
-    "WeightSource",
-    "changes",
-    "directions",
-    "needs",
-    "plan_variations",
-]
 
 Direction = Literal["up", "down"]
 DIRECTIONS: tuple[Direction, Direction] = ("up", "down")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from intccms.errors import InputError, nearest
 from intccms.histograms.members import MemberSums
 from intccms.histograms.sums import HistogramSums, bin_indices
-from intccms.theory import combined
+from intccms.histograms.theory import combined
 
 __all__ = [
     "NOMINAL",

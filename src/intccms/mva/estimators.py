@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.scores import estimator_of
 from intccms.datasets import Fileset
 from intccms.engine.evaluation import MVA
+from intccms.engine.scores import estimator_of
 from intccms.errors import FunctorError, InputError
 from intccms.execution.failures import user_code
 from intccms.schema import Config, Mva

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.scores import score_class
+from intccms.engine.scores import score_class
 from intccms.mva.estimators import last_step
 from intccms.mva.samples import Rows, Sample
 from intccms.schema import Config, Feature, Mva

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.analysis.results import AnalysisResult
-from intccms.analysis.scores import FeatureMatrix, fold_of
 from intccms.datasets import Fileset
+from intccms.engine.objects import event_seeds
+from intccms.engine.scores import FeatureMatrix, fold_of
 from intccms.errors import InputError
-from intccms.functors.objects import event_seeds
 from intccms.schema import Mva
 
 __all__ = ["Sample", "sample_of", "training_rows", "wanted"]

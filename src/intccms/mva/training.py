@@ -13,7 +13,8 @@ import numpy as np
 
 import intccms
 from intccms.analysis.results import AnalysisResult
-from intccms.analysis.scores import (
+from intccms.datasets import Fileset
+from intccms.engine.scores import (
     MODEL_JSON,
     MODEL_PKL,
     FeatureMatrix,
@@ -22,7 +23,6 @@ from intccms.analysis.scores import (
     settings_digest,
     trust,
 )
-from intccms.datasets import Fileset
 from intccms.mva.estimators import fitted, last_step
 from intccms.mva.evaluation import Evaluation, Scored, evaluate, importance_of
 from intccms.mva.samples import Floats, Rows, Sample, sample_of, training_rows

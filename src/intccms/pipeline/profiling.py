@@ -26,7 +26,7 @@ STAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("checkpoints", "intccms/execution/checkpoints.py", ("",)),
     ("fill", "intccms/histograms/", ("filled", "of", "_filled")),
     ("observable", "intccms/engine/", ("observable_values", "with_ghosts")),
-    ("batch", "intccms/engine/shifting.py", ("",)),
+    ("batch", "intccms/engine/systematics.py", ("",)),
     ("weights", "intccms/engine/weights.py", ("",)),
     ("mask", "intccms/engine/", ("apply_masks", "masked", "select", "skim", "channel_rows")),
     ("other work on chunks", "intccms/execution/chunk.py", ("",)),

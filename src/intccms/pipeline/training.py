@@ -10,7 +10,7 @@ from typing import Any
 from intccms import mva as classifiers
 from intccms.analysis import runner
 from intccms.analysis.processor import AnalysisProcessor
-from intccms.analysis.scores.sample import SampleProcessor
+from intccms.analysis.sample import SampleProcessor
 from intccms.datasets import Fileset
 from intccms.errors import IncompleteError
 from intccms.execution.executors import Executor

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from intccms.functors.derived import Plane
+from intccms.engine.derived import Plane
 from intccms.histograms import Book
 from intccms.plots.blinding import Blind
 from intccms.plots.contents import contents

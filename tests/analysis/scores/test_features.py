@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from intccms.analysis.scores import FeatureMatrix
+from intccms.engine.scores import FeatureMatrix
 from intccms.errors import FunctorError
 from intccms.schema import Mva
 

@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 
 from intccms.analysis.declared import declared_inputs
-from intccms.analysis.scores import FeatureMatrix, Predictor, Score, with_scores
-from intccms.analysis.scores.ghosts import column_names, score_class
 from intccms.datasets import DatasetFiles
+from intccms.engine.scores import (
+    FeatureMatrix,
+    Predictor,
+    Score,
+    column_names,
+    score_class,
+    with_scores,
+)
 from intccms.errors import InputError
 from intccms.schema import Config, Mva, ObjVar, load_config
 from tests.analysis.small import channel as region

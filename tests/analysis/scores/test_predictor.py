@@ -15,8 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 
-from intccms.analysis.scores import Predictor, fold_of
-from intccms.analysis.scores.models import load
+from intccms.engine.scores import Predictor, fold_of, load
 from intccms.errors import InputError
 from tests.mva.small import classifier, configured
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from intccms.analysis import sample
 from intccms.analysis.keys import CODECS
-from intccms.analysis.scores import sample
-from intccms.analysis.scores.sample import TrainingTable
+from intccms.analysis.sample import TrainingTable
 from intccms.execution.checkpoints import decode, encode
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from intccms.analysis.scores import trusted
-from intccms.analysis.scores.trusted import check_trusted, trust
+from intccms.engine import scores
+from intccms.engine.scores import check_trusted, trust
 from intccms.errors import InputError
 
 CONTENT = b"an estimator"
@@ -18,7 +18,7 @@ CONTENT = b"an estimator"
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where digests go; what this process has trained does not count, as if it were another."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(trusted, "_trained_here", set())
+    monkeypatch.setattr(scores, "_trained_here", set())
     return tmp_path / "state"
 
 
@@ -31,7 +31,7 @@ def saved(folder: Path, content: bytes = CONTENT) -> Path:
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trusted, "_trained_here", set())
+    monkeypatch.setattr(scores, "_trained_here", set())
 
 
 def test_what_this_user_has_trained_is_loaded_by_later_processes(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow.parquet
 
 from intccms.datasets.contents import FileCount
-from intccms.functors.objects import event_seeds
+from intccms.engine.objects import event_seeds
 from intccms.histograms.spectrum import WeightSpectrum
 from intccms.metrics.inspector.layout import layout_of
 from intccms.redaction import redacted

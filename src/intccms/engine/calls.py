@@ -1,0 +1,274 @@
+"""Calling a user's function on the arrays it declared, and checking what comes back."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy, deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from coffea.analysis_tools import PackedSelection
+from numpy.typing import NDArray
+
+from intccms.engine.columns import Column, plain
+from intccms.engine.objects import Objects
+from intccms.errors import FunctorError, IntccmsError, MissingColumnError
+from intccms.execution.failures import describe, is_read_failure, user_code
+from intccms.fingerprint import Watch
+from intccms.schema import Functor, ObjVar
+
+
+def check_independence(
+    function: Callable[..., Any],
+    key: str,
+    inputs: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    answer: Any,
+) -> None:
+    """Call `function` on both halves of the events and compare with its `answer` for all.
+
+    Parameters
+    ----------
+    function, key
+        The user's function and where it stands in the configuration.
+    inputs, kwargs
+        What it was called with.
+
+    Raises
+    ------
+    FunctorError
+        If an event's answer changes when other events are in the array.
+    """
+    lengths = {len(item) for item in inputs if _is_array(item)}
+    if len(lengths) != 1 or (n := lengths.pop()) < 2:
+        return
+    for half in (slice(0, n // 2), slice(n // 2, n)):
+        some = [item[half] if _is_array(item) else item for item in inputs]
+        alone = _parts(function(*some, **kwargs))
+        for name, whole in _parts(answer).items():
+            if _is_array(whole) and len(whole) != n:
+                continue  # another check tells of the length
+            expected = whole[half] if _is_array(whole) else whole
+            if name not in alone or not _same(expected, alone[name]):
+                what = f" ({name})" if name else ""
+                raise FunctorError(
+                    f"{key}{what}: its answer for an event changes when other events are in the "
+                    "array (general.check_functors); it must treat events independently"
+                )
+
+
+def _is_array(item: Any) -> bool:
+    return isinstance(item, ak.Array) or (isinstance(item, np.ndarray) and item.ndim > 0)
+
+
+def _parts(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, PackedSelection):
+        return {name: answer.all(name) for name in answer.names}
+    if isinstance(answer, dict):
+        return {str(name): part for name, part in answer.items()}
+    if isinstance(answer, tuple | list):
+        return {f"answer {i}": part for i, part in enumerate(answer)}
+    return {"": answer}
+
+
+def _same(one: Any, two: Any) -> bool:
+    if _is_array(one) != _is_array(two):
+        return False
+    if not _is_array(one):
+        return bool(one == two)
+    options = {"equal_nan": True, "check_parameters": False, "check_regular": False}
+    return bool(ak.array_equal(ak.Array(one), ak.Array(two), dtype_exact=False, **options))
+
+
+MT19937_BYTES = 2500  # 624 words and the position; only this generator can be seeded
+
+
+@dataclass
+class Caller:
+    """Calls user functions for one chunk; knows the seed that numpy's global generator gets.
+
+    Parameters
+    ----------
+    seed
+        32-bit seed from the dataset, the original file's uuid and its first entry, so that a
+        function that draws random numbers sees the same ones in every variation.
+    """
+
+    seed: int
+    drew: bool = False  # whether a function has drawn from numpy's global generator
+    n_draws: int = 0  # calls that did, and are never forgotten
+    is_checked: bool = False  # whether each function is asked again with half of the events
+
+    @classmethod
+    def of_chunk(cls, dataset: str, uuid: str, entry_start: int) -> Caller:
+        """Make the caller of the chunk of `dataset` that begins at `entry_start`."""
+        digest = hashlib.sha256(f"{dataset}/{uuid}/{entry_start}".encode()).digest()
+        return cls(int.from_bytes(digest[:4], "little"))
+
+    def functor(self, functor: Functor, key: str, objects: Objects) -> Any:
+        """Call `functor` with the columns it uses, taken from `objects`."""
+        inputs = [objects.column(ref) for ref in functor.use]
+        return self.call(functor.function, key, inputs, functor.static_kwargs, functor.use)
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        key: str,
+        inputs: Iterable[Any],
+        kwargs: Mapping[str, Any] | None = None,
+        use: tuple[Any, ...] = (),
+    ) -> Any:
+        """Call `function`; its own exception becomes a `FunctorError` that names `key`.
+
+        Raises
+        ------
+        FunctorError
+            If the function fails for a reason of its own.
+        MissingColumnError
+            If it asked an input for a field that the file does not have.
+        """
+        inputs = [_own(one) for one in inputs]
+        np.random.seed(self.seed)  # noqa: NPY002 - what the user's function draws from
+        fresh = _generator_position()
+        try:
+            with user_code(key, function), Watch(function, key, kwargs):
+                answer = _answer(function, inputs, kwargs or {})
+            if _generator_position() != fresh:
+                self.drew = True
+                self.n_draws += 1
+            elif self.is_checked:
+                check_independence(function, key, inputs, kwargs or {}, answer)
+            return answer
+        except (IntccmsError, MemoryError):
+            raise
+        except Exception as exc:
+            missing = _missing_field(exc, inputs, use)
+            if missing:
+                raise MissingColumnError(f"{key} needs {missing}, which is not there") from exc
+            if is_read_failure(exc):
+                raise
+            what = f"{type(exc).__name__}: {describe(exc)}{_advice(exc)}"
+            raise FunctorError(f"{key}: {what}") from exc
+
+
+def _own(array: Any) -> Any:
+    """Return an array in which a function may set a column that no other function sees."""
+    return copy(array) if isinstance(array, ak.Array) and array.fields else array
+
+
+def _advice(exc: Exception) -> str:
+    """Say what to do where a function has written to what it was given."""
+    if not re.search("read-?only|writeable", str(exc), re.IGNORECASE):
+        return ""
+    return "; other functions see the same array: write to a copy of it, np.array(x)"
+
+
+def _answer(function: Callable[..., Any], inputs: list[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call a function; numba may not take what is not read yet, or what is shared."""
+    try:
+        return function(*inputs, **kwargs)
+    except TypeError as exc:
+        if "fully materialized" in str(exc):
+            change: Callable[[Any], Any] = ak.materialize
+        elif "No matching definition" in str(exc) and "readonly array" in str(exc):
+            change = deepcopy
+        else:
+            raise
+    changed = [change(plain(x)) if isinstance(x, ak.Array | np.ndarray) else x for x in inputs]
+    return function(*changed, **kwargs)
+
+
+def _generator_position() -> bytes:
+    """Return the state of numpy's global generator: `get_state` takes 1,000 times as long."""
+    address = np.random.get_bit_generator().ctypes.state_address  # type: ignore[attr-defined]
+    return ctypes.string_at(address, MT19937_BYTES)
+
+
+def _missing_field(exc: Exception, inputs: list[Any], use: tuple[Any, ...]) -> str | None:
+    """Name ``Collection.field`` when `exc` says that an input lacks a field."""
+    text = str(exc)
+    if not isinstance(exc, AttributeError | IndexError | KeyError) or "no field" not in text:
+        return None
+    asked = ak.fields(exc.obj) if isinstance(exc, AttributeError) else None
+    for ref, array in zip(use, inputs, strict=False):
+        known = ak.fields(array) if isinstance(array, ak.Array) else []
+        if not isinstance(ref, ObjVar) or not known or asked not in (None, known):
+            continue
+        for field in _quoted(text):
+            if field not in known:
+                return f"{ref.obj}.{field}"
+    return None
+
+
+def _quoted(text: str) -> list[str]:
+    return text.replace('"', "'").split("'")[1::2]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Answer of a selection function.
+
+    Parameters
+    ----------
+    mask : shape (n_events,)
+        Events that pass: the last named cut, or the boolean array itself.
+    cuts
+        Every named cut in the order it was added, the last one included; empty for an array.
+    """
+
+    mask: NDArray[np.bool_]
+    cuts: dict[str, NDArray[np.bool_]]
+
+    def steps(self) -> dict[str, NDArray[np.bool_]]:
+        """Return the cuts to show one after the other: those that the last one implies."""
+        *names, _ = self.cuts or {"": self.mask}
+        return {name: self.cuts[name] for name in names}
+
+
+def selection_of(answer: Any, n: int, key: str) -> Selection:
+    """Turn what a selection function returned into a `Selection`.
+
+    Raises
+    ------
+    FunctorError
+        If the answer is neither a filled PackedSelection nor a boolean array of length `n`.
+    """
+    if isinstance(answer, PackedSelection):
+        if not answer.names:
+            raise FunctorError(f"{key}: the PackedSelection it returned holds no cut")
+        cuts = {name: as_flat(answer.all(name), n, key) for name in answer.names}
+        return Selection(cuts[answer.names[-1]], cuts)
+    mask = as_flat(answer, n, key)
+    if mask.dtype != np.bool_:
+        raise FunctorError(f"{key}: a selection returns booleans, this one gave {mask.dtype}")
+    return Selection(mask, {})
+
+
+def as_flat(answer: Any, n: int, key: str) -> NDArray[Any]:
+    """Return `answer` as a NumPy array of one value per event.
+
+    Raises
+    ------
+    FunctorError
+        If it is jagged, has missing values or another length than `n`; names `key`.
+    """
+    if isinstance(answer, Column) and answer.lists is None and len(answer) == n:
+        return answer.values
+    if np.isscalar(answer):
+        return np.full(n, answer)
+    if isinstance(answer, ak.Array) and answer.ndim > 1:
+        raise FunctorError(f"{key}: one value per event is needed, it returned {answer.type}")
+    try:
+        flat = np.asarray(ak.to_numpy(answer, allow_missing=False))
+    except (ValueError, TypeError) as exc:
+        raise FunctorError(f"{key}: one value per event is needed: {describe(exc)}") from exc
+    if flat.shape != (n,):
+        raise FunctorError(f"{key}: {n} events went in, an array of shape {flat.shape} came out")
+    if flat.dtype.kind not in "biuf":
+        raise FunctorError(f"{key}: one number per event is needed, it returned {flat.dtype}")
+    return flat
