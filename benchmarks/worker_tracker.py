@@ -13,7 +13,7 @@ import sys
 import time
 from types import SimpleNamespace
 
-from intccms.metrics.sampler import NAME, Sampler, fetch
+from intccms.metrics.worker_tracker import NAME, Sampler, fetch
 
 __all__ = ["main", "measured"]
 

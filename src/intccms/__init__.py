@@ -17,8 +17,7 @@
 `mva`           training of classifiers
 `statistics`    histograms to a fit, limits and datacards
 `plots`         finished numbers to figures
-`metrics`       how fast it was, and what the inputs look like
-`dashboards`    the same, live
+`metrics`       how fast it was and what the inputs look like; live panel, report, tables
 `widgets`       configuration editors and the result explorer
 `preflight`     the checks before anything expensive
 `pipeline`      the stages in their order

@@ -14,20 +14,21 @@ from typing import Any
 from IPython.display import FileLink, Image, display
 
 import intccms
-from intccms.dashboards import Table, make_observer
-from intccms.dashboards.measurement.measured import coverage_table, dataset_table, metric_tables
-from intccms.dashboards.panel import Panel
-from intccms.dashboards.result import describe
-from intccms.dashboards.tables import (
+from intccms.errors import InputError, nearest
+from intccms.metrics.measurement import Measurement
+from intccms.metrics.panel import Panel
+from intccms.metrics.progress import make_observer
+from intccms.metrics.report import coverage_table, dataset_table, metric_tables
+from intccms.metrics.tables import (
+    Table,
     cutflow_table,
+    describe,
     fit_table,
     ledger_table,
     limit_table,
     rate_table,
     yields_table,
 )
-from intccms.errors import InputError, nearest
-from intccms.metrics.measurement import Measurement
 from intccms.pipeline import Stages, summarise
 from intccms.pipeline.figures import GROUPS, Group
 from intccms.preflight import checks, rows_of

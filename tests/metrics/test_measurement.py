@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from intccms.dashboards.measurement.measured import dataset_table
 from intccms.errors import InputError
-from intccms.metrics.coverage import TreePlace, coverage_of, tree_sizes
-from intccms.metrics.measurement import Measurement, find_measurement, load_receipts
+from intccms.metrics.measurement import (
+    Measurement,
+    TreePlace,
+    coverage_of,
+    find_measurement,
+    load_receipts,
+    tree_sizes,
+)
+from intccms.metrics.report import dataset_table
 from intccms.metrics.worker_tracker import Sample, Timeline
 from intccms.receipts import Receipt
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from intccms.execution.observer import Silent
 from intccms.metrics.measurement import load_receipts
-from intccms.metrics.process_tracker import ProcessTracker
 from intccms.metrics.recorder import Recorder, Watcher
-from intccms.metrics.worker_tracker import Sample, WorkerLoad
+from intccms.metrics.worker_tracker import ProcessTracker, Sample, WorkerLoad
 from intccms.receipts import Receipt
 
 RECEIPT = Receipt("data", "a.root", "u", 0, 10, "done", n_events=10)

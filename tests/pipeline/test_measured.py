@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from intccms.cli import main
-from intccms.dashboards.result import describe
 from intccms.metrics.measurement import Measurement
+from intccms.metrics.tables import describe
 from intccms.pipeline import Stages
 from intccms.receipts import ChunkStatus, Receipt
 from tests.pipeline.runs import NOMINAL_ONLY, configured, processed

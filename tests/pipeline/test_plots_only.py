@@ -18,10 +18,10 @@ import matplotlib.pyplot as plt
 import pytest
 
 from example_opendata.configs.configuration import config as example
-from intccms.dashboards.result import describe
 from intccms.engine.derived import against, without
 from intccms.errors import FigureError
 from intccms.histograms.cutflow import CutStep
+from intccms.metrics.tables import describe
 from intccms.pipeline import RunResult, Stages
 from intccms.pipeline.figures import MANY, drawn, planned
 from intccms.plots import cutflow, save

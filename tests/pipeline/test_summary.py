@@ -10,10 +10,10 @@ import jsonschema
 import pytest
 
 from intccms import pipeline
-from intccms.dashboards.panel import Panel
-from intccms.dashboards.progress import PlainProgress
-from intccms.dashboards.result import describe
 from intccms.errors import FitError, IncompleteError
+from intccms.metrics.panel import Panel
+from intccms.metrics.progress import PlainProgress
+from intccms.metrics.tables import describe
 from tests.pipeline.runs import FEW, NOMINAL_ONLY, configured, copy_of, processed, replace_text
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intccms.plots.blinding import Blind, blind_of, hidden_bins
+from intccms.plots.data_mc import Blind, blind_of, hidden_bins
 from intccms.schema import load_config
 
 EDGES = np.array([0.0, 1.0, 2.0, 3.0])

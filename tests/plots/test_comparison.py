@@ -9,7 +9,7 @@ from matplotlib.patches import StepPatch
 from intccms.histograms import Book
 from intccms.plots import Look
 from intccms.plots.comparison import side_by_side
-from intccms.plots.contents import Contents, contents
+from intccms.plots.data_mc import Contents, contents
 
 NAMES = ("sr, before", "sr, after")
 

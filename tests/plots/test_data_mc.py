@@ -13,8 +13,7 @@ from matplotlib.patches import StepPatch
 from intccms.errors import InputError
 from intccms.histograms import Book, total_uncertainty
 from intccms.plots import CmsFigure, Look, data_mc
-from intccms.plots.contents import contents
-from intccms.plots.data_mc import draw_contents
+from intccms.plots.data_mc import contents, draw_contents
 from intccms.schema import Plotting
 
 LOOK = Look(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intccms.plots.masses import limits_by_mass, p_values_by_mass
+from intccms.plots.statistics import limits_by_mass, p_values_by_mass
 from intccms.statistics import Family, LimitOutcome, Significance
 
 

@@ -8,9 +8,7 @@ from hist.intervals import poisson_interval
 
 from intccms.histograms import Book
 from intccms.plots import Look, data_mc
-from intccms.plots.contents import contents
-from intccms.plots.data_mc import draw_contents
-from intccms.plots.panel import pulls
+from intccms.plots.data_mc import contents, draw_contents, pulls
 
 
 def test_pulls_are_distances_in_the_uncertainty_towards_the_other(book: Book) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.colors import to_hex
 
-from intccms.plots.templates import COLORS, treated
+from intccms.plots.statistics import COLORS, treated
 from intccms.statistics import Change, Workspace
 
 

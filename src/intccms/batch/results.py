@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from intccms.batch.running import Outcome
-from intccms.dashboards import Table
-from intccms.dashboards.tables import with_error
+from intccms.metrics.tables import Table, with_error
 
 __all__ = ["results_table"]
 

@@ -27,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(parsed: argparse.Namespace) -> None:
     """Print the table and write the figure."""
-    from intccms.dashboards.measurement.comparison import (
+    from intccms.metrics.measurement import Measurement
+    from intccms.metrics.report import (
         comparison_html,
         comparison_png,
         comparison_table,
     )
-    from intccms.metrics.measurement import Measurement
     from intccms.storage import write_bytes, write_text
 
     found = [Measurement.load(directory) for directory in parsed.measurements]

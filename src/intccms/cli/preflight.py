@@ -29,7 +29,7 @@ def execute(parsed: argparse.Namespace) -> None:
     InputError
         If a check has failed.
     """
-    from intccms.dashboards import Table
+    from intccms.metrics.tables import Table
     from intccms.pipeline.checks import check_drawable
     from intccms.preflight import preflight, rows_of
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(parsed: argparse.Namespace) -> None:
     """Run all stages and print the result."""
     from intccms import pipeline
-    from intccms.dashboards import make_observer
+    from intccms.metrics.progress import make_observer
     from intccms.pipeline.profiling import OVERRIDES, profiled
     from intccms.storage import Output
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(parsed: argparse.Namespace) -> None:
     """Write the sample."""
-    from intccms.dashboards import make_observer
+    from intccms.metrics.progress import make_observer
     from intccms.sample import write_sample
     from intccms.storage import check_writable, disk_errors
 

@@ -23,7 +23,7 @@ def execute(parsed: argparse.Namespace) -> None:
 
 def print_summary(directory: Path) -> None:
     """Print what ``run_summary.json`` of an output directory says."""
-    from intccms.dashboards.result import describe
+    from intccms.metrics.tables import describe
     from intccms.pipeline import read_summary
 
     sys.stdout.write(describe(read_summary(directory), directory) + "\n")

@@ -14,7 +14,7 @@ ALLOWED_FAILURES = 1  # of a task's worker, before Dask gives the task up at the
 # While a cluster of ours runs: it gives up a worker that its nanny does not start anew in 15 s, for
 # good, and a busy machine takes longer.
 PATIENT = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
-PRELOAD = "intccms.dashboards.preload"  # our pages on the dashboard; by name: it stands above us
+PRELOAD = "intccms.metrics.preload"  # our pages on the dashboard; by name: it stands above us
 
 
 @contextmanager

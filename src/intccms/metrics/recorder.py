@@ -19,9 +19,14 @@ from typing import Any, Protocol, Self, TextIO, runtime_checkable
 from distributed import Client
 
 from intccms.execution.observer import Observer
-from intccms.metrics.process_tracker import ProcessTracker
-from intccms.metrics.sampler import Sample, WorkerLoad, run_by_value
-from intccms.metrics.worker_tracker import Timeline, WorkerTracker
+from intccms.metrics.worker_tracker import (
+    ProcessTracker,
+    Sample,
+    Timeline,
+    WorkerLoad,
+    WorkerTracker,
+    run_by_value,
+)
 from intccms.receipts import Receipt
 
 __all__ = ["TOPIC", "WATCHER", "Recorder", "Tracker", "Watcher", "is_watched"]

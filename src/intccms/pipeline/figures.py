@@ -17,7 +17,7 @@ from intccms.histograms import Book
 from intccms.pipeline.summary import Findings, visible_cutflow
 from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, systematics
 from intccms.plots.plane import maps
-from intccms.plots.saving import Drawn, Planned, draw_and_save
+from intccms.plots.style import Drawn, Planned, draw_and_save
 from intccms.schema import Config, General
 from intccms.storage import Output
 

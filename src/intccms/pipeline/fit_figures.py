@@ -10,8 +10,8 @@ from typing import Any
 
 from cabinetry.fit import RankingResults
 
-from intccms.plots import Look, masses, statistics
-from intccms.plots.templates import treated
+from intccms.plots import Look, statistics
+from intccms.plots.statistics import treated
 from intccms.statistics import FitOutcome, SignalResult, families
 
 __all__ = ["fit_figures"]
@@ -40,7 +40,10 @@ def fit_figures(
         suffix = f"_{family.name}".rstrip("_")
         limited = tuple(one for one in family.results if one.limits is not None)
         tested = tuple(one for one in family.results if one.significance is not None)
-        for scan, known in ((masses.limits_by_mass, limited), (masses.p_values_by_mass, tested)):
+        for scan, known in (
+            (statistics.limits_by_mass, limited),
+            (statistics.p_values_by_mass, tested),
+        ):
             if len(known) > 1:
                 draw = partial(scan, replace(family, results=known), look=look)
                 yield folder / f"{scan.__name__}{suffix}", draw

@@ -13,18 +13,6 @@ from typing import Any
 
 from intccms.analysis.declared import columns_by_dataset
 from intccms.analysis.duplicates import Duplicates, count_duplicates
-from intccms.dashboards import make_observer
-from intccms.dashboards.inspector.page import inspector_layout, inspector_page
-from intccms.dashboards.inspector.tables import (
-    branch_table,
-    dataset_table,
-    duplicates_table,
-    forecast_table,
-    problem_table,
-    site_table,
-    size_text,
-)
-from intccms.dashboards.tables import Table
 from intccms.datasets import DatasetManager
 from intccms.datasets.twins import without_twins
 from intccms.errors import ServiceError
@@ -39,9 +27,22 @@ from intccms.metrics.inspector import (
     forecast,
     inspect_files,
 )
+from intccms.metrics.inspector.page import (
+    branch_table,
+    dataset_table,
+    duplicates_table,
+    forecast_table,
+    inspector_layout,
+    inspector_page,
+    problem_table,
+    site_table,
+    size_text,
+)
 from intccms.metrics.inspector.plots import plot_summary
 from intccms.metrics.inspector.rucio import SizeSummary, fetch_file_sizes
 from intccms.metrics.inspector.store import RecordStore, write_records
+from intccms.metrics.progress import make_observer
+from intccms.metrics.tables import Table
 from intccms.plots.treemap import treemap
 from intccms.schema import Config
 from intccms.storage import Output, write_json, write_text

@@ -11,19 +11,23 @@ from typing import Any
 
 from intccms.analysis.runner import AnalysisResult
 from intccms.analysis.skims import only_skims
-from intccms.dashboards.measurement.measured import state_of
-from intccms.dashboards.measurement.overview import picture
-from intccms.dashboards.measurement.report import report_html
-from intccms.dashboards.tables import ledger_table
 from intccms.execution.executors import Executor
 from intccms.execution.failures import describe
 from intccms.execution.lumis import write_golden_json
 from intccms.execution.observer import Observer
 from intccms.histograms import storage
 from intccms.metadata import Metadata
-from intccms.metrics.coverage import TreePlace, TreeSizes, coverage_of, tree_sizes
-from intccms.metrics.measurement import Coverage, Measurement
+from intccms.metrics.measurement import (
+    Coverage,
+    Measurement,
+    TreePlace,
+    TreeSizes,
+    coverage_of,
+    tree_sizes,
+)
 from intccms.metrics.recorder import Recorder
+from intccms.metrics.report import picture, report_html, state_of
+from intccms.metrics.tables import ledger_table
 from intccms.pipeline.made_with import made_with
 from intccms.schema import Config
 from intccms.storage import Output, write_bytes, write_text

@@ -26,7 +26,7 @@ from intccms.pipeline.records import RunRecord, write_records
 from intccms.pipeline.result import RunResult
 from intccms.pipeline.summary import Findings, describe_loss, describe_undrawn, summarise
 from intccms.pipeline.workers import Workers
-from intccms.plots.saving import Drawn
+from intccms.plots.style import Drawn
 from intccms.schema import Config
 from intccms.storage import Output, disk_errors, write_json
 from intccms.usercode import check_current

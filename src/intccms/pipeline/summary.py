@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import intccms
 from intccms.analysis.runner import AnalysisResult
-from intccms.dashboards.tables import lost_in_words
 from intccms.errors import InputError, IntccmsError
 from intccms.execution.ledger import Amount, DatasetLedger, Ledger, LostChunk, RepeatedFile
 from intccms.histograms import Book, storage
 from intccms.histograms.cutflow import Cutflow, CutStep
 from intccms.metrics.definitions import evaluate
 from intccms.metrics.measurement import Measurement
+from intccms.metrics.tables import lost_in_words
 from intccms.pipeline.identity import code_of
-from intccms.plots.saving import Drawn
+from intccms.plots.style import Drawn
 from intccms.receipts import Receipt
 from intccms.schema import Config
 from intccms.storage import Output

@@ -20,7 +20,7 @@ from intccms.mva import Trained
 from intccms.pipeline.figures import drawn
 from intccms.plots import look_of
 from intccms.plots import mva as figures_of
-from intccms.plots.saving import Drawn, Planned
+from intccms.plots.style import Drawn, Planned
 from intccms.schema import Config
 from intccms.storage import Output
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from intccms.plots import cutflow, systematics
-from intccms.plots.blinding import Blind, blind_of
-from intccms.plots.data_mc import data_mc
-from intccms.plots.saving import save
-from intccms.plots.style import CmsFigure, Look, cms_style, look_of
+from intccms.plots.data_mc import Blind, blind_of, data_mc
+from intccms.plots.style import CmsFigure, Look, cms_style, look_of, save
 
 __all__ = [
     "Blind",

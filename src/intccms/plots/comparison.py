@@ -9,8 +9,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intccms.plots.contents import Contents
-from intccms.plots.data_mc import draw_contents, panels
+from intccms.plots.data_mc import Contents, draw_contents, panels
 from intccms.plots.style import Look, cms_style, new_figure
 
 __all__ = ["side_by_side"]

@@ -1,9 +1,11 @@
-"""Data and stacked simulation with their ratio."""
+"""Data and stacked simulation with their ratio: the numbers, the panels, what is blinded."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mplhep
@@ -15,15 +17,198 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
-from intccms.histograms import Book
-from intccms.plots.blinding import Blind
-from intccms.plots.contents import Contents, contents
-from intccms.plots.panel import BAND, POINTS, draw_pulls, draw_ratio
+from intccms.histograms import Book, total_uncertainty
 from intccms.plots.style import Look, cms_label, cms_style, new_figure
+from intccms.schema import Config
 
-__all__ = ["data_mc", "draw_contents", "panels"]
+Blind = bool | tuple[float, float] | None  # all data, those in a range, or none are hidden
+
+
+def blind_of(config: Config, channel: str, observable: str) -> Blind:
+    """Blinding that ``statistics.blind`` asks for in one figure.
+
+    A range is one of the fit observable. In another observable of the channel the events of that
+    range are anywhere, so there all data are hidden.
+    """
+    if config.statistics is None or channel not in config.statistics.blind:
+        return None
+    limits = config.statistics.blind[channel]
+    fitted = {item.name: item.fit_observable for item in config.channels}[channel]
+    return limits if limits is not None and observable == fitted else True
+
+
+def hidden_bins(edges: npt.NDArray[np.float64], blind: Blind) -> npt.NDArray[np.bool_]:
+    """Bins whose data are not shown: all that the range touches, shape (n_bins,)."""
+    if blind is None or isinstance(blind, bool):
+        return np.full(edges.size - 1, bool(blind))
+    low, high = blind
+    return (edges[1:] > low) & (edges[:-1] < high)
+
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a figure of data and simulation shows, per visible bin."""
+
+    edges: FloatArray
+    label: str
+    backgrounds: dict[str, FloatArray]  # from the bottom of the stack to its top
+    signals: dict[str, FloatArray]  # those to be overlaid, not scaled
+    down: FloatArray
+    up: FloatArray
+    data: FloatArray | None  # NaN where hidden; None without data
+    hidden: npt.NDArray[np.bool_]
+
+    @property
+    def total(self) -> FloatArray:
+        """Sum of the backgrounds."""
+        return sum(self.backgrounds.values(), start=np.zeros(self.edges.size - 1))
+
+    @property
+    def centers(self) -> FloatArray:
+        """Middle of the bins."""
+        return (self.edges[1:] + self.edges[:-1]) / 2
+
+    @property
+    def shows_data(self) -> bool:
+        """Whether there is at least one bin with data to be seen."""
+        return self.data is not None and not bool(self.hidden.all())
+
+    def data_errors(self) -> FloatArray:
+        """Distances to the ends of the Garwood interval, shape (2, n_bins)."""
+        from hist.intervals import poisson_interval  # and scipy.stats, half a second
+
+        assert self.data is not None
+        seen = np.nan_to_num(self.data)
+        low, high = poisson_interval(seen)
+        return np.stack([seen - low, high - seen])
+
+
+def contents(
+    book: Book, channel: str, observable: str, look: Look, blind: Blind = None
+) -> Contents:
+    """All numbers of one figure; hidden data are not among them.
+
+    Parameters
+    ----------
+    book, channel, observable
+        What is drawn.
+    look
+        Says which processes are signal, and the order of the others.
+    blind
+        Data that are left out.
+    """
+    axis = book.histogram(channel, observable).axes[0]
+    ordered = look.ordered(book.mc_processes)
+    values = {
+        name: np.asarray(book.slice(channel, observable, name).values(), dtype=np.float64)
+        for name in book.processes
+    }
+    backgrounds = {name: values[name] for name in ordered if not look.is_signal(name)}
+    down, up = total_uncertainty(book, channel, observable, backgrounds)
+    hidden = hidden_bins(book.reach(channel, observable), blind)
+    data = None
+    if book.data_processes:
+        observed = np.sum([values[name] for name in book.data_processes], axis=0)
+        data = np.where(hidden, np.nan, observed)
+    return Contents(
+        edges=axis.edges,
+        label=book.label(channel, observable),
+        backgrounds=backgrounds,
+        signals={name: values[name] for name in look.overlaid(book.mc_processes)},
+        down=down,
+        up=up,
+        data=data,
+        hidden=hidden,
+    )
+
+
+BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#404040", "hatch": "////"}
+POINTS: dict[str, Any] = {
+    "fmt": "o", "color": "black", "markersize": 7, "linewidth": 1.8, "capsize": 0
+}  # fmt: skip
+RATIO_RANGES = {0.25: 0.2, 0.5: 0.4, 1.0: 0.5}  # half height of the panel: ticks from 1
+PULL_RANGES = {3.5: 2, 5.5: 4, 11.0: 8}  # half height of the panel: ticks from 0
+PULL_COLOR = "#94a4a2"
+
+
+def draw_ratio(ax: Axes, numbers: Contents) -> None:
+    """Draw data / simulation, and the uncertainty of the simulation about 1."""
+    total = np.where(numbers.total > 0, numbers.total, np.nan)
+    up, down = 1 + numbers.up / total, 1 - numbers.down / total
+    ax.stairs(
+        np.nan_to_num(up, nan=1.0), numbers.edges, baseline=np.nan_to_num(down, nan=1.0),
+        fill=True, linewidth=0, **BAND,
+    )  # fmt: skip
+    ax.axhline(1.0, color="black", linewidth=1.2, linestyle="--")
+    reach = [up - 1, 1 - down]
+    bars: list[FloatArray] = []
+    ratio = np.full_like(total, np.nan)
+    if numbers.data is not None and numbers.shows_data:
+        ratio = numbers.data / total
+        errors = numbers.data_errors() / total
+        seen = np.isfinite(ratio)
+        ax.errorbar(numbers.centers[seen], ratio[seen], errors[:, seen], zorder=5, **POINTS)
+        reach.append(np.abs(ratio - 1)[numbers.data > 0])
+        bars += [ratio - errors[0] - 1, ratio + errors[1] - 1]
+    half = _half_range(reach, bars)
+    ax.set_ylim(1 - half, 1 + half)
+    ax.set_yticks([1 - RATIO_RANGES[half], 1.0, 1 + RATIO_RANGES[half]])
+    ax.set_ylabel("Data / MC" if numbers.shows_data else "MC unc.", loc="center")
+    _mark_outside(ax, numbers.centers, ratio - 1, 1.0, half)
+
+
+def draw_pulls(ax: Axes, numbers: Contents) -> None:
+    """Draw (data - simulation) / uncertainty; see `pulls`."""
+    distances = pulls(numbers)
+    for level in (1, 2):
+        ax.axhspan(-level, level, color="black", alpha=0.06, linewidth=0, zorder=0)
+    ax.stairs(np.nan_to_num(distances), numbers.edges, fill=True, color=PULL_COLOR)
+    ax.axhline(0.0, color="black", linewidth=1.2)
+    largest = float(np.max(np.abs(np.nan_to_num(distances)), initial=0.0))
+    half = next((one for one in PULL_RANGES if largest <= one), max(PULL_RANGES))
+    ax.set_ylim(-half, half)
+    ax.set_yticks([-PULL_RANGES[half], 0, PULL_RANGES[half]])
+    ax.set_ylabel(r"(Data $-$ MC) / $\sigma$", loc="center", fontsize="small")
+    _mark_outside(ax, numbers.centers, distances, 0.0, half)
+
+
+def pulls(numbers: Contents) -> FloatArray:
+    """Distance of data and simulation in standard deviations, not a number where data are hidden.
+
+    The deviation is that of the data towards the simulation ⊕ that of the simulation towards the
+    data: Garwood intervals and the band are not symmetric.
+    """
+    if numbers.data is None:
+        return np.full(numbers.edges.size - 1, np.nan)
+    distance = numbers.data - numbers.total
+    low, high = numbers.data_errors()
+    sigma = np.where(distance > 0, np.hypot(low, numbers.up), np.hypot(high, numbers.down))
+    return distance / np.where(sigma > 0, sigma, np.inf)
+
+
+def _half_range(reach: Sequence[FloatArray], bars: Sequence[FloatArray]) -> float:
+    """Smallest range with nine in ten points and band edges and half of the ends of error bars."""
+    wanted = 0.0
+    for distances, share in ((reach, 0.9), (bars, 0.5)):
+        sizes = np.abs(np.concatenate([np.zeros(0), *distances]))
+        sizes = sizes[np.isfinite(sizes)]
+        if sizes.size:
+            wanted = max(wanted, float(np.quantile(sizes, share)))
+    return next((half for half in RATIO_RANGES if wanted <= 0.95 * half), max(RATIO_RANGES))
+
+
+def _mark_outside(
+    ax: Axes, centers: FloatArray, distances: FloatArray, middle: float, half: float
+) -> None:
+    """Point at what lies beyond the panel."""
+    for sign, marker in ((1, "^"), (-1, "v")):
+        x = centers[sign * distances > half]
+        y = np.full_like(x, middle + sign * 0.93 * half)
+        ax.plot(x, y, marker, color="black", markersize=9, zorder=6)
+
 
 BLINDED: dict[str, Any] = {"facecolor": "#e8e8e8", "edgecolor": "#b0b0b0", "linewidth": 1}
 LEGEND_FONTS = (19, 17, 15, 13, 11)  # points, the first that fits

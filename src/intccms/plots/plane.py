@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 
 from intccms.engine.derived import Plane
 from intccms.histograms import Book
-from intccms.plots.blinding import Blind
-from intccms.plots.contents import contents
+from intccms.plots.data_mc import Blind, contents
 from intccms.plots.style import Look, cms_label, cms_style, new_figure
 
 __all__ = ["maps"]

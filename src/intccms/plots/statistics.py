@@ -1,23 +1,25 @@
-"""Figures of the inference: fitted channels, pulls, correlations, impacts, CLs."""
+"""Figures of the inference: fitted channels, pulls, correlations, impacts, limits, templates."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from cabinetry.fit import RankingResults
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from scipy.stats import norm
 
-from intccms.plots.contents import Contents
-from intccms.plots.data_mc import draw_contents
+from intccms.plots.data_mc import Contents, draw_contents
 from intccms.plots.style import PALETTE, Look, cms_label, cms_style, new_figure
-from intccms.statistics import FitOutcome, LimitOutcome, Prediction
+from intccms.statistics import Family, FitOutcome, LimitOutcome, Prediction, Workspace
 from intccms.statistics.limits import shown
-
-__all__ = ["cls_scan", "correlations", "fitted", "goodness_of_fit", "impacts", "pulls"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -322,3 +324,187 @@ def _name_rows(ax: Axes, labels: list[str]) -> None:
     rows = np.arange(len(labels))[::-1]
     ax.set_yticks(rows, [_label(label) for label in labels], fontsize=13)
     ax.tick_params(axis="y", which="both", length=0)
+
+
+MASS = r"$m_{Z'}$ [GeV]"
+MOST_SIGMAS = 6  # an expected p-value below that ends at the edge of the figure
+HEADROOM = 0.45  # of the decades below 1, for the legend
+LINES: dict[str, Any] = {"linewidth": 2, "color": "black"}
+
+
+def limits_by_mass(
+    family: Family, *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the limits on the cross section times branching fraction against the mass.
+
+    Parameters
+    ----------
+    family
+        At least two signals, each with its limits; points are joined by straight lines on the
+        logarithmic axis. The cross sections of the configuration are a line of their own.
+    look
+        Luminosity and status.
+    ax
+        Axes to draw in.
+    """
+    mass, scale = np.asarray([(one.mass_gev, one.cross_section_pb) for one in family.results]).T
+    points = [one.limits for one in family.results if one.limits is not None]
+    bands = np.asarray([one.expected for one in points]).T * scale
+    observed = np.asarray([one.observed for one in points]) * scale
+    blinded = any(one.is_blinded for one in points)
+    with cms_style():
+        ax = ax or _axes()
+        ax.fill_between(mass, bands[0], bands[4], color=OUTER, label="95% expected")
+        ax.fill_between(mass, bands[1], bands[3], color=INNER, label="68% expected")
+        ax.plot(mass, bands[2], "--", label="Median expected", **LINES)
+        name = "Partly blinded" if blinded else "Observed"
+        ax.plot(mass, observed, "o-", label=name, markersize=7, **LINES)
+        ax.plot(mass, scale, color=PALETTE[2], linewidth=2, label="Signal in the configuration")
+        ax.set_yscale("log")
+        _make_room(ax, np.concatenate([bands.ravel(), observed, scale]))
+        ax.set_xlim(mass.min(), mass.max())
+        ax.set_xlabel(MASS)
+        ax.set_ylabel(r"$\sigma(Z') \times \mathcal{B}(Z' \to t\bar{t})$ [pb]")
+        level = points[0].confidence_level
+        title = f"{level:.0%} CL upper limits\n{family.label}".strip()
+        ax.legend(loc="upper right", title=title, alignment="left")
+        cms_label(ax, look or Look(), with_data=not blinded)
+    return _figure(ax), ax
+
+
+def p_values_by_mass(
+    family: Family, *, look: Look | None = None, ax: Axes | None = None
+) -> tuple[Figure, Axes]:
+    """Draw the local p-value of the background-only hypothesis against the mass.
+
+    Parameters
+    ----------
+    family
+        At least two signals, each with its significance.
+    look, ax
+        As for `limits_by_mass`.
+    """
+    mass = np.asarray([one.mass_gev for one in family.results])
+    points = [one.significance for one in family.results if one.significance is not None]
+    observed = np.asarray([one.observed_p_value for one in points])
+    expected = np.asarray([one.expected_p_value for one in points])
+    blinded = any(one.is_blinded for one in points)
+    with cms_style():
+        ax = ax or _axes()
+        ax.plot(mass, expected, "--", label="Expected with the signal", **LINES)
+        name = "Partly blinded" if blinded else "Observed"
+        ax.plot(mass, observed, "o-", label=name, markersize=7, **LINES)
+        ax.set_yscale("log")
+        lowest = max(min(observed.min(), expected.min()), norm.sf(MOST_SIGMAS))
+        n_sigmas = min(max(math.ceil(norm.isf(lowest)), 3), MOST_SIGMAS)
+        for n in range(1, n_sigmas + 1):
+            ax.axhline(norm.sf(n), color=PALETTE[2], linewidth=1, linestyle=":")
+            ax.text(
+                1.01, norm.sf(n), rf"{n}$\sigma$", color=PALETTE[2], ha="left", va="center",
+                fontsize=18, transform=ax.get_yaxis_transform(),
+            )  # fmt: skip
+        bottom = norm.sf(n_sigmas) / 5
+        ax.set_ylim(bottom, bottom**-HEADROOM)
+        ax.set_yticks([tick for tick in ax.get_yticks() if bottom < tick < 2])
+        ax.set_xlim(mass.min(), mass.max())
+        ax.set_xlabel(MASS)
+        ax.set_ylabel("Local p-value")
+        ax.legend(loc="upper right", title=family.label or None, alignment="left")
+        cms_label(ax, look or Look(), with_data=not blinded)
+    return _figure(ax), ax
+
+
+def _axes() -> Axes:
+    return new_figure(figsize=(10, 9), layout="constrained").add_subplot()
+
+
+def _make_room(ax: Axes, values: FloatArray) -> None:
+    """Leave the upper part of the logarithmic axis to the legend."""
+    positive = values[(values > 0) & np.isfinite(values)]
+    low, high = math.log10(positive.min()), math.log10(positive.max())
+    reach = max(high - low, 1.0)
+    ax.set_ylim(10 ** (low - 0.1 * reach), 10 ** (high + 0.75 * reach))
+
+
+# Index of a colour: 1 norm + 2 shape; 0 where there is nothing, 4 where all was pruned.
+KINDS = ("not evaluated", "norm", "shape", "norm and shape", "pruned")
+COLORS = ("white", PALETTE[1], PALETTE[0], "#c5dbef", PALETTE[3])
+PARTS = {"normsys": 1, "histosys": 2}
+LETTERS = {"smoothed": "s", "symmetrised": "m"}
+CELL_INCHES = 0.36
+
+
+def treated(
+    workspaces: Sequence[Workspace],
+    region: str,
+    *,
+    look: Look | None = None,
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
+    """Draw which systematics a region has, and which were pruned, smoothed or mirrored.
+
+    Parameters
+    ----------
+    workspaces
+        Of all signals; their backgrounds are the same.
+    region
+        Fitted channel.
+    look, ax
+        Labels of the processes; axes of one's own.
+    """
+    look = look or Look()
+    kinds, letters = _cells(workspaces, region)
+    names = dict.fromkeys(sample for sample, _ in kinds)
+    samples = sorted(look.ordered(names), key=look.is_signal)
+    systematics = list(dict.fromkeys(name for _, name in kinds))
+    table = np.asarray([[kinds.get((one, name), 0) for one in samples] for name in systematics])
+    with cms_style(font_size=16):
+        if ax is None:
+            size = (5 + CELL_INCHES * len(samples), 3.5 + CELL_INCHES * len(systematics))
+            ax = new_figure(figsize=(max(size[0], 9), size[1]), layout="constrained").add_subplot()
+        ax.pcolormesh(
+            table, cmap=ListedColormap(COLORS), vmin=-0.5, vmax=4.5, edgecolors="white", linewidth=1
+        )
+        for (sample, name), letter in letters.items():
+            where = (samples.index(sample) + 0.5, systematics.index(name) + 0.5)
+            ax.text(*where, letter, ha="center", va="center", fontsize=12, color="black")
+        ax.invert_yaxis()
+        labels = [look.label_of(sample) for sample in samples]
+        ax.set_xticks(np.arange(len(samples)) + 0.5, labels, rotation=90, fontsize=13)
+        ax.set_yticks(np.arange(len(systematics)) + 0.5, systematics, fontsize=13)
+        ax.tick_params(which="both", length=0)
+        handles = [
+            Patch(color=color, label=kind)
+            for color, kind in zip(COLORS[1:], KINDS[1:], strict=True)
+        ]
+        handles += [Patch(alpha=0, label=f"{letter}: {word}") for word, letter in LETTERS.items()]
+        ax.legend(
+            handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title=region, fontsize=14
+        )
+        cms_label(ax, look, with_data=False, fontsize=16)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure, ax
+
+
+def _cells(
+    workspaces: Sequence[Workspace], region: str
+) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], str]]:
+    """Index of the colour, and letters, by sample and systematic."""
+    kinds: dict[tuple[str, str], int] = {}
+    letters: dict[tuple[str, str], str] = {}
+    for workspace in workspaces:
+        channel = next(one for one in workspace.spec["channels"] if one["name"] == region)
+        for sample in channel["samples"]:
+            for one in sample["modifiers"]:
+                if one["type"] in PARTS:
+                    key = (sample["name"], one["name"])
+                    kinds[key] = kinds.get(key, 0) | PARTS[one["type"]]
+        for change in workspace.changes:
+            key = (change.sample, change.systematic)
+            if change.region == region and change.action == "pruned":
+                kinds.setdefault(key, 4)
+            elif change.region == region and change.action in LETTERS:
+                letter = LETTERS[change.action]
+                letters[key] = letters.get(key, "").replace(letter, "") + letter
+    return kinds, letters

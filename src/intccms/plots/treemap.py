@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-from intccms.metrics.inspector.statistics import BranchStatistics
+from typing import Any
 
 __all__ = ["Tile", "packed", "treemap"]
 
@@ -84,7 +83,7 @@ def _worst(row: list[float], scale: float, side: float) -> float:
     return max(side**2 * large / area**2, area**2 / (side**2 * small))
 
 
-def treemap(branches: Iterable[BranchStatistics], aspect: float = 1.0) -> tuple[Tile, ...]:
+def treemap(branches: Iterable[Any], aspect: float = 1.0) -> tuple[Tile, ...]:
     """Pack branches by collection into a box of width `aspect` and height 1.
 
     Parameters

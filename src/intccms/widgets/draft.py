@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from intccms import facility
-from intccms.dashboards import Table
 from intccms.errors import ConfigError
+from intccms.metrics.tables import Table
 from intccms.schema import Config, load_config
 from intccms.schema.loading.overrides import check_finite, parse_override
 from intccms.storage import write_text

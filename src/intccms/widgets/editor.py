@@ -10,8 +10,8 @@ from typing import Any
 
 import ipywidgets
 
-from intccms.dashboards import Table
 from intccms.errors import InputError
+from intccms.metrics.tables import Table
 from intccms.schema import Config
 from intccms.widgets import sections
 from intccms.widgets.draft import Draft

@@ -12,10 +12,9 @@ from typing import Any
 import ipywidgets
 import matplotlib.pyplot as plt
 
-from intccms.dashboards import Table
-from intccms.dashboards.tables import with_error
 from intccms.errors import InputError, IntccmsError
 from intccms.histograms import Book, storage
+from intccms.metrics.tables import Table, with_error
 from intccms.plots import blind_of, data_mc, look_of, systematics
 from intccms.schema import Config, load_config
 from intccms.storage import Output

@@ -22,9 +22,7 @@ from intccms.datasets.contents import FileCount, FileFailure, FileQuery, examine
 from intccms.datasets.manager import read_listing
 from intccms.errors import InputError
 from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.metrics.inspector.layout import interned
-from intccms.metrics.inspector.look import Look
-from intccms.metrics.inspector.record import FileRecord
+from intccms.metrics.inspector.record import FileRecord, Look, interned
 
 __all__ = ["Store", "inspect_files"]
 

@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 
 from intccms.datasets import Fileset
 from intccms.datasets.contents import FileCount, FileQuery
-from intccms.metrics.inspector.layout import interned
-from intccms.metrics.inspector.record import FileRecord
+from intccms.metrics.inspector.record import FileRecord, interned
 from intccms.redaction import redacted
 from intccms.storage import write_bytes
 

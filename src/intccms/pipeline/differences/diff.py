@@ -12,7 +12,7 @@ from intccms.histograms.difference import BoolArray, TemplateChange, template_ch
 from intccms.pipeline.differences.runs import FinishedRun
 from intccms.pipeline.differences.text import ABSENT, Change, change_table, template_table
 from intccms.pipeline.identity import leaves
-from intccms.plots.blinding import hidden_bins
+from intccms.plots.data_mc import hidden_bins
 
 __all__ = ["RunDiff", "compare"]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from intccms.pipeline.differences.diff import RunDiff
 from intccms.plots.comparison import side_by_side
-from intccms.plots.contents import contents
-from intccms.plots.saving import Drawn, Planned, draw_and_save
+from intccms.plots.data_mc import contents
+from intccms.plots.style import Drawn, Planned, draw_and_save
 
 __all__ = ["side_by_sides"]
 

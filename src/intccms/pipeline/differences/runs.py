@@ -10,7 +10,7 @@ from typing import Any
 from intccms.errors import InputError
 from intccms.histograms import Book, storage
 from intccms.pipeline.summary import read_summary
-from intccms.plots.blinding import Blind
+from intccms.plots.data_mc import Blind
 from intccms.plots.style import Look
 from intccms.schema import Plotting
 

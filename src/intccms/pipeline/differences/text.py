@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intccms.dashboards.tables import Table, with_error
 from intccms.histograms.difference import TemplateChange
+from intccms.metrics.tables import Table, with_error
 
 __all__ = ["ABSENT", "Change", "change_table", "template_table"]
 

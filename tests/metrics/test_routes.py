@@ -12,16 +12,16 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from intccms.dashboards.routes import ROUTES
 from intccms.execution.observer import Silent
+from intccms.metrics.preload import ROUTES
 from intccms.metrics.recorder import TOPIC, WATCHER, Recorder, is_watched
 from intccms.metrics.worker_tracker import WorkerTracker
-from tests.dashboards.watched import receipt
+from tests.metrics.watched import receipt
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with dask.config.set({"distributed.scheduler.preload": ["intccms.dashboards.preload"]}):
+    with dask.config.set({"distributed.scheduler.preload": ["intccms.metrics.preload"]}):
         cluster = LocalCluster(n_workers=1, dashboard_address="127.0.0.1:0", processes=False)
     with cluster, Client(cluster) as client:
         yield client

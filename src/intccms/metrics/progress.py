@@ -18,8 +18,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from intccms.execution.observer import Observer
 from intccms.receipts import Receipt
 
-__all__ = ["NotebookProgress", "PlainProgress", "Stage", "TerminalProgress", "make_observer"]
-
 LINE_EVERY_S = 3.0  # between two plain lines of one stage
 REFRESH_S = 0.3  # between two updates in a notebook
 PREFIXES = ((1e6, "M"), (1e3, "k"))

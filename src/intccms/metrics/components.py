@@ -1,23 +1,121 @@
-"""The plots of a run, in Bokeh: in the notebook, on Dask's dashboard and in the report alike.
-
-Each has a `source`, a `root` and `update()`, as Dask's own; what it shows is computed in `columns`.
-"""
+"""The plots of a run in Bokeh: in the notebook, on Dask's dashboard and in the report alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import html
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource
+from bokeh.layouts import column, row
+from bokeh.models import (
+    CategoricalColorMapper,
+    ColumnDataSource,
+    FactorRange,
+    HoverTool,
+    NumeralTickFormatter,
+)
 from bokeh.models.annotations import Span, Title
+from bokeh.models.widgets import Div
+from bokeh.plotting import figure
 
-from intccms.dashboards import columns as made
-from intccms.dashboards import drawing
-from intccms.dashboards.columns import Columns
-from intccms.dashboards.state import RunState
+from intccms.metrics import state as made
+from intccms.metrics.state import Columns, RunState, summary
 
-__all__ = ["COMPONENTS", "Component"]
+BLUE, ORANGE, RED, PURPLE, TEAL = "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#2a9d8f"
+INK, PALE, GREY, AIR = "#3b4252", "#e8ebef", "#7b8794", "#c9d1d9"
+STATE_COLOURS = {"done": TEAL, "resumed": PURPLE, "running": BLUE, "waiting": AIR, "failed": RED}
+PART_COLOURS = {
+    "open_s": PURPLE, "read_s": BLUE, "decompress_s": "#8ec9f5", "process_s": ORANGE,
+    "fill_s": TEAL, "other_s": AIR,
+}  # fmt: skip
+PART_NAMES = ("open", "read", "decompress", "functions", "fill", "other")
+HEIGHT = 230
+TEXT_LEFT: dict[str, Any] = {
+    "text_font_size": "11px", "text_color": INK, "text_baseline": "middle", "x_offset": 5,
+}  # fmt: skip
+
+WORKER = [
+    ("worker", "@worker"), ("host", "@host"), ("memory", "@memory_gb{0.00} GB"),
+    ("highest", "@peak_gb{0.00} GB"), ("limit", "@limit_gb{0.0} GB"),
+    ("CPU per thread", "@cpu{0} %"), ("chunks", "@busy"), ("spilled", "@spilled_gb{0.00} GB"),
+]  # fmt: skip
+
+
+def plot_of(**sizes: Any) -> Any:
+    """Return an empty figure without tools."""
+    return figure(tools="", toolbar_location=None, **sizes)
+
+
+def bars(factors: Sequence[str], **sizes: Any) -> Any:
+    """Return a figure for horizontal bars, the first on top."""
+    return plot_of(y_range=FactorRange(factors=list(reversed(factors))), **sizes)
+
+
+def over_time(source: Any, column: str, colour: str, unit: str, **sizes: Any) -> Any:
+    """Return a curve over time on its area."""
+    plot = plot_of(x_axis_label="s", y_axis_label=unit, **sizes)
+    plot.x_range.start = plot.y_range.start = 0
+    plot.varea("t", 0, column, source=source, fill_color=colour, fill_alpha=0.18)
+    plot.line("t", column, source=source, color=colour, line_width=2.5)
+    return with_hover(plot, [("time", "@t{0.0} s"), (unit, f"@{column}{{0,0.[000]}}")], "vline")
+
+
+def dress(plot: Any) -> None:
+    """Take off what distracts."""
+    plot.outline_line_color = None
+    plot.min_border_right = 12
+    plot.background_fill_color = plot.border_fill_color = "#ffffff"
+    plot.grid.grid_line_color = PALE
+    if isinstance(plot.y_range, FactorRange):
+        plot.grid.grid_line_color = None
+    else:
+        plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[000]")
+    for axis in plot.axis:
+        axis.axis_line_color = axis.major_tick_line_color = AIR
+        axis.minor_tick_line_color = None
+        axis.major_label_text_color = axis.axis_label_text_color = GREY
+        axis.major_label_text_font_size = axis.axis_label_text_font_size = "11px"
+        axis.axis_label_text_font_style = "normal"
+
+
+def by_worker(plot: Any) -> Any:
+    """Let an axis count workers: no ticks between them."""
+    plot.xaxis.ticker.min_interval = 1
+    plot.xaxis.ticker.num_minor_ticks = 0
+    plot.xgrid.visible = False
+    return plot
+
+
+def with_legend(plot: Any) -> Any:
+    """Put a small legend above the plot."""
+    plot.legend.orientation = "horizontal"
+    plot.legend.label_text_font_size = "10px"
+    plot.legend.label_text_color = GREY
+    plot.legend.border_line_color = None
+    plot.legend.background_fill_alpha = 0.0
+    plot.legend.padding = plot.legend.margin = 0
+    plot.legend.spacing, plot.legend.glyph_width, plot.legend.glyph_height = 8, 12, 12
+    plot.add_layout(plot.legend[0], "above")
+    return plot
+
+
+def with_hover(plot: Any, rows: Sequence[tuple[str, str]], mode: Any = "mouse") -> Any:
+    """Tell the numbers where the mouse is."""
+    plot.add_tools(HoverTool(tooltips=list(rows), mode=mode))
+    return plot
+
+
+def mapped(colours: Mapping[str, str]) -> CategoricalColorMapper:
+    """Give names their colours."""
+    return CategoricalColorMapper(factors=list(colours), palette=list(colours.values()))
+
+
+def set_factors(plot: Any, names: Sequence[Any]) -> None:
+    """Name the bars, the first on top."""
+    factors = list(reversed(names))
+    if plot.y_range.factors != factors:
+        plot.y_range.factors = factors
 
 
 class Component:
@@ -36,12 +134,10 @@ class Component:
     def __init__(self, **sizes: Any) -> None:
         self.source = ColumnDataSource(type(self).columns(RunState(), 0.0), name=self.name)
         self.heading = Title(
-            text=self.title, text_font_size="13px", text_font_style="bold", text_color=drawing.INK
+            text=self.title, text_font_size="13px", text_font_style="bold", text_color=INK
         )
-        self.root: Any = self.draw(
-            {"height": drawing.HEIGHT, "sizing_mode": "stretch_width", **sizes}
-        )
-        drawing.dress(self.root)
+        self.root: Any = self.draw({"height": HEIGHT, "sizing_mode": "stretch_width", **sizes})
+        dress(self.root)
         self.root.add_layout(self.heading, "above")
 
     def draw(self, sizes: dict[str, Any]) -> Any:
@@ -68,7 +164,7 @@ class EventRate(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
-        return drawing.over_time(self.source, "khz", drawing.BLUE, "kHz", **sizes)
+        return over_time(self.source, "khz", BLUE, "kHz", **sizes)
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
@@ -88,10 +184,8 @@ class DataRate(Component):
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
         sizes = {"y_range": (0, 1), **sizes}
-        plot = drawing.over_time(self.source, "gbps", drawing.TEAL, "Gbit/s", **sizes)
-        self.target = Span(
-            dimension="width", line_color=drawing.RED, line_dash="dashed", line_width=2
-        )
+        plot = over_time(self.source, "gbps", TEAL, "Gbit/s", **sizes)
+        self.target = Span(dimension="width", line_color=RED, line_dash="dashed", line_width=2)
         plot.add_layout(self.target)
         return plot
 
@@ -117,25 +211,25 @@ class Workers(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
-        plot = drawing.plot_of(x_axis_label="s", **sizes)
+        plot = plot_of(x_axis_label="s", **sizes)
         plot.x_range.start = plot.y_range.start = 0
         plot.varea_step(
-            "t", 0, "busy", source=self.source, step_mode="after", fill_color=drawing.BLUE,
+            "t", 0, "busy", source=self.source, step_mode="after", fill_color=BLUE,
             fill_alpha=0.25, legend_label="busy threads",
         )  # fmt: skip
         plot.step(
-            "t", "threads", source=self.source, mode="after", color=drawing.INK, line_width=2,
+            "t", "threads", source=self.source, mode="after", color=INK, line_width=2,
             legend_label="threads",
         )  # fmt: skip
         plot.line(
             "t",
             "cores",
             source=self.source,
-            color=drawing.ORANGE,
+            color=ORANGE,
             line_width=2,
             legend_label="CPU (cores)",
         )
-        return drawing.with_legend(plot)
+        return with_legend(plot)
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
@@ -150,20 +244,20 @@ class Memory(Component):
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
         sizes = {"y_range": (0, 1), **sizes}
-        plot = drawing.plot_of(x_axis_label="worker", y_axis_label="GB", **sizes)
+        plot = plot_of(x_axis_label="worker", y_axis_label="GB", **sizes)
         common = {"source": self.source, "width": 0.8}
-        plot.vbar("x", top="peak_gb", color=drawing.PALE, legend_label="highest", **common)
-        plot.vbar("x", top="memory_gb", color=drawing.BLUE, legend_label="now", **common)
+        plot.vbar("x", top="peak_gb", color=PALE, legend_label="highest", **common)
+        plot.vbar("x", top="memory_gb", color=BLUE, legend_label="now", **common)
         plot.scatter(
             "x",
             "limit_gb",
             marker="dash",
             source=self.source,
             size=9,
-            color=drawing.RED,
+            color=RED,
             line_width=2,
         )
-        return drawing.with_hover(drawing.with_legend(drawing.by_worker(plot)), drawing.WORKER)
+        return with_hover(with_legend(by_worker(plot)), WORKER)
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
@@ -182,10 +276,10 @@ class Cpu(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
-        plot = drawing.plot_of(x_axis_label="worker", y_axis_label="%", **sizes)
+        plot = plot_of(x_axis_label="worker", y_axis_label="%", **sizes)
         plot.y_range.start, plot.y_range.end = 0, 115
-        plot.vbar("x", top="cpu", source=self.source, width=0.8, color=drawing.ORANGE)
-        return drawing.with_hover(drawing.by_worker(plot), drawing.WORKER)
+        plot.vbar("x", top="cpu", source=self.source, width=0.8, color=ORANGE)
+        return with_hover(by_worker(plot), WORKER)
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
@@ -202,12 +296,12 @@ class Chunks(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
-        plot = drawing.bars(list(made.STATES), **sizes)
-        colour = {"field": "state", "transform": drawing.mapped(drawing.STATE_COLOURS)}
+        plot = bars(list(made.STATES), **sizes)
+        colour = {"field": "state", "transform": mapped(STATE_COLOURS)}
         common = {"height": 0.75, "source": self.source, "color": colour}
         plot.hbar("state", right=1, alpha=0.12, **common)
         plot.hbar("state", right="fraction", **common)
-        plot.text("fraction", "state", text="text", source=self.source, **drawing.TEXT_LEFT)
+        plot.text("fraction", "state", text="text", source=self.source, **TEXT_LEFT)
         plot.x_range.start, plot.x_range.end = 0, 1.25
         plot.xaxis.visible = False
         return plot
@@ -225,15 +319,15 @@ class Datasets(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
-        plot = drawing.bars([], **sizes)
-        plot.hbar("dataset", right=1, height=0.75, source=self.source, color=drawing.PALE)
+        plot = bars([], **sizes)
+        plot.hbar("dataset", right=1, height=0.75, source=self.source, color=PALE)
         names = ["resumed", "done", "failed"]
         plot.hbar_stack(
             names, y="dataset", height=0.75, source=self.source,
-            color=[drawing.STATE_COLOURS[name] for name in names], line_color=None,
+            color=[STATE_COLOURS[name] for name in names], line_color=None,
             legend_label=names,
         )  # fmt: skip
-        plot.text(1, "dataset", text="text", source=self.source, **drawing.TEXT_LEFT)
+        plot.text(1, "dataset", text="text", source=self.source, **TEXT_LEFT)
         plot.x_range.start, plot.x_range.end = 0, 1.6
         plot.xaxis.visible = False
         plot.legend.visible = False
@@ -241,7 +335,7 @@ class Datasets(Component):
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
-        drawing.set_factors(self.root, data["dataset"])
+        set_factors(self.root, data["dataset"])
         done = sum(not one.n_left for one in state.datasets.values())
         return f"Datasets: {done} of {len(state.datasets)} finished" if done else self.title
 
@@ -253,15 +347,15 @@ class Failures(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
-        plot = drawing.bars([], x_range=(0, 1), **sizes)
-        plot.hbar("label", right="n", height=0.6, source=self.source, color=drawing.RED, alpha=0.85)
-        plot.text("n", "label", text="text", source=self.source, **drawing.TEXT_LEFT)
+        plot = bars([], x_range=(0, 1), **sizes)
+        plot.hbar("label", right="n", height=0.6, source=self.source, color=RED, alpha=0.85)
+        plot.text("n", "label", text="text", source=self.source, **TEXT_LEFT)
         plot.xaxis.visible = False
         return plot
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
-        drawing.set_factors(self.root, data["label"])
+        set_factors(self.root, data["label"])
         self.root.x_range.end = 2.2 * max([*data["n"], 1])
         return f"Failures, chunks: {made.failed(state)}"
 
@@ -273,11 +367,11 @@ class Runtimes(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
-        plot = drawing.plot_of(x_axis_label="s", y_axis_label="chunks", **sizes)
+        plot = plot_of(x_axis_label="s", y_axis_label="chunks", **sizes)
         plot.x_range.start = plot.y_range.start = 0
         plot.quad(
             left="left", right="right", bottom=0, top="n", source=self.source,
-            color=drawing.PURPLE, line_color="white", alpha=0.8,
+            color=PURPLE, line_color="white", alpha=0.8,
         )  # fmt: skip
         return plot
 
@@ -296,22 +390,22 @@ class SlowChunks(Component):
 
     def draw(self, sizes: dict[str, Any]) -> Any:
         """See `Component.draw`."""
-        plot = drawing.bars([], x_axis_label="s", **sizes)
+        plot = bars([], x_axis_label="s", **sizes)
         plot.hbar_stack(
-            list(drawing.PART_COLOURS), y="label", height=0.7, source=self.source,
-            color=list(drawing.PART_COLOURS.values()), line_color=None,
-            legend_label=list(drawing.PART_NAMES),
+            list(PART_COLOURS), y="label", height=0.7, source=self.source,
+            color=list(PART_COLOURS.values()), line_color=None,
+            legend_label=list(PART_NAMES),
         )  # fmt: skip
         plot.x_range.start = 0
         plot.legend.location = "bottom_right"
-        return drawing.with_hover(drawing.with_legend(plot), [
+        return with_hover(with_legend(plot), [
             ("file", "@file"), ("entries", "@entries"), ("host", "@host"), ("tries", "@tries"),
             ("took", "@text"),
         ])  # fmt: skip
 
     def headline(self, data: Columns, state: RunState) -> str:
         """See `Component.headline`."""
-        drawing.set_factors(self.root, data["label"])
+        set_factors(self.root, data["label"])
         return self.title
 
 
@@ -328,3 +422,41 @@ def _mean(state: RunState) -> str:
 COMPONENTS: tuple[type[Component], ...] = (
     EventRate, DataRate, Workers, Memory, Cpu, Chunks, Datasets, Failures, Runtimes, SlowChunks,
 )  # fmt: skip
+
+
+ROWS = (("event-rate", "data-rate"), ("workers", "memory", "cpu"), ("chunks", "datasets"),
+        ("failures", "runtimes", "slow-chunks"))  # fmt: skip
+
+
+class Board:
+    """All components, with the numbers that matter most above them."""
+
+    def __init__(self) -> None:
+        self.header = Div(name="summary", sizing_mode="stretch_width")
+        self.components: dict[str, Component] = {kind.name: kind() for kind in COMPONENTS}
+        rows = [
+            row([self.components[name].root for name in names], sizing_mode="stretch_width")
+            for names in ROWS
+        ]
+        self.root = column([self.header, *rows], sizing_mode="stretch_width")
+
+    def update(self, state: RunState, now: float) -> None:
+        """Show the state of a run."""
+        self.header.text = _cards(summary(state, now))
+        for component in self.components.values():
+            component.update(state, now)
+
+
+def _cards(numbers: Mapping[str, str]) -> str:
+    cells = "".join(
+        "<div style='padding:4px 18px 4px 0'>"
+        f"<div style='font-size:11px;color:#7b8794'>{html.escape(name)}</div>"
+        f"<div style='font-size:20px;font-weight:600;color:{_colour(name, text)};"
+        f"white-space:nowrap'>{html.escape(text)}</div></div>"
+        for name, text in numbers.items()
+    )
+    return f"<div style='display:flex;flex-wrap:wrap;font-family:sans-serif'>{cells}</div>"
+
+
+def _colour(name: str, text: str) -> str:
+    return "#bd1f01" if name == "failed" and text != "0" else "#2e3440"

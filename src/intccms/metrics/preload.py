@@ -1,7 +1,8 @@
-"""Our plots on the dashboard of a Dask scheduler, beside Dask's own.
+"""Our plots on a Dask scheduler: ``dask scheduler --preload intccms.metrics.preload``.
 
-`register` must be called before the scheduler starts: then the routes are served, and listed where
-dask-labextension looks for plots. A scheduler that runs already is never patched.
+Dask imports it before it builds the dashboard, so that our routes are in it and listed where
+dask-labextension looks for plots, and then calls `dask_setup`. A scheduler that runs already is
+never patched.
 """
 
 from __future__ import annotations
@@ -13,14 +14,11 @@ from typing import Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from intccms.dashboards.board import Board
-from intccms.dashboards.components import COMPONENTS, Component
-from intccms.dashboards.state import RunState
+from intccms.metrics.components import COMPONENTS, Board, Component
 from intccms.metrics.recorder import TOPIC, WATCHER
-from intccms.metrics.sampler import NAME, Sampler
+from intccms.metrics.state import RunState
+from intccms.metrics.worker_tracker import NAME, Sampler
 from intccms.receipts import Receipt
-
-__all__ = ["ROUTES", "RunWatcher", "register"]
 
 UPDATE_MS = 1000
 SAMPLE_S = 1.0
@@ -103,3 +101,11 @@ ROUTES: dict[str, Callable[..., None]] = {
     "/individual-intccms-panel": partial(_document, Board, "run"),
     **{f"/individual-intccms-{kind.name}": _route(kind) for kind in COMPONENTS},
 }
+
+
+register()
+
+
+def dask_setup(scheduler: Any) -> None:
+    """Begin to watch runs on a scheduler that starts."""
+    RunWatcher().attach(scheduler)

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from intccms.dashboards.progress import (
+from intccms.metrics.progress import (
     PlainProgress,
     Stage,
     TerminalProgress,

@@ -7,24 +7,24 @@ from pathlib import Path
 import pytest
 from bokeh.document import Document
 
-from intccms.dashboards.board import Board
-from intccms.dashboards.components import COMPONENTS, Component
-from intccms.dashboards.measurement.comparison import (
+from intccms.metrics.components import COMPONENTS, Board, Component
+from intccms.metrics.measurement import Measurement
+from intccms.metrics.panel import Panel
+from intccms.metrics.progress import PlainProgress
+from intccms.metrics.recorder import Watcher
+from intccms.metrics.report import (
     comparison_html,
     comparison_png,
     comparison_table,
+    metric_tables,
+    picture,
+    report_html,
+    state_of,
 )
-from intccms.dashboards.measurement.measured import metric_tables, state_of
-from intccms.dashboards.measurement.overview import picture
-from intccms.dashboards.measurement.report import report_html
-from intccms.dashboards.panel import Panel
-from intccms.dashboards.progress import PlainProgress
-from intccms.dashboards.state import RunState
-from intccms.dashboards.tables import Table
-from intccms.metrics.measurement import Measurement
-from intccms.metrics.recorder import Watcher
+from intccms.metrics.state import RunState
+from intccms.metrics.tables import Table
 from intccms.metrics.worker_tracker import Timeline
-from tests.dashboards.watched import START, half_way, receipt
+from tests.metrics.watched import START, half_way, receipt
 
 NOW = START + 10
 PNG = b"\x89PNG"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intccms.dashboards.state import RunState
+from intccms.metrics.state import RunState
 from intccms.metrics.worker_tracker import Sample, WorkerLoad
 from intccms.receipts import Receipt
 

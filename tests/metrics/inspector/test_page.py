@@ -7,16 +7,18 @@ from html.parser import HTMLParser
 import pytest
 from bokeh.models import Plot
 
-from intccms.dashboards.inspector.page import inspector_layout, inspector_page, treemap_figure
-from intccms.dashboards.inspector.tables import (
+from intccms.metrics.inspector import Statistics, aggregate_statistics, forecast, inspect_files
+from intccms.metrics.inspector.page import (
     branch_table,
     dataset_table,
     forecast_table,
+    inspector_layout,
+    inspector_page,
     problem_table,
     site_table,
     size_text,
+    treemap_figure,
 )
-from intccms.metrics.inspector import Statistics, aggregate_statistics, forecast, inspect_files
 from intccms.metrics.inspector.rucio import FileSize, SizeSummary
 from intccms.plots.treemap import treemap
 from tests.metrics.inspector.small import write_file

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from intccms.dashboards import columns
-from intccms.dashboards.columns import Columns
-from intccms.dashboards.state import RunState
+from intccms.metrics import state as columns
+from intccms.metrics.state import Columns, RunState
 from intccms.metrics.worker_tracker import Sample
-from tests.dashboards.watched import START, half_way, receipt
+from tests.metrics.watched import START, half_way, receipt
 
 NOW = START + 10
 MAKERS = (

@@ -12,17 +12,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from intccms.dashboards.board import Board
-from intccms.dashboards.columns import summary
-from intccms.dashboards.measurement.overview import picture
-from intccms.dashboards.progress import make_observer
-from intccms.dashboards.state import RunState
-from intccms.dashboards.tables import Table
 from intccms.execution.observer import Observer
+from intccms.metrics.components import Board
+from intccms.metrics.progress import make_observer
+from intccms.metrics.report import picture
+from intccms.metrics.state import RunState, summary
+from intccms.metrics.tables import Table
 from intccms.metrics.worker_tracker import Sample, WorkerLoad
 from intccms.receipts import Receipt
-
-__all__ = ["Panel"]
 
 RESOURCES = "BOKEH_RESOURCES"  # cdn or inline, as Bokeh itself names it
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from intccms.dashboards.tables import (
+from intccms.metrics.tables import (
     Table,
     amounts,
     cutflow_table,

@@ -1,1 +1,0 @@
-"""The inspected inputs: figures that answer to the mouse, tables and one page."""
