@@ -20,7 +20,7 @@ from pydantic import BaseModel
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "intccms"
 # A ratchet: down with every clean-up, up only by what a capability that an issue asks for needs.
-MAX_TOTAL_CODE = 32_265
+MAX_TOTAL_CODE = 31_642
 # Settings that validate but belong to a part which is still to come; the list only gets shorter.
 NOT_READ_YET: dict[str, set[str]] = {}
 # Import name -> distribution name, where they differ.
@@ -156,7 +156,7 @@ def test_everything_imported_is_declared() -> None:
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(node.module.split(".")[0])
-    foreign = imported - set(sys.stdlib_module_names) - {"intccms"}
+    foreign = imported - set(sys.stdlib_module_names) - {"intccms", "chunkcolumns"}
     assert {DISTRIBUTIONS.get(name, name) for name in foreign} <= declared
 
 

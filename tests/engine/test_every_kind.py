@@ -9,8 +9,8 @@ import awkward as ak
 import numpy as np
 import pytest
 
+from chunkcolumns import Pick, plain
 from intccms.engine.calls import Caller
-from intccms.engine.columns import Pick, plain
 from intccms.engine.evaluation import Level, with_ghosts
 from intccms.engine.objects import Objects
 from intccms.errors import FunctorError, MissingColumnError

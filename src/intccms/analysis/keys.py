@@ -54,6 +54,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 CODE = (
+    "../chunkcolumns/*.py",
     "analysis/**/*.py",
     "engine/*.py",
     "execution/**/*.py",

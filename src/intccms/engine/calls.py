@@ -15,7 +15,7 @@ import numpy as np
 from coffea.analysis_tools import PackedSelection
 from numpy.typing import NDArray
 
-from intccms.engine.columns import Column, plain
+from chunkcolumns import Column, plain
 from intccms.engine.objects import Objects
 from intccms.errors import FunctorError, IntccmsError, MissingColumnError
 from intccms.execution.failures import describe, is_read_failure, user_code

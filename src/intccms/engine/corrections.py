@@ -16,8 +16,8 @@ import numpy as np
 from correctionlib.highlevel import open_auto
 from numpy.typing import NDArray
 
+from chunkcolumns import Column, aligned
 from intccms.engine.calls import Caller
-from intccms.engine.columns import Column, aligned
 from intccms.engine.objects import Objects
 from intccms.engine.variations import Direction
 from intccms.errors import FunctorError, InputError, nearest

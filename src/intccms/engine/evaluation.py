@@ -13,9 +13,8 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from chunkcolumns import Collection, Column, as_column
 from intccms.engine.calls import Selection, as_flat, selection_of
-from intccms.engine.collections import Collection
-from intccms.engine.columns import Column, lean
 from intccms.engine.objects import Objects, dtype_of
 from intccms.errors import FunctorError
 from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask
@@ -82,7 +81,7 @@ def apply_masks(
     for i, mask in enumerate(masks):
         good = call(mask, f"{key}[{i}] ({mask.object})", stages[-1])
         stages.append(stages[-1].replaced({mask.object: masked(stages[-1], mask, good)}))
-        answers.setdefault(mask.object, []).append(lean(good))
+        answers.setdefault(mask.object, []).append(as_column(good))
     return stages, answers
 
 

@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.engine.columns import Column, Lists, lean
+from chunkcolumns import Column, Lists, as_column
 from intccms.engine.corrections import NEUTRAL, Factors, apply
 from intccms.engine.objects import FlatObjects, Objects, top_level
 from intccms.engine.variations import Variation, VariationPlan, changes, needs
@@ -179,7 +179,7 @@ def _applied(correction: Correction, before: Objects, factor: Any) -> Objects:
     for target, factor in zip(targets, factors, strict=True):
         column = objects.column(target)
         try:
-            changed = lean(apply(correction.op, column, factor))
+            changed = as_column(apply(correction.op, column, factor))
             if isinstance(column, Column) and not _is_like(changed, column):
                 raise ValueError("another number of values, or some are missing")
         except (ValueError, TypeError, AssertionError) as exc:

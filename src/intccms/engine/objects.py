@@ -8,8 +8,7 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.engine.collections import Collection, shared, taken, wrapped
-from intccms.engine.columns import Column, Pick
+from chunkcolumns import Collection, Column, Pick, as_chunk_array, shared, taken
 from intccms.errors import MissingColumnError, nearest
 from intccms.schema import ObjVar
 
@@ -48,7 +47,7 @@ class Objects:
     def __getitem__(self, name: str) -> ak.Array:
         """Return a collection, or a top-level column, by name."""
         if name not in self._known:
-            self._known[name] = wrapped(self._fetch(name))
+            self._known[name] = as_chunk_array(self._fetch(name))
         return self._known[name]
 
     def column(self, ref: ObjVar) -> ak.Array:

@@ -10,9 +10,9 @@ import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
+from chunkcolumns import Column, Pick, as_column
 from intccms.engine.calls import Selection
 from intccms.engine.chunk import ChunkWork, NominalChunk
-from intccms.engine.columns import Column, Pick, lean
 from intccms.engine.evaluation import (
     Call,
     Level,
@@ -207,7 +207,7 @@ class _Rows:
             view = self.of(stages[i]).replaced(state)
             good = self.call(mask, f"good_object_masks[{i}] ({mask.object})", view)
             state[mask.object] = masked(view, mask, good)
-            changed |= self._differ(mask.object, lean(good), nominal.get(mask.object, ()))
+            changed |= self._differ(mask.object, as_column(good), nominal.get(mask.object, ()))
         return self.of(stages[-1]).replaced(state), changed
 
     def _differ(self, name: str, good: Any, nominal: Sequence[Any]) -> Bools:

@@ -13,8 +13,8 @@ import awkward as ak
 import numpy as np
 from coffea.analysis_tools import PackedSelection
 
-from intccms.engine.collections import Collection
-from intccms.engine.columns import Column
+from chunkcolumns import Collection, Column
+from chunkcolumns.library_internals import selection_hooks
 from intccms.engine.evaluation import MVA, Level
 from intccms.engine.objects import Objects, overlaps
 from intccms.execution.failures import user_code
@@ -277,29 +277,26 @@ _lock = threading.RLock()
 def _record_cuts(everything: Origins) -> Iterator[_Record]:
     """Let PackedSelection take marked arrays while the block runs, in this thread only."""
     record = _Record(everything)
-    add, all_of = PackedSelection.add, PackedSelection.all
 
-    def add_marked(self: Any, name: str, selection: Any, *args: Any, **kwargs: Any) -> Any:
+    def on_add(owner: PackedSelection, name: str, selection: Any) -> Any:
         kept = _recording.get()
         if kept is not None:
-            kept.add(self, name, selection)
-        return add(self, name, bare(selection), *args, **kwargs)
+            kept.add(owner, name, selection)
+        return bare(selection)
 
-    def all_marked(self: Any, *names: str) -> Any:
-        kept, value = _recording.get(), all_of(self, *names)
+    def on_all(owner: PackedSelection, names: tuple[str, ...], value: Any) -> Any:
+        kept = _recording.get()
         if kept is None:
             return value
-        cuts = kept.cuts.get(id(self), {})
+        cuts = kept.cuts.get(id(owner), {})
         chosen = names or tuple(cuts)
-        return _Conjunction(value, NONE.union(*(cuts[name] for name in chosen)), chosen, self)
+        return _Conjunction(value, NONE.union(*(cuts[name] for name in chosen)), chosen, owner)
 
-    with _lock:
+    with _lock, selection_hooks(on_add, on_all):
         token = _recording.set(record)
-        PackedSelection.add, PackedSelection.all = add_marked, all_marked
         try:
             yield record
         finally:
-            PackedSelection.add, PackedSelection.all = add, all_of
             _recording.reset(token)
 
 

@@ -16,7 +16,7 @@ from intccms.usercode import closure, modules_in
 
 __all__ = ["inputs_of", "modules_of", "packed"]
 
-OURS = "intccms"
+OURS = ("intccms", "chunkcolumns")
 MAX_MB = 100.0
 
 

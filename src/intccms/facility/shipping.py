@@ -76,7 +76,7 @@ class Shipment:
             If something is not there, or has expired.
         """
         environment = worker_environment(self.environment)
-        wanted = [*self.modules] if facility.is_here else [OURS, *self.modules]
+        wanted = [*self.modules] if facility.is_here else [*OURS, *self.modules]
         inputs = {} if facility.is_here else _contents(self.inputs)
         files = {}
         for one in self._credentials(facility):

@@ -408,7 +408,7 @@ def _modules() -> Iterable[str]:
         name = str(frame.f_globals.get("__name__", ""))
         if name == __name__:
             continue
-        if name.startswith("intccms."):
+        if name.startswith(("intccms.", "chunkcolumns.")):
             return
         yield name
 

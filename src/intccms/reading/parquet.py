@@ -15,6 +15,7 @@ import pyarrow.parquet
 from awkward.contents import Content
 from coffea.nanoevents.mapping import ParquetSourceMapping
 
+from chunkcolumns.library_internals import parquet_form
 from intccms.datasets.identity import blocks_of, digest_of_blocks
 from intccms.reading.columns import ReadMeter
 
@@ -55,8 +56,7 @@ class ParquetFile:
         """Describe the columns as coffea does."""
         with warnings.catch_warnings():  # of columns that NanoEvents cannot have
             warnings.simplefilter("ignore")
-            form: dict[str, Any] = ParquetSourceMapping._extract_base_form(self._file.schema_arrow)
-        return form
+            return parquet_form(self._file.schema_arrow)
 
     def title(self, name: str) -> str:
         """Return nothing: parquet has no titles."""

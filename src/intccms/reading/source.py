@@ -15,8 +15,8 @@ from typing import Any, Protocol, TypeVar
 import awkward as ak
 import uproot
 from awkward.contents import Content, ListOffsetArray
-from coffea.nanoevents.mapping import UprootSourceMapping
 
+from chunkcolumns.library_internals import root_form
 from intccms.datasets import file_format
 from intccms.datasets.identity import digest_of_place, digest_of_source, stamp
 from intccms.datasets.xrootd import bound_waiting, drop_handle
@@ -199,8 +199,7 @@ class _RootFile:
 
     def base_form(self) -> dict[str, Any]:
         """Describe the branches as coffea does."""
-        form: dict[str, Any] = UprootSourceMapping._extract_base_form(self.tree)
-        return form
+        return root_form(self.tree)
 
     def read(
         self, names: Sequence[str], start: int, stop: int, meter: ReadMeter

@@ -16,7 +16,7 @@ __all__ = ["WITH_VERSIONS", "home", "is_own"]
 WITH_VERSIONS = ContextVar("WITH_VERSIONS", default=True)  # whether those of packages count
 
 INSTALLED = {"site-packages", "dist-packages"}
-OURS = "intccms"  # its own version and digest are part of a key anyway
+OURS = ("intccms", "chunkcolumns")  # their versions and digests are part of a key anyway
 
 
 def home(module: str) -> str | None:
@@ -46,8 +46,10 @@ def is_own(module: str) -> bool:
 @lru_cache(maxsize=16384)
 def _kind(module: str) -> str | None:
     top = module.partition(".")[0]
-    if top in (OURS, "__main__"):
-        return OURS if top == OURS else None
+    if top in OURS:
+        return top
+    if top == "__main__":
+        return None
     place = _place(module)
     if place is None:
         return "python" if top in sys.stdlib_module_names else None

@@ -1,4 +1,4 @@
-"""Collections of objects whose fields are made when asked for, and functions of columns."""
+"""Collections of objects whose fields are made when they are asked for."""
 
 from __future__ import annotations
 
@@ -9,147 +9,16 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from intccms.engine.columns import (
-    FUNCTIONS,
-    SCALARS,
-    Column,
-    Lean,
-    Lists,
-    Pick,
-    aligned,
-    column_of,
-    is_numbers,
-    is_ours,
-    lean,
-    plain,
-    read_only,
-)
-
-
-def _num(array: Any, axis: int = 1) -> Any:
-    if not isinstance(array, Lean) or array.ndim == 1 or axis != 1:
-        return None
-    assert array._lists is not None
-    return _Counts(array._lists)
-
-
-class _Counts(Column):
-    """Numbers of values of some lists; knows the lists, which ``ak.unflatten`` makes of it."""
-
-    def __init__(self, lists: Lists) -> None:
-        super().__init__(lists.counts)
-        self._made_of = lists
-
-
-def _values_per_event(array: Any, axis: Any) -> Column | None:
-    own = isinstance(array, Column) and axis in (1, -1) and array.ndim == 2
-    return array if own else None
-
-
-def _count(array: Any, axis: Any = None) -> Any:
-    own = _values_per_event(array, axis)
-    return None if own is None else _num(own)
-
-
-def _sum(array: Any, axis: Any = None) -> Any:
-    own = _values_per_event(array, axis)
-    if (
-        own is None or own._lists is None or own._values.dtype != np.bool_
-    ):  # sums of other numbers are awkward's
-        return None
-    return Column(own._lists.n_true(own._values))
-
-
-def _any(array: Any, axis: Any = None) -> Any:
-    number = _sum(array, axis)
-    return None if number is None else number > 0
-
-
-def _all(array: Any, axis: Any = None) -> Any:
-    number = _sum(array, axis)
-    return None if number is None else number == array._lists.counts
-
-
-def _firsts(array: Any, axis: Any = 1) -> Any:
-    own = _values_per_event(array, axis)
-    return None if own is None else own._nth((slice(None), 0))
-
-
-def _where(condition: Any, chosen: Any, other: Any) -> Any:
-    found = aligned((condition, chosen, other))
-    if found is None or found[0][0].dtype != np.bool_:
-        return None
-    values = (np.asarray(value)[()] for value in found[0])  # a scalar's type counts, as in awkward
-    return Column(np.where(*values), found[1])
-
-
-def _flatten(array: Any, axis: Any = 1) -> Any:
-    if not isinstance(array, Column) or (
-        axis is not None and _values_per_event(array, axis) is None
-    ):
-        return None
-    return Column(array._values)
-
-
-def _to_numpy(array: Any, allow_missing: bool = True) -> Any:
-    return array._values if isinstance(array, Column) and array._lists is None else None
-
-
-def _fill_none(array: Any, value: Any, axis: Any = -1) -> Any:
-    return array if isinstance(array, Column) else None  # nothing is missing there
-
-
-def _unflatten(array: Any, counts: Any, axis: int = 0) -> Any:
-    values = array._values if isinstance(array, Column) else array
-    if axis != 0 or not isinstance(counts, Column) or not is_numbers(values):
-        return None
-    if (isinstance(array, Column) and array._lists is not None) or counts._lists is not None:
-        return None
-    known = isinstance(counts, _Counts)
-    lists = counts._made_of if known else Lists.of_counts(counts._values)
-    return Column(values, lists) if lists.offsets[-1] == len(values) else None
-
-
-def _broadcast_arrays(*arrays: Any) -> Any:
-    found = aligned(arrays)
-    if found is None or any(isinstance(item, SCALARS) for item in arrays):
-        return None
-    values, lists = found
-    return [Column(item, lists) for item in values]
-
-
-def _values_astype(array: Any, to: Any) -> Any:
-    return array.astype(to) if isinstance(array, Column) else None
-
-
-def _fields(array: Any) -> Any:
-    return array.fields if isinstance(array, Lean) else None
-
-
-FUNCTIONS |= {
-    "all": _all,
-    "any": _any,
-    "broadcast_arrays": _broadcast_arrays,
-    "count": _count,
-    "fields": _fields,
-    "fill_none": _fill_none,
-    "firsts": _firsts,
-    "flatten": _flatten,
-    "num": _num,
-    "sum": _sum,
-    "to_numpy": _to_numpy,
-    "unflatten": _unflatten,
-    "values_astype": _values_astype,
-    "where": _where,
-}
-
+from chunkcolumns.arrays import ChunkArray, Lists, Pick, plain, read_only
+from chunkcolumns.columns import Column, as_column, column_of
+from chunkcolumns.library_internals import is_bare
 
 # Coordinates that vector returns as they are stored; with another field they might be derived.
 COORDINATES = frozenset({"pt", "eta", "phi", "mass"})
 OTHERS = frozenset("x y z t px py pz rho theta tau m M e E energy".split())  # noqa: SIM905
 
 
-class Collection(Lean):
+class Collection(ChunkArray):
     """Records with one column per field: one per event, as a MET is, or a list, as jets are.
 
     Fields are made when they are asked for. A collection can always make the awkward array that
@@ -182,7 +51,7 @@ class Collection(Lean):
         self._record, self._field, self._names, self._kind = record, field, names, kind
         self._n, self._lists = n, lists
         self._of: tuple[Collection, Pick] | None = None
-        self._attrs = kind[1]
+        self._set_attrs(kind[1])
         self._columns: dict[str, Any] = {}
 
     def __len__(self) -> int:
@@ -207,15 +76,14 @@ class Collection(Lean):
     def _records(self) -> Any:
         return _read_only(self._record()) if self._is_shared else self._record()
 
-    @cached_property
-    def _layout(self) -> Any:
+    def _make_layout(self) -> Any:
         if self._lists is None:
             return self._records
         return ak.contents.ListOffsetArray(ak.index.Index64(self._lists.offsets), self._records)
 
     @cached_property
     def _whole(self) -> ak.Array:
-        return ak.Array(self._layout, attrs=self._attrs)
+        return self._as_awkward()
 
     def _plain(self) -> ak.Array:
         return self._whole
@@ -238,8 +106,9 @@ class Collection(Lean):
         return self._columns[name]
 
     def _share(self) -> None:
-        for name in ("_records", "_layout", "_whole"):
+        for name in ("_records", "_whole"):
             self.__dict__.pop(name, None)
+        self._set_layout()
         self._columns = {name: shared(column) for name, column in self._columns.items()}
 
     def _at(self, values: Pick, lists: Lists | None) -> Collection:
@@ -251,7 +120,7 @@ class Collection(Lean):
         )
 
     def _wrapped(self, array: Any) -> Any:
-        return lean(array)
+        return as_column(array)
 
     def _repeated(self, events: Pick) -> Collection:
         lists = self._lists
@@ -304,8 +173,9 @@ class Collection(Lean):
         whole = ak.with_field(self._whole, plain(what), where)
         self._lists, self._of = self._lists, None
         self._names, self._columns = tuple(ak.fields(whole)), {}
-        self._field = lambda name: lean(whole[name])
-        self._whole, self._layout = whole, whole.layout
+        self._field = lambda name: as_column(whole[name])
+        self._whole = whole
+        self._set_layout(whole.layout)
         self._record = lambda: ak.flatten(whole, axis=1).layout if self._lists else whole.layout
         self.__dict__.pop("_records", None)
 
@@ -327,7 +197,7 @@ class Collection(Lean):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Leave it to awkward: behaviours say what the sum of two records is."""
-        return lean(getattr(ufunc, method)(*plain(inputs), **plain(kwargs)))
+        return as_column(getattr(ufunc, method)(*plain(inputs), **plain(kwargs)))
 
 
 def _picked(records: Any, values: Pick) -> Any:
@@ -336,12 +206,12 @@ def _picked(records: Any, values: Pick) -> Any:
 
 def taken(array: Any, events: Pick) -> Any:
     """Return some events of what may be no column."""
-    return array.taken(events) if isinstance(array, Lean) else array[events.positions]
+    return array.taken(events) if isinstance(array, ChunkArray) else array[events.positions]
 
 
 def shared(array: Any) -> Any:
     """Return an array that several functions may be given: none of them can write to it."""
-    if isinstance(array, Lean):
+    if isinstance(array, ChunkArray):
         return array.shared()
     if isinstance(array, np.ndarray):
         return read_only(array)
@@ -376,13 +246,13 @@ def _is_stored(kind: type, name: str, names: tuple[str, ...]) -> bool:
     return True
 
 
-def wrapped(array: Any) -> Any:
+def as_chunk_array(array: Any) -> Any:
     """Return numbers as a `Column` and records, one or one list per event, as a `Collection`."""
-    if not isinstance(array, ak.Array) or isinstance(array, Lean) or not is_ours(array):
+    if not isinstance(array, ak.Array) or isinstance(array, ChunkArray) or not is_bare(array):
         return array
     layout = array.layout
     if not layout.fields or array.ndim > 2 or layout.is_option:
-        return lean(array)
+        return as_column(array)
     lists, record = None, layout
     if layout.is_list:
         layout = layout.to_ListOffsetArray64(True)
@@ -392,7 +262,7 @@ def wrapped(array: Any) -> Any:
     def field(name: str) -> Any:
         column = column_of(record.content(name)) if record.is_record else None
         if column is None or column.lists is not None:
-            return lean(array[name])
+            return as_column(array[name])
         return Column(column.values, lists)
 
     kind = (type(array), array.attrs or None)

@@ -11,8 +11,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from intccms.engine.collections import Collection, wrapped
-from intccms.engine.columns import Column, Pick, lean, plain
+from chunkcolumns import Collection, Column, Pick, as_chunk_array, as_column, plain
 from intccms.engine.objects import from_events
 from tests.analysis.small import chunk
 
@@ -74,7 +73,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 def test_the_answer_is_that_of_awkward(events: Any, name: str) -> None:
     function = FUNCTIONS[name]
     expected = ak.Array(function(events["Jet"], events["Muon"]))
-    got = plain(function(wrapped(events["Jet"]), wrapped(events["Muon"])))
+    got = plain(function(as_chunk_array(events["Jet"]), as_chunk_array(events["Muon"])))
     assert ak.array_equal(ak.Array(got), expected, dtype_exact=True, check_parameters=False)
 
 
@@ -82,7 +81,7 @@ def test_the_answer_is_that_of_awkward(events: Any, name: str) -> None:
 def test_events_that_come_more_than_once_have_the_answer_of_awkward(events: Any, name: str) -> None:
     function, rows = FUNCTIONS[name], np.random.default_rng(4).integers(0, 300, 2000)
     expected = ak.Array(function(events["Jet"][rows], events["Muon"][rows]))
-    jets, muons = (wrapped(events[name]).taken(Pick(rows)) for name in ("Jet", "Muon"))
+    jets, muons = (as_chunk_array(events[name]).taken(Pick(rows)) for name in ("Jet", "Muon"))
     got = plain(function(jets, muons))
     assert ak.array_equal(ak.Array(got), expected, dtype_exact=True, check_parameters=False)
 
@@ -90,7 +89,7 @@ def test_events_that_come_more_than_once_have_the_answer_of_awkward(events: Any,
 def test_what_is_computed_of_repeated_events_is_computed_of_each_once(events: Any) -> None:
     rows = Pick(np.repeat(np.flatnonzero(ak.num(events["Jet"]) > 0), 50))
     some = rows.then(Pick(np.flatnonzero(np.arange(len(rows)) % 3 > 0)))
-    jets, met = (wrapped(events[name]).taken(some) for name in ("Jet", "PuppiMET"))
+    jets, met = (as_chunk_array(events[name]).taken(some) for name in ("Jet", "PuppiMET"))
     for column in (ak.num(jets) > 2, ak.any(jets.pt > met.pt, axis=1), jets.eta[:, -1] * met.pt):
         assert len(column) == len(some)
         assert len(column._source) <= len(events["Jet"])
@@ -100,7 +99,7 @@ def test_what_is_computed_of_repeated_events_is_computed_of_each_once(events: An
 
 
 def test_events_of_different_rows_are_not_mixed_up(events: Any) -> None:
-    pt = wrapped(events["PuppiMET"]).pt
+    pt = as_chunk_array(events["PuppiMET"]).pt
     rows = [np.arange(300).repeat(5), np.tile(np.arange(300), 5)]
     one, two = (pt.taken(Pick(index)) for index in rows)
     expected = events["PuppiMET"].pt[rows[0]] - events["PuppiMET"].pt[rows[1]]
@@ -109,7 +108,7 @@ def test_events_of_different_rows_are_not_mixed_up(events: Any) -> None:
 
 @pytest.mark.parametrize("name", ["Jet", "Muon", "FatJet", "PuppiMET"])
 def test_every_field_is_the_same(events: Any, name: str) -> None:
-    collection = wrapped(events[name])
+    collection = as_chunk_array(events[name])
     assert isinstance(collection, Collection)
     assert isinstance(collection, type(events[name]))
     assert collection.fields == events[name].fields
@@ -120,9 +119,9 @@ def test_every_field_is_the_same(events: Any, name: str) -> None:
 
 
 def test_common_operations_leave_a_column(events: Any) -> None:
-    jets = wrapped(events["Jet"])
+    jets = as_chunk_array(events["Jet"])
     for name in ("jagged mask", "event mask", "num", "any", "flat", "there and back"):
-        assert isinstance(FUNCTIONS[name](jets, wrapped(events["Muon"])), Column), name
+        assert isinstance(FUNCTIONS[name](jets, as_chunk_array(events["Muon"])), Column), name
 
 
 @pytest.mark.parametrize("where", [(slice(None), 0), 10**6, "depth", np.array([10**6])])
@@ -131,11 +130,11 @@ def test_what_awkward_refuses_is_refused_in_its_words(events: Any, where: Any) -
     with pytest.raises(Exception, match=".") as expected:
         jets[where]
     with pytest.raises(type(expected.value)):
-        wrapped(jets)[where]
+        as_chunk_array(jets)[where]
 
 
 def test_jagged_arrays_of_other_lengths_are_refused(events: Any) -> None:
-    jets, muons = wrapped(events["Jet"]), wrapped(events["Muon"])
+    jets, muons = as_chunk_array(events["Jet"]), as_chunk_array(events["Muon"])
     with pytest.raises(ValueError, match="broadcast"):
         jets.pt + muons.pt
 
@@ -150,11 +149,11 @@ def test_a_column_that_is_set_is_set_in_the_copy_of_one_function_only(events: An
 
 
 def test_columns_can_be_pickled(events: Any) -> None:
-    pt = wrapped(events["Jet"]).pt
+    pt = as_chunk_array(events["Jet"]).pt
     assert ak.array_equal(pickle.loads(pickle.dumps(pt)), plain(pt))
 
 
 def test_other_arrays_stay_what_they_are() -> None:
     for array in (ak.Array([1, None]), ak.Array(["a"]), ak.Array([[[1]], []]), 3, None):
-        assert lean(array) is array
-        assert wrapped(array) is array
+        assert as_column(array) is array
+        assert as_chunk_array(array) is array

@@ -1,4 +1,9 @@
-"""Columns of numbers that answer as awkward arrays do, quickly: values end to end, and lists."""
+"""What columns and collections share: where each event's values are, slicing, the way to awkward.
+
+An operation on an awkward array costs about a millisecond however few events there are; on what
+is kept here, flat values and where each event's begin, it costs what NumPy takes. Columns and
+collections *are* `ak.Array`: whatever is not done here is done by awkward, on the same values.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,8 @@ from weakref import WeakKeyDictionary
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
+
+from chunkcolumns.library_internals import LazyArray
 
 Index = NDArray[np.int64]
 Values = NDArray[Any]
@@ -142,13 +149,12 @@ OF_EVENTS = frozenset(  # of these the ones that look at each event alone, if `a
 )
 
 
-class Lean(ak.Array):  # type: ignore[misc]
+class ChunkArray(LazyArray):
     """What columns and collections share: slicing, and leaving the rest to awkward."""
 
     _is_column = False  # whether it is numbers
     _is_shared = False  # whether several functions see the same values
     _lists: Lists | None
-    _behavior = _attrs = _cpp_type = _numbaview = _generator = _lookup = None
 
     def __len__(self) -> int:
         """Return the number of events."""
@@ -159,11 +165,11 @@ class Lean(ak.Array):  # type: ignore[misc]
         """What it repeats events of, and which; None if it does not."""
         raise NotImplementedError
 
-    def _at(self, values: Pick, lists: Lists | None) -> Lean:
+    def _at(self, values: Pick, lists: Lists | None) -> ChunkArray:
         """Return what stands at positions of the flat values, in other lists."""
         raise NotImplementedError
 
-    def _repeated(self, events: Pick) -> Lean:
+    def _repeated(self, events: Pick) -> ChunkArray:
         """Return events that come more than once."""
         raise NotImplementedError
 
@@ -199,7 +205,7 @@ class Lean(ak.Array):  # type: ignore[misc]
         lists, values = self._lists.take(events)
         return self._at(values, lists)
 
-    def arranged(self, values: Index) -> Lean:
+    def arranged(self, values: Index) -> ChunkArray:
         """Return the values in another order, in which each stays with its event."""
         return self._at(Pick(values), self._lists)
 
@@ -209,7 +215,7 @@ class Lean(ak.Array):  # type: ignore[misc]
         return self._wrapped(plain(self)[plain(where)]) if found is None else found
 
     def _sliced(self, where: Any) -> Any:
-        if isinstance(where, Lean) and where._is_column:
+        if isinstance(where, ChunkArray) and where._is_column:
             if where.ndim == 2:
                 return self._kept(where)
             where = where._values
@@ -251,7 +257,7 @@ class Lean(ak.Array):  # type: ignore[misc]
             once = once_only(args) if function.__name__ in OF_EVENTS else None
             if once is not None:
                 answer = known(*once[0], **kwargs)
-                if isinstance(answer, Lean):
+                if isinstance(answer, ChunkArray):
                     return answer.taken(once[1])
             answer = known(*args, **kwargs)
             if answer is not None:
@@ -259,7 +265,7 @@ class Lean(ak.Array):  # type: ignore[misc]
         return self._wrapped(function(*plain(args), **plain(kwargs)))
 
     def _plain(self) -> ak.Array:
-        return ak.Array(self._layout, attrs=self._attrs)
+        return self._as_awkward()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle the awkward array that it stands for."""
@@ -285,7 +291,7 @@ def once_only(items: Sequence[Any]) -> tuple[list[Any], Pick] | None:
     """
     rows, found = None, []
     for item in items:
-        if isinstance(item, Lean):
+        if isinstance(item, ChunkArray):
             repeats = item._repeats
             if repeats is None or rows not in (None, repeats[1]):
                 return None
@@ -298,216 +304,10 @@ def once_only(items: Sequence[Any]) -> tuple[list[Any], Pick] | None:
 
 def plain(value: Any) -> Any:
     """Return the awkward arrays that columns and collections stand for, in tuples and dicts too."""
-    if isinstance(value, Lean):
+    if isinstance(value, ChunkArray):
         return value._plain()
     if type(value) in (tuple, list):
         return type(value)(plain(item) for item in value)
     if type(value) is dict:
         return {key: plain(item) for key, item in value.items()}
     return value
-
-
-class Column(Lean):
-    """Numbers: one per event, or one list of them.
-
-    Parameters
-    ----------
-    values : shape (n_values,)
-        Those of all events, end to end.
-    lists
-        How they belong to events; None if there is one for each.
-    pick
-        Which of `values` they are, if not all; they are taken when they are needed.
-    """
-
-    _is_column = True
-
-    def __init__(
-        self, values: Values, lists: Lists | None = None, pick: Pick | None = None
-    ) -> None:
-        self._source, self._pick = values, pick
-        self._lists = lists
-
-    def __len__(self) -> int:
-        """Return the number of events."""
-        if self._lists is not None:
-            return self._lists.n
-        return len(self._source if self._pick is None else self._pick)
-
-    @cached_property
-    def _values(self) -> Values:
-        values = self._source if self._pick is None else self._source[self._pick.positions]
-        return read_only(values) if self._is_shared else values
-
-    @property
-    def _repeats(self) -> tuple[Column, Pick] | None:
-        if self._pick is None or self._lists is not None or len(self._pick) <= len(self._source):
-            return None
-        return Column(self._source), self._pick
-
-    @cached_property
-    def _keeping(self) -> tuple[Lists, Pick]:
-        """How a mask cuts lists, and which of their values it keeps."""
-        assert self._lists is not None
-        return self._lists.keep(self._values)
-
-    @cached_property
-    def _layout(self) -> Any:
-        flat = ak.contents.NumpyArray(self._values)
-        if self._lists is None:
-            return flat
-        return ak.contents.ListOffsetArray(ak.index.Index64(self._lists.offsets), flat)
-
-    @property
-    def values(self) -> Values:
-        """Numbers of all events, end to end."""
-        return self._values
-
-    @property
-    def lists(self) -> Lists | None:
-        """How the values belong to events."""
-        return self._lists
-
-    def _share(self) -> None:
-        for name in ("_values", "_layout"):
-            self.__dict__.pop(name, None)
-
-    def astype(self, dtype: Any) -> Column:
-        """Return the numbers in another data type."""
-        if self._repeats is not None:
-            once, rows = self._repeats
-            return once.astype(dtype).taken(rows)  # type: ignore[no-any-return]
-        return Column(self._values.astype(dtype, copy=False), self._lists)
-
-    def matches(self, lists: Lists | None) -> bool:
-        """Say whether there is one number for each value of `lists`."""
-        own = self._lists
-        return own is None if lists is None else own is not None and own.like(lists)
-
-    def _at(self, values: Pick, lists: Lists | None) -> Column:
-        pick = values if self._pick is None else self._pick.then(values)
-        return Column(self._source, lists, pick)
-
-    def _wrapped(self, array: Any) -> Any:
-        return lean(array)
-
-    def _repeated(self, events: Pick) -> Column:
-        return Column(self._values, None, events) if self.ndim == 1 else _Repeated(self, events)
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Values:
-        """Return one number per event as NumPy array."""
-        if self._lists is not None:
-            return np.asarray(plain(self), dtype=dtype)
-        return np.array(self._values, dtype=dtype, copy=copy)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """Apply a NumPy function to the values; one per event serves each of its list."""
-        if method == "__call__" and not kwargs and ufunc.nout == 1:
-            once = once_only(inputs)
-            if once is not None:
-                with np.errstate(all="ignore"):  # some may be in no row
-                    answer = ufunc(*once[0])
-                if isinstance(answer, Lean):
-                    return answer.taken(once[1])
-            found = aligned(inputs)
-            if found is not None:
-                values, lists = found
-                return Column(ufunc(*values), lists)
-        return lean(getattr(ufunc, method)(*plain(inputs), **plain(kwargs)))
-
-
-class _Repeated(Column):
-    """Lists of events that come more than once; put end to end only if they must."""
-
-    def __init__(self, once: Column, rows: Pick) -> None:
-        self._once, self._rows = once, rows
-
-    @property
-    def _repeats(self) -> tuple[Column, Pick]:
-        return self._once, self._rows
-
-    @property
-    def ndim(self) -> int:
-        return 2
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @cached_property
-    def _lists(self) -> Lists:  # type: ignore[override]
-        assert self._once._lists is not None
-        return self._once._lists.take(self._rows)[0]
-
-    @cached_property
-    def _pick(self) -> Pick:  # type: ignore[override]
-        assert self._once._lists is not None
-        return self._once._lists.take(self._rows)[1]
-
-    @cached_property
-    def _source(self) -> Values:  # type: ignore[override]
-        return self._once._values
-
-
-def aligned(inputs: Sequence[Any]) -> tuple[list[Any], Lists | None] | None:
-    """Return flat values of the same length, and their lists; None where awkward must help."""
-    lists, n = None, None
-    for item in inputs:
-        if isinstance(item, SCALARS):
-            continue
-        if not isinstance(item, Column) and not is_numbers(item):
-            return None
-        if n not in (None, len(item)):
-            return None
-        n = len(item)
-        if isinstance(item, Column) and item._lists is not None:
-            if lists is not None and not lists.like(item._lists):
-                return None
-            lists = lists or item._lists
-    return [_flat(item, lists) for item in inputs], lists
-
-
-def is_numbers(item: Any) -> bool:
-    """Say whether it is a plain NumPy array with one number per event."""
-    return type(item) is np.ndarray and item.ndim == 1 and item.dtype.kind in "biuf"
-
-
-def _flat(item: Any, lists: Lists | None) -> Any:
-    if isinstance(item, SCALARS):
-        return item
-    if isinstance(item, Column):
-        if item._lists is not None:
-            return item._values
-        item = item._values
-    return item if lists is None else lists.each(item)
-
-
-def lean(array: Any) -> Any:
-    """Return numbers, flat or one list per event, as a `Column`; all else as it is."""
-    if type(array) in (tuple, list):
-        return type(array)(lean(item) for item in array)
-    if not isinstance(array, ak.Array) or isinstance(array, Lean) or not is_ours(array):
-        return array
-    column = column_of(array._layout)
-    return array if column is None else column
-
-
-def is_ours(array: ak.Array) -> bool:
-    """Say whether the array has no behaviours or names of axes that would be lost."""
-    return array._behavior is None and "__named_axis__" not in (array._attrs or ())
-
-
-def column_of(layout: Any) -> Column | None:
-    """Return the column that an awkward layout stands for; None if it is anything else."""
-    if layout.parameter("__array__") is not None or layout.parameter("__list__") is not None:
-        return None
-    lists = None
-    if layout.is_list:
-        layout = layout.to_ListOffsetArray64(True)
-        lists = Lists(np.asarray(layout.offsets.data))
-        layout = layout.content[: int(lists.offsets[-1])]
-    if layout.is_indexed and not layout.is_option:
-        layout = layout.project()
-    if not layout.is_numpy or layout.parameter("__array__") is not None:
-        return None
-    values = layout.to_backend_array()
-    return Column(values, lists) if values.ndim == 1 and values.dtype.kind in "biuf" else None
