@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 import uproot
 
-from intccms.execution.processes import FuturesExecutor
+from intccms.execution.executors import FuturesExecutor
 from intccms.metrics.inspector import aggregate_statistics, inspect_files
 
 N_BRANCHES = 150

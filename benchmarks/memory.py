@@ -22,8 +22,7 @@ from rich.table import Table
 from benchmarks.data import SETS, ensure
 from benchmarks.setup import make_config
 from intccms.analysis import runner
-from intccms.execution.observer import Silent
-from intccms.receipts import Receipt
+from intccms.execution.tasks import ChunkReport, Silent
 from intccms.schema import load_config
 
 __all__ = ["main"]
@@ -40,7 +39,7 @@ class _Watch(Silent):
     def __init__(self) -> None:
         self.process, self.rss = psutil.Process(), []
 
-    def receipt(self, receipt: Receipt) -> None:
+    def receipt(self, receipt: ChunkReport) -> None:
         """Take a chunk."""
         self.rss.append(self.process.memory_info().rss / 1e6)
 

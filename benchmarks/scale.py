@@ -32,10 +32,9 @@ from rich.table import Table
 from intccms.execution.chunk import ChunkPolicy
 from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.rounds import ChunkRun
-from intccms.execution.tasks import ChunkTask
+from intccms.execution.tasks import ChunkReport, ChunkTask
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums
-from intccms.receipts import Receipt
 
 __all__ = ["Answer", "main"]
 
@@ -56,7 +55,7 @@ class Answer:
     def load(self, key: str) -> dict[str, Any]:
         """Give sums and receipt."""
         time.sleep(self.chunk_s)
-        receipt = Receipt(key.rpartition("/")[0], "", key, 0, 1000, "done", n_events=1000)
+        receipt = ChunkReport(key.rpartition("/")[0], "", key, 0, 1000, "done", n_events=1000)
         return {"sums": _sums(), "receipt": asdict(receipt)}
 
 

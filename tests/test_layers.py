@@ -34,7 +34,6 @@ FLOORS = {
     "reading": 2.5,  # uses datasets; execution and skimming use it
     "fingerprint": 0.7,  # what it says of values is used from everywhere
     "schema": 1,
-    "receipts": 1,
     "utils": 1,
     "interrupts": 1,
     "usercode": 0.5,

@@ -17,7 +17,7 @@ from intccms.datasets.fileset import DatasetFiles
 from intccms.datasets.manager import read_listing
 from intccms.errors import InputError
 from intccms.execution.failures import describe
-from intccms.receipts import ChunkStatus, Receipt
+from intccms.execution.tasks import ChunkReport, ChunkStatus
 from intccms.redaction import redacted
 from intccms.storage import write_json
 from tests.pipeline.runs import NOMINAL_ONLY, configured, copy_of, processed, replace_text
@@ -77,7 +77,9 @@ def test_what_is_written_and_said_has_no_credential(tmp_path: Path) -> None:
     url = f"root://me:{TOKEN}@h//a.root"
     write_json(tmp_path / "a.json", {url: [url, Path("/x")]})
     assert TOKEN not in (tmp_path / "a.json").read_text()
-    receipt = Receipt("a", url, "u", 0, 1, ChunkStatus.FAILED, error=f"no {url}", redirector=url)
+    receipt = ChunkReport(
+        "a", url, "u", 0, 1, ChunkStatus.FAILED, error=f"no {url}", redirector=url
+    )
     assert TOKEN not in json.dumps(receipt.to_dict())
     assert TOKEN not in str(InputError(f"no {url}"))
     assert TOKEN not in describe(OSError(f"no {url}"))

@@ -13,7 +13,7 @@ import awkward as ak
 from coffea.analysis_tools import PackedSelection
 
 from intccms.datasets.sections import LumiSections
-from intccms.fingerprint import content_digest
+from intccms.fingerprint.digest import content_digest
 
 __all__ = [
     "baseline",

@@ -27,7 +27,7 @@
 `storage`       atomic files at any place, and the layout of the results
 =============== ==================================================================
 
-`errors`, `receipts` and `redaction` are words that all of them share. Importing this package
+`errors` and `redaction` are words that all of them share. Importing this package
 changes nothing.
 """
 

@@ -33,7 +33,7 @@ from intccms.pipeline import Stages, summarise
 from intccms.pipeline.figures import GROUPS, Group
 from intccms.preflight import checks, rows_of
 from intccms.schema import Config, load_config
-from intccms.usercode import check_current
+from intccms.usercode.reloading import check_current
 
 __all__ = [
     "Session",

@@ -9,8 +9,7 @@ import pytest
 from example_opendata.configs.configuration import config as example
 from intccms.analysis import runner
 from intccms.analysis.chunking import SIZES, Load, choose, worker_memory
-from intccms.execution.executors import IterativeExecutor
-from intccms.execution.processes import FuturesExecutor
+from intccms.execution.executors import FuturesExecutor, IterativeExecutor
 from intccms.sample import write_sample
 from intccms.schema import Config, load_config
 

@@ -13,7 +13,7 @@ from coffea.lumi_tools import LumiMask
 
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.datasets.sections import LumiSections
-from intccms.execution.lumis import LumiBooks
+from intccms.execution.accounting import LumiBooks
 from intccms.schema import load_config
 from tests.analysis import small
 from tests.analysis.conftest import make_events, write_file

@@ -8,7 +8,7 @@ import pytest
 from coffea.analysis_tools import PackedSelection
 
 from intccms.engine.derived import against, without
-from intccms.fingerprint import fingerprint
+from intccms.fingerprint.digest import fingerprint
 from intccms.schema.physics import Channel, Observable
 
 MET = np.array([10.0, 60.0, 90.0, 20.0])

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from intccms.errors import NoWorkersError
+from intccms.execution.accounting import Totals
 from intccms.execution.dask import scheduler
 from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import open_executor
-from intccms.execution.totals import Totals
 from intccms.schema.general import General
 from tests.execution import tasks
 

@@ -18,12 +18,12 @@ import pytest
 
 from intccms import storage
 from intccms.execution.checkpoints import CheckpointStore
+from intccms.execution.tasks import ChunkReport
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import HistogramSums
-from intccms.receipts import Receipt
 
-CODECS = {one.__name__: one for one in (ExactSums, HistogramSums, CutflowSums, Receipt)}
+CODECS = {one.__name__: one for one in (ExactSums, HistogramSums, CutflowSums, ChunkReport)}
 KEY = CheckpointStore.key_of({"uuid": "5a", "entries": [0, 100]})
 
 
@@ -39,7 +39,9 @@ def make_sums(seed: int = 1) -> dict[str, Any]:
         "histograms": {("SR", "mtt"): histogram, ("SR", "χ²"): HistogramSums.zeros(("a",), 3)},
         "cutflow": {"SR": CutflowSums.of(("muon", "met"), rng.integers(0, 3, 100), weights)},
         "fill_s": 0.1,
-        "receipt": Receipt("ttbar", "/store/a.root", "5a", 0, 100, "done", sumw=-0.0, host="n1"),
+        "receipt": ChunkReport(
+            "ttbar", "/store/a.root", "5a", 0, 100, "done", sumw=-0.0, host="n1"
+        ),
     }
 
 

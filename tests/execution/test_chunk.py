@@ -14,9 +14,9 @@ from coffea.processor.executor import WorkItem
 
 from intccms.execution import chunk
 from intccms.execution.checkpoints import CheckpointStore
-from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask, run_chunk
+from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, run_chunk
+from intccms.execution.tasks import ChunkStatus, ChunkTask
 from intccms.histograms.exact import ExactSums
-from intccms.receipts import ChunkStatus
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ import psutil
 import pytest
 
 from intccms.errors import OtherCodeError, WorkerLostError
+from intccms.execution.accounting import Totals
 from intccms.execution.dask.cluster import DaskExecutor
-from intccms.execution.executors import Executor, IterativeExecutor, open_executor
-from intccms.execution.processes import FuturesExecutor
-from intccms.execution.totals import Totals
+from intccms.execution.executors import Executor, FuturesExecutor, IterativeExecutor, open_executor
 from intccms.schema.general import General
 from tests.execution import tasks
 from tests.execution.tasks import running
@@ -203,7 +202,7 @@ class _Unreadable:
 SCRIPT = """
 import sys
 from pathlib import Path
-from intccms.execution.processes import FuturesExecutor
+from intccms.execution.executors import FuturesExecutor
 from tests.execution.tasks import end_with_parent
 
 if __name__ == "__main__":

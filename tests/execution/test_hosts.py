@@ -22,7 +22,7 @@ import json, sys
 from pathlib import Path
 from distributed import Client
 from intccms.execution.dask.cluster import DaskExecutor
-from intccms.execution.totals import Totals
+from intccms.execution.accounting import Totals
 from tests.execution.tasks import add_up
 
 address, folder, n = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])

@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from intccms.execution.ledger import Ledger, LostChunk
-from intccms.receipts import Receipt
+from intccms.execution.accounting import Ledger, LostChunk
+from intccms.execution.tasks import ChunkReport
 
 
-def receipt(file: str, start: int, stop: int, **more: Any) -> Receipt:
+def receipt(file: str, start: int, stop: int, **more: Any) -> ChunkReport:
     status = more.pop("status", "done")
     done = {} if status == "failed" else {"n_events": stop - start, "sumw": float(stop - start)}
-    return Receipt("mc", file, "uuid", start, stop, status, **{**done, **more})
+    return ChunkReport("mc", file, "uuid", start, stop, status, **{**done, **more})
 
 
 FAILED = {"status": "failed", "error_type": "OSError", "error": "gone"}
 
 
-def closed(*receipts: Receipt, never: tuple[LostChunk, ...] = ()) -> Ledger:
+def closed(*receipts: ChunkReport, never: tuple[LostChunk, ...] = ()) -> Ledger:
     return Ledger.closed(["mc", "other"], receipts, never)
 
 

@@ -10,7 +10,7 @@ from coffea.lumi_tools import LumiMask
 
 from intccms.datasets.contents import FileCount, FileFailure
 from intccms.datasets.sections import LumiSections
-from intccms.execution.lumis import (
+from intccms.execution.accounting import (
     FileSections,
     LumiBooks,
     balanced,

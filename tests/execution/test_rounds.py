@@ -16,11 +16,11 @@ from coffea.processor.executor import WorkItem
 from distributed import Client
 
 from intccms.execution.checkpoints import CheckpointStore
-from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, ChunkTask
+from intccms.execution.chunk import ChunkOutcome, ChunkPolicy
 from intccms.execution.dask.cluster import DaskExecutor
-from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.execution.processes import FuturesExecutor
+from intccms.execution.executors import Executor, FuturesExecutor, IterativeExecutor
 from intccms.execution.rounds import ChunkRun
+from intccms.execution.tasks import ChunkTask
 from intccms.histograms.exact import ExactSums
 from tests.analysis.conftest import make_events, write_file
 from tests.execution.links import Link

@@ -12,8 +12,8 @@ from typing import Any
 from distributed import Client
 
 from intccms.errors import ClusterLostError, WorkerLostError
+from intccms.execution.accounting import Totals
 from intccms.execution.dask.cluster import DaskExecutor
-from intccms.execution.totals import Totals
 from tests.execution import tasks
 from tests.execution.links import Link
 

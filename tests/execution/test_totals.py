@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from intccms.execution.totals import WAITING, Totals, merged
+from intccms.execution.accounting import WAITING, Totals, merged
 
 
 def test_merging_leaves_what_is_merged_alone() -> None:

@@ -279,7 +279,7 @@ class Kernel:
     def _source(self, edit: Edit) -> Any:
         if not edit.in_cell:
             return "edited.conf:config"
-        from intccms.usercode import refresh
+        from intccms.usercode.reloading import refresh
 
         refresh(["edited.conf"])
         text = TEXTS[CELL]

@@ -16,8 +16,7 @@ from typing import Any
 
 from intccms.analysis import runner
 from intccms.analysis.runner import AnalysisResult
-from intccms.execution.observer import Silent
-from intccms.receipts import Receipt
+from intccms.execution.tasks import ChunkReport, Silent
 from intccms.schema import load_config
 
 __all__ = ["OnReceipt", "analysed", "bits", "end", "finished", "outcome_of", "started", "statuses"]
@@ -31,7 +30,7 @@ class OnReceipt(Silent):
     def __init__(self, call: Callable[[int], None]) -> None:
         self.call, self.n = call, 0
 
-    def receipt(self, receipt: Receipt) -> None:
+    def receipt(self, receipt: ChunkReport) -> None:
         self.n += 1
         self.call(self.n)
 

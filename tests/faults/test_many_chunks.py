@@ -11,13 +11,13 @@ N_CHUNKS = 100_000
 # In a process of its own: the memory of this one is not that of the books.
 BOOKS = """
 import json, resource, sys, time
-from intccms.execution.ledger import Ledger
-from intccms.receipts import Receipt
+from intccms.execution.accounting import Ledger
+from intccms.execution.tasks import ChunkReport
 
 n_chunks, n_datasets = 100_000, 20
 start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 receipts = [
-    Receipt(
+    ChunkReport(
         dataset=f"dataset_{i % n_datasets}",
         file=f"/store/mc/campaign/dataset_{i % n_datasets}/{i // 10:08d}.root",
         uuid=f"{i // 10:036d}",

@@ -194,7 +194,7 @@ CHILD = """
 import json
 import sys
 from importlib import import_module
-from intccms.fingerprint import fingerprint
+from intccms.fingerprint.digest import fingerprint
 
 found = {}
 installed = set(sys.modules)
@@ -269,7 +269,7 @@ def test_the_hash_seed_does_not_count(digests: dict[str, str], tmp_path: Path, s
 def test_a_call_does_not_change_a_function(tmp_path: Path) -> None:
     write(tmp_path)
     code = """
-from intccms.fingerprint import fingerprint
+from intccms.fingerprint.digest import fingerprint
 import analysis
 before = fingerprint(analysis.select).digest
 for _ in range(200):  # so that the interpreter specialises the code
@@ -287,7 +287,7 @@ NOTEBOOK = [
     "class Selection:\n    low = CUT\n    def __call__(self, pt):\n        return pt > self.low",
     "mine = Selection()\ndef select(pt):\n    return mine(pt) & helpers.CUT & LATE",
     "from pathlib import Path\nimport cloudpickle\n"
-    "from intccms.fingerprint import fingerprint\n"
+    "from intccms.fingerprint.digest import fingerprint\n"
     "Path('digest').write_text(fingerprint(select).digest)\n"
     "Path('pickle').write_bytes(cloudpickle.dumps(select))",
 ]
@@ -311,7 +311,7 @@ def test_a_notebooks_functions_survive_the_restart_of_the_kernel(tmp_path: Path)
     on_a_worker = """
 from pathlib import Path
 import cloudpickle
-from intccms.fingerprint import fingerprint
+from intccms.fingerprint.digest import fingerprint
 print(fingerprint(cloudpickle.loads(Path("pickle").read_bytes())).digest)
 """
     assert run(on_a_worker, path=tmp_path) == first

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from intccms.fingerprint import content_digest, files
+from intccms.fingerprint import digest as digest_module
+from intccms.fingerprint.digest import content_digest
 
 
 def in_place(path: Path, text: str) -> None:
@@ -29,12 +30,12 @@ def by_a_rename(path: Path, text: str) -> None:
     aside.replace(path)
 
 
-@pytest.mark.parametrize("age_ns", [0, files.SETTLED_NS], ids=["settled", "young"])
+@pytest.mark.parametrize("age_ns", [0, digest_module.SETTLED_NS], ids=["settled", "young"])
 @pytest.mark.parametrize("edit", [in_place, with_its_old_time, by_a_rename])
 def test_an_edit_is_seen_however_it_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[[Path, str], None], age_ns: int
 ) -> None:
-    monkeypatch.setattr(files, "SETTLED_NS", age_ns)
+    monkeypatch.setattr(digest_module, "SETTLED_NS", age_ns)
     path = tmp_path / "one.json"
     path.write_text("0")
     for text in ("1", "2", "3", "33", "3"):  # mostly of the same size
@@ -46,7 +47,7 @@ def test_an_edit_is_seen_however_it_is_made(
 def test_a_file_that_has_not_changed_is_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "SETTLED_NS", -1)
+    monkeypatch.setattr(digest_module, "SETTLED_NS", -1)
     path = tmp_path / "one.json"
     path.write_text("1")
     digest, opened = content_digest(path), Path.open

@@ -24,7 +24,7 @@ import pytest
 import scipy.special
 from coffea.lumi_tools import LumiMask
 
-from intccms.fingerprint import fingerprint, is_reproducible
+from intccms.fingerprint.digest import fingerprint, is_reproducible
 from intccms.schema import Functor, ObjVar, WorkerEval
 
 
@@ -184,7 +184,7 @@ def test_fresh_processes_judge_what_has_no_structure() -> None:
     body = Path(__file__).read_text().split("class Sealed")[1].split("\n\n\ndef ")[0]
     code = f"""
 from typing import Any
-from intccms.fingerprint import is_reproducible
+from intccms.fingerprint.digest import is_reproducible
 class Sealed{body}
 print(is_reproducible(Sealed("a")), is_reproducible(Sealed(*"abcdefgh")))
 """  # in a main program, as in a notebook, it is pickled by value

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from intccms.fingerprint import fingerprint
+from intccms.fingerprint.digest import fingerprint
 
 OWN = np.random.default_rng(1)
 OLDER = np.random.RandomState(1)

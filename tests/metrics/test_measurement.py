@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from intccms.errors import InputError
+from intccms.execution.tasks import ChunkReport
 from intccms.metrics.measurement import (
     Measurement,
     TreePlace,
@@ -19,11 +20,10 @@ from intccms.metrics.measurement import (
 )
 from intccms.metrics.report import dataset_table
 from intccms.metrics.worker_tracker import Sample, Timeline
-from intccms.receipts import Receipt
 
 
-def receipt(n: int, status: str = "done") -> Receipt:
-    return Receipt(
+def receipt(n: int, status: str = "done") -> ChunkReport:
+    return ChunkReport(
         "data", "/store/a.root", "u", 100 * n, 100 * (n + 1), status,  # type: ignore[arg-type]
         n_events=0 if status == "failed" else 100, bytes_read=1_000_000, read_s=0.5, process_s=1.0,
         wall_s=2.0, rss_bytes=10**9, started=1000.0 + n,

@@ -5,13 +5,13 @@ import io
 import pytest
 from rich.console import Console
 
+from intccms.execution.tasks import ChunkReport
 from intccms.metrics.progress import (
     PlainProgress,
     Stage,
     TerminalProgress,
     make_observer,
 )
-from intccms.receipts import Receipt
 
 
 class Clock:
@@ -24,8 +24,8 @@ class Clock:
         return self.now
 
 
-def receipt(n_events: int, status: str = "done") -> Receipt:
-    return Receipt("ttbar", "a.root", "", 0, n_events, status)
+def receipt(n_events: int, status: str = "done") -> ChunkReport:
+    return ChunkReport("ttbar", "a.root", "", 0, n_events, status)
 
 
 def test_a_line_tells_amount_rate_time_left_and_failures() -> None:

@@ -6,13 +6,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from intccms.execution.observer import Silent
+from intccms.execution.tasks import ChunkReport, Silent
 from intccms.metrics.measurement import load_receipts
 from intccms.metrics.recorder import Recorder, Watcher
 from intccms.metrics.worker_tracker import ProcessTracker, Sample, WorkerLoad
-from intccms.receipts import Receipt
 
-RECEIPT = Receipt("data", "a.root", "u", 0, 10, "done", n_events=10)
+RECEIPT = ChunkReport("data", "a.root", "u", 0, 10, "done", n_events=10)
 
 
 class Eyes(Silent):

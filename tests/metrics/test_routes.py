@@ -12,7 +12,7 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from intccms.execution.observer import Silent
+from intccms.execution.tasks import Silent
 from intccms.metrics.preload import ROUTES
 from intccms.metrics.recorder import TOPIC, WATCHER, Recorder, is_watched
 from intccms.metrics.worker_tracker import WorkerTracker

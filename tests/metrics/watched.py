@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from intccms.execution.tasks import ChunkReport
 from intccms.metrics.state import RunState
 from intccms.metrics.worker_tracker import Sample, WorkerLoad
-from intccms.receipts import Receipt
 
 __all__ = ["START", "half_way", "load", "receipt"]
 
 START = 1_000_000.0
 
 
-def receipt(dataset: str, n: int, status: str = "done", **fields: object) -> Receipt:
+def receipt(dataset: str, n: int, status: str = "done", **fields: object) -> ChunkReport:
     """Chunk `n` of 1000 events, which ended `n` + 1 seconds after the start."""
     known: dict[str, object] = {
         "n_events": 1000 if status == "done" else 0, "bytes_read": 125_000_000, "wall_s": 1.0,
         "started": START + n, "host": "node1",
     }  # fmt: skip
-    return Receipt(
+    return ChunkReport(
         dataset, f"/store/{dataset}_{n}.root", "u", 1000 * n, 1000 * (n + 1), status,  # type: ignore[arg-type]
         **(known | fields),  # type: ignore[arg-type]
     )  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from example_opendata.configs.configuration import config as example
-from intccms.execution.observer import Silent
+from intccms.execution.tasks import Silent
 from intccms.pipeline import Stages
 from intccms.schema import Config, load_config
 

@@ -15,7 +15,7 @@ from intccms.errors import FitError, InputError
 from intccms.execution.checkpoints import encode
 from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.execution.observer import Silent
+from intccms.execution.tasks import Silent
 from intccms.histograms import Book
 from intccms.pipeline.fit_figures import fit_figures
 from intccms.pipeline.inference import _classes, infer_signals, load_results

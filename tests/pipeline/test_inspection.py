@@ -14,7 +14,7 @@ import pytest
 from intccms import pipeline
 from intccms.cli import main
 from intccms.errors import InputError
-from intccms.execution.observer import Silent
+from intccms.execution.tasks import Silent
 from intccms.pipeline.inspection import Inspection
 from intccms.schema import Config, load_config
 

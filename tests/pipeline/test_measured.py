@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from intccms.cli import main
+from intccms.execution.tasks import ChunkReport, ChunkStatus
 from intccms.metrics.measurement import Measurement
 from intccms.metrics.tables import describe
 from intccms.pipeline import Stages
-from intccms.receipts import ChunkStatus, Receipt
 from tests.pipeline.runs import NOMINAL_ONLY, configured, processed
 
 ONE = ("general.processes=[ttbar_lep]", *NOMINAL_ONLY)
@@ -87,7 +87,7 @@ def test_measurements_are_compared_on_the_command_line(
     assert main(["compare", str(tmp_path)]) == 2
 
 
-def receipts(stages: Stages) -> tuple[Receipt, ...]:
+def receipts(stages: Stages) -> tuple[ChunkReport, ...]:
     assert stages.found.analysis is not None
     return stages.found.analysis.receipts
 

@@ -13,7 +13,7 @@ import uproot
 from intccms import pipeline
 from intccms.datasets.sections import LumiSections
 from intccms.errors import IncompleteError
-from intccms.execution.lumis import certified
+from intccms.execution.accounting import certified
 from intccms.metrics.tables import describe
 from intccms.pipeline import RunResult
 from tests.pipeline.runs import NOMINAL_ONLY, configured, copy_of, processed

@@ -7,7 +7,7 @@ import pyhf
 import pytest
 from scipy.stats import chi2, norm
 
-from intccms.execution.processes import FuturesExecutor
+from intccms.execution.executors import FuturesExecutor
 from intccms.statistics import (
     Toys,
     fit,

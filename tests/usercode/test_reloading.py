@@ -12,7 +12,7 @@ import pytest
 
 from intccms.errors import ConfigError
 from intccms.schema import load_config
-from intccms.usercode import check_current, older_module, refresh
+from intccms.usercode.reloading import check_current, older_module, refresh
 
 CONFIGURATION = """
 from mine import cuts

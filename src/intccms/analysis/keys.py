@@ -21,11 +21,11 @@ from intccms.analysis.skims import NOT_COMPARABLE
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.errors import ConfigError
+from intccms.execution.attempt import ColumnPolicy
 from intccms.execution.checkpoints import CheckpointStore
-from intccms.execution.chunk import ChunkPolicy, ChunkTask
-from intccms.execution.columns import ColumnPolicy
-from intccms.execution.planned import PlannedCode
-from intccms.fingerprint import (
+from intccms.execution.chunk import ChunkPolicy, PlannedCode
+from intccms.execution.tasks import ChunkTask
+from intccms.fingerprint.digest import (
     Fingerprint,
     by_content,
     content_digest,
@@ -60,7 +60,6 @@ CODE = (
     "execution/**/*.py",
     "histograms/*.py",
     "reading/*.py",
-    "receipts.py",
     "skimming/*.py",
 )
 CODECS = (

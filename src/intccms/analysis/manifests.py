@@ -15,11 +15,11 @@ from intccms.analysis.skim_tables import PER_FILE, SkimTable, exact_as_json
 from intccms.analysis.skims import SkimWriter, at_storage, by_entries
 from intccms.datasets import DatasetFiles
 from intccms.errors import InputError, SkimWriteError
-from intccms.execution.chunk import ChunkOutcome, ChunkTask
+from intccms.execution.chunk import ChunkOutcome
 from intccms.execution.executors import Executor
+from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
 from intccms.histograms.exact import ExactSums
 from intccms.metadata import FileCount, Metadata
-from intccms.receipts import ChunkStatus, Receipt
 from intccms.skimming import SkimManifest, SkimPart, SkimStore
 
 __all__ = ["WrittenSkim", "finished", "probed", "source_of", "unwritten"]
@@ -80,7 +80,7 @@ def _probed(writer: SkimWriter, max_retries: int) -> str:
 def unwritten(task: ChunkTask, reason: str) -> ChunkOutcome:
     """Give the outcome of a chunk that was not processed, as its events cannot be written."""
     item = task.item
-    receipt = Receipt(
+    receipt = ChunkReport(
         dataset=item.dataset,
         file=item.filename,
         uuid=item.fileuuid,

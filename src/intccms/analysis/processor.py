@@ -19,7 +19,7 @@ from intccms.engine.objects import Objects, from_events
 from intccms.engine.systematics import fill_shifts
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.engine.weights import Index, branch_of
-from intccms.fingerprint import refresh
+from intccms.fingerprint.watching import refresh
 from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.spectrum import WeightSpectrum
 from intccms.histograms.theory import BRANCHES

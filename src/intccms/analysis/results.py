@@ -17,17 +17,23 @@ from intccms.analysis.sample import TrainingTable
 from intccms.analysis.theory import theory_of
 from intccms.datasets import DatasetFiles
 from intccms.errors import IntccmsError
+from intccms.execution.accounting import (
+    Ledger,
+    LostChunk,
+    LumiBooks,
+    RepeatedFile,
+    balanced,
+    file_sections,
+)
 from intccms.execution.chunk import ChunkOutcome
-from intccms.execution.ledger import Ledger, LostChunk, RepeatedFile
-from intccms.execution.lumis import LumiBooks, balanced, file_sections
 from intccms.execution.rounds import FileSums
-from intccms.fingerprint import Inputs
+from intccms.execution.tasks import ChunkReport
+from intccms.fingerprint.watching import Inputs
 from intccms.histograms.book import Book, make_book
 from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.spectrum import WeightSpectrum
 from intccms.metadata import Metadata
-from intccms.receipts import Receipt
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +81,7 @@ class AnalysisResult:
     histograms: Book
     cutflow: Cutflow
     ledger: Ledger
-    receipts: tuple[Receipt, ...]
+    receipts: tuple[ChunkReport, ...]
     wall_s: float
     lumis: LumiBooks | None = None
     skims: dict[str, WrittenSkim] = field(default_factory=dict)
@@ -92,7 +98,7 @@ class AnalysisResult:
 class Collected:
     """What has come back so far."""
 
-    receipts: dict[tuple[str, str, int], Receipt] = field(default_factory=dict)  # by chunk
+    receipts: dict[tuple[str, str, int], ChunkReport] = field(default_factory=dict)  # by chunk
     faults: dict[str, list[ChunkOutcome]] = field(default_factory=dict)
     sums: dict[str, dict[str, Any]] = field(default_factory=dict)  # by dataset, when all are in
     inputs: Inputs = field(default_factory=Inputs)  # what functions have looked at

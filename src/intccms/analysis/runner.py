@@ -22,16 +22,15 @@ from intccms.datasets import DatasetManager, Fileset
 from intccms.engine.corrections import check_correction_files
 from intccms.engine.scores import with_scores
 from intccms.errors import FunctorError, IncompleteError
-from intccms.execution.chunk import ChunkOutcome, ChunkTask
+from intccms.execution.accounting import LumiBooks
+from intccms.execution.chunk import ChunkOutcome
 from intccms.execution.executors import Executor, open_executor
-from intccms.execution.lumis import LumiBooks
-from intccms.execution.observer import Observer, Silent
 from intccms.execution.rounds import ChunkRun
+from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask, Observer, Silent
 from intccms.interrupts import Interrupted
 from intccms.metadata import FileFailure, Metadata, collect
-from intccms.receipts import ChunkStatus, Receipt
 from intccms.schema import Config
-from intccms.usercode import check_current
+from intccms.usercode.reloading import check_current
 
 __all__ = ["AnalysisResult", "chunk_size", "make_processor", "process", "run"]
 
@@ -204,9 +203,9 @@ def _duplicates(
     return found
 
 
-def _of_unopened(failure: FileFailure) -> Receipt:
+def _of_unopened(failure: FileFailure) -> ChunkReport:
     """Give what observers are told of a file that is lost before there are chunks of it."""
-    return Receipt(
+    return ChunkReport(
         failure.dataset, failure.lfn, "", 0, 0, ChunkStatus.FAILED,
         stage="open", error_type=failure.error_type, error=failure.error,
     )  # fmt: skip

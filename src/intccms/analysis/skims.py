@@ -15,7 +15,7 @@ from intccms.analysis.skim_tables import PER_DATASET, PER_FILE, SkimTable, exact
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.fingerprint import by_content, fingerprint, is_reproducible
+from intccms.fingerprint.digest import by_content, fingerprint, is_reproducible
 from intccms.schema import Config, General, WorkerEval
 from intccms.skimming import SkimColumns, SkimManifest, SkimPart, SkimStore, retire
 

@@ -12,7 +12,7 @@ from intccms.analysis.processor import AnalysisProcessor
 from intccms.engine.variations import VariationPlan, WeightSource
 from intccms.engine.weights import ALL, NOMINAL, branch_of
 from intccms.errors import IntccmsError
-from intccms.execution.ledger import Ledger
+from intccms.execution.accounting import Ledger
 from intccms.histograms.book import Theory
 from intccms.histograms.members import WeightSums
 

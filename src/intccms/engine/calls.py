@@ -19,7 +19,7 @@ from chunkcolumns import Column, plain
 from intccms.engine.objects import Objects
 from intccms.errors import FunctorError, IntccmsError, MissingColumnError
 from intccms.execution.failures import describe, is_read_failure, user_code
-from intccms.fingerprint import Watch
+from intccms.fingerprint.watching import Watch
 from intccms.schema import Functor, ObjVar
 
 

@@ -22,7 +22,7 @@ from intccms.engine.objects import Objects
 from intccms.engine.variations import Direction
 from intccms.errors import FunctorError, InputError, nearest
 from intccms.execution.failures import describe
-from intccms.fingerprint import content_digest
+from intccms.fingerprint.digest import content_digest
 from intccms.schema import Config, Correction, ObjVar, Sys, UncertaintySource
 from intccms.schema.kinds import Constant
 

@@ -26,7 +26,7 @@ from intccms.engine.objects import event_seeds
 from intccms.engine.weights import reads
 from intccms.errors import FunctorError, InputError
 from intccms.execution.failures import user_code
-from intccms.fingerprint import fingerprint
+from intccms.fingerprint.digest import fingerprint
 from intccms.schema import Config, Correction, Feature, Functor, GhostObservable, Mva, ObjVar
 from intccms.schema.datasets import is_signal
 from intccms.storage import Output

@@ -18,7 +18,7 @@ from chunkcolumns.library_internals import selection_hooks
 from intccms.engine.evaluation import MVA, Level
 from intccms.engine.objects import Objects, overlaps
 from intccms.execution.failures import user_code
-from intccms.fingerprint import Watch
+from intccms.fingerprint.watching import Watch
 from intccms.schema import Channel, Config, Functor, ObjectMask, ObjVar
 
 Origins = frozenset[ObjVar]

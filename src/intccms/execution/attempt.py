@@ -1,4 +1,4 @@
-"""One try to process a chunk: opens, reads, processes, and knows how far it came."""
+"""One try to process a chunk: opens, reads and processes; columns of earlier runs may be reused."""
 
 from __future__ import annotations
 
@@ -8,26 +8,145 @@ import resource
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlparse
 
 import awkward as ak
+from awkward.contents import Content
 
 from intccms.datasets.places import check_reachable
 from intccms.errors import SkimWriteError
-from intccms.execution.columns import ChunkColumns, ColumnPolicy
 from intccms.execution.failures import classify, describe, is_read_failure
-from intccms.execution.tasks import ChunkTask
+from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
+from intccms.fingerprint.watching import Inputs, adopt, inputs_of
+from intccms.reading.cache import ColumnCache, KeptColumns
+from intccms.reading.columns import Columns
 from intccms.reading.events import ChunkEvents
 from intccms.reading.pieces import check_unchanged
-from intccms.reading.source import ReadMeter, Source, forget, open_source
-from intccms.receipts import ChunkStatus, Receipt
-
-__all__ = ["Attempt", "Processor"]
+from intccms.reading.source import ReadMeter, Source, forget, forms_of, open_source
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ColumnPolicy:
+    """Which columns are kept from run to run, and where.
+
+    Parameters
+    ----------
+    cache
+        Where.
+    digests
+        By dataset, of all that decides which columns of which events a chunk has besides its
+        file: above all the skim selection. None: nothing can be kept.
+    whole_of
+        Makes of the sums of a chunk what is known of all its events, in terms of JSON.
+    selection
+        The function that decides which events a chunk has; None: all of them.
+    reuse
+        Whether what is there is read.
+    local_too
+        Whether columns of files that are not read over the network are kept.
+    """
+
+    cache: ColumnCache
+    digests: Mapping[str, str | None]
+    whole_of: Callable[[dict[str, Any]], dict[str, Any]]
+    selection: Callable[..., Any] | None = None
+    reuse: bool = True
+    local_too: bool = False
+
+    def of_chunk(self, task: ChunkTask, pfn: str) -> ChunkColumns | None:
+        """Return the kept columns of a chunk; None if they are not to be kept."""
+        item = task.work
+        digest = self.digests.get(item.dataset)
+        if digest is None or not item.fileuuid or not (self.local_too or "://" in pfn):
+            return None
+        parts = {
+            "digest": digest,
+            "file": task.file_key,
+            "tree": item.treename,
+            "entries": [item.entrystart, item.entrystop],
+        }
+        return ChunkColumns(self, self.cache.key_of(parts), len(item))
+
+
+class ChunkColumns:
+    """The kept columns of one chunk: read if they are there, written when it is done."""
+
+    def __init__(self, policy: ColumnPolicy, key: str, n_events: int) -> None:
+        self._policy, self._key, self._n = policy, key, n_events
+        self._found: KeptColumns | None = None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether columns were there."""
+        return self._found is not None
+
+    def events(
+        self,
+        opened: Callable[[], Source],
+        start: int,
+        meter: ReadMeter,
+        metadata: dict[str, Any],
+    ) -> ChunkEvents | None:
+        """Return the events that pass the skim selection, if they are there.
+
+        Parameters
+        ----------
+        opened
+            Opens the file, for a column that was not kept.
+        start
+            First entry in the file.
+        """
+        found = self._policy.cache.load(self._key) if self._policy.reuse else None
+        form = None if found is None else self._policy.cache.base_form(found.layout)
+        if found is None or form is None:
+            return None
+        inputs = Inputs.from_json(found.inputs)
+        if not inputs.is_current:
+            return None
+        adopt(self._policy.selection, inputs)
+
+        def fetch(names: Sequence[str], empty: bool) -> dict[str, Content]:
+            return opened().fetch(start, start + self._n, meter)(names, empty)
+
+        self._found = found
+        columns = Columns(fetch, self._n, meter).take(found.index)
+        columns.preset(found.columns)
+        meter.columns |= dict.fromkeys(found.columns, 0)
+        metadata = metadata | {"whole": found.whole}
+        return ChunkEvents(columns, forms_of(found.layout, lambda: form), metadata)
+
+    def save(self, events: ChunkEvents, sums: dict[str, Any], source: Source | None) -> None:
+        """Keep what was read, if anything was; a failure costs no more than that.
+
+        Parameters
+        ----------
+        events
+            Those that the processor was given.
+        sums
+            What it made of them.
+        source
+            What was opened; None if nothing was.
+        """
+        kept = events.columns.kept
+        inputs = inputs_of(self._policy.selection)
+        if source is None or kept is None or inputs.beyond:
+            return
+        cache, layout = self._policy.cache, source.layout
+        whole = self._policy.whole_of(sums)
+        columns = kept.collected()
+        try:
+            cache.save_base_form(layout, source.base_form)
+            found = KeptColumns(whole, layout, kept.index, columns, inputs.to_json())
+            cache.save(self._key, found)
+        except OSError as exc:
+            log.warning("cannot keep the columns of a chunk: %s", exc)
+
 
 Options = Callable[[], Mapping[str, Any]]
 
@@ -69,7 +188,7 @@ class Attempt:
         processor: Processor,
         reader_options: Options | None = None,
         columns: ColumnPolicy | None = None,
-    ) -> tuple[dict[str, Any], Receipt]:
+    ) -> tuple[dict[str, Any], ChunkReport]:
         """Give the sums and the receipt; whatever goes wrong is raised."""
         kept = None
         if columns is not None and self.piece is None:
@@ -181,7 +300,7 @@ class Attempt:
         rows = "" if self.piece is None else f"_{self.piece.rows[0]}"
         return f"{self.item.entrystart}_{self.item.entrystop}{rows}"
 
-    def failed(self, exc: Exception) -> Receipt:
+    def failed(self, exc: Exception) -> ChunkReport:
         """Give the receipt of a try that `exc` ended."""
         if isinstance(exc, SkimWriteError):
             self.stage = "write"
@@ -200,9 +319,9 @@ class Attempt:
             return ""
         return "".join(traceback.format_exception(exc.__cause__ or exc))
 
-    def _receipt(self, **fields: Any) -> Receipt:
+    def _receipt(self, **fields: Any) -> ChunkReport:
         place = urlparse(self.pfn)
-        receipt = Receipt(
+        receipt = ChunkReport(
             dataset=self.item.dataset,
             file=self.item.filename,
             uuid=self.item.fileuuid,

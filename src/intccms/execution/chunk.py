@@ -1,13 +1,17 @@
-"""The chunk function: opens, reads and processes one work item, and always returns a receipt."""
+"""The chunk function: opens, reads and processes one work item, and always returns a report."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from multiprocessing import parent_process
 from operator import or_
 from typing import Any
 
@@ -15,19 +19,121 @@ from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
 from intccms.datasets.places import UnreachableError, best_first, note_failure
-from intccms.errors import OtherCodeError
-from intccms.execution.attempt import Attempt, Processor
+from intccms.errors import EditedInputError, OtherCodeError
+from intccms.execution.attempt import Attempt, ColumnPolicy, Processor
 from intccms.execution.checkpoints import CheckpointStore
-from intccms.execution.columns import ColumnPolicy
 from intccms.execution.failures import FailureKind, classify, contained
-from intccms.execution.garbage import patient_collector
-from intccms.execution.planned import PlannedCode
-from intccms.execution.tasks import ChunkTask
-from intccms.fingerprint import Inputs, begin, known_inputs
+from intccms.execution.tasks import PARTS, ChunkReport, ChunkStatus, ChunkTask
+from intccms.fingerprint.digest import content_digest
+from intccms.fingerprint.watching import Inputs, begin, known_inputs
 from intccms.reading.source import forget
-from intccms.receipts import PARTS, ChunkStatus, Receipt
 
-__all__ = ["ChunkOutcome", "ChunkPolicy", "ChunkTask", "Processor", "joined", "keep", "run_chunk"]
+PATIENT = (100_000, 5, 10)
+_lock = threading.Lock()
+_before: list[tuple[int, int, int]] = []  # one for each thread that is at work
+
+
+@contextmanager
+def patient_collector() -> Iterator[None]:
+    """Let new objects pile up before garbage is searched; afterwards all is as it was.
+
+    In a process that was started as a worker it stays so, for what is done between chunks.
+    """
+    if parent_process() is not None:
+        gc.set_threshold(*PATIENT)
+        yield
+        return
+    with _lock:
+        _before.append(gc.get_threshold())
+        gc.set_threshold(*PATIENT)
+    try:
+        yield
+    finally:
+        with _lock:
+            first = _before.pop(0)
+            if _before:
+                _before[0] = first
+            else:
+                gc.set_threshold(*first)
+
+
+YOURS = "functions, or another version of a package that they use (restart the workers then)"
+
+
+class PlannedCode:
+    """The digests of what decides the sums of each dataset, to be found again where they are made.
+
+    Parameters
+    ----------
+    digests
+        By dataset; those that other processes cannot find in the same way are not there.
+    files
+        Digests of the files that are part of it, by path.
+    versions
+        What else is part of it, to be named if it differs.
+    found
+        Gives digests and versions as they are in the process that calls it.
+    """
+
+    def __init__(
+        self,
+        digests: Mapping[str, str],
+        files: Mapping[str, str],
+        versions: Mapping[str, str],
+        found: Callable[[], tuple[Mapping[str, str], Mapping[str, str]]],
+    ) -> None:
+        self.digests, self.files = dict(digests), dict(files)
+        self.versions, self._found = dict(versions), found
+        self._fault: str | None = ""  # None: not looked at in this process
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind that it was looked at: another process has to do it again."""
+        return {**self.__dict__, "_fault": None}
+
+    def check(self, dataset: str) -> str:
+        """Return the digest of what is run for a dataset.
+
+        Quick but for the first time in a process: later only files are looked at.
+
+        Raises
+        ------
+        OtherCodeError
+            If this process would run something else.
+        EditedInputError
+            If it would read something else.
+        """
+        for path, digest in self.files.items():
+            _check_file(path, digest)
+        if self._fault is None:
+            self._fault = self._compared()
+        if self._fault:
+            raise OtherCodeError(self._fault)
+        return self.digests.get(dataset, "")
+
+    def _compared(self) -> str:
+        """Say what differs here; empty: nothing."""
+        digests, versions = self._found()
+        if all(digests.get(name) == digest for name, digest in self.digests.items()):
+            return ""
+        other = [
+            f"{name} is {versions.get(name)} there, {version} here"
+            for name, version in self.versions.items()
+            if versions.get(name) != version
+        ]
+        return f"a worker runs other code than was planned: {', '.join(other) or YOURS}"
+
+
+def _check_file(path: str, digest: str) -> None:
+    try:
+        is_same = content_digest(path) == digest
+    except OSError as error:
+        raise EditedInputError(f"a worker cannot read {path}: {error.strerror}") from error
+    if not is_same:
+        raise EditedInputError(
+            f"{path} is not what it was when the run began: start the run again to use what is in "
+            "it now"
+        )
+
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +207,7 @@ class ChunkOutcome:
     """
 
     sums: dict[str, Any] | None
-    receipt: Receipt
+    receipt: ChunkReport
     trace: str = ""
     may_pass: bool = False
     inputs: Inputs = field(default_factory=Inputs)
@@ -161,7 +267,7 @@ def _resumed(task: ChunkTask, saved: Mapping[str, Any], policy: ChunkPolicy) -> 
     inputs = Inputs.from_json(saved["inputs"])
     if not inputs.is_current:
         return None
-    receipt = Receipt(**saved["receipt"])
+    receipt = ChunkReport(**saved["receipt"])
     if not _is_of(task, saved["sums"], receipt):
         log.warning(
             "the result that is kept of %s, entries %d to %d, is of other events: made again",
@@ -173,7 +279,7 @@ def _resumed(task: ChunkTask, saved: Mapping[str, Any], policy: ChunkPolicy) -> 
     return ChunkOutcome(saved["sums"], receipt, inputs=inputs)
 
 
-def _is_of(task: ChunkTask, sums: Mapping[str, Any], receipt: Receipt) -> bool:
+def _is_of(task: ChunkTask, sums: Mapping[str, Any], receipt: ChunkReport) -> bool:
     """Whether a result is of the planned events: a checksum says only that it was not damaged."""
     item = task.item
     return (
@@ -188,7 +294,7 @@ def _is_of(task: ChunkTask, sums: Mapping[str, Any], receipt: Receipt) -> bool:
 def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
     """Try until it succeeds or cannot."""
     started, clock = time.time(), time.perf_counter()
-    outcome = ChunkOutcome(None, Receipt("", "", "", 0, 0, ChunkStatus.FAILED))
+    outcome = ChunkOutcome(None, ChunkReport("", "", "", 0, 0, ChunkStatus.FAILED))
     kind: FailureKind = "permanent"
     pfns = task.pfns if task.pieces is None else task.pieces[0].pfns
     for n_try, pfn in enumerate(_places(pfns, policy.max_retries), start=1):
@@ -250,7 +356,7 @@ def joined(item: WorkItem, parts: list[ChunkOutcome]) -> ChunkOutcome:
     return ChunkOutcome(sums, _over(receipt, item), inputs=inputs)
 
 
-def _over(receipt: Receipt, item: WorkItem) -> Receipt:
+def _over(receipt: ChunkReport, item: WorkItem) -> ChunkReport:
     """Let the receipt of a part speak for the whole."""
     return replace(receipt, entry_start=item.entrystart, entry_stop=item.entrystop)
 

@@ -18,19 +18,12 @@ from intccms.errors import (
     OtherCodeError,
     WorkerLostError,
 )
-from intccms.execution.chunk import (
-    ChunkOutcome,
-    ChunkPolicy,
-    ChunkTask,
-    Processor,
-    joined,
-    keep,
-    run_chunk,
-)
+from intccms.execution.accounting import Totals
+from intccms.execution.attempt import Processor
+from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, joined, keep, run_chunk
 from intccms.execution.executors import Executor
-from intccms.execution.totals import Totals
-from intccms.execution.travel import ByValue
-from intccms.receipts import ChunkStatus, Receipt
+from intccms.execution.parcel import ByValue
+from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
 
 __all__ = ["ChunkRun", "FileSums"]
 
@@ -307,7 +300,7 @@ def _is_final(answer: Any) -> bool:
 
 def _lost(task: ChunkTask, error: WorkerLostError) -> ChunkOutcome:
     work = task.work
-    receipt = Receipt(
+    receipt = ChunkReport(
         dataset=work.dataset,
         file=work.filename,
         uuid=work.fileuuid,

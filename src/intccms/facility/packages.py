@@ -12,7 +12,7 @@ from typing import Any
 from intccms.errors import InputError
 from intccms.facility.luggage import digest_of, files_of
 from intccms.schema import Config
-from intccms.usercode import closure, modules_in
+from intccms.usercode.modules import closure, modules_in
 
 __all__ = ["inputs_of", "modules_of", "packed"]
 

@@ -1,4 +1,7 @@
-"""Keys of users' functions that change when, and only when, what they compute may change."""
+"""Keys of users' functions that change when, and only when, what they compute may change.
+
+Files count by what stands in them now; they are read again when they may have changed.
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,111 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import FunctionType
 from typing import Any
 
 import cloudpickle
 
 from intccms.fingerprint.forms import Form, form_of
-from intccms.usercode import older_module
 from intccms.usercode.homes import WITH_VERSIONS
+from intccms.usercode.reloading import older_module
 
-__all__ = ["Fingerprint", "fingerprint", "is_reproducible", "texts_in"]
+# Written later than so long before it was read, a file may be written again and look the same:
+# clocks of file systems tick in milliseconds, on some of them in two seconds.
+SETTLED_NS = 3_000_000_000
+
+_noted: ContextVar[dict[str, str] | None] = ContextVar("_noted", default=None)
+_known: dict[str, tuple[tuple[int, ...], str]] = {}  # by path: what it looked like, and its digest
+
+
+@contextmanager
+def files_noted() -> Iterator[dict[str, str]]:
+    """Collect the digests, by absolute path, of all files that are asked for within the block."""
+    noted: dict[str, str] = {}
+    before = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(before)
+
+
+def content_digest(path: str | Path) -> str:
+    """Return the SHA-256 of the content of a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    name = os.path.abspath(path)  # noqa: PTH100 - a link that leads elsewhere is another file
+    digest = _digest(name)
+    if (noted := _noted.get()) is not None:
+        noted[name] = digest
+    return digest
+
+
+def _digest(name: str) -> str:
+    looks = _looks(name)
+    before = _known.get(name)
+    if before is not None and before[0] == looks:
+        return before[1]
+    with Path(name).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if looks == _looks(name) and time.time_ns() - max(looks[-2:]) > SETTLED_NS:
+        _known[name] = looks, digest
+    return digest
+
+
+def _looks(path: str) -> tuple[int, ...]:
+    status = Path(path).stat()
+    # the last one changes whenever anything does: nobody can set it back
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return (status.st_dev, status.st_ino, status.st_size, *times)
+
+
+def by_content(value: Any) -> Any:
+    """Put digests of content in the place of names of files, in lists, tuples and dicts too."""
+    if isinstance(value, str | PurePath):
+        path = _file(value)
+        return value if path is None else {"content of a file": content_digest(path)}
+    if isinstance(value, Mapping):
+        return {key: by_content(one) for key, one in value.items()}
+    return type(value)(map(by_content, value)) if type(value) in (list, tuple) else value
+
+
+def named_files(value: Any) -> Iterator[str]:
+    """Yield the full names of the files whose names `by_content` replaces."""
+    if isinstance(value, str | PurePath):
+        path = _file(value)
+        if path is not None:
+            yield os.path.abspath(path)  # noqa: PTH100 - see `content_digest`
+    elif isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from named_files(one)
+
+
+def _file(name: str | PurePath) -> Path | None:
+    text = str(name)
+    if not ("." in text or os.sep in text):  # not each word is looked for
+        return None
+    try:
+        return Path(name) if Path(name).is_file() else None
+    except (OSError, ValueError):  # too long, or a zero byte
+        return None
+
 
 SEEDS = ("1", "2")  # values of PYTHONHASHSEED that order sets differently
 CHILD = """
 import sys
 import cloudpickle
-from intccms.fingerprint import fingerprint
+from intccms.fingerprint.digest import fingerprint
 print(fingerprint(cloudpickle.load(sys.stdin.buffer)).digest)
 """
 CHILD_S = 300.0

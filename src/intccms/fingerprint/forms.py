@@ -23,9 +23,18 @@ import cloudpickle
 import numpy as np
 from pydantic import BaseModel
 
-from intccms.fingerprint.bytecode import code_text, constants_of
-from intccms.fingerprint.lookups import Mark, Named, globals_used, without_notes
-from intccms.fingerprint.unforeseen import is_generator, patched, unforeseen, unseeded
+from intccms.fingerprint.code import (
+    Mark,
+    Named,
+    code_text,
+    constants_of,
+    globals_used,
+    is_generator,
+    patched,
+    unforeseen,
+    unseeded,
+    without_notes,
+)
 from intccms.usercode.homes import home
 
 __all__ = ["Form", "form_of"]

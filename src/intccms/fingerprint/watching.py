@@ -23,8 +23,7 @@ from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
 from intccms.errors import FunctorError
-from intccms.fingerprint.digest import texts_in
-from intccms.fingerprint.files import content_digest, named_files
+from intccms.fingerprint.digest import content_digest, named_files, texts_in
 from intccms.usercode.homes import home
 
 __all__ = ["Inputs", "Watch", "adopt", "begin", "inputs_of", "known_inputs", "refresh", "unwatched"]

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import uproot
 
 from intccms.errors import InputError
+from intccms.execution.tasks import PARTS, ChunkReport, ChunkStatus
 from intccms.metrics.definitions import METRICS, Measured, by_old_names, evaluate, violations
 from intccms.metrics.inspector.record import layout_of
 from intccms.metrics.worker_tracker import Timeline
-from intccms.receipts import PARTS, ChunkStatus, Receipt
 from intccms.storage import write_json, write_text
 
 RECEIPTS, TIMELINE, METRICS_JSON = "receipts.jsonl", "worker_timeline.json", "metrics.json"
@@ -68,7 +68,7 @@ class Measurement:
     name: str
     started: float
     wall_s: float
-    receipts: tuple[Receipt, ...]
+    receipts: tuple[ChunkReport, ...]
     timeline: Timeline | None = None
     n_planned: int | None = None
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
@@ -183,10 +183,10 @@ class Measurement:
             raise InputError(f"no measurement in {directory}: {error!r}") from error
 
 
-def load_receipts(path: Path) -> tuple[Receipt, ...]:
+def load_receipts(path: Path) -> tuple[ChunkReport, ...]:
     """Read receipts, also of a run that was killed: a last line that is cut off is left out."""
     lines = path.read_text(encoding="utf-8").split("\n")
-    return tuple(Receipt(**json.loads(line)) for line in lines[:-1])
+    return tuple(ChunkReport(**json.loads(line)) for line in lines[:-1])
 
 
 def find_measurement(directory: Path) -> Path:

@@ -12,14 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from intccms.execution.observer import Observer
+from intccms.execution.tasks import ChunkReport, Observer
 from intccms.metrics.components import Board
 from intccms.metrics.progress import make_observer
 from intccms.metrics.report import picture
 from intccms.metrics.state import RunState, summary
 from intccms.metrics.tables import Table
 from intccms.metrics.worker_tracker import Sample, WorkerLoad
-from intccms.receipts import Receipt
 
 RESOURCES = "BOKEH_RESOURCES"  # cdn or inline, as Bokeh itself names it
 
@@ -83,7 +82,7 @@ class Panel:
         with self._lock:
             self.state.notice = text
 
-    def receipt(self, receipt: Receipt) -> None:
+    def receipt(self, receipt: ChunkReport) -> None:
         """See `Observer.receipt`."""
         self.inner.receipt(receipt)
         with self._lock:

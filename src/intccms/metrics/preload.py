@@ -14,11 +14,11 @@ from typing import Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
+from intccms.execution.tasks import ChunkReport
 from intccms.metrics.components import COMPONENTS, Board, Component
 from intccms.metrics.recorder import TOPIC, WATCHER
 from intccms.metrics.state import RunState
 from intccms.metrics.worker_tracker import NAME, Sampler
-from intccms.receipts import Receipt
 
 UPDATE_MS = 1000
 SAMPLE_S = 1.0
@@ -50,7 +50,7 @@ class RunWatcher(SchedulerPlugin):
             self.state.target_gbps = msg["target_gbps"]
             self.state.begin(msg["begin"], now)
         for fields in msg["receipts"]:
-            self.state.take(Receipt(**fields), now)
+            self.state.take(ChunkReport(**fields), now)
         if "end" in msg:
             self.state.end(now)
 

@@ -15,8 +15,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from intccms.execution.observer import Observer
-from intccms.receipts import Receipt
+from intccms.execution.tasks import ChunkReport, Observer
 
 LINE_EVERY_S = 3.0  # between two plain lines of one stage
 REFRESH_S = 0.3  # between two updates in a notebook
@@ -116,7 +115,7 @@ class _Progress:
             self.stage.notice, self._last = text, float("-inf")
             self._show(self.stage)
 
-    def receipt(self, receipt: Receipt) -> None:
+    def receipt(self, receipt: ChunkReport) -> None:
         """See `Observer.receipt`."""
         if self.stage is None:
             return

@@ -18,7 +18,7 @@ from typing import Any, Protocol, Self, TextIO, runtime_checkable
 
 from distributed import Client
 
-from intccms.execution.observer import Observer
+from intccms.execution.tasks import ChunkReport, Observer
 from intccms.metrics.worker_tracker import (
     ProcessTracker,
     Sample,
@@ -27,7 +27,6 @@ from intccms.metrics.worker_tracker import (
     WorkerTracker,
     run_by_value,
 )
-from intccms.receipts import Receipt
 
 __all__ = ["TOPIC", "WATCHER", "Recorder", "Tracker", "Watcher", "is_watched"]
 
@@ -162,7 +161,7 @@ class Recorder:
         """See `Observer.notice`."""
         self.inner.notice(text)
 
-    def receipt(self, receipt: Receipt) -> None:
+    def receipt(self, receipt: ChunkReport) -> None:
         """See `Observer.receipt`."""
         self.inner.receipt(receipt)
         if self._file is not None:
@@ -214,7 +213,7 @@ class _Radio:
         self._waiting: list[dict[str, Any]] = []
         self._sent = 0.0
 
-    def add(self, receipt: Receipt) -> None:
+    def add(self, receipt: ChunkReport) -> None:
         """Send a receipt, together with others."""
         if self._is_on:
             self._waiting.append(receipt.to_dict())

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intccms.execution.tasks import PARTS, ChunkReport, ChunkStatus
 from intccms.metrics.worker_tracker import Sample, Timeline, WorkerLoad
-from intccms.receipts import PARTS, ChunkStatus, Receipt
 
 N_SLOW = 8  # slowest chunks that are kept
 
@@ -68,7 +68,7 @@ class RunState:
     wall_s: array[float] = field(default_factory=lambda: array("d"))
     n_events: array[int] = field(default_factory=lambda: array("q"))
     n_bytes: array[int] = field(default_factory=lambda: array("q"))
-    _slow: list[tuple[float, int, Receipt]] = field(default_factory=list)
+    _slow: list[tuple[float, int, ChunkReport]] = field(default_factory=list)
 
     def begin(self, parts: Mapping[str, Sequence[int]], now: float) -> None:
         """Begin anew with a plan: events of each chunk, by dataset."""
@@ -78,7 +78,7 @@ class RunState:
         }
         self.__dict__.update(fresh.__dict__)
 
-    def take(self, receipt: Receipt, now: float) -> None:
+    def take(self, receipt: ChunkReport, now: float) -> None:
         """Take a receipt that came now, or long ago."""
         dataset = self.datasets.setdefault(receipt.dataset, DatasetState())
         if receipt.is_unopened:
@@ -147,7 +147,7 @@ class RunState:
         return max(self.started, last, next(idle, self.started))
 
     @property
-    def slowest(self) -> list[Receipt]:
+    def slowest(self) -> list[ChunkReport]:
         """The slowest chunks, slowest first."""
         return [receipt for *_, receipt in sorted(self._slow, reverse=True)]
 

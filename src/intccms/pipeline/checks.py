@@ -20,7 +20,7 @@ from intccms.analysis.skims import only_skims, writes_skims
 from intccms.datasets import DatasetManager
 from intccms.errors import InputError
 from intccms.execution.executors import Executor
-from intccms.execution.observer import Observer
+from intccms.execution.tasks import Observer
 from intccms.metadata import Metadata
 from intccms.metrics.inspector.store import RecordStore
 from intccms.pipeline.identity import leaves

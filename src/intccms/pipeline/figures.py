@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from intccms.engine.derived import Plane
 from intccms.errors import WorkerLostError
-from intccms.execution.processes import FuturesExecutor
+from intccms.execution.executors import FuturesExecutor
 from intccms.histograms import Book
 from intccms.pipeline.summary import Findings, visible_cutflow
 from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, systematics

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from intccms.fingerprint import fingerprint
+from intccms.fingerprint.digest import fingerprint
 from intccms.schema import Config
 from intccms.schema.base import Model
 

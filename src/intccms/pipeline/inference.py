@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 from intccms.errors import FitError, InputError, IntccmsError
 from intccms.execution.checkpoints import Damaged, decode, encode
 from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.execution.observer import Observer
+from intccms.execution.tasks import Observer
 from intccms.pipeline.summary import Findings
 from intccms.schema import Statistics
 from intccms.statistics import (

@@ -17,7 +17,7 @@ from intccms.datasets import DatasetManager
 from intccms.datasets.twins import without_twins
 from intccms.errors import ServiceError
 from intccms.execution.executors import open_executor
-from intccms.execution.observer import Observer
+from intccms.execution.tasks import Observer
 from intccms.metadata import Metadata
 from intccms.metrics.inspector import (
     FileRecord,

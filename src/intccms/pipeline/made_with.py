@@ -23,7 +23,7 @@ import numpy as np
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets.identity import stamp
 from intccms.errors import InputError, nearest
-from intccms.fingerprint import fingerprint
+from intccms.fingerprint.digest import fingerprint
 from intccms.histograms import Book, storage
 from intccms.histograms.book import NOMINAL
 from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow

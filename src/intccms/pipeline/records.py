@@ -11,10 +11,10 @@ from typing import Any
 
 from intccms.analysis.runner import AnalysisResult
 from intccms.analysis.skims import only_skims
+from intccms.execution.accounting import write_golden_json
 from intccms.execution.executors import Executor
 from intccms.execution.failures import describe
-from intccms.execution.lumis import write_golden_json
-from intccms.execution.observer import Observer
+from intccms.execution.tasks import Observer
 from intccms.histograms import storage
 from intccms.metadata import Metadata
 from intccms.metrics.measurement import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intccms.analysis.runner import AnalysisResult
-from intccms.execution.ledger import Ledger
+from intccms.execution.accounting import Ledger
 from intccms.histograms import Book
 from intccms.histograms.cutflow import Cutflow
 from intccms.schema import Config

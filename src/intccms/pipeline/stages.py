@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from intccms.analysis import runner
 from intccms.errors import FigureError, FitError, IncompleteError, IntccmsError, OutputError
-from intccms.execution.observer import Observer, Silent
+from intccms.execution.tasks import Observer, Silent
 from intccms.interrupts import Interrupted
 from intccms.metadata import Metadata
 from intccms.metadata import save as save_metadata
@@ -29,7 +29,7 @@ from intccms.pipeline.workers import Workers
 from intccms.plots.style import Drawn
 from intccms.schema import Config
 from intccms.storage import Output, disk_errors, write_json
-from intccms.usercode import check_current
+from intccms.usercode.reloading import check_current
 
 if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until something is fitted
     from intccms.mva import Trained

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import intccms
 from intccms.analysis.runner import AnalysisResult
 from intccms.errors import InputError, IntccmsError
-from intccms.execution.ledger import Amount, DatasetLedger, Ledger, LostChunk, RepeatedFile
+from intccms.execution.accounting import Amount, DatasetLedger, Ledger, LostChunk, RepeatedFile
+from intccms.execution.tasks import ChunkReport
 from intccms.histograms import Book, storage
 from intccms.histograms.cutflow import Cutflow, CutStep
 from intccms.metrics.definitions import evaluate
@@ -22,7 +23,6 @@ from intccms.metrics.measurement import Measurement
 from intccms.metrics.tables import lost_in_words
 from intccms.pipeline.identity import code_of
 from intccms.plots.style import Drawn
-from intccms.receipts import Receipt
 from intccms.schema import Config
 from intccms.storage import Output
 
@@ -336,7 +336,7 @@ def _measured(found: Findings, saved: Mapping[str, Any]) -> dict[str, Any]:
     names = ("timing", "throughput", "peak_rss_bytes")
     if found.analysis is None and saved:
         return {name: saved[name] for name in names}
-    receipts: tuple[Receipt, ...] = () if found.analysis is None else found.analysis.receipts
+    receipts: tuple[ChunkReport, ...] = () if found.analysis is None else found.analysis.receipts
     wall_s = 0.0 if found.analysis is None else found.analysis.wall_s
     measured = replace(
         Measurement("", 0.0, wall_s, receipts).measured, core_s=wall_s * found.n_workers

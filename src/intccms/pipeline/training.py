@@ -14,7 +14,7 @@ from intccms.analysis.sample import SampleProcessor
 from intccms.datasets import Fileset
 from intccms.errors import IncompleteError
 from intccms.execution.executors import Executor
-from intccms.execution.observer import Observer
+from intccms.execution.tasks import Observer
 from intccms.metadata import Metadata
 from intccms.mva import Trained
 from intccms.pipeline.figures import drawn

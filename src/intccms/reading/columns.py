@@ -13,7 +13,7 @@ from awkward.contents import Content, ListOffsetArray, NumpyArray
 from awkward.index import Index64
 from numpy.typing import NDArray
 
-from intccms.fingerprint import unwatched
+from intccms.fingerprint.watching import unwatched
 
 __all__ = ["IN_BRANCH", "Columns", "Fetch", "History", "ReadMeter"]
 

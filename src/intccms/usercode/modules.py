@@ -1,6 +1,7 @@
 """The user's modules: the text that was loaded of each, what stands in its file, what it needs.
 
-Remembers what was loaded, for as long as the process lives.
+Remembers what was loaded, for as long as the process lives, and imports modules from such texts:
+so a module is made of exactly the text that was looked at, and workers need not have the files.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache, partial
 from importlib import metadata
-from importlib.machinery import PathFinder, SourceFileLoader
-from importlib.util import resolve_name
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import resolve_name, spec_from_file_location
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -27,20 +29,6 @@ import psutil
 from pydantic import BaseModel
 
 from intccms.usercode.homes import is_own
-
-__all__ = [
-    "MAIN",
-    "Source",
-    "closure",
-    "current",
-    "imports_of",
-    "is_users",
-    "main_texts",
-    "modules_in",
-    "parts_of",
-    "remember",
-    "seen",
-]
 
 MAIN = "__main__"
 PYC_HEADER = 16  # bytes before the code
@@ -352,3 +340,76 @@ def _has_constants(module: ModuleType, source: Source) -> bool:
         type(vars(module).get(name)) is not type(value) or vars(module)[name] == value
         for name, value in last.items()
     )
+
+
+class _Loader(SourceFileLoader):
+    """Knows the text, and uses no byte code that Python has kept."""
+
+    def __init__(self, name: str, source: Source) -> None:
+        super().__init__(name, source.path)
+        self.text = source.text
+
+    def get_data(self, path: str) -> bytes:
+        """Give the text; other files of the package are read."""
+        return self.text if path == self.path else super().get_data(path)
+
+    def path_stats(self, path: str) -> Mapping[str, float]:
+        """Refuse, so that no byte code is looked for."""
+        raise OSError(path)
+
+
+class Shelf(MetaPathFinder):
+    """Finds modules among `sources`."""
+
+    def __init__(self, sources: Mapping[str, Source]) -> None:
+        self.sources = dict(sources)
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002 - the signature is Python's
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        """See `importlib.abc.MetaPathFinder`."""
+        source = self.sources.get(fullname)
+        if source is None:
+            return None
+        folders = [str(Path(source.path).parent)] if source.is_package else None
+        return spec_from_file_location(
+            fullname,
+            source.path,
+            loader=_Loader(fullname, source),
+            submodule_search_locations=folders,
+        )
+
+
+def forget(names: Iterable[str]) -> dict[str, ModuleType]:
+    """Take modules away, so that they are imported anew; return those that were there."""
+    gone = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    for name, module in gone.items():
+        parent, _, child = name.rpartition(".")
+        around = sys.modules.get(parent)  # ``from parent import child`` looks there first
+        if around is not None and vars(around).get(child) is module:
+            delattr(around, child)
+    return gone
+
+
+_shelf = Shelf({})
+
+
+def serve(sources: Mapping[str, Source], *, anew: bool = False) -> None:
+    """Let this process import these modules from now on, and no others of their names.
+
+    Parameters
+    ----------
+    sources
+        By name; those that were served before are taken away.
+    anew
+        Whether they are run again even if they were made of these very texts.
+    """
+    if not anew and _shelf.sources == sources:
+        return
+    forget({*_shelf.sources, *sources})
+    _shelf.sources = dict(sources)
+    if _shelf not in sys.meta_path:
+        sys.meta_path.insert(0, _shelf)

@@ -17,8 +17,7 @@ import uproot
 
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.errors import InputError
-from intccms.execution.executors import IterativeExecutor
-from intccms.execution.processes import FuturesExecutor
+from intccms.execution.executors import FuturesExecutor, IterativeExecutor
 from intccms.metrics.inspector import FileRecord, inspect_files
 from intccms.metrics.inspector.record import collection_of
 from tests.metrics.inspector.small import write_file

@@ -13,14 +13,12 @@ import cloudpickle
 from distributed import Client, Future, KilledWorker
 
 from intccms.errors import ClusterLostError, WorkerLostError
-from intccms.execution.dask.flights import Attempt, Flight, Radio, Shipped, explained
-from intccms.execution.dask.merging import Merging
+from intccms.execution.accounting import Totals
 from intccms.execution.dask.scheduler import NOTHING, Absence, Workers, gathered
-from intccms.execution.failures import lost_worker
+from intccms.execution.dask.submissions import Attempt, Flight, Merging, Radio, Shipped, explained
+from intccms.execution.failures import Patience, lost_worker
 from intccms.execution.marks import Mark
-from intccms.execution.patience import Patience
-from intccms.execution.totals import Totals
-from intccms.execution.travel import Parcel
+from intccms.execution.parcel import Parcel
 
 __all__ = ["DaskExecutor"]
 

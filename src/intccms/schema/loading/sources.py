@@ -16,7 +16,7 @@ from intccms.schema.config import Config
 from intccms.schema.loading.location import import_here
 from intccms.schema.loading.overrides import apply_overrides
 from intccms.schema.loading.problems import entry_name, explain
-from intccms.usercode import note, refresh, refreshed
+from intccms.usercode.reloading import note, refresh, refreshed
 
 __all__ = ["load_config"]
 

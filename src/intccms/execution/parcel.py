@@ -20,10 +20,8 @@ from uuid import uuid4
 import cloudpickle
 
 from intccms.errors import OtherCodeError
-from intccms.fingerprint.bytecode import names_used
-from intccms.usercode import MAIN, closure, is_users, serve
-
-__all__ = ["ByValue", "Parcel"]
+from intccms.fingerprint.code import names_used
+from intccms.usercode.modules import MAIN, closure, is_users, serve
 
 log = logging.getLogger(__name__)
 

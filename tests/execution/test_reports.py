@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from intccms.receipts import ChunkStatus, Receipt
+from intccms.execution.tasks import ChunkReport, ChunkStatus
 
-GOOD = Receipt(
+GOOD = ChunkReport(
     "data", "/store/a.root", "u", 0, 10, ChunkStatus.DONE,
     open_s=0.1, read_s=0.5, decompress_s=0.2, process_s=0.3, fill_s=0.1, wall_s=1.0,
 )  # fmt: skip
@@ -32,7 +32,7 @@ def test_a_status_says_what_it_counts_for(
 
 
 def test_a_receipt_is_read_back_as_it_was_written() -> None:
-    again = Receipt(**json.loads(json.dumps(GOOD.to_dict())))
+    again = ChunkReport(**json.loads(json.dumps(GOOD.to_dict())))
     assert again == GOOD
     assert again.status is ChunkStatus.DONE
     assert type(GOOD.to_dict()["status"]) is str
