@@ -57,12 +57,17 @@ def trees(folder: Path) -> Iterator[tuple[str, str]]:
                 yield f"{path.relative_to(folder)}:{name}", columns(file[name])
 
 
-def histograms(path: Path) -> Iterator[tuple[str, str]]:
+def histograms(path: Path) -> dict[str, str]:
+    """Digests by channel, observable and process: each of all variations together."""
+    variations: dict[str, list[str]] = {}
     with uproot.open(path) as file:
-        for name in sorted(file.keys(cycle=False, filter_classname="TH*")):
+        for name in file.keys(cycle=False, filter_classname="TH*"):
             one = file[name]
             arrays = (one.values(flow=True), one.variances(flow=True), one.axis().edges())
-            yield name, digest(*(np.asarray(array).tobytes() for array in arrays))
+            folder, _, variation = name.rpartition("/")
+            value = digest(*(np.asarray(array).tobytes() for array in arrays))
+            variations.setdefault(folder, []).append(f"{variation} {value}")
+    return {name: digest(*map(str.encode, sorted(one))) for name, one in variations.items()}
 
 
 def results(out: Path) -> Iterator[tuple[str, str]]:
@@ -71,8 +76,8 @@ def results(out: Path) -> Iterator[tuple[str, str]]:
     for part in SUMMARY:
         yield part, digest(json.dumps(summary.get(part), sort_keys=True).encode())
     for path in sorted(out.rglob("histograms/*.root")):
-        for name, value in histograms(path):
-            yield f"histogram {name}", value
+        for name, value in histograms(path).items():
+            yield f"histograms {name}", value
     for path in sorted((out / "statistics").rglob("workspace*.json")):
         content = json.dumps(json.loads(path.read_text()), sort_keys=True)
         yield f"workspace {path.relative_to(out)}", digest(content.encode())
@@ -132,10 +137,10 @@ def measured(names: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     # Figures are not compared, and to write them takes longer than everything else.
     Figure.savefig = no_figure  # type: ignore[method-assign]
-    for name in names:
-        with tempfile.TemporaryDirectory() as temporary:
-            group = GROUPS[name](Path(temporary))
-        found |= {f"{name}/{key}": value for key, value in group.items()}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in names:
+            (folder := Path(temporary) / name).mkdir()
+            found |= {f"{name}/{key}": value for key, value in GROUPS[name](folder).items()}
     return found
 
 
