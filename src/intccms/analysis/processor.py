@@ -14,11 +14,11 @@ from intccms.analysis.skim_tables import exact_from_json
 from intccms.analysis.skims import SkimWriter, only_skims
 from intccms.datasets.sections import LumiSections
 from intccms.engine.calls import Caller
-from intccms.engine.chunk import ChunkWork, GeneratorWeight, NominalChunk, Whole
+from intccms.engine.chunk import ChunkSums, ChunkWork, GeneratorWeight, NominalChunk, Whole
 from intccms.engine.objects import Objects, from_events
 from intccms.engine.systematics import fill_shifts
 from intccms.engine.variations import VariationPlan, plan_variations
-from intccms.engine.weights import Index, branch_of
+from intccms.engine.weights import branch_of
 from intccms.fingerprint.watching import refresh
 from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.spectrum import WeightSpectrum
@@ -77,7 +77,11 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         self.has_analysis = not only_skims(config.general)
         self.key = uuid4().hex
         self.extra: dict[str, Any] = {}  # what else decides the sums
-        self.behaviors = _users_behaviors()
+        self.behaviors = {  # what the user's code has registered with awkward
+            key: value
+            for key, value in list(ak.behavior.items())
+            if (module := getattr(value, "__module__", None)) and home(module) is None
+        }
         wanted = config.general.channels
         self.channels = tuple(c for c in config.channels if wanted is None or c.name in wanted)
 
@@ -105,18 +109,9 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         Returns
         -------
         dict
-            ``n_events``, ``n_kept`` (events that at least one channel keeps), ``overlaps``
-            (events that two channels keep, where there are any, by their names), ``sumw``
-            (generator weights of all events, before any cut), for simulation ``spectrum`` (how
-            they are spread), ``weights`` (titles of theory
-            weights, sums of the varied ones likewise), ``histograms`` and ``members`` (theory
-            weights that are to be combined) by (channel, observable) and ``cutflow`` by
-            channel: sums that are not normalised, to be added with ``+``; ``fill_s``, the
-            seconds spent on filling; ``n_draws``, the calls that drew random numbers; for data
-            ``sections``, those of all events, by the uuid of the file; ``skim_parts``, the
-            records of what was written.
+            The items of `ChunkSums`.
         """
-        return self._evaluated(events, writes=True)
+        return dict(self._evaluated(events, writes=True))
 
     def check(self, events: ak.Array) -> None:
         """Evaluate events, and look whether all that a skim is to keep is there; write nothing.
@@ -131,7 +126,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
             is_data = self.tasks[events.metadata["dataset"]].is_data
             self.writer.check(events, is_data=is_data)
 
-    def _evaluated(self, events: ak.Array, *, writes: bool) -> dict[str, Any]:
+    def _evaluated(self, events: ak.Array, *, writes: bool) -> ChunkSums:
         refresh()
         ak.behavior.update(self.behaviors)  # a worker has not run the cells of a notebook
         task = self.tasks[events.metadata["dataset"]]
@@ -145,57 +140,43 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         branch = None if task.is_data else task.weight_branch
         weight = GeneratorWeight(branch, task.weight_clip, first_entry=first)
         work.skim(objects, weight, _whole(whole), titles=titles)
-        more: dict[str, Any] = {}
         if task.is_data:
-            more["sections"] = {uuid: _sections(objects, whole)}
-        kept = _kept(events, work.skimmed)
+            work.sections = {uuid: _sections(objects, whole)}
+        if hasattr(events, "narrowed"):
+            passed = events.narrowed(work.skimmed)  # of the others nothing more is read
+        else:
+            passed = events if len(work.skimmed) == len(events) else events[work.skimmed]
+        parts = None
         if self.writer is not None and writes:
-            sums = work.sums() | more
-            more["skim_parts"] = self.writer.write(kept, sums, is_data=task.is_data)
+            parts = self.writer.write(passed, dict(work.sums()), is_data=task.is_data)
         if self.has_analysis:
-            nominal = work.fill_nominal(from_events(kept), task.lumi_mask, task.selection)
-            more |= self.beyond(work, nominal, task)
+            nominal = work.fill_nominal(from_events(passed), task.lumi_mask, task.selection)
+            self.after_nominal(work, nominal, task)
             if task.is_data and self.config.statistics is not None and self.config.statistics.blind:
-                more["n_kept"] = 0  # receipts are not to tell what blinded channels hold
-        return work.sums() | more
+                work.n_kept = 0  # receipts are not to tell what blinded channels hold
+        sums = work.sums()
+        if parts is not None:
+            sums["skim_parts"] = parts
+        return sums
 
-    def beyond(self, work: ChunkWork, nominal: NominalChunk, task: DatasetTask) -> dict[str, Any]:
-        """Do what follows on the nominal events, which is to fill the shifts; give more sums."""
+    def after_nominal(self, work: ChunkWork, nominal: NominalChunk, task: DatasetTask) -> None:
+        """Do what follows on the nominal events, which is to fill the object systematics."""
         if work.plan.shifts and nominal.n_events:
             fill_shifts(work, nominal, f"{self.key}/{task.dataset}")
-        return {}
 
     def postprocess(self, accumulator: Any) -> Any:
         """Do nothing: normalisation waits until all chunks are in."""
         return accumulator
 
 
-def _users_behaviors() -> dict[Any, Any]:
-    """Return what the user's code has registered with awkward."""
-    return {
-        key: value
-        for key, value in list(ak.behavior.items())
-        if (module := getattr(value, "__module__", None)) and home(module) is None
-    }
-
-
-def _kept(events: ak.Array, index: Index) -> ak.Array:
-    """Return the events at `index`; of the others nothing more is read."""
-    if hasattr(events, "narrowed"):
-        return events.narrowed(index)
-    return events if len(index) == len(events) else events[index]
-
-
 def _titles(events: ak.Array, plan: VariationPlan) -> dict[str, str]:
     """Return the titles of the branches of theory weights that a file has."""
     names = dict.fromkeys([*BRANCHES, *(branch_of(plan, place).obj for place in plan.members)])
-    return {name: _title(events, name) for name in names if name in events.fields}
-
-
-def _title(events: ak.Array, name: str) -> str:
+    present = [name for name in names if name in events.fields]
     if hasattr(events, "title"):
-        return str(events.title(name))
-    return str(events[name].layout.parameters.get("__doc__") or "")  # as coffea's own events say
+        return {name: str(events.title(name)) for name in present}
+    # as coffea's own events say it
+    return {name: str(events[name].layout.parameters.get("__doc__") or "") for name in present}
 
 
 def _whole(known: Mapping[str, Any] | None) -> Whole | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import fsum
-from typing import Any
+from typing import cast
 
 from intccms.analysis.duplicates import Duplicates
 from intccms.analysis.inputs import golden_jsons
@@ -16,6 +16,7 @@ from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.sample import TrainingTable
 from intccms.analysis.theory import theory_of
 from intccms.datasets import DatasetFiles
+from intccms.engine.chunk import ChunkSums
 from intccms.errors import IntccmsError
 from intccms.execution.accounting import (
     Ledger,
@@ -94,13 +95,20 @@ class AnalysisResult:
     duplicates: tuple[Duplicates, ...] = ()
 
 
+class DatasetSums(ChunkSums, total=False):
+    """The sums of all chunks of a dataset: with those of each file, and bytes by branch."""
+
+    files: dict[str, FileSums]
+    columns: dict[str, int]
+
+
 @dataclass
 class Collected:
     """What has come back so far."""
 
     receipts: dict[tuple[str, str, int], ChunkReport] = field(default_factory=dict)  # by chunk
     faults: dict[str, list[ChunkOutcome]] = field(default_factory=dict)
-    sums: dict[str, dict[str, Any]] = field(default_factory=dict)  # by dataset, when all are in
+    sums: dict[str, DatasetSums] = field(default_factory=dict)  # by dataset, when all are in
     inputs: Inputs = field(default_factory=Inputs)  # what functions have looked at
     changed: set[str] = field(default_factory=set)  # files that were not the same for all chunks
 
@@ -119,8 +127,7 @@ class Collected:
 
     def files(self, dataset: str) -> dict[str, FileSums]:
         """Give the sums by file."""
-        files: dict[str, FileSums] = self.sums.get(dataset, {}).get("files", {})
-        return files
+        return self.sums[dataset].get("files", {}) if dataset in self.sums else {}
 
     @cached_property
     def file_events(self) -> dict[tuple[str, str], int]:
@@ -156,7 +163,10 @@ def result_of(
         LostChunk(failure.dataset, failure.lfn, None, f"{failure.error_type}: {failure.error}")
         for failure in metadata.failures
     ]
-    receipts = [collected.receipts[_position(item)] for item in metadata.work_items]
+    receipts = [
+        collected.receipts[item.dataset, item.filename, item.entrystart]
+        for item in metadata.work_items
+    ]
     ledger = Ledger.closed(metadata.fileset.keys(), receipts, never_opened)
     for count in metadata.files:
         if not count.n_events:
@@ -165,8 +175,11 @@ def result_of(
         RepeatedFile(twin.file.dataset, twin.file.lfn, twin.same_dataset, twin.same_as)
         for twin in metadata.twins
     ]
-    for dataset in _without_events(metadata):
-        collected.sums.setdefault(dataset, {"histograms": {}, "cutflow": {}})
+    others = {one.dataset for one in (*metadata.work_items, *metadata.failures)}
+    for files in metadata.fileset:
+        if files.dataset not in others:  # all its files were looked at, and hold no event
+            nothing = cast(DatasetSums, {"histograms": {}, "cutflow": {}})
+            collected.sums.setdefault(files.dataset, nothing)
     scale: dict[str, float] = {}
     for files in metadata.fileset:
         if files.dataset in collected.sums:
@@ -186,15 +199,16 @@ def result_of(
         observables = {}
     data = tuple(dict.fromkeys(files.process for files in metadata.fileset if files.is_data))
     given = (scale, process_of, observables, data, theory)
-    overlaps: dict[str, dict[tuple[str, str], int]] = {}
+    overlaps: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for dataset, value in sums.items():
-        for pair, n_events in value.get("overlaps", {}).items():
-            counts = overlaps.setdefault(process_of[dataset], {})
-            counts[pair] = counts.get(pair, 0) + n_events
-    book = replace(make_book(filled, *given), overlaps=overlaps)
+        overlaps[process_of[dataset]].update(value.get("overlaps", {}))
+    counted = {process: dict(counts) for process, counts in overlaps.items() if counts}
+    book = replace(make_book(filled, *given), overlaps=counted)
+    year_of = {files.dataset: files.year for files in metadata.fileset if files.dataset in filled}
+    several = dict.fromkeys(year for year in year_of.values() if year is not None)
     years = {
-        year: make_book({key: filled[key] for key in keys}, *given)
-        for year, keys in _by_year(metadata, filled).items()
+        year: make_book({key: filled[key] for key in year_of if year_of[key] == year}, *given)
+        for year in (several if len(several) > 1 else ())
     }
     flow = {key: value["cutflow"] for key, value in sums.items()}
     cutflow = make_cutflow(flow, scale, process_of)
@@ -205,26 +219,6 @@ def result_of(
         book, cutflow, ledger, tuple(receipts), wall_s, lumis,
         columns=columns, samples=samples, scale=scale, years=years, flows=flow,
     )  # fmt: skip
-
-
-def _by_year(metadata: Metadata, filled: Iterable[str]) -> dict[str, list[str]]:
-    """Give the datasets of each year; nothing where there is one year at most."""
-    years: dict[str, list[str]] = {}
-    for files in metadata.fileset:
-        if files.year is not None and files.dataset in filled:
-            years.setdefault(files.year, []).append(files.dataset)
-    return years if len(years) > 1 else {}
-
-
-def _without_events(metadata: Metadata) -> list[str]:
-    """Name the datasets of which all files were looked at, and hold no event of their own."""
-    others = {item.dataset for item in metadata.work_items}
-    others |= {failure.dataset for failure in metadata.failures}
-    return [one.dataset for one in metadata.fileset if one.dataset not in others]
-
-
-def _position(item: Any) -> tuple[str, str, int]:
-    return item.dataset, item.filename, item.entrystart
 
 
 def _scale(
@@ -312,7 +306,8 @@ def lumis_of(
         What has come back so far.
     """
     golden = {k: golden_jsons(t.lumi_mask) for k, t in processor.tasks.items() if t.is_data}
-    seen = {name: collected.sums.get(name, {}).get("sections", {}) for name in golden}
+    sums = collected.sums
+    seen = {name: sums[name].get("sections", {}) if name in sums else {} for name in golden}
     opened = (metadata.files, metadata.failures)
     files = file_sections(*opened, seen=seen, n_processed=collected.file_events)
     return balanced(files, golden)

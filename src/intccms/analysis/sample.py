@@ -108,18 +108,13 @@ class SampleProcessor(AnalysisProcessor):
         )
         self.extra = self.wanted = dict(wanted)
 
-    def beyond(self, work: ChunkWork, nominal: NominalChunk, task: DatasetTask) -> dict[str, Any]:
-        """Give the table of each classifier that this process is a part of."""
-        level, call = nominal.level, work.caller.functor
+    def after_nominal(self, work: ChunkWork, nominal: NominalChunk, task: DatasetTask) -> None:
+        """Collect the table of each classifier that this process is a part of."""
+        level = nominal.level
         gen_weight = nominal.gen_weight[nominal.passed]
         weights = weight_matrix(work.plan, level.objects, gen_weight, work.factors)[0]
         identity = level.objects.column(EVENT_SEED)
-        return {
-            "samples": {
-                name: TrainingTable.of(
-                    identity, weights, call(matrix.functor, f"mva.{name}", level.mva)
-                )
-                for name, (matrix, processes) in self.wanted.items()
-                if task.process in processes
-            }
-        }
+        for name, (matrix, processes) in self.wanted.items():
+            if task.process in processes:
+                values = work.caller.functor(matrix.functor, f"mva.{name}", level.mva)
+                work.samples[name] = TrainingTable.of(identity, weights, values)

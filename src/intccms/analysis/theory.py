@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from intccms.analysis.processor import AnalysisProcessor
+from intccms.engine.chunk import ChunkSums
 from intccms.engine.variations import VariationPlan, WeightSource
 from intccms.engine.weights import ALL, NOMINAL, branch_of
 from intccms.errors import IntccmsError
@@ -20,11 +20,11 @@ __all__ = ["theory_of"]
 
 log = logging.getLogger(__name__)
 
-SOME = 1e-3  # of the sum of weights: less is not worth a word
+SMALL = 1e-3  # of the sum of weights: less is not worth a word
 
 
 def theory_of(
-    processor: AnalysisProcessor, dataset: str, sums: dict[str, Any], ledger: Ledger
+    processor: AnalysisProcessor, dataset: str, sums: ChunkSums, ledger: Ledger
 ) -> Theory:
     """Collect members and norms of a dataset; what it lacks is said, once.
 
@@ -43,7 +43,6 @@ def theory_of(
     plan, members = processor.plan(dataset), sums.get("members", {})
     if not (plan.members or plan.normalised) or not processor.has_analysis:
         return Theory()
-    weights: WeightSums = sums["weights"]
     _tell(plan, dataset, sums)
     if plan.normalised and ledger.datasets[dataset].sumw_source == "runs":
         log.warning(
@@ -51,7 +50,7 @@ def theory_of(
             "are left, not to those that were generated",
             dataset,
         )
-    return Theory(members, _norms(plan, dataset, weights))
+    return Theory(members, _norms(plan, dataset, sums["weights"]))
 
 
 def _norms(plan: VariationPlan, dataset: str, weights: WeightSums) -> dict[str, float]:
@@ -83,7 +82,7 @@ def _ratio(nominal: float, varied: float) -> float | None:
     return ratio if np.isfinite(ratio) and ratio > 0 else None
 
 
-def _tell(plan: VariationPlan, dataset: str, sums: dict[str, Any]) -> None:
+def _tell(plan: VariationPlan, dataset: str, sums: ChunkSums) -> None:
     """Say which variations a dataset does not have because its events have no such weights."""
     missing: dict[str, list[str]] = {}
     for place in plan.members:
@@ -100,7 +99,7 @@ def _tell(plan: VariationPlan, dataset: str, sums: dict[str, Any]) -> None:
             dataset,
             "; ".join(parts),
         )
-    partly = {name: share for name, share in _shares(plan, sums) if SOME < share < 1 - SOME}
+    partly = {name: share for name, share in _shares(plan, sums) if SMALL < share < 1 - SMALL}
     if partly:
         log.warning(
             "dataset %r has weights for a part of its events only, the others stay nominal: %s",
@@ -109,7 +108,7 @@ def _tell(plan: VariationPlan, dataset: str, sums: dict[str, Any]) -> None:
         )
 
 
-def _shares(plan: VariationPlan, sums: dict[str, Any]) -> Iterator[tuple[str, float]]:
+def _shares(plan: VariationPlan, sums: ChunkSums) -> Iterator[tuple[str, float]]:
     """Give the share of the sum of weights that has the members of a source, where it is known."""
     found = {label: float(one.item()) for label, one in sums["weights"].sums.rounded().items()}
     for place in plan.normalised:
@@ -121,7 +120,7 @@ def _shares(plan: VariationPlan, sums: dict[str, Any]) -> Iterator[tuple[str, fl
             yield source.name, sum(of_groups) / total
 
 
-def _has_none(plan: VariationPlan, place: WeightSource, sums: dict[str, Any]) -> bool:
+def _has_none(plan: VariationPlan, place: WeightSource, sums: ChunkSums) -> bool:
     """Say whether no event has the members of a source, as far as that can be told."""
     histograms = sums["histograms"].values()
     labels = {label for one in sums["members"].values() for label in one.labels}

@@ -6,11 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, Required, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from intccms.datasets.sections import LumiSections
 from intccms.engine.calls import Caller, Selection, as_flat
 from intccms.engine.corrections import Factors
 from intccms.engine.evaluation import (
@@ -155,8 +156,36 @@ class Steps:
 Values = NDArray[Any]
 
 
+class ChunkSums(TypedDict, total=False):
+    """The sums of a chunk, not normalised; those of several chunks are added with ``+``.
+
+    ``n_kept`` counts the events that at least one channel keeps, ``overlaps`` those that two of
+    them keep, ``n_draws`` the calls that drew random numbers. ``sumw`` is of the generator weights
+    of all events, before any cut, ``spectrum`` says how they are spread, ``weights`` has the
+    titles of theory weights and sums of the varied ones likewise. ``histograms`` and ``members``
+    (theory weights that are to be combined) are by channel and observable, ``cutflow`` by channel,
+    ``sections`` (of data, all events) by the uuid of the file, ``samples`` by classifier;
+    ``skim_parts`` are the records of what was written, ``fill_s`` the seconds spent on filling.
+    """
+
+    n_events: Required[int]
+    n_kept: Required[int]
+    sumw: Required[ExactSums]
+    weights: Required[WeightSums]
+    members: Required[dict[tuple[str, str], MemberSums]]
+    histograms: Required[dict[tuple[str, str], HistogramSums]]
+    cutflow: Required[dict[str, CutflowSums]]
+    overlaps: Required[dict[tuple[str, str], int]]
+    n_draws: Required[int]
+    fill_s: Required[float]
+    spectrum: WeightSpectrum
+    sections: dict[str, LumiSections]
+    samples: dict[str, Any]
+    skim_parts: Any
+
+
 @dataclass(frozen=True)
-class Kept:
+class KeptEvents:
     """The nominal events that a channel keeps.
 
     Parameters
@@ -200,7 +229,7 @@ class NominalChunk:
     passed: Index
     level: Level
     selections: list[tuple[Channel, Selection]]
-    kept: dict[str, Kept]
+    kept: dict[str, KeptEvents]
 
     @property
     def n_events(self) -> int:
@@ -229,20 +258,21 @@ class ChunkWork:
         self._histograms: dict[tuple[str, str], HistogramSums] = {}
         self._cutflow: dict[str, CutflowSums] = {}
         self._overlaps: dict[tuple[str, str], int] = {}
-        self._counts = {"n_events": 0, "n_kept": 0}
+        self._n_events = self.n_kept = 0
         self._sumw = ExactSums.zeros(1)
         self._weights = WeightSums({}, MemberSums.nothing())
         self._members: dict[tuple[str, str], MemberSums] = {}
         self._spectrum: WeightSpectrum | None = None
+        self.sections: dict[str, LumiSections] = {}
+        self.samples: dict[str, Any] = {}
         self._steps = Steps(0, np.empty(0))
         self._fill_s = 0.0
 
-    def sums(self) -> dict[str, Any]:
-        """Return what was filled, see `AnalysisProcessor.process`."""
-        spectrum = {} if self._spectrum is None else {"spectrum": self._spectrum}
-        return {
-            **self._counts,
-            **spectrum,
+    def sums(self) -> ChunkSums:
+        """Return what was filled."""
+        sums: ChunkSums = {
+            "n_events": self._n_events,
+            "n_kept": self.n_kept,
             "sumw": self._sumw,
             "weights": self._weights,
             "members": self._members,
@@ -252,6 +282,13 @@ class ChunkWork:
             "n_draws": self.caller.n_draws,
             "fill_s": self._fill_s,
         }
+        if self._spectrum is not None:
+            sums["spectrum"] = self._spectrum
+        if self.sections:
+            sums["sections"] = self.sections
+        if self.samples:
+            sums["samples"] = self.samples
+        return sums
 
     def skim(
         self,
@@ -276,7 +313,7 @@ class ChunkWork:
         """
         gen_weight, spectrum = weight.of(objects)
         self._steps = Steps(objects.n, gen_weight, whole)
-        self._counts["n_events"] = objects.n if whole is None else whole.n_events
+        self._n_events = objects.n if whole is None else whole.n_events
         self._sumw = ExactSums.total(gen_weight) if whole is None else whole.sumw
         if whole is None:
             plan, factors = self.plan, self.factors
@@ -293,7 +330,7 @@ class ChunkWork:
             self.skimmed = np.flatnonzero(answer.mask)
         if functor is not None:
             self._steps.keep("skim", self.skimmed)
-        self._counts["n_kept"] = len(self.skimmed)
+        self.n_kept = len(self.skimmed)
 
     def fill_nominal(
         self, objects: Objects, lumi_mask: Functor | None, part: Functor | None = None
@@ -336,9 +373,13 @@ class ChunkWork:
             gen = gen_weight[events[rows]]
             weights = weight_matrix(self.plan, chosen, gen, self.factors, channel.name)
             self._cutflow[channel.name] = steps.flow(channel.name, selection, events, weights[0])
-            values = self._fill(channel, chosen, weights)
+            values: dict[str, Values] = {}
+            for observable in self.observables(channel):
+                key = f"channels.{channel.name}.{observable.name}"
+                values[observable.name] = observable_values(observable, key, chosen, call)
+                self.add(channel, observable, values[observable.name], weights)
             self._fill_members(channel, chosen, weights[0], values)
-            kept_by[channel.name] = Kept(passed[rows], weights[0], values)
+            kept_by[channel.name] = KeptEvents(passed[rows], weights[0], values)
         self._count_channels(selections, len(passed))
         return NominalChunk(nominal, gen_weight[kept], baseline, passed, level, selections, kept_by)
 
@@ -349,7 +390,7 @@ class ChunkWork:
         n_channels = np.zeros(n_events, dtype=np.intp)
         for _, selection in selections:
             n_channels += selection.mask
-        self._counts["n_kept"] = int(np.count_nonzero(n_channels))
+        self.n_kept = int(np.count_nonzero(n_channels))
         shared = n_channels > 1
         if not shared.any():
             return
@@ -367,16 +408,6 @@ class ChunkWork:
         if masks.mva:
             mva, _ = apply_masks(corrected[-1], masks.mva, call, f"{key}.mva")
         return Nominal(corrected, stages, mva, good)
-
-    def _fill(self, channel: Channel, objects: Objects, weights: Weights) -> dict[str, Values]:
-        """Fill the events that a channel keeps; return the observables' values by name."""
-        values: dict[str, Values] = {}
-        for observable in self.observables(channel):
-            key = f"channels.{channel.name}.{observable.name}"
-            found = observable_values(observable, key, objects, self.caller.functor)
-            self.add(channel, observable, found, weights)
-            values[observable.name] = found
-        return values
 
     def _fill_members(
         self, channel: Channel, objects: Objects, weights: Weights, values: dict[str, Values]
@@ -420,24 +451,14 @@ class ChunkWork:
         variation : shape (n_rows,)
             For rows: their position in ``plan.labels``.
         """
-        start = time.perf_counter()
+        start, labels = time.perf_counter(), self.plan.labels
+        used = labels if variation is not None else labels[: len(weights)]
         try:
-            filled = self._filled(observable, values, weights, variation)
+            filled = HistogramSums.filled(used, observable.binning, values, weights, variation)
         except ValueError as exc:
             raise FunctorError(f"channels.{channel.name}.{observable.name}: {exc}") from exc
+        filled = filled.aligned(labels)
         where = (channel.name, observable.name)
         before = self._histograms.get(where)
         self._histograms[where] = filled if before is None else before + filled
         self._fill_s += time.perf_counter() - start
-
-    def _filled(
-        self,
-        observable: Observable,
-        values: Values,
-        weights: Weights,
-        variation: Index | None,
-    ) -> HistogramSums:
-        labels = self.plan.labels
-        given = labels if variation is not None else labels[: len(weights)]
-        sums = HistogramSums.filled(given, observable.binning, values, weights, variation)
-        return sums.aligned(labels)
