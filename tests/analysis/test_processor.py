@@ -140,13 +140,13 @@ def test_untouched_cuts_leave_few_candidates(
     inputs: Path, processor: AnalysisProcessor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    original = systematics.slabs
+    original = systematics.batches
 
     def counting(nominal: Any, events: Any, *args: Any, **kwargs: Any) -> Any:
         seen.append(len(events))
         return original(nominal, events, *args, **kwargs)
 
-    monkeypatch.setitem(vars(systematics), "slabs", counting)
+    monkeypatch.setitem(vars(systematics), "batches", counting)
     processor.process(chunk(inputs, 0, 3000))
     events = reference.load([inputs / "mc/0.root"])
     events = events[events.HLT.TkMu50 & (events.PuppiMET.pt > 20)]

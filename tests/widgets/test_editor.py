@@ -217,7 +217,7 @@ def test_a_colour_and_a_label_are_changed_and_taken_back() -> None:
 
 def test_a_setting_is_found_by_words_of_its_description() -> None:
     page = sections.search(draft := Draft(SOURCE), lambda: None)
-    page.children[0].children[0].value = "memory slab"
+    page.children[0].children[0].value = "memory batch"
     named(page, "batch_memory_mb").value = "250"
     assert draft.config.general.batch_memory_mb == 250
 

@@ -41,8 +41,8 @@ class Load:
         Of the columns that the analysis reads, for each event: in memory, and as they are stored.
     n_shifts
         Object variations.
-    slab_bytes
-        Bound of a slab of them.
+    batch_bytes
+        Bound of a batch of them.
     memory_bytes
         Of one worker.
     n_events, n_workers
@@ -52,7 +52,7 @@ class Load:
     event_bytes: float
     stored_bytes: float
     n_shifts: int
-    slab_bytes: float
+    batch_bytes: float
     memory_bytes: float
     n_events: int
     n_workers: int
@@ -60,7 +60,7 @@ class Load:
     def needed(self, n_events: int) -> float:
         """Estimate the memory in bytes of a worker whose chunks have `n_events` events."""
         rows = n_events * ROWS_SHARE * self.n_shifts * ROW_BYTES
-        return BASE_BYTES + COPIES * n_events * self.event_bytes + min(rows, self.slab_bytes)
+        return BASE_BYTES + COPIES * n_events * self.event_bytes + min(rows, self.batch_bytes)
 
 
 @dataclass(frozen=True)

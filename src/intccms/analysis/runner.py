@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -28,11 +28,11 @@ from intccms.execution.executors import Executor, open_executor
 from intccms.execution.rounds import ChunkRun
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask, Observer, Silent
 from intccms.interrupts import Interrupted
-from intccms.metadata import FileFailure, Metadata, collect
+from intccms.metadata import FileCount, FileFailure, Metadata, collect
 from intccms.schema import Config
 from intccms.usercode.reloading import check_current
 
-__all__ = ["AnalysisResult", "chunk_size", "make_processor", "process", "run"]
+__all__ = ["AnalysisResult", "chunk_size", "count_files", "make_processor", "process", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -90,23 +90,48 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
     fileset = DatasetManager(config).fileset(config.general.processes)
     processor = make_processor(config, fileset, trained=True)
     with open_executor(config.general, client, code=config, tell=observer.notice) as executor:
-        if config.general.use_skimmed_input:
-            metadata = skimmed_metadata(config, fileset, lambda: executor)
-        else:
-            observer.begin("counting events", total=fileset.n_files, unit="files")
-            metadata = collect(
-                fileset,
-                executor,
-                chunk_size=chunk_size(config),
-                on_file=lambda _: observer.advance(),
-                tell=observer.notice,
-            )
-            observer.end()
-        metadata = rechunked(metadata, processor, executor)
-        check_columns(processor, metadata, lambda: executor)
+        metadata = count_files(processor, fileset, lambda: executor, observer)
         result = process(config, metadata, executor, processor=processor, observer=observer)
     _check_content(result, config)
     return result
+
+
+def count_files(
+    processor: AnalysisProcessor,
+    fileset: Fileset,
+    workers: Callable[[], Executor],
+    observer: Observer,
+    *,
+    read: Callable[..., Metadata] | None = None,
+    known: Mapping[tuple[str, str], FileCount] | None = None,
+) -> Metadata:
+    """Find out what events there are, cut them into chunks and check that all columns are there.
+
+    Parameters
+    ----------
+    workers
+        Gives the executor that opens the files; not called if they need not be opened.
+    read
+        Reads saved metadata, for chunks of ``chunk_size`` events, instead of counting.
+    known
+        As for `metadata.collect`.
+    """
+    config, size = processor.config, chunk_size(processor.config)
+    if config.general.use_skimmed_input:
+        metadata = skimmed_metadata(config, fileset, workers)
+    elif read is not None:
+        metadata = read(chunk_size=size)
+    else:
+        observer.begin("counting events", total=fileset.n_files, unit="files")
+        metadata = collect(
+            fileset, workers(), chunk_size=size, on_file=lambda _: observer.advance(),
+            tell=observer.notice, known=known,
+        )  # fmt: skip
+        observer.end()
+    if config.general.chunk_size == "auto":
+        metadata = rechunked(metadata, processor, workers())
+    check_columns(processor, metadata, workers)
+    return metadata
 
 
 def _check_content(result: AnalysisResult, config: Config) -> None:

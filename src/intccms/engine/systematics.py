@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from chunkcolumns import Column, Pick, as_column
 from intccms.engine.calls import Selection
 from intccms.engine.chunk import ChunkWork, NominalChunk
+from intccms.engine.corrections import apply
 from intccms.engine.evaluation import (
     Call,
     Level,
@@ -27,17 +28,18 @@ from intccms.engine.object_corrections import Columns, Starts, content, lists_of
 from intccms.engine.objects import Objects, top_level
 from intccms.engine.tracing import NONE, CutOrigins, Origins, Traces, trace_functions
 from intccms.engine.variations import Variation
-from intccms.engine.weights import Index, shifted_weights
+from intccms.engine.weights import Index, Weights, checked, reads
 from intccms.errors import FunctorError
-from intccms.schema import Channel, Functor, ObjectMask, ObjVar, Observable
+from intccms.schema import Channel, Functor, ObjectMask, ObjVar
 
 BYTES_PER_ROW = 600  # measured: peak memory of the chain for one row
 
 Bools = NDArray[np.bool_]
+Evaluated = Callable[[Iterable[ObjVar]], tuple[Objects, Index]]
 
 
 @dataclass(frozen=True)
-class Slab:
+class Batch:
     """The rows of some shifts: of each shift the events in which it moves anything.
 
     Parameters
@@ -51,7 +53,7 @@ class Slab:
     changed : shape (n_rows,)
         Where other objects may be good than nominally.
     part : shape (n_part,)
-        All events that the slab is about.
+        All events that the batch is about.
     moved : shape (n_shifts, n_part)
         Which of them each shift moves; the others have their nominal answer.
     """
@@ -81,14 +83,14 @@ def early_mask(
     return mask
 
 
-def slabs(
+def batches(
     nominal: Nominal,
     events: Index,
     work: ChunkWork,
     *,
     traces: Traces,
     one_by_one: bool,
-) -> Iterator[Slab]:
+) -> Iterator[Batch]:
     """Make the rows of all shifts, a bounded number at a time.
 
     Parameters
@@ -98,9 +100,9 @@ def slabs(
     events : shape (n_events,)
         Events of the chunk that may pass in some variation.
     work
-        Its `general.batch_memory_mb` bounds the memory of a slab.
+        Its `general.batch_memory_mb` bounds the memory of a batch.
     one_by_one
-        Whether a slab holds one shift of all events: a function that draws random numbers sees
+        Whether a batch holds one shift of all events: a function that draws random numbers sees
         the same ones only in an array that is built as the nominal one.
     """
     limit = max(int(work.config.general.batch_memory_mb * 1e6 / BYTES_PER_ROW), 1)
@@ -140,7 +142,7 @@ def slabs(
                 if masks.mva:
                     mva, _ = rows.remasked(nominal.mva_stages, masks.mva, state, {})
             level = Level(objects, mva)
-            yield Slab(shifts, part[index], shift_of, level, changed, part, moved)
+            yield Batch(shifts, part[index], shift_of, level, changed, part, moved)
 
 
 def _moved_events(old: Objects, columns: Columns, n: int) -> Bools:
@@ -269,27 +271,17 @@ def fill_shifts(work: ChunkWork, nominal: NominalChunk, key: str) -> None:
     key
         Names the processor and dataset, whose functions are traced once.
     """
-    traces, draws = _traced(work, nominal, key), work.caller.drew
+    traces, draws = _traces.get(key), work.caller.drew
+    if traces is None:
+        level, stages, touched = nominal.level, nominal.objects.stages, work.plan.touched_by_any()
+        traces = trace_functions(work.config, work.channels, touched, stages=stages, level=level)
+        if level.objects.n:
+            _traces[key] = traces
     events = np.arange(nominal.n_events) if draws else _candidates(work, nominal, traces)
     if not len(events):
         return
-    for slab in slabs(nominal.objects, events, work, traces=traces, one_by_one=draws):
-        _Filler(work, nominal, traces, slab).fill()
-
-
-def _traced(work: ChunkWork, nominal: NominalChunk, key: str) -> Traces:
-    if key in _traces:
-        return _traces[key]
-    traces = trace_functions(
-        work.config,
-        work.channels,
-        work.plan.touched_by_any(),
-        stages=nominal.objects.stages,
-        level=nominal.level,
-    )
-    if nominal.level.objects.n:
-        _traces[key] = traces
-    return traces
+    for batch in batches(nominal.objects, events, work, traces=traces, one_by_one=draws):
+        _Filler(work, nominal, traces, batch).fill()
 
 
 def _candidates(work: ChunkWork, nominal: NominalChunk, traces: Traces) -> Index:
@@ -329,29 +321,29 @@ def _in_any(selections: list[tuple[Channel, Selection]], traces: Traces) -> NDAr
 
 @dataclass(frozen=True)
 class _Filler:
-    """Selects, weights and fills the rows of a slab."""
+    """Selects, weights and fills the rows of a batch."""
 
     work: ChunkWork
     nominal: NominalChunk
     traces: Traces
-    slab: Slab
+    batch: Batch
 
     def fill(self) -> None:
         """Fill all channels."""
-        slab, work, traces, nominal = self.slab, self.work, self.traces, self.nominal
+        batch, work, traces, nominal = self.batch, self.work, self.traces, self.nominal
         functor, call = work.config.baseline_selection, work.caller.functor
         answer = nominal.baseline.mask
-        unsure = self._unsure(traces.baseline, np.arange(len(slab.events)))
+        unsure = self._unsure(traces.baseline, np.arange(len(batch.events)))
         key = "baseline_selection"
-        mask = self._selected(functor, key, slab.level.objects, answer[slab.events], unsure)
-        rows, level = np.flatnonzero(mask), slab.level.kept(mask)
+        mask = self._selected(functor, key, batch.level.objects, answer[batch.events], unsure)
+        rows, level = np.flatnonzero(mask), batch.level.kept(mask)
         level = with_ghosts(level, work.config, call) if len(rows) else level
-        unknown = ~answer[slab.events[rows]]  # what a channel says outside the nominal baseline
+        unknown = ~answer[batch.events[rows]]  # what a channel says outside the nominal baseline
         for channel, selection in nominal.selections:
             answer = np.zeros(nominal.n_events, dtype=np.bool_)
             answer[nominal.passed] = selection.mask
             unsure = unknown | self._unsure(traces.channels.get(channel.name), rows)
-            key, known = f"channels.{channel.name}", answer[slab.events[rows]]
+            key, known = f"channels.{channel.name}", answer[batch.events[rows]]
             inside = self._selected(channel.selection, key, level.objects, known, unsure)
             self._fill_channel(channel, level.objects.kept(inside), rows[inside])
 
@@ -360,7 +352,7 @@ class _Filler:
         found = NONE if origins is None else origins.origins
         if found & self.traces.touched:
             return np.ones(len(rows), dtype=np.bool_)
-        return self.slab.changed[rows] & bool(found & self.traces.moving)
+        return self.batch.changed[rows] & bool(found & self.traces.moving)
 
     def _selected(
         self,
@@ -381,50 +373,63 @@ class _Filler:
 
     def _fill_channel(self, channel: Channel, objects: Objects, rows: Index) -> None:
         """Fill the rows that a channel keeps, and the nominal answer where nothing has moved."""
-        work, slab, plan = self.work, self.slab, self.work.plan
-        events, shift_of = slab.events[rows], slab.shift_of[rows]
-        weights = shifted_weights(
-            plan,
-            self.nominal.gen_weight[events],
-            shift_of,
-            shifts=slab.shifts,
-            objects_for=self._evaluated_on(objects, events),
-            factors=work.factors,
-            channel=channel.name,
-        )
+        work, batch, plan = self.work, self.batch, self.work.plan
+        events, shift_of = batch.events[rows], batch.shift_of[rows]
+        on = self._evaluated_on(objects, events)
+        weights = self._weights(channel, on, events, shift_of)
         still, still_shift = self._unmoved(channel)
         kept = self.nominal.kept[channel.name]
         weights = np.concatenate([weights, kept.weights[still]])
-        first = 1 + len(plan.weights) + plan.shifts.index(slab.shifts[0])
+        first = 1 + len(plan.weights) + plan.shifts.index(batch.shifts[0])
         variation = first + np.concatenate([shift_of, still_shift])
         if not len(weights):
             return
         for observable in work.observables(channel):
-            values = self._values(channel, observable, objects, events)
+            key, (some, expand) = f"channels.{channel.name}.{observable.name}", on(observable.use)
+            values = np.zeros(0)
+            if some.n:
+                values = observable_values(observable, key, some, work.caller.functor)[expand]
             values = np.concatenate([values, kept.values[observable.name][still]])
             work.add(channel, observable, values, weights, variation)
 
+    def _weights(
+        self, channel: Channel, objects_for: Evaluated, events: Index, shift_of: Index
+    ) -> Weights:
+        """Return the weights of rows.
+
+        They are at their nominal index, but those that move together with a shift
+        (``varies_with``) at its direction.
+        """
+        plan, factors, weight = self.work.plan, self.work.factors, self.nominal.gen_weight[events]
+        for correction in plan.corrections:
+            if correction.type != "event" or not correction.is_in(channel.name):
+                continue
+            some, expand = objects_for(reads(correction))
+            factor = checked(factors.nominal(correction, some), some.n, correction)[expand]
+            for source in correction.uncertainty_sources:
+                if not (source.varies_with and source.is_in(channel.name)):
+                    continue
+                for position in np.unique(shift_of):
+                    side = plan.companion(source, self.batch.shifts[position])
+                    if side is None:
+                        continue
+                    rows = np.flatnonzero(shift_of == position)
+                    chosen = some.take(expand[rows])
+                    value = factors.varied(correction, source, side, chosen)
+                    factor[rows] = checked(value, chosen.n, correction, source.name)
+            weight = apply(correction.op, weight, factor)
+        return weight
+
     def _unmoved(self, channel: Channel) -> tuple[Index, Index]:
         """Return which events that the channel keeps nominally stay as they are in which shift."""
-        slab, events = self.slab, self.nominal.kept[channel.name].events
+        batch, events = self.batch, self.nominal.kept[channel.name].events
         position = np.full(self.nominal.n_events, -1)
-        position[slab.part] = np.arange(len(slab.part))
+        position[batch.part] = np.arange(len(batch.part))
         inside = np.flatnonzero(position[events] >= 0)
-        shift_of, still = np.nonzero(~slab.moved[:, position[events[inside]]])
+        shift_of, still = np.nonzero(~batch.moved[:, position[events[inside]]])
         return inside[still], shift_of
 
-    def _values(
-        self, channel: Channel, observable: Observable, objects: Objects, events: Index
-    ) -> NDArray[Any]:
-        key = f"channels.{channel.name}.{observable.name}"
-        chosen, expand = self._evaluated_on(objects, events)(observable.use)
-        if not chosen.n:
-            return np.zeros(0)
-        return observable_values(observable, key, chosen, self.work.caller.functor)[expand]
-
-    def _evaluated_on(
-        self, objects: Objects, events: Index
-    ) -> Callable[[Iterable[ObjVar]], tuple[Objects, Index]]:
+    def _evaluated_on(self, objects: Objects, events: Index) -> Evaluated:
         """Say on what a function of some columns is evaluated, and where each row's answer is.
 
         That is the rows; or each event once, where no shift can change the answer.

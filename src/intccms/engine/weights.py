@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from intccms.engine.calls import as_flat
 from intccms.engine.corrections import Factors, apply
 from intccms.engine.object_corrections import content, lists_of
 from intccms.engine.objects import Objects, top_level
-from intccms.engine.variations import Variation, VariationPlan, WeightSource, changes, directions
+from intccms.engine.variations import VariationPlan, WeightSource, changes, directions
 from intccms.errors import FunctorError, MissingColumnError, MissingSumsError
 from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.sums import bin_indices
@@ -80,53 +80,6 @@ def _product(
     weight = gen_weight
     for i, correction, factor in steps:  # always in this order, so that the bits agree
         weight = apply(correction.op, weight, instead.get(i, factor))
-    return weight
-
-
-def shifted_weights(  # noqa: PLR0913 - one call in the house
-    plan: VariationPlan,
-    gen_weight: Weights,
-    shift_of: NDArray[np.int64],
-    *,
-    shifts: tuple[Variation, ...],
-    objects_for: Callable[[list[ObjVar]], tuple[Objects, NDArray[np.int64]]],
-    factors: Factors,
-    channel: str | None = None,
-) -> Weights:
-    """Return the weights of the rows of object variations.
-
-    Weights are at their nominal index, but those that move together with a shift
-    (``varies_with``) at its direction.
-
-    Parameters
-    ----------
-    gen_weight, shift_of : shape (n_rows,)
-        Generator weight of each row and the position of its shift in `shifts`.
-    objects_for
-        For the columns that a correction reads the objects to evaluate it on, and for each row
-        which of them is its own: events where no shift can change the answer, else the rows
-        themselves.
-    channel
-        As for `weight_matrix`.
-    """
-    weight = gen_weight
-    for correction in plan.corrections:
-        if correction.type != "event" or not correction.is_in(channel):
-            continue
-        objects, expand = objects_for(reads(correction))
-        factor = checked(factors.nominal(correction, objects), objects.n, correction)[expand]
-        for source in correction.uncertainty_sources:
-            if not (source.varies_with and source.is_in(channel)):
-                continue
-            for position in np.unique(shift_of):
-                side = plan.companion(source, shifts[position])
-                if side is None:
-                    continue
-                rows = np.flatnonzero(shift_of == position)
-                chosen = objects.take(expand[rows])
-                value = factors.varied(correction, source, side, chosen)
-                factor[rows] = checked(value, chosen.n, correction, source.name)
-        weight = apply(correction.op, weight, factor)
     return weight
 
 

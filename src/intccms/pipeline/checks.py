@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from matplotlib.cbook import is_math_text
@@ -12,10 +13,8 @@ from matplotlib.mathtext import MathTextParser
 
 from intccms import facility, metadata
 from intccms.analysis import runner
-from intccms.analysis.chunking import rechunked
 from intccms.analysis.inputs import check_columns
 from intccms.analysis.processor import AnalysisProcessor
-from intccms.analysis.skimmed import skimmed_metadata
 from intccms.analysis.skims import only_skims, writes_skims
 from intccms.datasets import DatasetManager
 from intccms.errors import InputError
@@ -107,26 +106,12 @@ def checked_inputs(
 
         mva.check(config, fileset)
     processor = runner.make_processor(config, fileset)
-    chunk_size = runner.chunk_size(config)
-    if general.use_skimmed_input:
-        found = skimmed_metadata(config, fileset, workers)
-    elif general.run_metadata_generation:
-        observer.begin("counting events", total=fileset.n_files, unit="files")
-        store = RecordStore(output.metadata_dir)  # of `intccms inspect`
-        found = metadata.collect(
-            fileset,
-            workers(),
-            chunk_size=chunk_size,
-            on_file=lambda _: observer.advance(),
-            tell=observer.notice,
-            known=store.counts(fileset) if general.read_from_cache else None,
-        )
-        observer.end()
-    else:
-        found = metadata.load(output.metadata_dir, fileset, chunk_size=chunk_size)
-    if general.chunk_size == "auto":
-        found = rechunked(found, processor, workers())
-    check_columns(processor, found, workers)
+    read = known = None
+    if not general.run_metadata_generation:
+        read = partial(metadata.load, output.metadata_dir, fileset)
+    elif general.read_from_cache and not general.use_skimmed_input:
+        known = RecordStore(output.metadata_dir).counts(fileset)  # of `intccms inspect`
+    found = runner.count_files(processor, fileset, workers, observer, read=read, known=known)
     if general.run_mva_training:
         from intccms.pipeline.training import sampler_of
 

@@ -113,7 +113,7 @@ class General(Model):
         default=3600.0, description="Time in s for which a run waits while it has no worker at all."
     )
     batch_memory_mb: Positive = Field(
-        default=500.0, description="Memory bound of a slab of variations, in MB (1e6 bytes)."
+        default=500.0, description="Memory bound of a batch of variations, in MB (1e6 bytes)."
     )
     check_functors: Bool = Field(
         default=False, description="Check that the functions treat events independently."
