@@ -10,6 +10,7 @@ import psutil
 import uproot
 
 from intccms.analysis.processor import AnalysisProcessor
+from intccms.engine.systematics import BYTES_PER_ROW
 from intccms.errors import BadContentError
 from intccms.execution.executors import Executor
 from intccms.metadata import FileCount, Metadata
@@ -26,8 +27,7 @@ LOOK = 5_000  # events that are processed to see what is read
 # Measured with `python -m benchmarks.memory`:
 BASE_BYTES = 400e6  # a worker with all packages and some open files
 COPIES = 6.0  # bytes in memory for each byte of a column
-ROW_BYTES = 600.0  # of an event in one object variation,
-ROWS_SHARE = 0.05  # of the events, which a variation may let pass
+ROWS_SHARE = 0.05  # of the events, which an object variation may let pass
 USABLE = 0.7  # of a worker's memory: Dask pauses it above 0.8
 
 
@@ -59,7 +59,7 @@ class Load:
 
     def needed(self, n_events: int) -> float:
         """Estimate the memory in bytes of a worker whose chunks have `n_events` events."""
-        rows = n_events * ROWS_SHARE * self.n_shifts * ROW_BYTES
+        rows = n_events * ROWS_SHARE * self.n_shifts * BYTES_PER_ROW
         return BASE_BYTES + COPIES * n_events * self.event_bytes + min(rows, self.batch_bytes)
 
 

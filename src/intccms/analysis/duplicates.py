@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import awkward as ak
@@ -126,16 +126,6 @@ class _Part:
     several: tuple[_Rows, ...]
     low: int
     high: int  # the first code that is not in the part
-
-
-@dataclass
-class _Found:
-    """Identities of the events of a part, and which file each is from."""
-
-    codes: list[Codes] = field(default_factory=list)
-    events: list[Codes] = field(default_factory=list)
-    owners: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    n: int = 0
 
 
 def count_duplicates(
@@ -287,51 +277,39 @@ def _compared_class(
     part: _Part, number: int, n_classes: int, options: Options | None
 ) -> Duplicates | None:
     """Compare the events of a part whose number is of one class; None: there are too many."""
-    found, unread = _Found(), []
+    columns: list[list[Codes]] = []  # section, event number and position of the file, by block
+    unread: list[str] = []
+    n_events = 0
     for owner, one in enumerate(part.several):
-        before = found.n
         try:
             for run, section, event in _identities(one, IDENTITY, options):
                 code = run.astype(np.uint64) << np.uint64(32) | section.astype(np.uint64)
                 event = event.astype(np.uint64)
                 keep = (code >= np.uint64(part.low)) & (code < np.uint64(part.high))
                 keep &= event % np.uint64(n_classes) == np.uint64(number)
-                found.codes.append(code[keep])
-                found.events.append(event[keep])
-                found.owners.append(np.full(int(keep.sum()), owner))
-                found.n += int(keep.sum())
-                if found.n > 4 * EVENTS:
+                n_kept = int(keep.sum())
+                columns.append([code[keep], event[keep], np.full(n_kept, owner, dtype=np.uint64)])
+                n_events += n_kept
+                if n_events > 4 * EVENTS:
                     return None
         except Exception as exc:  # noqa: BLE001 - what cannot be read is lost when it is processed
-            log.debug("%s: %s (%d events before)", one.name, exc, before)
+            log.debug("%s: %s", one.name, exc)
             unread.append(one.name)
-    return _duplicates(part, found, tuple(unread))
-
-
-def _duplicates(part: _Part, found: _Found, unread: tuple[str, ...]) -> Duplicates:
-    if not found.n:
-        return Duplicates(part.group, unread=unread)
-    codes, events = np.concatenate(found.codes), np.concatenate(found.events)
-    owners = np.concatenate(found.owners)
+    if not n_events:
+        return Duplicates(part.group, unread=tuple(unread))
+    codes, events, owners = (np.concatenate(blocks) for blocks in zip(*columns, strict=True))
     order = np.lexsort((owners, events, codes))
     codes, events, owners = codes[order], events[order], owners[order]
     same = np.flatnonzero((codes[1:] == codes[:-1]) & (events[1:] == events[:-1]))
     pairs: Counter[tuple[str, str]] = Counter()
-    datasets = [one.dataset for one in part.several]
-    twins, counts = np.unique(
-        np.stack([owners[same], owners[same + 1]]), axis=1, return_counts=True
-    )
-    for one, other, n in zip(*twins.tolist(), counts.tolist(), strict=True):
-        pairs[datasets[one], datasets[other]] += n
-    first = [
-        (
-            int(codes[at] >> np.uint64(32)),
-            int(codes[at] & np.uint64(0xFFFFFFFF)),
-            int(events[at]),
-            part.several[owners[at]].name,
-            part.several[owners[at + 1]].name,
-        )
-        for at in same[:SHOWN].tolist()
-    ]
-    ordered = tuple((one, two, n) for (one, two), n in sorted(pairs.items()))
-    return Duplicates(part.group, found.n, len(same), ordered, tuple(first), unread)
+    twins = np.stack([owners[same], owners[same + 1]])
+    distinct, counts = np.unique(twins, axis=1, return_counts=True)
+    for first, second, n in zip(*distinct.tolist(), counts.tolist(), strict=True):
+        pairs[part.several[first].dataset, part.several[second].dataset] += n
+    shown = []
+    for at in same[:SHOWN].tolist():
+        where = divmod(int(codes[at]), 2**32)  # run, section
+        files = (part.several[owners[at]].name, part.several[owners[at + 1]].name)
+        shown.append((*where, int(events[at]), *files))
+    ordered = tuple((one, other, n) for (one, other), n in sorted(pairs.items()))
+    return Duplicates(part.group, n_events, len(same), ordered, tuple(shown), tuple(unread))

@@ -97,30 +97,20 @@ def _check_golden_json(path: Path) -> None:
         raise InputError(f"cannot read {where}: {exc.strerror}") from exc
     except (ValueError, RecursionError) as exc:
         raise InputError(f"{where} is not JSON: {exc}") from exc
-    problem = _problem_of(runs)
+    problem = ""
+    if not isinstance(runs, Mapping) or not all(isinstance(one, list) for one in runs.values()):
+        raise InputError(f"{path} is not a golden JSON: it must map runs to lists of [first, last]")
+    for run, pairs in runs.items():
+        if not (run.isdecimal() and int(run) < END):
+            problem = problem or f"{run!r} is not the number of a run"
+        for pair in pairs:  # whole numbers, as coffea's `LumiMask` reads them; the end is in it
+            is_pair = isinstance(pair, list) and [type(end) for end in pair] == [int, int]
+            if not (is_pair and 0 <= pair[0] <= pair[1] < END):
+                problem = problem or f"{pair!r} in run {run} is not a pair [first, last]"
     if problem:
         raise InputError(f"{path} is not a golden JSON: {problem}")
     if not any(runs.values()):
         raise InputError(f"{where} is empty: it certifies nothing")
-
-
-def _problem_of(runs: Any) -> str:
-    """Say what keeps the content of a golden JSON from being one."""
-    if not isinstance(runs, Mapping) or not all(isinstance(one, list) for one in runs.values()):
-        return "it must map runs to lists of [first, last]"
-    for run, pairs in runs.items():
-        if not (run.isdecimal() and int(run) < END):
-            return f"{run!r} is not the number of a run"
-        for pair in pairs:
-            if not _is_range(pair):
-                return f"{pair!r} in run {run} is not a pair [first, last]"
-    return ""
-
-
-def _is_range(pair: Any) -> bool:
-    """Whether it is a range of whole numbers, as coffea's `LumiMask` reads it; the end is in it."""
-    whole = isinstance(pair, list) and len(pair) == 2 and all(type(end) is int for end in pair)
-    return whole and 0 <= pair[0] <= pair[1] < END
 
 
 def check_columns(
