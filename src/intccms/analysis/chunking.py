@@ -16,8 +16,6 @@ from intccms.execution.executors import Executor
 from intccms.metadata import FileCount, Metadata
 from intccms.reading.source import ReadMeter, open_source
 
-__all__ = ["ChunkSize", "Load", "choose", "rechunked", "worker_memory"]
-
 log = logging.getLogger(__name__)
 
 SIZES = (400_000, 300_000, 200_000, 150_000, 100_000, 75_000, 50_000, 30_000, 20_000)

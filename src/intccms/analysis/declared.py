@@ -17,8 +17,6 @@ from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import Config, ObjVar
 
-__all__ = ["branches_of", "branches_read", "columns_by_dataset", "declared_inputs"]
-
 log = logging.getLogger(__name__)
 
 SEED = ObjVar("event", "seed")

@@ -25,8 +25,6 @@ from intccms.execution.executors import Executor
 from intccms.metadata import Metadata
 from intccms.reading.source import ReadMeter, open_source
 
-__all__ = ["Duplicates", "count_duplicates"]
-
 log = logging.getLogger(__name__)
 
 IDENTITY = ("run", "luminosityBlock", "event")

@@ -25,8 +25,6 @@ from intccms.reading.source import ReadMeter, open_source
 from intccms.schema import Config, Functor
 from intccms.skimming import SkimStore
 
-__all__ = ["check_columns", "dataset_tasks", "golden_jsons", "truncations"]
-
 log = logging.getLogger(__name__)
 
 SOME = 3  # parts of a skim that are looked at: all have the same columns

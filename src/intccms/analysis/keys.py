@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform
-from dataclasses import replace
 from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -40,16 +39,6 @@ from intccms.histograms.spectrum import WeightSpectrum
 from intccms.histograms.sums import HistogramSums
 from intccms.reading.cache import ColumnCache
 from intccms.schema import Channel, Config, Correction, Functor
-
-__all__ = [
-    "chunk_policy",
-    "dataset_digests",
-    "names_of_sums",
-    "plan_code",
-    "prune",
-    "whole_of",
-    "with_keys",
-]
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +78,26 @@ def dataset_digests(processor: AnalysisProcessor) -> dict[str, str | None]:
 
 def _parts(processor: AnalysisProcessor) -> dict[str, tuple[Any, ...]]:
     """Give, by dataset, all that decides its sums."""
-    common = _common(processor)
+    config = processor.config
+    preprocess, output = config.preprocess, config.preprocess.skimming.output
+    common: tuple[Any, ...] = (
+        (platform.python_version(), *((name, version(name)) for name in PACKAGES)),
+        _own_code(),
+        _settled(preprocess.skimming.selection),
+    )
+    if processor.writer is not None:  # where a skim is written does not count
+        options = {k: v for k, v in output.to_kwargs.items() if k != "storage_options"}
+        branches = (preprocess.branches, preprocess.mc_branches, preprocess.ignore_missing)
+        common += ((output.format, options, preprocess.skimming.tree_name, *branches),)
+    if processor.has_analysis:
+        common += (
+            *map(_settled, (config.good_object_masks, config.baseline_selection)),
+            _settled(config.ghost_observables),
+            tuple(_channel(channel) for channel in processor.channels),
+            config.general.run_histogramming,
+            processor.extra,
+            {*processor.behaviors.items()},
+        )
     return {
         name: (*common, *_of_dataset(processor, task)) for name, task in processor.tasks.items()
     }
@@ -125,37 +133,6 @@ def _code_here(processor: AnalysisProcessor) -> tuple[dict[str, str], dict[str, 
 def _versions() -> dict[str, str]:
     packages = {name: version(name) for name in PACKAGES}
     return {"Python": platform.python_version(), **packages, "intccms": _own_code()[:12]}
-
-
-def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
-    config = processor.config
-    skimmed: tuple[Any, ...] = (
-        (platform.python_version(), *((name, version(name)) for name in PACKAGES)),
-        _own_code(),
-        _settled(config.preprocess.skimming.selection),
-        _written(processor),
-    )
-    if not processor.has_analysis:
-        return skimmed
-    return (
-        *skimmed,
-        *map(_settled, (config.good_object_masks, config.baseline_selection)),
-        _settled(config.ghost_observables),
-        tuple(_channel(channel) for channel in processor.channels),
-        config.general.run_histogramming,
-        processor.extra,
-        {*processor.behaviors.items()},
-    )
-
-
-def _written(processor: AnalysisProcessor) -> tuple[Any, ...]:
-    """Give what decides the content of a skim; where it is does not count."""
-    if processor.writer is None:
-        return ()
-    preprocess, output = processor.config.preprocess, processor.config.preprocess.skimming.output
-    options = {k: v for k, v in output.to_kwargs.items() if k != "storage_options"}
-    branches = (preprocess.branches, preprocess.mc_branches, preprocess.ignore_missing)
-    return (output.format, options, preprocess.skimming.tree_name, *branches)
 
 
 @lru_cache(maxsize=1)
@@ -243,24 +220,25 @@ def _reason(found: Fingerprint, parts: Any) -> str:
     return ""
 
 
-def with_keys(
-    tasks: list[ChunkTask], files: dict[str, DatasetFiles], digests: dict[str, str | None]
-) -> list[ChunkTask]:
-    """Give each task the key of its result; a file counts by what it is, wherever it is read."""
-    keyed = []
-    for task in tasks:
-        item, digest = task.item, digests[task.item.dataset]
-        key = None
-        if digest is not None and item.fileuuid:
-            parts = {
-                "analysis": digest,
-                "file": task.file_key,
-                "tree": files[item.dataset].tree_name,
-                "entries": [item.entrystart, item.entrystop],
-            }
-            key = CheckpointStore.key_of(parts)
-        keyed.append(replace(task, key=key))
-    return keyed
+def key_of(task: ChunkTask, files: DatasetFiles, digest: str | None) -> str | None:
+    """Give the key of the result of a task; a file counts by what it is, wherever it is read.
+
+    Parameters
+    ----------
+    digest
+        Of its dataset, see `dataset_digests`; None: there is no key.
+    """
+    item = task.item
+    if digest is None or not item.fileuuid:
+        return None
+    return CheckpointStore.key_of(
+        {
+            "analysis": digest,
+            "file": task.file_key,
+            "tree": files.tree_name,
+            "entries": [item.entrystart, item.entrystop],
+        }
+    )
 
 
 def chunk_policy(processor: AnalysisProcessor, planned: PlannedCode) -> ChunkPolicy:

@@ -26,8 +26,6 @@ from intccms.histograms.theory import BRANCHES
 from intccms.schema import Config, Functor
 from intccms.usercode.homes import home
 
-__all__ = ["AnalysisProcessor", "DatasetTask", "add_sums"]
-
 
 @dataclass(frozen=True)
 class DatasetTask:

@@ -38,8 +38,6 @@ from intccms.metadata import Metadata
 
 log = logging.getLogger(__name__)
 
-__all__ = ["AnalysisResult", "Collected", "lumis_of", "result_of"]
-
 RUNS_TOLERANCE = 1e-4  # relative difference of Runs and Events sums in an unfiltered file
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from intccms.analysis.chunking import rechunked
 from intccms.analysis.duplicates import Duplicates, count_duplicates
 from intccms.analysis.inputs import check_columns, dataset_tasks, truncations
-from intccms.analysis.keys import chunk_policy, plan_code, prune, with_keys
+from intccms.analysis.keys import chunk_policy, key_of, plan_code, prune
 from intccms.analysis.manifests import finished, probed, source_of, unwritten
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.results import AnalysisResult, Collected, lumis_of, result_of
@@ -200,8 +200,7 @@ def process(
             f"{min(collected.changed)} was changed while the run was reading it; run again: what "
             "was done with its present content is kept"
         )
-    for note in (*truncations(processor), *_random_note(collected), *_beyond_note(collected)):
-        log.warning("%s", note)
+    _warn_of_limits(processor, collected)
     wall_s = time.perf_counter() - start
     prune(config, chunks.policy, tasks)
     tables = {name: sums.pop("skim_parts", SkimTable()) for name, sums in collected.sums.items()}
@@ -257,23 +256,22 @@ def _tasks(
     metadata: Metadata, processor: AnalysisProcessor, keys: dict[str, str | None]
 ) -> list[ChunkTask]:
     """Make the task of each work item, with the key of its result."""
-    files = {one.dataset: one for one in metadata.fileset}
-    sources: dict[tuple[str, str], dict[str, Any]] = {}
-    if processor.writer is not None:
-        sources = {
-            (count.dataset, count.lfn): source_of(count)
-            | {"n_listed": files[count.dataset].n_listed}
-            for count in metadata.files
-        }
-    digests = {(count.dataset, count.lfn): count.digest for count in metadata.files}
+    datasets = {one.dataset: one for one in metadata.fileset}
+    counts = {(count.dataset, count.lfn): count for count in metadata.files}
     tasks: list[ChunkTask] = []
     for item in metadata.work_items:
-        more = sources.get((item.dataset, item.filename), {})
-        pfns = files[item.dataset].pfns(item.filename)
-        planned = replace(item, usermeta={**(item.usermeta or {}), **more})
-        pieces, digest = metadata.pieces_of(item), digests.get((item.dataset, item.filename), "")
-        tasks.append(ChunkTask(planned, pfns, pieces=pieces, digest=digest))
-    return with_keys(tasks, files, keys)
+        files, count = datasets[item.dataset], counts.get((item.dataset, item.filename))
+        source: dict[str, Any] = dict(item.usermeta or {})
+        if processor.writer is not None and count is not None:
+            source |= source_of(count) | {"n_listed": files.n_listed}
+        task = ChunkTask(
+            replace(item, usermeta=source),
+            files.pfns(item.filename),
+            pieces=metadata.pieces_of(item),
+            digest="" if count is None else count.digest,
+        )
+        tasks.append(replace(task, key=key_of(task, files, keys[item.dataset])))
+    return tasks
 
 
 def _outcomes(
@@ -288,23 +286,22 @@ def _outcomes(
         yield from chunks.outcomes(tasks)
 
 
-def _random_note(collected: Collected) -> list[str]:
+def _warn_of_limits(processor: AnalysisProcessor, collected: Collected) -> None:
+    """Warn of what the result cannot be relied on for."""
+    for note in truncations(processor):
+        log.warning("%s", note)
     drawing = [name for name, sums in collected.sums.items() if sums["n_draws"]]
-    if not drawing:
-        return []
-    return [
-        f"functions draw random numbers in {', '.join(drawing)}: the result is reproducible for "
-        "these chunks only, another chunk_size gives other numbers"
-    ]
-
-
-def _beyond_note(collected: Collected) -> list[str]:
-    if not collected.inputs.beyond:
-        return []
-    return [
-        "results are never kept, as functions look at what cannot be looked at again: "
-        + ", ".join(collected.inputs.beyond)
-    ]
+    if drawing:
+        log.warning(
+            "functions draw random numbers in %s: the result is reproducible for these chunks "
+            "only, another chunk_size gives other numbers",
+            ", ".join(drawing),
+        )
+    if collected.inputs.beyond:
+        log.warning(
+            "results are never kept, as functions look at what cannot be looked at again: %s",
+            ", ".join(collected.inputs.beyond),
+        )
 
 
 def _stop_on_fault(faults: dict[str, list[ChunkOutcome]], enough: int) -> None:

@@ -16,8 +16,6 @@ from intccms.execution.accounting import Ledger
 from intccms.histograms.book import Theory
 from intccms.histograms.members import WeightSums
 
-__all__ = ["theory_of"]
-
 log = logging.getLogger(__name__)
 
 SMALL = 1e-3  # of the sum of weights: less is not worth a word
