@@ -48,12 +48,13 @@ ENTRY_POINTS = {"__main__": {"cli"}, "__init__": {"errors", "redaction"}}
 SHOWS = {"matplotlib", "mplhep", "bokeh", "ipywidgets", "IPython", "jupyter_bokeh"}
 MAY_SHOW = {"plots", "widgets", "notebook", "cli", "pipeline", "sample"}
 DRAWINGS = {  # the files of metrics that draw; workers load the others
-    "metrics/components.py",
     "metrics/inspector/page.py",
     "metrics/inspector/plots.py",
+    "metrics/live.py",
     "metrics/panel.py",
     "metrics/progress.py",
     "metrics/report.py",
+    "metrics/still.py",
 }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from bokeh.document import Document
 
-from intccms.metrics.components import COMPONENTS, Board, Component
+from intccms.metrics.figures import RUN_PLOTS
+from intccms.metrics.live import Board, RunDrawing
 from intccms.metrics.measurement import Measurement
 from intccms.metrics.panel import Panel
 from intccms.metrics.progress import PlainProgress
@@ -17,11 +18,11 @@ from intccms.metrics.report import (
     comparison_png,
     comparison_table,
     metric_tables,
-    picture,
     report_html,
     state_of,
 )
 from intccms.metrics.state import RunState
+from intccms.metrics.still import picture
 from intccms.metrics.tables import Table
 from intccms.metrics.worker_tracker import Timeline
 from tests.metrics.watched import START, half_way, receipt
@@ -39,23 +40,23 @@ def measurement() -> Measurement:
                        notes={"executor": "dask", "versions": {"numpy": "2"}})  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", COMPONENTS, ids=lambda kind: kind.name)
-def test_a_component_shows_a_run_from_nothing_to_its_end(kind: type[Component]) -> None:
-    component = kind()
-    component.update(RunState(), START)
-    component.update(half_way(), NOW)
-    assert component.source.name == kind.name
-    assert len({len(column) for column in component.source.data.values()}) == 1
+@pytest.mark.parametrize("name", RUN_PLOTS)
+def test_a_figure_shows_a_run_from_nothing_to_its_end(name: str) -> None:
+    drawing = RunDrawing(RUN_PLOTS[name])
+    drawing.show(RunState(), START)
+    drawing.show(half_way(), NOW)
+    assert drawing.source.name == name
+    assert len({len(column) for column in drawing.source.data.values()}) == 1
     document = Document()
-    document.add_root(component.root)
+    document.add_root(drawing.root)
     document.validate()
 
 
 def test_the_data_rate_is_drawn_against_its_target() -> None:
     board = Board()
-    board.update(half_way(), START + 8)
-    plot = board.components["data-rate"]
-    assert plot.target.location == 2.0
+    board.show(half_way(), START + 8)
+    plot = board.drawings["data-rate"]
+    assert plot.level.location == 2.0
     assert plot.root.y_range.end == pytest.approx(2.3)
     assert "% of target 2" in plot.heading.text
     assert "failed" in board.header.text
@@ -63,8 +64,8 @@ def test_the_data_rate_is_drawn_against_its_target() -> None:
 
 def test_the_stepped_area_is_never_empty() -> None:
     board = Board()
-    board.update(RunState(), START)
-    assert len(board.components["workers"].source.data["t"]) == 1
+    board.show(RunState(), START)
+    assert len(board.drawings["workers"].source.data["t"]) == 1
 
 
 def test_the_picture_shows_any_run() -> None:

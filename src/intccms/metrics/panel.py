@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intccms.execution.tasks import ChunkReport, Observer
-from intccms.metrics.components import Board
+from intccms.metrics.live import Board
 from intccms.metrics.progress import make_observer
-from intccms.metrics.report import picture
 from intccms.metrics.state import RunState, summary
+from intccms.metrics.still import picture
 from intccms.metrics.tables import Table
 from intccms.metrics.worker_tracker import Sample, WorkerLoad
 
@@ -116,7 +116,7 @@ class Panel:
     def _draw(self) -> None:
         if self.board is not None:
             with self._lock:
-                self.board.update(self.state, time.time())
+                self.board.show(self.state, time.time())
 
 
 def summary_table(state: RunState) -> Table:

@@ -15,7 +15,8 @@ from typing import Any
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from intccms.execution.tasks import ChunkReport
-from intccms.metrics.components import COMPONENTS, Board, Component
+from intccms.metrics.figures import RUN_PLOTS, RunPlot
+from intccms.metrics.live import Board, RunDrawing
 from intccms.metrics.recorder import TOPIC, WATCHER
 from intccms.metrics.state import RunState
 from intccms.metrics.worker_tracker import NAME, Sampler
@@ -85,7 +86,7 @@ def _document(make: Callable[..., Any], title: str, scheduler: Any, _: Any, docu
     watcher, view = _watcher(scheduler), make()
 
     def update() -> None:
-        view.update(watcher.refresh(), time.time())
+        view.show(watcher.refresh(), time.time())
 
     update()
     document.add_root(view.root)
@@ -93,13 +94,14 @@ def _document(make: Callable[..., Any], title: str, scheduler: Any, _: Any, docu
     document.add_periodic_callback(update, UPDATE_MS)
 
 
-def _route(kind: type[Component]) -> Callable[..., None]:
-    return partial(_document, partial(kind, sizing_mode="stretch_both"), kind.title)
+def _route(run_plot: RunPlot) -> Callable[..., None]:
+    make = partial(RunDrawing, run_plot, sizing_mode="stretch_both")
+    return partial(_document, make, run_plot.plot.title)
 
 
 ROUTES: dict[str, Callable[..., None]] = {
     "/individual-intccms-panel": partial(_document, Board, "run"),
-    **{f"/individual-intccms-{kind.name}": _route(kind) for kind in COMPONENTS},
+    **{f"/individual-intccms-{name}": _route(one) for name, one in RUN_PLOTS.items()},
 }
 
 

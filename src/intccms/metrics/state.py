@@ -306,6 +306,7 @@ def chunk_states(state: RunState, now: float) -> Columns:
     return {
         "state": list(STATES),
         "n": numbers,
+        "all": [1.0] * len(numbers),
         "fraction": [number / max(state.n_chunks, 1) for number in numbers],
         "text": texts,
     }
@@ -336,7 +337,8 @@ def dataset_progress(state: RunState, now: float) -> Columns:
     if len(rows) > N_DATASETS:
         rows = sorted(rows, key=lambda row: not row[-1])[:N_DATASETS]
     names = ("dataset", "done", "resumed", "failed", "text")
-    return {name: [row[index] for row in rows] for index, name in enumerate(names)}
+    found: Columns = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+    return found | {"all": [1.0] * len(rows)}
 
 
 def failures(state: RunState, now: float) -> Columns:
@@ -356,10 +358,10 @@ def runtimes(state: RunState, now: float) -> Columns:
     """Return the distribution of the time that chunks took."""
     walls = np.array(state.wall_s)
     if not len(walls):
-        return {"left": [], "right": [], "n": []}
+        return {"x": [], "width": [], "n": []}
     n_bins = int(np.clip(np.sqrt(len(walls)) * 1.5, 6, N_BINS))
     counts, edges = np.histogram(walls, bins=n_bins, range=(0.0, float(walls.max()) or 1.0))
-    return {"left": edges[:-1], "right": edges[1:], "n": counts}
+    return {"x": (edges[:-1] + edges[1:]) / 2, "width": np.diff(edges), "n": counts}
 
 
 def slow_chunks(state: RunState, now: float) -> Columns:

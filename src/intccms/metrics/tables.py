@@ -57,6 +57,23 @@ class Table:
         return "\n".join([*lines, "</table>"])
 
 
+PREFIXES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def size_text(n_bytes: float) -> str:
+    """Write bytes in decimal units.
+
+    Examples
+    --------
+    >>> size_text(1_234_567), size_text(12)
+    ('1.23 MB', '12 B')
+    """
+    for size, unit in PREFIXES:
+        if n_bytes >= size:
+            return f"{n_bytes / size:.3g} {unit}"
+    return f"{n_bytes:.0f} B"
+
+
 def with_error(value: float | None, error: float | None, *, digits: int = 2) -> str:
     """Write a value with its error, rounded to so many digits of the error.
 

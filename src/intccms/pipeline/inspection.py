@@ -36,13 +36,12 @@ from intccms.metrics.inspector.page import (
     inspector_page,
     problem_table,
     site_table,
-    size_text,
 )
 from intccms.metrics.inspector.plots import plot_summary
 from intccms.metrics.inspector.rucio import SizeSummary, fetch_file_sizes
 from intccms.metrics.inspector.store import RecordStore, write_records
 from intccms.metrics.progress import make_observer
-from intccms.metrics.tables import Table
+from intccms.metrics.tables import Table, size_text
 from intccms.plots.treemap import treemap
 from intccms.schema import Config
 from intccms.storage import Output, write_json, write_text

@@ -26,7 +26,8 @@ from intccms.metrics.measurement import (
     tree_sizes,
 )
 from intccms.metrics.recorder import Recorder
-from intccms.metrics.report import picture, report_html, state_of
+from intccms.metrics.report import report_html, state_of
+from intccms.metrics.still import picture
 from intccms.metrics.tables import ledger_table
 from intccms.pipeline.made_with import made_with
 from intccms.schema import Config

@@ -1,80 +1,191 @@
-"""Figures of inspected files: finished numbers in, matplotlib out; nothing is computed or saved.
-
-Imports matplotlib and nothing of ours: what is drawn is asked of the objects that come in.
-"""
+"""Figures of inspected files, each defined once: in matplotlib by `plot_…`, in Bokeh by `page`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import EngFormatter, MaxNLocator
 
-__all__ = [
-    "plot_branch_sizes",
-    "plot_compression",
-    "plot_datasets",
-    "plot_events_per_file",
-    "plot_file_size_distribution",
-    "plot_summary",
-    "plot_top_branches",
-]
+from intccms.metrics.figures import PALE, Bars, Plot, Texts, Tiles
+from intccms.metrics.inspector.record import FileRecord
+from intccms.metrics.inspector.rucio import SizeSummary
+from intccms.metrics.inspector.statistics import BranchStatistics, DatasetStatistics, Statistics
+from intccms.metrics.state import Columns
+from intccms.metrics.still import draw
+from intccms.metrics.tables import size_text
+from intccms.plots.style import PALETTE
+from intccms.plots.treemap import Tile
 
-# M. A. Petroff, arXiv:2107.02270, as in the other figures
-PALETTE = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
-    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
-)  # fmt: skip
 N_BINS = 40
 MAX_LEGEND = 10
-MIN_POINTS = 4.5  # of the name in a tile
+MIN_POINTS, MAX_POINTS = 4.0, 11.0  # of the names upon tiles
 MB = 1e6
 
 
-def _axes(ax: Axes | None, width: float = 7.0, height: float = 4.5) -> tuple[Figure, Axes]:
-    if ax is None:
-        figure, ax = plt.subplots(figsize=(width, height), layout="constrained")
+class Filled(NamedTuple):
+    """A figure with its numbers."""
+
+    plot: Plot
+    columns: Columns
+
+    def on(self, ax: Axes | None, width: float = 7.0, height: float = 4.5) -> tuple[Figure, Axes]:
+        """Draw it in matplotlib, on a new figure of this size or on axes of one's own."""
+        if ax is None:
+            ax = plt.figure(figsize=(width, height), layout="constrained").add_subplot()
+        draw(ax, self.plot, self.columns)
+        figure = ax.get_figure(root=True)
+        assert figure is not None
         return figure, ax
-    return ax.get_figure(root=True), ax  # type: ignore[return-value]
 
 
-def _bytes(n: float) -> str:
-    return EngFormatter("B", places=1).format_data(n)
-
-
-def _colors(names: Sequence[str]) -> dict[str, str]:
+def _colours(names: Iterable[str]) -> dict[str, str]:
     return {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(names)}
 
 
-def _distribution(ax: Axes, values: dict[str, Any], label: str) -> None:
-    """Draw stacked histograms of positive numbers, on a logarithmic axis if they spread wide."""
-    shown = {name: np.asarray(one, dtype=float) for name, one in values.items() if len(one)}
-    every = np.concatenate(list(shown.values())) if shown else np.ones(1)
-    low, high = float(every.min()), float(every.max())
-    is_wide = low > 0 and high / low > 30
+def _distribution(title: str, label: str, values: Mapping[str, Any]) -> Filled:
+    """Stacked histograms of positive numbers, on a logarithmic axis if they spread wide."""
+    shown = {name or "files": np.asarray(one, dtype=float) for name, one in values.items()}
+    shown = {name: one[one > 0] for name, one in shown.items()}
+    every = np.concatenate([*shown.values(), np.empty(0)])
+    low, high = (float(every.min()), float(every.max())) if len(every) else (1.0, 2.0)
     if high <= low:
         low, high = 0.5 * low, 1.5 * high + 1
+    is_wide = high / low > 30
     edges = np.geomspace(low, high, N_BINS + 1) if is_wide else np.linspace(low, high, N_BINS + 1)
-    colors = _colors(list(values))
-    if shown:
-        ax.hist(
-            list(shown.values()), bins=edges.tolist(), stacked=True, label=list(shown),
-            color=[colors[name] for name in shown],
-        )  # fmt: skip
-    ax.set_xscale("log" if is_wide else "linear")
-    ax.set_xlabel(label)
-    ax.set_ylabel("files")
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    if shown and len(shown) <= MAX_LEGEND:
-        ax.legend(fontsize="small", framealpha=0.7)
+    colours = {f"files of {name}": colour for name, colour in _colours(shown).items()}
+    bars = Bars(colours, tuple(shown) if len(shown) <= MAX_LEGEND else (), "width")
+    between = "@left{0,0.[00]} \N{EN DASH} @right{0,0.[00]}"
+    hover = ((label, between), ("", "@$name $name"))
+    plot = Plot(title, title, (bars,), label, "files", hover=hover, is_log=is_wide)
+    low_edges, high_edges = edges[:-1], edges[1:]
+    columns: Columns = {
+        "left": low_edges, "right": high_edges, "width": np.diff(edges),
+        "x": (low_edges + high_edges) / 2,
+    }  # fmt: skip
+    counts = (np.histogram(one, edges)[0] for one in shown.values())
+    return Filled(plot, columns | dict(zip(colours, counts, strict=True)))
 
 
-def plot_events_per_file(statistics: Any, ax: Axes | None = None) -> tuple[Figure, Axes]:
+def _bars(title: str, label: str, rows: Sequence[tuple[str, float, str]], colour: str) -> Filled:
+    """Bars with names and texts beside them."""
+    names, values, texts = zip(*rows, strict=True) if rows else ((), (), ())
+    end = 1.9 * max([*values, 1e-9])
+    layers = (Bars({"value": colour}), Texts("value"))
+    hover = (("", "@name"), (label, "@value{0,0.[00]}"), ("", "@text"))
+    plot = Plot(title, title, layers, label, names="name", end=end, hover=hover)
+    return Filled(plot, {"name": names, "value": values, "text": texts})
+
+
+def events_per_file(statistics: Statistics) -> Filled:
+    """Fill the figure of the events per file."""
+    values = {name: one.events_per_file for name, one in statistics.datasets.items()}
+    return _distribution("Events per file", "events per file", values)
+
+
+def file_sizes(
+    statistics: Statistics | Iterable[FileRecord], sizes: SizeSummary | None = None
+) -> Filled:
+    """Fill the figure of the file sizes, see `plot_file_size_distribution`."""
+    sizes = sizes or SizeSummary()
+    pairs: dict[str, list[tuple[str, int]]] = {}
+    if isinstance(statistics, Statistics):
+        for name, one in statistics.datasets.items():
+            pairs[name] = list(zip(one.paths, one.file_sizes.tolist(), strict=True))
+    else:
+        for record in statistics:
+            pairs.setdefault(record.dataset, []).append((record.path, record.size_bytes or 0))
+    values = {
+        name: [(size or sizes.size_of(path) or 0) / MB for path, size in files]
+        for name, files in pairs.items()
+    }
+    entries = [sizes.file(path) for files in pairs.values() for path, _ in files]
+    seen = {entry.lfn for entry in entries if entry is not None}
+    rest = [(one.size_bytes or 0) / MB for lfn, one in sizes.files.items() if lfn not in seen]
+    values |= {"not inspected": rest} if any(rest) else {}
+    total = size_text(sum(map(sum, values.values())) * MB)
+    source = " (sizes of the rest from Rucio)" if any(rest) else ""
+    return _distribution(f"File sizes, {total} in all{source}", "file size [MB]", values)
+
+
+def branch_sizes(tiles: Sequence[Tile]) -> Filled:
+    """Fill the figure of the bytes of branches, as rectangles by collection."""
+    total = sum(tile.size_bytes for tile in tiles) or 1
+    across = max((tile.box[0] + tile.box[2] for tile in tiles), default=1.0)
+    groups: dict[str, list[Tile]] = {}
+    for tile in tiles:
+        groups.setdefault(tile.collection, []).append(tile)
+    names: list[tuple[float, float, str, str]] = []  # beside the first tile of each collection
+    for collection, group in groups.items():
+        x, y, width, height = group[0].outer
+        share = sum(tile.size_bytes for tile in group) / total
+        fitting = (450 * width / across / max(len(collection), 4), 49 * height)
+        points = min(*fitting, MAX_POINTS)
+        text = f"{collection}\n{share:.0%}" if share > 0.01 else collection
+        text = text if points > MIN_POINTS else ""
+        names.append((x + width / 2, -y - height / 2, text, f"{points:.1f}pt"))
+        names += [(0.0, 0.0, "", "1.0pt")] * (len(group) - 1)
+    columns: Columns = {
+        "x": [tile.box[0] + tile.box[2] / 2 for tile in tiles],
+        "y": [-tile.box[1] - tile.box[3] / 2 for tile in tiles],
+        "width": [tile.box[2] for tile in tiles],
+        "height": [tile.box[3] for tile in tiles],
+        "branch": [tile.name for tile in tiles],
+        "collection": [tile.collection for tile in tiles],
+        "size": [size_text(tile.size_bytes) for tile in tiles],
+        "share": [f"{tile.size_bytes / total:.1%}" for tile in tiles],
+        "colour": [PALETTE[tile.index % len(PALETTE)] for tile in tiles],
+    }
+    for index, name in enumerate(("text_x", "text_y", "text", "points")):
+        columns[name] = [row[index] for row in names]
+    title = "Compressed bytes by collection and branch"
+    hover = (("branch", "@branch"), ("collection", "@collection"), ("", "@size (@share)"))
+    return Filled(Plot(title, title, (Tiles(),), hover=hover), columns)
+
+
+def top_branches(branches: Sequence[BranchStatistics], n: int = 15) -> Filled:
+    """Fill the figure of the largest branches, compressed and not."""
+    rows = [
+        (one.name, one.compressed_bytes / MB, f"ratio {one.ratio or 0:.1f}") for one in branches[:n]
+    ]
+    plot, columns = _bars("Largest branches", "MB compressed, uncompressed", rows, PALETTE[0])
+    columns["bare"] = [one.uncompressed_bytes / MB for one in branches[:n]]
+    columns["end"] = [max(both) for both in zip(columns["bare"], columns["value"], strict=True)]
+    layers = (Bars({"bare": PALE}), Bars({"value": PALETTE[0]}), Texts("end"))
+    end = 1.4 * max([*columns["end"], 1e-9])
+    return Filled(Plot(plot.name, plot.title, layers, plot.x, names="name", end=end,
+                       hover=plot.hover), columns)  # fmt: skip
+
+
+def _by_dataset(statistics: Statistics) -> list[tuple[str, DatasetStatistics]]:
+    return [(name or "files", one) for name, one in statistics.datasets.items()]
+
+
+def compression(statistics: Statistics) -> Filled:
+    """Fill the figure of the compression ratios, coloured by the usual algorithm."""
+    datasets = _by_dataset(statistics)
+    rows = [(name, one.ratio or 0.0, ", ".join(one.compressions)) for name, one in datasets]
+    filled = _bars("Compression", "uncompressed / compressed bytes", rows, "colour")
+    colours = _colours(dict.fromkeys(name for _, one in datasets for name in one.compressions))
+    usual = [next(iter(one.compressions), "") for _, one in datasets]
+    filled.columns["colour"] = [colours.get(name, "#717581") for name in usual]
+    return filled
+
+
+def bytes_per_event(statistics: Statistics) -> Filled:
+    """Fill the figure of events and bytes per event of each dataset."""
+    rows = []
+    for name, one in _by_dataset(statistics):
+        failed = f", {one.n_failed} failed" if one.n_failed else ""
+        text = f"{one.n_events:,} events, files: {one.n_files:,}{failed}"
+        rows.append((name, one.bytes_per_event / 1e3, text))
+    return _bars("Datasets", "kB per event", rows, PALETTE[1])
+
+
+def plot_events_per_file(statistics: Statistics, ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Draw how many events the files have.
 
     Parameters
@@ -84,15 +195,14 @@ def plot_events_per_file(statistics: Any, ax: Axes | None = None) -> tuple[Figur
     ax
         Where to draw; None: a new figure.
     """
-    figure, ax = _axes(ax)
-    values = {name: one.events_per_file for name, one in statistics.datasets.items()}
-    _distribution(ax, values, "events per file")
-    ax.set_title("Events per file")
-    return figure, ax
+    return events_per_file(statistics).on(ax)
 
 
 def plot_file_size_distribution(
-    statistics: Any, ax: Axes | None = None, *, size_summary: Any = None
+    statistics: Statistics | Iterable[FileRecord],
+    ax: Axes | None = None,
+    *,
+    size_summary: SizeSummary | None = None,
 ) -> tuple[Figure, Axes]:
     """Draw how large the files are.
 
@@ -106,39 +216,10 @@ def plot_file_size_distribution(
         What `rucio.fetch_file_sizes` returned: gives sizes where the files do not, and those of
         files that were not inspected.
     """
-    figure, ax = _axes(ax)
-    values = _sizes_mb(statistics, size_summary)
-    _distribution(ax, values, "file size [MB]")
-    total = _bytes(sum(float(np.sum(one)) for one in values.values()) * MB)
-    source = " (sizes of the rest from Rucio)" if "not inspected" in values else ""
-    ax.set_title(f"File sizes, {total} in all{source}")
-    return figure, ax
+    return file_sizes(statistics, size_summary).on(ax)
 
 
-def _sizes_mb(statistics: Any, size_summary: Any) -> dict[str, list[float]]:
-    known = size_summary.size_of if size_summary is not None else lambda _: None
-    pairs: dict[str, list[tuple[str, int]]] = {}
-    if hasattr(statistics, "datasets"):
-        for name, one in statistics.datasets.items():
-            pairs[name] = list(zip(one.paths, one.file_sizes.tolist(), strict=True))
-    else:
-        for record in statistics:
-            pairs.setdefault(record.dataset, []).append((record.path, record.size_bytes or 0))
-    values = {
-        name: [(size or known(path) or 0) / MB for path, size in files]
-        for name, files in pairs.items()
-    }
-    if size_summary is not None:
-        seen = {size_summary.file(path) and size_summary.file(path).lfn
-                for files in pairs.values() for path, _ in files}  # fmt: skip
-        rest = [file.size_bytes / MB for lfn, file in size_summary.files.items()
-                if lfn not in seen and file.size_bytes]  # fmt: skip
-        if rest:
-            values["not inspected"] = rest
-    return {name: [size for size in sizes if size > 0] for name, sizes in values.items()}
-
-
-def plot_branch_sizes(tiles: Sequence[Any], ax: Axes | None = None) -> tuple[Figure, Axes]:
+def plot_branch_sizes(tiles: Sequence[Tile], ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Draw which branches the bytes belong to, as rectangles by collection.
 
     Parameters
@@ -148,38 +229,13 @@ def plot_branch_sizes(tiles: Sequence[Any], ax: Axes | None = None) -> tuple[Fig
     ax
         Where to draw; None: a new figure.
     """
-    figure, ax = _axes(ax, 9.0, 5.5)
-    total = sum(tile.size_bytes for tile in tiles) or 1
-    width = max((tile.box[0] + tile.box[2] for tile in tiles), default=1.0)
-    for tile in tiles:
-        x, y, w, h = tile.box
-        color = PALETTE[tile.index % len(PALETTE)]
-        ax.add_patch(
-            Rectangle((x, y), w, h, facecolor=color, edgecolor="white", alpha=0.75, lw=0.5)
-        )
-    for collection in dict.fromkeys(tile.collection for tile in tiles):
-        group = [tile for tile in tiles if tile.collection == collection]
-        x, y, w, h = group[0].outer
-        ax.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor="white", lw=2.5))
-        share = sum(tile.size_bytes for tile in group) / total
-        size = 150 * min(w / width / max(len(collection), 5), h / 2.6)  # what fits
-        if size > MIN_POINTS:
-            text = f"{collection}\n{share:.0%}" if share > 0.01 else collection
-            ax.text(
-                x + w / 2, y + h / 2, text, ha="center", va="center", size=min(size, 15.0),
-                clip_on=True, color="black", fontweight="bold",
-            )  # fmt: skip
-    ax.set_xlim(0, width)
-    ax.set_ylim(1, 0)
-    ax.set_axis_off()
-    ax.set_title("Compressed bytes by collection and branch")
-    return figure, ax
+    return branch_sizes(tiles).on(ax, 9.0, 5.5)
 
 
 def plot_top_branches(
-    branches: Sequence[Any], ax: Axes | None = None, *, n: int = 15
+    branches: Sequence[BranchStatistics], ax: Axes | None = None, *, n: int = 15
 ) -> tuple[Figure, Axes]:
-    """Draw the largest branches, compressed and not.
+    """Draw the `n` largest branches, compressed and not.
 
     Parameters
     ----------
@@ -190,19 +246,10 @@ def plot_top_branches(
     n
         How many.
     """
-    figure, ax = _axes(ax)
-    shown = list(branches)[:n][::-1]
-    names = [branch.name for branch in shown]
-    ax.barh(names, [one.uncompressed_bytes for one in shown], color="#d5dbe3", label="uncompressed")
-    ax.barh(names, [one.compressed_bytes for one in shown], color=PALETTE[0], label="compressed")
-    ax.xaxis.set_major_formatter(EngFormatter("B"))
-    ax.tick_params(axis="y", labelsize=8)
-    ax.set_title("Largest branches")
-    ax.legend(fontsize="small", frameon=False, loc="lower right")
-    return figure, ax
+    return top_branches(branches, n).on(ax)
 
 
-def plot_compression(statistics: Any, ax: Axes | None = None) -> tuple[Figure, Axes]:
+def plot_compression(statistics: Statistics, ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Draw the compression ratio of each dataset, and name the algorithms.
 
     Parameters
@@ -212,25 +259,10 @@ def plot_compression(statistics: Any, ax: Axes | None = None) -> tuple[Figure, A
     ax
         Where to draw; None: a new figure.
     """
-    figure, ax = _axes(ax)
-    datasets = list(statistics.datasets.values())[::-1]
-    ratios = [one.ratio or 0.0 for one in datasets]
-    used = list(dict.fromkeys(name for one in datasets for name in one.compressions))
-    colors = _colors(used)
-    usual = [next(iter(one.compressions), "") for one in datasets]
-    ax.barh(
-        [one.dataset or "files" for one in datasets], ratios,
-        color=[colors.get(name, "grey") for name in usual],
-    )  # fmt: skip
-    for y, (one, ratio) in enumerate(zip(datasets, ratios, strict=True)):
-        ax.text(ratio, y, f" {', '.join(one.compressions)}", va="center", size=8)
-    ax.set_xlim(0, 1.35 * max(ratios, default=1.0) or 1.0)
-    ax.set_xlabel("uncompressed / compressed bytes")
-    ax.set_title("Compression")
-    return figure, ax
+    return compression(statistics).on(ax)
 
 
-def plot_datasets(statistics: Any, ax: Axes | None = None) -> tuple[Figure, Axes]:
+def plot_datasets(statistics: Statistics, ax: Axes | None = None) -> tuple[Figure, Axes]:
     """Draw events and bytes per event of each dataset.
 
     Parameters
@@ -240,22 +272,23 @@ def plot_datasets(statistics: Any, ax: Axes | None = None) -> tuple[Figure, Axes
     ax
         Where to draw; None: a new figure.
     """
-    figure, ax = _axes(ax)
-    datasets = list(statistics.datasets.values())[::-1]
-    names = [one.dataset or "files" for one in datasets]
-    ax.barh(names, [one.bytes_per_event / 1e3 for one in datasets], color=PALETTE[1])
-    for y, one in enumerate(datasets):
-        failed = f", {one.n_failed} failed" if one.n_failed else ""
-        text = f" {one.n_events:,} events, files: {one.n_files:,}{failed}"
-        ax.text(one.bytes_per_event / 1e3, y, text, va="center", size=8)
-    largest = max((one.bytes_per_event / 1e3 for one in datasets), default=1.0)
-    ax.set_xlim(0, 1.9 * largest or 1.0)
-    ax.set_xlabel("kB per event")
-    ax.set_title("Datasets")
-    return figure, ax
+    return bytes_per_event(statistics).on(ax)
 
 
-def plot_summary(statistics: Any, tiles: Sequence[Any], *, size_summary: Any = None) -> Figure:
+def all_figures(
+    statistics: Statistics, tiles: Sequence[Tile], sizes: SizeSummary | None = None
+) -> list[Filled]:
+    """Give the six figures of a page, two in a row."""
+    return [
+        bytes_per_event(statistics), compression(statistics),
+        events_per_file(statistics), file_sizes(statistics, sizes),
+        branch_sizes(tiles), top_branches(statistics.branches()),
+    ]  # fmt: skip
+
+
+def plot_summary(
+    statistics: Statistics, tiles: Sequence[Tile], *, size_summary: SizeSummary | None = None
+) -> Figure:
     """Draw everything on one page.
 
     Parameters
@@ -268,16 +301,10 @@ def plot_summary(statistics: Any, tiles: Sequence[Any], *, size_summary: Any = N
         What `rucio.fetch_file_sizes` returned.
     """
     figure = plt.figure(figsize=(15, 12), layout="constrained")
-    grid = figure.add_gridspec(3, 2, height_ratios=(1.0, 1.0, 1.3))
-    plot_datasets(statistics, figure.add_subplot(grid[0, 0]))
-    plot_compression(statistics, figure.add_subplot(grid[0, 1]))
-    plot_events_per_file(statistics, figure.add_subplot(grid[1, 0]))
-    plot_file_size_distribution(
-        statistics, figure.add_subplot(grid[1, 1]), size_summary=size_summary
-    )
-    plot_branch_sizes(tiles, figure.add_subplot(grid[2, 0]))
-    plot_top_branches(statistics.branches(), figure.add_subplot(grid[2, 1]))
+    axes = figure.subplots(3, 2, height_ratios=(1.0, 1.0, 1.3)).ravel()
+    for ax, filled in zip(axes, all_figures(statistics, tiles, size_summary), strict=True):
+        filled.on(ax)
     counts = f"{statistics.n_files:,} files, {statistics.n_events:,} events"
     problems = f", {len(statistics.problems)} problems" if statistics.problems else ""
-    figure.suptitle(f"{counts}, {_bytes(statistics.size_bytes)}{problems}", fontsize=16)
+    figure.suptitle(f"{counts}, {size_text(statistics.size_bytes)}{problems}", fontsize=16)
     return figure
