@@ -8,8 +8,8 @@ import pytest
 
 from example_opendata.configs.configuration import config as example
 from intccms.analysis import runner
-from intccms.analysis.chunking import SIZES, Load, choose, worker_memory
 from intccms.execution.executors import FuturesExecutor, IterativeExecutor
+from intccms.execution.memory import SIZES, Load, choose, worker_memory
 from intccms.sample import write_sample
 from intccms.schema import Config, load_config
 

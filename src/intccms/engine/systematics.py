@@ -30,9 +30,8 @@ from intccms.engine.tracing import NONE, CutOrigins, Origins, Traces, trace_func
 from intccms.engine.variations import Variation
 from intccms.engine.weights import Index, Weights, checked, reads
 from intccms.errors import FunctorError
+from intccms.execution.memory import BYTES_PER_ROW
 from intccms.schema import Channel, Functor, ObjectMask, ObjVar
-
-BYTES_PER_ROW = 600  # measured: peak memory of the chain for one row
 
 Bools = NDArray[np.bool_]
 Evaluated = Callable[[Iterable[ObjVar]], tuple[Objects, Index]]

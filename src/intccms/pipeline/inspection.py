@@ -17,6 +17,7 @@ from intccms.datasets import DatasetManager
 from intccms.datasets.twins import without_twins
 from intccms.errors import ServiceError
 from intccms.execution.executors import open_executor
+from intccms.execution.memory import worker_memory
 from intccms.execution.tasks import Observer
 from intccms.metadata import Metadata
 from intccms.metrics.inspector import (
@@ -39,6 +40,7 @@ from intccms.metrics.inspector.page import (
 )
 from intccms.metrics.inspector.plots import plot_summary
 from intccms.metrics.inspector.rucio import SizeSummary, fetch_file_sizes
+from intccms.metrics.inspector.statistics import WORKER_BYTES
 from intccms.metrics.inspector.store import RecordStore, write_records
 from intccms.metrics.progress import make_observer
 from intccms.metrics.tables import Table, size_text
@@ -78,7 +80,7 @@ class Inspection:
         self.repeated: tuple[Duplicates, ...] = ()
         self._client = client
         self._observer = observer or make_observer()
-        self._n_cores = 1
+        self._n_cores, self._worker_bytes = 1, WORKER_BYTES
         self._output = Output(config.general)
         self._statistics: Statistics | None = None
 
@@ -121,7 +123,7 @@ class Inspection:
             unit="files",
         )  # fmt: skip
         with open_executor(self.config.general, self._client) as executor:
-            self._n_cores = executor.n_workers
+            self._n_cores, self._worker_bytes = executor.n_workers, worker_memory(executor)
             try:
                 for record in inspect_files(
                     self.fileset,
@@ -200,7 +202,12 @@ class Inspection:
         )
         self.notes += notes
         self.forecasted = forecast(
-            self.statistics, columns, n_cores=self._n_cores, rate_hz_per_core=rate
+            self.statistics,
+            columns,
+            n_cores=self._n_cores,
+            rate_hz_per_core=rate,
+            memory_bytes=self._worker_bytes,
+            batch_bytes=self.config.general.batch_memory_mb * 1e6,
         )
         return forecast_table(self.forecasted)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from intccms.execution.memory import SIZES, Load, choose
 from intccms.metrics.inspector import Statistics, aggregate_statistics, forecast, inspect_files
 from tests.metrics.inspector.small import write_file
 
@@ -39,21 +41,25 @@ def test_bytes_and_requests_are_those_of_the_columns_scaled_to_all_files(
     assert one.seconds is None
 
 
-def test_chunks_fit_into_memory(statistics: Statistics) -> None:
-    one = forecast(statistics, {"x": {"Noise_0"}}, memory_bytes=2400.0).datasets["x"]
-    assert one.chunk_size == pytest.approx(100, rel=0.15)  # 8 bytes an event, three copies
-    assert one.memory_bytes <= 2400
-    assert one.n_chunks == 2 * (-(-600 // one.chunk_size) + -(-400 // one.chunk_size))
+def test_chunks_are_those_that_a_run_would_choose(statistics: Statistics) -> None:
+    one = forecast(statistics, {"x": {"Noise_0"}}, n_cores=5).datasets["x"]
+    branch = statistics.datasets["x"].branches["Noise_0"]
+    bytes_ = branch.uncompressed_bytes / 1000
+    load = Load(bytes_, branch.bytes_per_event, 0, 0.0, 2e9, 2000, 5)
+    assert one.chunk_size == choose(load).n_events
+    assert one.memory_bytes == round(load.needed(600))  # no file has more
+    assert one.n_chunks == 4
 
 
-def test_every_core_gets_chunks(statistics: Statistics) -> None:
-    found = forecast(statistics, {"x": {"Noise_0"}}, n_cores=5)
-    assert found.chunk_size == 2000 // (4 * 5)
-
-
-def test_a_large_chunk_holds_whole_clusters(statistics: Statistics) -> None:
-    one = forecast(statistics, {"x": {"Noise_0"}}).datasets["x"]
-    assert one.chunk_size == 500  # a quarter of all events; the median cluster has 500
+def test_little_memory_makes_small_chunks(statistics: Statistics) -> None:
+    many = replace(statistics.datasets["x"], n_listed=400_000)  # of 1000 events each
+    large = Statistics({"x": many}, ())
+    sizes = [
+        forecast(large, {"x": {"Noise_0"}}, memory_bytes=memory).chunk_size
+        for memory in (5.8e8, 6e8, 4e9)
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1] == SIZES[0]
 
 
 def test_the_time_follows_from_the_measured_rate(statistics: Statistics) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from intccms.metrics.inspector.files import inspect_files
-from intccms.metrics.inspector.forecast import Forecast, forecast
 from intccms.metrics.inspector.record import FileRecord
-from intccms.metrics.inspector.statistics import Statistics, aggregate_statistics
+from intccms.metrics.inspector.statistics import (
+    Forecast,
+    Statistics,
+    aggregate_statistics,
+    forecast,
+)
 
 if TYPE_CHECKING:
     from intccms.metrics.inspector.plots import plot_file_size_distribution

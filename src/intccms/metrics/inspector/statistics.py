@@ -5,14 +5,16 @@ Pure. Takes the records one by one and keeps of each what the plots and checks n
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from intccms.execution.memory import Load, choose
 from intccms.histograms.spectrum import WeightReport, WeightSpectrum
 from intccms.metrics.inspector.record import FileRecord, IntArray, collection_of
 
@@ -182,6 +184,8 @@ def _named(names: list[str]) -> str:
 
 
 OUTLIER_FACTOR = 10.0
+RANGES = 1024  # that one vector read of XRootD asks for at most
+WORKER_BYTES = 2e9
 
 
 class Sizes(Protocol):
@@ -498,3 +502,151 @@ def _counted(values: Iterable[str]) -> dict[str, int]:
 def _joined(ranges: Iterable[tuple[int, int] | None]) -> tuple[int, int] | None:
     known = [one for one in ranges if one is not None]
     return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetForecast:
+    """What is read of one dataset.
+
+    Parameters
+    ----------
+    n_events, n_bytes, n_baskets
+        Of all listed files; estimated where a sample was inspected.
+    fraction
+        Part of the compressed bytes of all branches.
+    n_requests
+        Vector reads, if each chunk is fetched in as few as possible.
+    memory_bytes
+        Of a worker with such a chunk, copies and a full batch of object variations included.
+    seconds
+        On all cores; None without a measured rate.
+    """
+
+    dataset: str
+    branches: tuple[str, ...]
+    missing: tuple[str, ...]  # asked for, in no file
+    n_events: int
+    bytes_per_event: float
+    fraction: float
+    n_bytes: int
+    n_baskets: int
+    n_requests: int
+    chunk_size: int
+    n_chunks: int
+    memory_bytes: int
+    seconds: float | None
+
+    def summary(self) -> dict[str, Any]:
+        """Give it, ready for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is read of all datasets."""
+
+    datasets: dict[str, DatasetForecast]
+    n_cores: int
+    rate_hz_per_core: float | None
+
+    @property
+    def n_events(self) -> int:
+        """Events of all datasets."""
+        return sum(one.n_events for one in self.datasets.values())
+
+    @property
+    def n_bytes(self) -> int:
+        """Compressed bytes that will be read."""
+        return sum(one.n_bytes for one in self.datasets.values())
+
+    @property
+    def chunk_size(self) -> int:
+        """The smallest chunk size of all datasets: one that suits each."""
+        return min((one.chunk_size for one in self.datasets.values()), default=0)
+
+    @property
+    def seconds(self) -> float | None:
+        """Time on all cores; None without a measured rate."""
+        times = [one.seconds for one in self.datasets.values()]
+        return None if None in times else sum(time or 0.0 for time in times)
+
+    def summary(self) -> dict[str, Any]:
+        """Give it, ready for JSON."""
+        return {
+            "n_cores": self.n_cores,
+            "rate_hz_per_core": self.rate_hz_per_core,
+            "n_events": self.n_events,
+            "n_bytes": self.n_bytes,
+            "chunk_size": self.chunk_size,
+            "seconds": self.seconds,
+            "datasets": {name: one.summary() for name, one in self.datasets.items()},
+        }
+
+
+def forecast(
+    statistics: Statistics,
+    columns: Mapping[str, Collection[str]],
+    *,
+    n_cores: int = 1,
+    rate_hz_per_core: float | None = None,
+    memory_bytes: float = WORKER_BYTES,
+    batch_bytes: float = 0.0,
+) -> Forecast:
+    """Say what reading these columns takes.
+
+    Parameters
+    ----------
+    statistics
+        Of the files.
+    columns
+        Names of the branches that are read, by dataset.
+    n_cores
+        That work at the same time.
+    rate_hz_per_core
+        Events per second and core, as an earlier run has measured it.
+    memory_bytes, batch_bytes
+        Of a worker, and the bound of a batch of object variations in it.
+
+    Examples
+    --------
+    >>> forecast(Statistics({}, ()), {}).n_bytes
+    0
+    """
+    n_events = round(sum(one.n_events * one.scale for one in statistics.datasets.values()))
+    load = Load(0.0, 0.0, 0, batch_bytes, memory_bytes, n_events, n_cores)
+    datasets = {
+        name: _forecast(one, columns.get(name, ()), load, rate_hz_per_core)
+        for name, one in statistics.datasets.items()
+    }
+    return Forecast(datasets, n_cores, rate_hz_per_core)
+
+
+def _forecast(
+    files: DatasetStatistics, columns: Collection[str], load: Load, rate_hz_per_core: float | None
+) -> DatasetForecast:
+    read = [files.branches[name] for name in sorted(set(columns) & set(files.branches))]
+    n_events = round(files.n_events * files.scale)
+    packed = sum(branch.compressed_bytes for branch in read)
+    everything = sum(branch.compressed_bytes for branch in files.branches.values())
+    in_memory = sum(branch.uncompressed_bytes / max(branch.n_events, 1) for branch in read)
+    stored = sum(branch.bytes_per_event for branch in read)
+    load = replace(load, event_bytes=in_memory, stored_bytes=stored)
+    chunk_size = choose(load).n_events
+    sizes = files.events_per_file.tolist()
+    n_baskets = round(sum(branch.n_baskets for branch in read) * files.scale)
+    n_chunks = round(files.scale * sum(math.ceil(n / chunk_size) for n in sizes))
+    return DatasetForecast(
+        dataset=files.dataset,
+        branches=tuple(branch.name for branch in read),
+        missing=tuple(sorted(set(columns) - set(files.branches))),
+        n_events=n_events,
+        bytes_per_event=stored,
+        fraction=packed / everything if everything else 0.0,
+        n_bytes=round(packed * files.scale),
+        n_baskets=n_baskets,
+        n_requests=max(n_chunks, math.ceil(n_baskets / RANGES)),
+        chunk_size=chunk_size,
+        n_chunks=n_chunks,
+        memory_bytes=round(load.needed(min(chunk_size, max(sizes, default=0)))),
+        seconds=n_events / (rate_hz_per_core * load.n_workers) if rate_hz_per_core else None,
+    )
