@@ -11,7 +11,7 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from intccms.facility.scheduling import PATIENT
+from intccms.facility.sites import PATIENT
 from tests.execution.links import Link, linked
 from tests.execution.tasks import running
 

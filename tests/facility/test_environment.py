@@ -10,10 +10,9 @@ import pytest
 
 from intccms import facility
 from intccms.errors import InputError
-from intccms.facility.client import of_address
-from intccms.facility.credentials import find_credentials
-from intccms.facility.environment import read_dotenv, worker_environment
-from intccms.facility.shipping import Shipment
+from intccms.facility.credentials import find_credentials, read_dotenv, worker_environment
+from intccms.facility.sites import find_facility
+from intccms.facility.upload import Upload
 from tests.facility.certificates import make_proxy, make_token
 from tests.pipeline.runs import configured
 
@@ -102,15 +101,17 @@ def test_input_files_get_the_same_path_on_a_worker_that_lacks_them_until_it_is_l
     lost, kept = tmp_path / "inputs" / "a.json", tmp_path / "b.json"
     for path in (lost, kept):
         path.write_text("{}")
-    bag = Shipment(inputs=[lost, kept], proxy=False, token=False).pack(of_address("tcp://a:1"))
+    setup = Upload(inputs=[lost, kept], proxy=False, token=False).prepare(
+        find_facility("tcp://a:1")
+    )
     lost.unlink()
     lost.parent.rmdir()  # from here on this is a worker of another host
     kept.write_text("{1: 2}")
-    bag.digests.clear()
+    setup.digests.clear()
     worker = SimpleNamespace(local_directory=str(tmp_path))
-    bag.setup(worker)
+    setup.setup(worker)
     assert (lost.read_text(), kept.read_text()) == ("{}", "{1: 2}")
-    bag.teardown(worker)
+    setup.teardown(worker)
     assert (lost.exists(), kept.exists()) == (False, True)
 
 

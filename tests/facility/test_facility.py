@@ -15,8 +15,8 @@ from example_opendata.configs.configuration import config as example
 from intccms import facility
 from intccms.errors import InputError
 from intccms.execution.executors import open_executor
-from intccms.facility.factory import of_factory
-from intccms.facility.packages import packed
+from intccms.facility.sites import find_facility
+from intccms.facility.upload import packed
 from intccms.histograms import Book
 from intccms.schema import load_config
 from tests.facility.conftest import histograms, same
@@ -93,7 +93,7 @@ def test_what_a_factory_gives_is_closed_at_the_end(function: str) -> None:
 
 
 def test_a_factory_that_gives_something_else_is_named() -> None:
-    opened = of_factory(named("a_number")).open(None, {})
+    opened = find_facility(named("a_number")).open(None, {})
     with pytest.raises(InputError, match="gave a int, not a Dask client"), opened:
         pass
 

@@ -12,7 +12,7 @@ import pytest
 
 from intccms import facility
 from intccms.errors import InputError
-from intccms.facility.jobqueues import jobqueue_cluster
+from intccms.facility.clusters import jobqueue_cluster
 from intccms.histograms import Book
 from tests.facility import slurm
 from tests.facility.certificates import make_proxy

@@ -134,7 +134,7 @@ def test_credentials_and_environment_arrive_are_private_and_are_taken_away(
     assert SECRET not in os.environ.values()
     logs = [tls_cluster.folder / "0.log", tls_cluster.folder / "1.log"]
     told = caplog.text + "".join(path.read_text() for path in logs)
-    assert "luggage" in told
+    assert "intccms-upload" in told
     assert "MY_SECRET" in caplog.text
     for secret in (SECRET, token, proxy.read_text().splitlines()[1]):
         assert secret not in told

@@ -14,38 +14,11 @@ from typing import Any
 
 from distributed import Client
 
-from intccms.errors import InputError, nearest
-from intccms.facility import (
-    client,
-    coffeacasa_condor,
-    coffeacasa_gateway,
-    htcondor,
-    local,
-    purdue_af,
-    slurm,
-)
 from intccms.facility.credentials import Credential, find_credentials
-from intccms.facility.factory import of_factory
-from intccms.facility.kinds import Facility
-from intccms.facility.packages import inputs_of, modules_of
-from intccms.facility.shipping import Shipment, shipped
+from intccms.facility.sites import find_facility, known
+from intccms.facility.upload import Upload, inputs_of, modules_of, uploaded
 
 __all__ = ["check", "connect", "credentials", "inputs_of", "known", "modules_of"]
-
-FACILITIES: dict[str, Facility] = {
-    "client": client.FACILITY,
-    "coffeacasa-condor": coffeacasa_condor.FACILITY,
-    "coffeacasa-gateway": coffeacasa_gateway.FACILITY,
-    "htcondor": htcondor.FACILITY,
-    "local": local.FACILITY,
-    "purdue-af": purdue_af.FACILITY,
-    "slurm": slurm.FACILITY,
-}
-
-
-def known() -> tuple[str, ...]:
-    """Name the facilities; ``module:function`` and the address of a scheduler are others."""
-    return tuple(sorted(FACILITIES))
 
 
 def check(name: str) -> None:
@@ -56,7 +29,7 @@ def check(name: str) -> None:
     InputError
         If there is none.
     """
-    _found(name)
+    find_facility(name)
 
 
 def credentials(name: str | None = None) -> list[Credential]:
@@ -67,22 +40,7 @@ def credentials(name: str | None = None) -> list[Credential]:
     InputError
         If there is no such facility, or a file that the user has named is not there.
     """
-    return find_credentials(() if name is None else _found(name).token_files)
-
-
-def _found(name: str | Client) -> Facility:
-    if isinstance(name, Client):
-        return client.of_client(name)
-    if "://" in name:
-        return client.of_address(name)
-    if ":" in name:
-        return of_factory(name)
-    if name not in FACILITIES:
-        close = nearest(name, known())
-        listed = "" if close.startswith("known") else f" known: {list(known())},"
-        text = f"unknown facility {name!r}; {close}{listed or ','}"
-        raise InputError(f"{text} module:function, or the address of a scheduler")
-    return FACILITIES[name]
+    return find_credentials(() if name is None else find_facility(name).token_files)
 
 
 @contextmanager
@@ -99,7 +57,7 @@ def connect(
         How many to start; None: the facility's default. It has no effect where workers are not
         ours to start.
     **options
-        The fields of `intccms.facility.shipping.Shipment`, and what the facility itself takes.
+        The fields of `intccms.facility.upload.Shipment`, and what the facility itself takes.
 
     Yields
     ------
@@ -118,10 +76,10 @@ def connect(
         with connect("local", n_workers=1) as client:
             client.submit(sum, [1, 2, 3]).result()
     """
-    facility = _found(name)
-    ours = {one.name for one in fields(Shipment)}
-    shipment = Shipment(**{key: value for key, value in options.items() if key in ours})
+    facility = find_facility(name)
+    ours = {one.name for one in fields(Upload)}
+    upload = Upload(**{key: value for key, value in options.items() if key in ours})
     rest = {key: value for key, value in options.items() if key not in ours}
-    bag = shipment.pack(facility)
-    with facility.open(n_workers, rest) as opened, shipped(opened, shipment, bag, facility):
-        yield opened
+    setup = upload.prepare(facility)
+    with facility.open(n_workers, rest) as client, uploaded(client, upload, setup, facility):
+        yield client

@@ -1,18 +1,19 @@
-"""The user's X509 proxy and bearer token: where they are, and how long they live."""
+"""What workers need of the user: X509 proxy and bearer token, and environment variables."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from intccms.datasets.xrootd import WAITING
 from intccms.errors import InputError
-
-__all__ = ["Credential", "find_credentials"]
 
 Kind = Literal["X509 proxy", "bearer token"]
 
@@ -153,3 +154,52 @@ def _token_end(content: bytes) -> datetime | None:
         return datetime.fromtimestamp(claims["exp"], UTC)
     except (IndexError, KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
+_QUOTED = re.compile(r"(?P<quote>['\"])(?P<text>.*)(?P=quote)\s*(?:#.*)?")
+
+
+def worker_environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Collect what workers get; later ones win: XRootD, ``.env``, what is given.
+
+    Parameters
+    ----------
+    given
+        Of the user, for this connection.
+    """
+    ours = {name: value for name, value in os.environ.items() if name.startswith("XRD_")}
+    return {**WAITING, **ours, **read_dotenv(Path.cwd() / ".env"), **(given or {})}
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Read ``NAME=value`` lines; ``export``, quotes and comments as in a shell.
+
+    Parameters
+    ----------
+    path
+        May be absent. Nothing in it is expanded.
+
+    Raises
+    ------
+    InputError
+        If a line is something else; it is named by its number, as it may hold a secret.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {type(error).__name__}") from None
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise InputError(f"{path}, line {number}: not of the form NAME=value")
+        name, value = match.groups()
+        quoted = _QUOTED.fullmatch(value)
+        found[name] = quoted["text"] if quoted else re.split(r"\s#", value)[0].strip()
+    return found

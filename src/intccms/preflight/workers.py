@@ -18,7 +18,7 @@ from intccms.datasets.contents import FileFailure, FileQuery, count
 from intccms.datasets.places import refusal
 from intccms.errors import IntccmsError
 from intccms.execution.executors import Executor, open_executor
-from intccms.facility.versions import version_mismatches
+from intccms.facility.upload import version_mismatches
 from intccms.preflight.findings import Finding, one_line
 from intccms.preflight.here import disk, fits, forecast
 from intccms.preflight.threads import Thread, answer_of

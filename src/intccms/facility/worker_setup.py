@@ -11,15 +11,13 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from distributed import WorkerPlugin
-
-__all__ = ["Luggage", "bring_code", "bring_to_scheduler", "digest_of", "failed_imports", "files_of"]
 
 
 def files_of(place: Path) -> list[Path]:
@@ -56,7 +54,7 @@ def _is_there(name: str, digest: str) -> bool:
     return False
 
 
-def bring_code(archive: bytes, digests: Mapping[str, str], folder: str, *, first: bool) -> None:
+def install_code(archive: bytes, digests: Mapping[str, str], folder: str, *, first: bool) -> None:
     """Make packages importable that are not, or not these.
 
     Parameters
@@ -89,12 +87,12 @@ def bring_code(archive: bytes, digests: Mapping[str, str], folder: str, *, first
             del sys.modules[module]
 
 
-def bring_to_scheduler(
+def install_on_scheduler(
     archive: bytes, digests: Mapping[str, str], dask_scheduler: Any = None
 ) -> None:
     """Make packages importable in a scheduler that has none of these names."""
     folder = Path(dask_scheduler.local_directory) / "intccms-code"
-    bring_code(archive, digests, str(folder), first=False)
+    install_code(archive, digests, str(folder), first=False)
 
 
 def failed_imports(names: Sequence[str]) -> dict[str, str]:
@@ -108,7 +106,7 @@ def failed_imports(names: Sequence[str]) -> dict[str, str]:
     return failed
 
 
-class Luggage(WorkerPlugin):
+class WorkerSetup(WorkerPlugin):
     """Unpacked by every worker before its first task, also by those that come later.
 
     Parameters
@@ -116,7 +114,7 @@ class Luggage(WorkerPlugin):
     name
         One for each connection.
     code
-        Archive and digests, as for `bring_code`.
+        Archive and digests, as for `install_code`.
     environment
         Variables to set; the values appear in no log.
     files
@@ -146,7 +144,7 @@ class Luggage(WorkerPlugin):
         """Unpack."""
         folder = Path(worker.local_directory) / self.name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        bring_code(self.archive, self.digests, str(folder / "code"), first=True)
+        install_code(self.archive, self.digests, str(folder / "code"), first=True)
         environment = dict(self.environment)
         for variable, content in self.files.items():
             path = folder / variable.lower()
@@ -168,14 +166,10 @@ class Luggage(WorkerPlugin):
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002 - the signature is Dask's
         """Take credentials and variables away again; code stays."""
-        _remove(self._written)
+        for path in self._written:
+            path.unlink(missing_ok=True)
         for name, value in self._before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink(missing_ok=True)
