@@ -16,7 +16,8 @@ from intccms.analysis.processor import add_sums
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets import DatasetManager
 from intccms.histograms.book import Book, make_book
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
 from intccms.schema import load_config
 
 __all__ = ["histograms_of", "overhead_s", "run", "run_bare"]

@@ -100,7 +100,8 @@ def _write_arrays(kind: str, arrays: dict[str, ak.Array], path: Path) -> None:
 
 def _write_kit(asked: Asked, out: Path) -> Asked:
     """Do the same through the kit: columns by name, record, check, atomic."""
-    from intccms.reading.source import ReadMeter, open_source
+    from intccms.reading.columns import ReadMeter
+    from intccms.reading.source import open_source
     from intccms.schema import SkimOutput
     from intccms.skimming import SkimColumns, SkimPart, SkimStore
 

@@ -13,8 +13,7 @@ import pytest
 
 import intccms
 from intccms.datasets import DatasetManager
-from intccms.datasets.fileset import DatasetFiles
-from intccms.datasets.manager import read_listing
+from intccms.datasets.fileset import DatasetFiles, read_listing
 from intccms.errors import InputError
 from intccms.execution.failures import describe
 from intccms.execution.tasks import ChunkReport, ChunkStatus

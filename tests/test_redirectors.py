@@ -11,7 +11,7 @@ import pytest
 import uproot
 
 from intccms.datasets import DatasetFiles, Fileset
-from intccms.metadata import Metadata, collect
+from intccms.datasets.metadata import Metadata, collect
 
 REFUSED = "root://127.0.0.1:1/"  # nothing listens there
 

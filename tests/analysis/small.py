@@ -12,7 +12,8 @@ import pyarrow.parquet
 import uproot
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
 from intccms.schema import Functor, load_config
 from tests.analysis.reference import load
 

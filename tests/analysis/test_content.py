@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import uproot
 
-from intccms import metadata
 from intccms.analysis.runner import AnalysisResult, chunk_size, make_processor, process, run
-from intccms.datasets import DatasetManager
+from intccms.datasets import DatasetManager, metadata
 from intccms.errors import FunctorError, IncompleteError, InputError, MissingColumnError
 from intccms.execution.executors import IterativeExecutor
 from intccms.schema import Config, load_config

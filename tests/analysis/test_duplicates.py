@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import uproot
 
-from intccms import metadata
 from intccms.analysis import duplicates
 from intccms.analysis.duplicates import Duplicates, count_duplicates
-from intccms.datasets import DatasetFiles, Fileset
+from intccms.datasets import DatasetFiles, Fileset, metadata
 from intccms.execution.executors import IterativeExecutor
 from tests.analysis.flat import write
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from intccms.analysis.keys import dataset_digests
-from intccms.analysis.skims import selection_fingerprint
 from intccms.schema import load_config
+from intccms.skimming.writing import selection_fingerprint
 from tests.analysis import small
 
 JET_PT = ("Jet", "pt")

@@ -13,7 +13,8 @@ from intccms.analysis.processor import AnalysisProcessor, add_sums
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.datasets import DatasetManager
 from intccms.engine import systematics
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
 from intccms.schema import load_config
 from tests.analysis import configuration as cc
 from tests.analysis import reference

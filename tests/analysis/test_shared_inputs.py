@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from intccms.errors import FunctorError
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
 from tests.analysis import small
 from tests.analysis.small import channel, function, observable
 

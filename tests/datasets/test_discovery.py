@@ -14,8 +14,7 @@ import pytest
 
 from intccms.cli import main
 from intccms.datasets import DatasetManager
-from intccms.datasets.discovery import Change, Services, discover
-from intccms.datasets.discovery_services import opendata_files, rucio_files
+from intccms.datasets.discovery import Change, Services, discover, opendata_files, rucio_files
 from intccms.errors import InputError, ServiceError
 from intccms.metrics.inspector.rucio import connect
 from intccms.schema import Config, load_config

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from intccms.datasets import DatasetManager, Fileset
-from intccms.datasets.manager import read_listing
+from intccms.datasets.fileset import read_listing
 from intccms.errors import InputError
 from intccms.schema import Datasets, General, load_config
 

@@ -11,7 +11,7 @@ import uproot
 
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.contents import FileCount, FileQuery, count
-from intccms.datasets.twins import without_twins
+from intccms.datasets.metadata import without_twins
 from intccms.errors import InputError
 
 Write = Callable[..., Path]

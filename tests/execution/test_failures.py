@@ -10,7 +10,8 @@ import uproot
 
 from intccms.errors import FunctorError, MissingColumnError
 from intccms.execution.failures import classify, describe, is_read_failure
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
 
 
 def raised(call: Callable[[], Any]) -> BaseException:

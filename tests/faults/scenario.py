@@ -23,8 +23,8 @@ import psutil
 from intccms.analysis import runner
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets import DatasetManager
+from intccms.datasets.metadata import collect
 from intccms.execution.executors import open_executor
-from intccms.metadata import collect
 from intccms.schema import Config, load_config
 from tests.faults.analysis import CHUNK_SIZE, N_EVENTS, make_config
 from tests.faults.inputs import broken, list_files, write_files

@@ -12,9 +12,9 @@ import pytest
 from intccms.analysis import runner
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets import DatasetManager
+from intccms.datasets.metadata import collect
 from intccms.errors import FunctorError
 from intccms.execution.executors import Executor, open_executor
-from intccms.metadata import collect
 from intccms.schema import load_config
 from tests.faults.analysis import CHUNK_SIZE, N_EVENTS
 from tests.faults.endings import configured

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from intccms import metadata
 from intccms.analysis.runner import AnalysisResult
-from intccms.datasets.xrootd import WAITING
+from intccms.datasets import metadata
+from intccms.datasets.replicas import WAITING
 from intccms.errors import InputError
 from intccms.execution.executors import open_executor
 from intccms.reading.source import open_source

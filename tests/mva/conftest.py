@@ -11,7 +11,7 @@ from intccms import pipeline
 from intccms.analysis import runner
 from intccms.analysis.results import AnalysisResult
 from intccms.datasets import Fileset
-from intccms.metadata import Metadata
+from intccms.datasets.metadata import Metadata
 from intccms.pipeline import RunResult
 from intccms.pipeline.training import sampler_of
 from intccms.schema import Config

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
+from intccms.reading.columns import ReadMeter
 from intccms.reading.events import ChunkEvents
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.source import open_source
 
 FILES = ["nano_dy", "nano_tt_v12", "NanoAODv5_sample"]
 CROSS_REFERENCES = [

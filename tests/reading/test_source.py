@@ -11,7 +11,8 @@ import pytest
 import uproot
 
 from intccms.reading import source as module
-from intccms.reading.source import ReadMeter, forget, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import forget, open_source
 
 N = 100
 

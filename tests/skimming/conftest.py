@@ -20,7 +20,8 @@ import pytest
 import s3fs
 import uproot
 
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
 from intccms.schema import SkimOutput
 from intccms.skimming import SkimColumns, SkimPart, SkimStore
 from tests.conftest import free_port

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intccms.skimming.coalescing import groups, laid_out
+from intccms.skimming.manifest import groups, laid_out
 from tests.skimming.conftest import part
 
 

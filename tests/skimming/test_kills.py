@@ -14,7 +14,8 @@ from tests.skimming.conftest import part, store_at
 
 PROGRAM = """
 import sys
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.source import open_source
+from intccms.reading.columns import ReadMeter
 from intccms.skimming import SkimColumns
 from tests.skimming.conftest import N_EVENTS, part, store_at
 events = open_source(sys.argv[1], "Events").events(0, N_EVENTS, ReadMeter(), {})

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from intccms.errors import MissingColumnError
-from intccms.reading.source import ReadMeter, Source, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import Source, open_source
 from intccms.skimming import SkimColumns
 from intccms.skimming.columns import branches_of
-from intccms.skimming.verification import Checksums
+from intccms.skimming.formats import Checksums
 from tests.skimming.conftest import part, read_back, store_at, values_of
 
 FORMATS = ["parquet", "ttree", "rntuple"]

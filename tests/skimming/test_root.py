@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from intccms.skimming import SkimColumns
-from intccms.skimming.writers import columns_of
+from intccms.skimming.formats import columns_of
 from tests.skimming.conftest import part, store_at
 
 # For every column its type; for the named ones also the sum of values (of lists: of lengths, then

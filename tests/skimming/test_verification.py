@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from intccms.errors import SkimWriteError
-from intccms.skimming.verification import Checksums, verify_file
-from intccms.skimming.writers import write_file
+from intccms.skimming.formats import Checksums, verify_file, write_file
 
 FORMATS = ["parquet", "ttree", "rntuple"]
 

@@ -8,11 +8,13 @@ from dataclasses import replace
 import uproot
 
 from intccms.analysis.processor import AnalysisProcessor
+from intccms.datasets.contents import FileCount
+from intccms.datasets.metadata import Metadata
 from intccms.errors import BadContentError
 from intccms.execution.executors import Executor
 from intccms.execution.memory import Load, choose, worker_memory
-from intccms.metadata import FileCount, Metadata
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
 
 log = logging.getLogger(__name__)
 

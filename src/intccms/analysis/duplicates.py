@@ -18,12 +18,13 @@ import numpy.typing as npt
 from awkward.contents import Content
 
 from intccms.datasets import DatasetFiles
-from intccms.datasets.places import best_first
+from intccms.datasets.metadata import Metadata
+from intccms.datasets.replicas import best_first
 from intccms.datasets.sections import LumiSections
 from intccms.errors import IntccmsError
 from intccms.execution.executors import Executor
-from intccms.metadata import Metadata
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
 
 log = logging.getLogger(__name__)
 

@@ -11,19 +11,20 @@ from typing import Any
 
 from intccms.analysis.keys import names_of_sums
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
-from intccms.analysis.skimmed import REMAKE, input_store
-from intccms.analysis.skims import at_storage
 from intccms.datasets import DatasetFiles
 from intccms.datasets.fileset import RUNS_WEIGHT
+from intccms.datasets.metadata import Metadata
 from intccms.engine.object_corrections import with_new_columns
 from intccms.engine.objects import from_events, overlaps
 from intccms.engine.weights import reads
 from intccms.errors import FunctorError, InputError, MissingColumnError, MissingSumsError
 from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.metadata import Metadata
-from intccms.reading.source import ReadMeter, open_source
+from intccms.reading.columns import ReadMeter
+from intccms.reading.source import open_source
 from intccms.schema import Config, Functor
 from intccms.skimming import SkimStore
+from intccms.skimming.reading import REMAKE, input_store
+from intccms.skimming.writing import at_storage
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,6 @@ from pydantic import BaseModel
 
 from intccms.analysis.processor import AnalysisProcessor, DatasetTask
 from intccms.analysis.sample import TrainingTable
-from intccms.analysis.skim_tables import SkimTable, exact_as_json
-from intccms.analysis.skimmed import input_store
-from intccms.analysis.skims import NOT_COMPARABLE
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
 from intccms.errors import ConfigError
@@ -39,6 +36,8 @@ from intccms.histograms.spectrum import WeightSpectrum
 from intccms.histograms.sums import HistogramSums
 from intccms.reading.cache import ColumnCache
 from intccms.schema import Channel, Config, Correction, Functor
+from intccms.skimming.reading import input_store
+from intccms.skimming.writing import NOT_COMPARABLE, SkimTable, exact_as_json
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,6 @@ from uuid import uuid4
 import awkward as ak
 from coffea.processor import ProcessorABC, accumulate
 
-from intccms.analysis.skim_tables import exact_from_json
-from intccms.analysis.skims import SkimWriter, only_skims
 from intccms.datasets.sections import LumiSections
 from intccms.engine.calls import Caller
 from intccms.engine.chunk import ChunkSums, ChunkWork, GeneratorWeight, NominalChunk, Whole
@@ -24,6 +22,7 @@ from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.spectrum import WeightSpectrum
 from intccms.histograms.theory import BRANCHES
 from intccms.schema import Config, Functor
+from intccms.skimming.writing import SkimWriter, exact_from_json, only_skims
 from intccms.usercode.homes import home
 
 

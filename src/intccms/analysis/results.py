@@ -11,11 +11,11 @@ from typing import cast
 
 from intccms.analysis.duplicates import Duplicates
 from intccms.analysis.inputs import golden_jsons
-from intccms.analysis.manifests import WrittenSkim
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.sample import TrainingTable
 from intccms.analysis.theory import theory_of
 from intccms.datasets import DatasetFiles
+from intccms.datasets.metadata import Metadata
 from intccms.engine.chunk import ChunkSums
 from intccms.errors import IntccmsError
 from intccms.execution.accounting import (
@@ -34,7 +34,7 @@ from intccms.histograms.book import Book, make_book
 from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.spectrum import WeightSpectrum
-from intccms.metadata import Metadata
+from intccms.skimming.writing import WrittenSkim
 
 log = logging.getLogger(__name__)
 

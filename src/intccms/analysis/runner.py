@@ -12,13 +12,11 @@ from intccms.analysis.chunking import rechunked
 from intccms.analysis.duplicates import Duplicates, count_duplicates
 from intccms.analysis.inputs import check_columns, dataset_tasks, truncations
 from intccms.analysis.keys import chunk_policy, key_of, plan_code, prune
-from intccms.analysis.manifests import finished, probed, source_of, unwritten
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.results import AnalysisResult, Collected, lumis_of, result_of
-from intccms.analysis.skim_tables import SkimTable
-from intccms.analysis.skimmed import input_store, skimmed_metadata
-from intccms.analysis.skims import SkimWriter, only_skims, writes_skims
 from intccms.datasets import DatasetManager, Fileset
+from intccms.datasets.contents import FileCount, FileFailure
+from intccms.datasets.metadata import Metadata, collect
 from intccms.engine.corrections import check_correction_files
 from intccms.engine.scores import with_scores
 from intccms.errors import FunctorError, IncompleteError
@@ -28,8 +26,18 @@ from intccms.execution.executors import Executor, open_executor
 from intccms.execution.rounds import ChunkRun
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask, Observer, Silent
 from intccms.interrupts import Interrupted
-from intccms.metadata import FileCount, FileFailure, Metadata, collect
 from intccms.schema import Config
+from intccms.skimming.reading import input_store, skimmed_metadata
+from intccms.skimming.writing import (
+    SkimTable,
+    SkimWriter,
+    finished,
+    only_skims,
+    probed,
+    source_of,
+    unwritten,
+    writes_skims,
+)
 from intccms.usercode.reloading import check_current
 
 __all__ = ["AnalysisResult", "chunk_size", "count_files", "make_processor", "process", "run"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from intccms.datasets.fileset import DatasetFiles, Fileset, file_format
-from intccms.datasets.manager import DatasetManager
+from intccms.datasets.fileset import DatasetFiles, DatasetManager, Fileset, file_format
 
 __all__ = ["DatasetFiles", "DatasetManager", "Fileset", "file_format"]

@@ -29,15 +29,16 @@ from intccms.datasets.identity import (
     same_file,
     stamp,
 )
-from intccms.datasets.places import (
+from intccms.datasets.replicas import (
     UnreachableError,
     best_first,
+    bound_waiting,
     check_reachable,
+    drop_handle,
     has_failed,
     note_failure,
 )
 from intccms.datasets.sections import LumiSections
-from intccms.datasets.xrootd import bound_waiting, drop_handle
 from intccms.errors import BadContentError
 from intccms.redaction import redacted
 

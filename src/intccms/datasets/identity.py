@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from fsspec.core import url_to_fs
 
-from intccms.datasets.xrootd import bound_waiting, drop_handle
+from intccms.datasets.replicas import bound_waiting, drop_handle
 
 __all__ = [
     "Stamp",

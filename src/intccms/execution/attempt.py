@@ -17,16 +17,16 @@ from urllib.parse import urlparse
 import awkward as ak
 from awkward.contents import Content
 
-from intccms.datasets.places import check_reachable
+from intccms.datasets.replicas import check_reachable
+from intccms.datasets.skimmed_rows import check_unchanged
 from intccms.errors import SkimWriteError
 from intccms.execution.failures import classify, describe, is_read_failure
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
 from intccms.fingerprint.watching import Inputs, adopt, inputs_of
 from intccms.reading.cache import ColumnCache, KeptColumns
-from intccms.reading.columns import Columns
+from intccms.reading.columns import Columns, ReadMeter
 from intccms.reading.events import ChunkEvents
-from intccms.reading.pieces import check_unchanged
-from intccms.reading.source import ReadMeter, Source, forget, forms_of, open_source
+from intccms.reading.source import Source, forget, forms_of, open_source
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from coffea.processor.executor import WorkItem
 
-from intccms.reading.pieces import Piece, halved
+from intccms.datasets.skimmed_rows import Piece, halved
 from intccms.redaction import redacted
 
 

@@ -24,7 +24,7 @@ from intccms.facility.credentials import Credential, find_credentials, worker_en
 from intccms.facility.sites import Facility
 from intccms.facility.worker_setup import WorkerSetup, digest_of, files_of
 from intccms.schema import Config
-from intccms.usercode import closure, modules_in
+from intccms.usercode.modules import closure, modules_in
 
 OURS = ("intccms", "chunkcolumns")
 MAX_MB = 100.0

@@ -11,19 +11,19 @@ from matplotlib.cbook import is_math_text
 from matplotlib.colors import is_color_like
 from matplotlib.mathtext import MathTextParser
 
-from intccms import facility, metadata
+from intccms import facility
 from intccms.analysis import runner
 from intccms.analysis.inputs import check_columns
 from intccms.analysis.processor import AnalysisProcessor
-from intccms.analysis.skims import only_skims, writes_skims
-from intccms.datasets import DatasetManager
+from intccms.datasets import DatasetManager, metadata
+from intccms.datasets.metadata import Metadata
 from intccms.errors import InputError
 from intccms.execution.executors import Executor
 from intccms.execution.tasks import Observer
-from intccms.metadata import Metadata
 from intccms.metrics.inspector.store import RecordStore
 from intccms.pipeline.identity import leaves
 from intccms.schema import Config
+from intccms.skimming.writing import only_skims, writes_skims
 from intccms.storage import Output
 
 __all__ = ["check_drawable", "check_supported", "checked_inputs", "kept_clean"]

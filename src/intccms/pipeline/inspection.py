@@ -14,12 +14,11 @@ from typing import Any
 from intccms.analysis.declared import columns_by_dataset
 from intccms.analysis.duplicates import Duplicates, count_duplicates
 from intccms.datasets import DatasetManager
-from intccms.datasets.twins import without_twins
+from intccms.datasets.metadata import Metadata, without_twins
 from intccms.errors import ServiceError
 from intccms.execution.executors import open_executor
 from intccms.execution.memory import worker_memory
 from intccms.execution.tasks import Observer
-from intccms.metadata import Metadata
 from intccms.metrics.inspector import (
     FileRecord,
     Forecast,

@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intccms.analysis.runner import AnalysisResult
-from intccms.analysis.skims import only_skims
+from intccms.datasets.metadata import Metadata
 from intccms.execution.accounting import write_golden_json
 from intccms.execution.executors import Executor
 from intccms.execution.failures import describe
 from intccms.execution.tasks import Observer
 from intccms.histograms import storage
-from intccms.metadata import Metadata
 from intccms.metrics.measurement import (
     Coverage,
     Measurement,
@@ -31,6 +30,7 @@ from intccms.metrics.still import picture
 from intccms.metrics.tables import ledger_table
 from intccms.pipeline.made_with import made_with
 from intccms.schema import Config
+from intccms.skimming.writing import only_skims
 from intccms.storage import Output, write_bytes, write_text
 
 __all__ = ["RunRecord", "write_records"]

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from intccms.analysis import runner
+from intccms.datasets.metadata import Metadata
+from intccms.datasets.metadata import save as save_metadata
 from intccms.errors import FigureError, FitError, IncompleteError, IntccmsError, OutputError
 from intccms.execution.tasks import Observer, Silent
 from intccms.interrupts import Interrupted
-from intccms.metadata import Metadata
-from intccms.metadata import save as save_metadata
 from intccms.metrics.measurement import Measurement
 from intccms.pipeline import figures
 from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean

@@ -12,10 +12,10 @@ from intccms.analysis import runner
 from intccms.analysis.processor import AnalysisProcessor
 from intccms.analysis.sample import SampleProcessor
 from intccms.datasets import Fileset
+from intccms.datasets.metadata import Metadata
 from intccms.errors import IncompleteError
 from intccms.execution.executors import Executor
 from intccms.execution.tasks import Observer
-from intccms.metadata import Metadata
 from intccms.mva import Trained
 from intccms.pipeline.figures import drawn
 from intccms.plots import look_of

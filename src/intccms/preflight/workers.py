@@ -15,7 +15,7 @@ from uuid import uuid4
 from intccms import facility
 from intccms.datasets import DatasetManager, Fileset
 from intccms.datasets.contents import FileFailure, FileQuery, count
-from intccms.datasets.places import refusal
+from intccms.datasets.replicas import refusal
 from intccms.errors import IntccmsError
 from intccms.execution.executors import Executor, open_executor
 from intccms.facility.upload import version_mismatches

@@ -15,7 +15,7 @@ import uproot
 
 from intccms.errors import ConfigError, SkimWriteError, nearest
 from intccms.schema import SkimOutput, WorkerEval
-from intccms.skimming.writers import SUFFIX, write_file
+from intccms.skimming.formats import SUFFIX, write_file
 
 __all__ = ["check_options", "resolved", "secrets"]
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from fsspec.core import url_to_fs
 
-from intccms.datasets.xrootd import bound_waiting
+from intccms.datasets.replicas import bound_waiting
 from intccms.errors import SkimWriteError
 
 __all__ = ["UNFINISHED", "Storage"]

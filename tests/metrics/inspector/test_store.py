@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from intccms import metadata
-from intccms.datasets import DatasetFiles, Fileset
+from intccms.datasets import DatasetFiles, Fileset, metadata
 from intccms.execution.executors import IterativeExecutor
 from intccms.metrics.inspector import inspect_files
 from intccms.metrics.inspector.store import RecordStore, read_records, write_records

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from intccms.datasets import Fileset
 from intccms.datasets.contents import FileCount, FileFailure, FileQuery, examine, unchanged
-from intccms.datasets.manager import read_listing
+from intccms.datasets.fileset import read_listing
 from intccms.errors import InputError
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.metrics.inspector.record import FileRecord, Look, interned

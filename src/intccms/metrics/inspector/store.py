@@ -1,6 +1,6 @@
 """Records of files on disk: one columnar table, ``files.parquet`` beside the other metadata.
 
-What stands in it is not opened again, neither by the inspector nor by `intccms.metadata`.
+What stands in it is not opened again, neither by the inspector nor by `intccms.datasets.metadata`.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class RecordStore:
         return replace(record, pfn=query.pfns[0], modified="")  # other servers have other times
 
     def counts(self, fileset: Fileset) -> Mapping[tuple[str, str], FileCount]:
-        """Give what `intccms.metadata.collect` may know of files, by dataset and LFN."""
+        """Give what `intccms.datasets.metadata.collect` may know of files, by dataset and LFN."""
         found: dict[tuple[str, str], FileCount] = {}
         for files in fileset:
             for lfn in files.lfns:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,6 @@ from typing import Any, Protocol
 
 from coffea.processor.executor import WorkItem
 
-from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.contents import (
     FileCount,
     FileFailure,
@@ -25,14 +25,11 @@ from intccms.datasets.contents import (
     dataset_spec,
     unchanged,
 )
-from intccms.datasets.places import PAUSES_S
-from intccms.datasets.planning import file_indices, work_items
-from intccms.datasets.twins import Twin, without_twins
+from intccms.datasets.fileset import DatasetFiles, Fileset
+from intccms.datasets.replicas import PAUSES_S
+from intccms.datasets.skimmed_rows import Piece
 from intccms.errors import ClusterLostError, InputError, WorkerLostError
-from intccms.reading.pieces import Piece
 from intccms.storage import write_json
-
-__all__ = ["FileCount", "FileFailure", "Metadata", "collect", "load", "save"]
 
 log = logging.getLogger(__name__)
 
@@ -342,3 +339,128 @@ def _read(path: Path) -> Any:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"cannot read the saved metadata: {reason}: {path}; {_ADVICE}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """Another name of a file that is read under its first one."""
+
+    file: FileCount
+    same_dataset: str
+    same_as: str  # LFN of the file that is read
+
+
+def without_twins(
+    fileset: Fileset, counts: Iterable[FileCount]
+) -> tuple[tuple[FileCount, ...], tuple[Twin, ...]]:
+    """Keep the first of the files that are copies of one another.
+
+    An event of collision data counts once, in whatever dataset. Simulation of one process and year
+    counts once, too; that of several years is normalised to the luminosity of each and is kept.
+    So is a file of two datasets that both have a selection: each takes its part.
+
+    Parameters
+    ----------
+    fileset
+        What the datasets are.
+    counts
+        The files that opened, in the order of the fileset.
+
+    Raises
+    ------
+    InputError
+        If two different files have one uuid, if a file is simulation of two processes, or if
+        nothing would be left of a simulated dataset.
+    """
+    kept: list[FileCount] = []
+    twins: list[Twin] = []
+    seen: dict[str, list[FileCount]] = {}
+    for file in counts:
+        others = seen.setdefault(file.uuid, []) if file.uuid else []
+        first = next((one for one in others if _is_twin(fileset, one, file)), None)
+        if first is None:
+            others.append(file)
+            kept.append(file)
+            continue
+        twins.append(Twin(file, first.dataset, first.lfn))
+        log.warning("the same file twice, it is read once: %s", _names(first, file))
+    left = {file.dataset for file in kept}
+    for twin in twins:
+        files = fileset[twin.file.dataset]
+        if files.dataset not in left and not files.is_data:
+            raise InputError(
+                f"every file of dataset {files.dataset!r} is in another one, too: {twin.file.lfn} "
+                f"is {twin.same_as} of {twin.same_dataset!r}; leave one of the directories out"
+            )
+    return tuple(kept), tuple(twins)
+
+
+def _is_twin(fileset: Fileset, first: FileCount, file: FileCount) -> bool:
+    """Say whether the events of two files with one uuid are to be counted once."""
+    if not _same_content(first, file):
+        raise InputError(
+            f"two different files have one uuid: {_names(first, file)}; one of them was changed "
+            "after it was copied: remove the one that is out of date"
+        )
+    one, other = fileset[first.dataset], fileset[file.dataset]
+    if one is not other and one.has_selection and other.has_selection:
+        return False
+    if one.is_data and other.is_data:
+        return True
+    if one.is_data or other.is_data or one.process != other.process:
+        raise InputError(
+            f"one file for two processes, its events would count twice: {_names(first, file)}; "
+            "remove it from one of them, or give each of these datasets its 'selection'"
+        )
+    if _is_one_sample(one, other):
+        return True
+    if first.lfn != file.lfn:
+        log.warning("the same simulation stands for two years: %s", _names(first, file))
+    return False
+
+
+def _is_one_sample(one: DatasetFiles, other: DatasetFiles) -> bool:
+    return one.dataset == other.dataset or one.year == other.year
+
+
+def _same_content(one: FileCount, other: FileCount) -> bool:
+    if one.digest and other.digest:
+        return one.digest == other.digest
+    return one.n_events == other.n_events  # of a skim that an earlier version has made
+
+
+def _names(one: FileCount, other: FileCount) -> str:
+    return f"{one.lfn} ({one.dataset}) and {other.lfn} ({other.dataset})"
+
+
+def work_items(
+    fileset: Fileset, counts: Iterable[FileCount], chunk_size: int
+) -> Iterator[WorkItem]:
+    """Cut the events of each file into work items of about `chunk_size`."""
+    index = file_indices(fileset)
+    trees = {files.dataset: files.tree_name for files in fileset}
+    for file in counts:
+        for chunk, (start, stop) in enumerate(_ranges(file.n_events, chunk_size)):
+            yield WorkItem(
+                dataset=file.dataset,
+                filename=file.lfn,
+                treename=trees[file.dataset],
+                entrystart=start,
+                entrystop=stop,
+                fileuuid=file.uuid,
+                usermeta={"file_index": index[file.dataset, file.lfn], "chunk": chunk},
+            )
+
+
+def file_indices(fileset: Fileset) -> dict[tuple[str, str], int]:
+    """Give the position of each file in the listing of its dataset, by dataset and LFN."""
+    return {(files.dataset, lfn): i for files in fileset for i, lfn in enumerate(files.lfns)}
+
+
+def _ranges(n_events: int, chunk_size: int) -> Iterator[tuple[int, int]]:
+    """Cut entries into ranges of about `chunk_size`, as coffea does."""
+    if n_events == 0:
+        return
+    step = math.ceil(n_events / max(round(n_events / chunk_size), 1))
+    for start in range(0, n_events, step):
+        yield start, min(start + step, n_events)

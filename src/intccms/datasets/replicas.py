@@ -1,24 +1,19 @@
-"""Which of the places of a file to try first: servers that failed lately are asked last.
+"""Which replica of a file to try first, and how long XRootD is waited for.
 
-One that takes no connection is not asked at all, until it does.
+Servers that failed lately are asked last; one that takes no connection is not asked at all, until
+it does.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from contextlib import suppress
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
-__all__ = [
-    "PAUSES_S",
-    "UnreachableError",
-    "best_first",
-    "check_reachable",
-    "has_failed",
-    "note_failure",
-    "refusal",
-]
+from fsspec.core import url_to_fs
 
 AVOIDED_S = 120.0
 REMEMBERED_S = 3.0  # a refused connection; then another one is tried
@@ -96,3 +91,35 @@ def refusal(pfn: str) -> str:
         why = error.strerror or str(error) or type(error).__name__
         return f"cannot connect to {place.scheme}://{place.hostname}:{port}: {why}"
     return ""
+
+
+# Read by the client library when it is first imported; what the user has set stays.
+WAITING = {
+    "XRD_CONNECTIONRETRY": "1",  # tries to connect
+    "XRD_CONNECTIONWINDOW": "15",  # seconds for one of them; default 120
+    # Seconds in which a server that refused once is not asked again; default 1800. Our own pauses
+    # are shorter: with any window all further tries fail without the server having been asked.
+    "XRD_STREAMERRORWINDOW": "0",
+    "XRD_REQUESTTIMEOUT": "120",  # seconds for one answer; default 1800
+    "XRD_STREAMTIMEOUT": "60",  # seconds without a byte; default 60
+}
+SCHEMES = ("root://", "roots://", "xroot://")
+
+
+def bound_waiting(pfn: str) -> None:
+    """Bound the time that opening and reading `pfn` may hang, if it is an XRootD URL."""
+    if pfn.startswith(SCHEMES):
+        for name, value in WAITING.items():
+            os.environ.setdefault(name, value)
+
+
+def drop_handle(pfn: str) -> None:
+    """Let the next opening of `pfn` ask the server, if it is an XRootD URL.
+
+    fsspec-xrootd keeps one handle of each file and hands it out as long as somebody asks, also
+    after a failure, which that handle never recovers from.
+    """
+    if pfn.startswith(SCHEMES):
+        with suppress(Exception):  # closing a broken handle fails too; it is gone all the same
+            filesystem, path = url_to_fs(pfn)
+            filesystem.invalidate_cache(path)

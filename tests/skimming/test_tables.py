@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 from coffea.processor import accumulate
 
-from intccms.analysis.skim_tables import SkimTable, exact_as_json, exact_from_json
 from intccms.execution.checkpoints import decode, encode
 from intccms.histograms.exact import ExactSums
 from intccms.skimming import SkimPart
+from intccms.skimming.writing import SkimTable, exact_as_json, exact_from_json
 
 COLUMNS = tuple(f"Jet_{i}" for i in range(300))
 

@@ -15,8 +15,9 @@ import uproot
 from coffea.dataset_tools import DataGroupSpec
 
 from intccms.datasets import DatasetFiles, Fileset
+from intccms.datasets.contents import FileCount, FileFailure
+from intccms.datasets.metadata import collect, load, save
 from intccms.errors import InputError
-from intccms.metadata import FileCount, FileFailure, collect, load, save
 
 
 class Serial:

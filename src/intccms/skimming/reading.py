@@ -11,17 +11,15 @@ from itertools import groupby
 
 from coffea.processor.executor import WorkItem
 
-from intccms.analysis.skims import at_storage, selection_fingerprint, writes_skims
 from intccms.datasets import DatasetFiles, Fileset
-from intccms.datasets.twins import Twin, without_twins
+from intccms.datasets.contents import FileCount, FileFailure
+from intccms.datasets.metadata import Metadata, Twin, without_twins
+from intccms.datasets.skimmed_rows import NO_SUM, Piece
 from intccms.errors import InputError, SkimWriteError
 from intccms.execution.executors import Executor
-from intccms.metadata import FileCount, FileFailure, Metadata
-from intccms.reading.pieces import NO_SUM, Piece
 from intccms.schema import Config, SkimOutput
 from intccms.skimming import Gap, SkimManifest, SkimPart, SkimStore
-
-__all__ = ["REMAKE", "input_store", "skimmed_metadata"]
+from intccms.skimming.writing import at_storage, selection_fingerprint, writes_skims
 
 REMAKE = "make it again with general.run_skimming=True and general.use_skimmed_input=False"
 N_DONORS = 3  # files that say which columns a chunk without events has

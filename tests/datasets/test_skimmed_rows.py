@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from intccms.reading.pieces import NO_SUM, Piece, check_unchanged, halved
+from intccms.datasets.skimmed_rows import NO_SUM, Piece, check_unchanged, halved
 
 SUM = {"levels": [0], "sums": [[7.0]]}
 
