@@ -101,7 +101,7 @@ class Recorder:
         self._every_s = interval_s or 1.0
         self._path = receipts
         self._file: TextIO | None = None
-        self._radio = _Radio(client) if client is not None else None
+        self._channel = _ReportChannel(client) if client is not None else None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="intccms-recorder", daemon=True)
 
@@ -149,9 +149,9 @@ class Recorder:
         if parts is not None:
             self.started = time.time()
         self.inner.begin(stage, total=total, unit=unit, parts=parts)
-        if self._radio is not None and parts is not None:
+        if self._channel is not None and parts is not None:
             plan = {name: list(sizes) for name, sizes in parts.items()}
-            self._radio.send({"begin": plan, "target_gbps": self.target_gbps})
+            self._channel.send({"begin": plan, "target_gbps": self.target_gbps})
 
     def advance(self, n: int = 1) -> None:
         """See `Observer.advance`."""
@@ -168,14 +168,14 @@ class Recorder:
             with self._optional():
                 self._file.write(json.dumps(receipt.to_dict()) + "\n")
                 self._file.flush()
-        if self._radio is not None:
-            self._radio.add(receipt)
+        if self._channel is not None:
+            self._channel.add(receipt)
 
     def end(self) -> None:
         """See `Observer.end`."""
         self.inner.end()
-        if self._radio is not None:
-            self._radio.send({"end": time.time()})
+        if self._channel is not None:
+            self._channel.send({"end": time.time()})
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
@@ -204,7 +204,7 @@ class Recorder:
             log.warning("the workers could not be sampled: %s", error)
 
 
-class _Radio:
+class _ReportChannel:
     """Tells the dashboard on the scheduler, if ours is there."""
 
     def __init__(self, client: Client) -> None:

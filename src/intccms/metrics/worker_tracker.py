@@ -61,6 +61,30 @@ class WorkerLoad(NamedTuple):
     spilled_bytes: int
     n_seen: int  # samples that the mean is made of
 
+    def after(self, known: WorkerLoad | None) -> WorkerLoad:
+        """Return it with the highest and the mean of all that was seen of this worker."""
+        if known is None:
+            return self
+        n_seen = known.n_seen + 1
+        mean = known.mean_cpu_percent + (self.cpu_percent - known.mean_cpu_percent) / n_seen
+        return self._replace(
+            first_seen=known.first_seen,
+            peak_bytes=max(self.memory_bytes, known.peak_bytes),
+            mean_cpu_percent=mean,
+            n_seen=n_seen,
+        )
+
+
+def _sample_of(loads: Sequence[WorkerLoad], now: float) -> Sample:
+    """Add up the workers that are there."""
+    return Sample(
+        now, len(loads), sum(one.n_threads for one in loads),
+        sum(one.memory_bytes for one in loads), sum(one.memory_limit_bytes for one in loads),
+        max((one.memory_bytes for one in loads), default=0),
+        sum(one.cpu_percent for one in loads), sum(one.n_executing for one in loads),
+        sum(one.spilled_bytes for one in loads),
+    )  # fmt: skip
+
 
 class Sampler(SchedulerPlugin):
     """Samples a scheduler's workers; lives on it.
@@ -115,33 +139,18 @@ class Sampler(SchedulerPlugin):
     def sample(self) -> None:
         """Look at all workers."""
         now = time.time()
-        memory = limit = largest = executing = spilled = threads = 0
-        cpu = 0.0
+        loads = []
         for address, worker in self._scheduler.workers.items():
             load = worker.metrics
-            own, own_cpu = load.get("memory", 0), load.get("cpu", 0.0)
-            own_spilled = load.get("spilled_bytes", {}).get("disk", 0)
-            own_executing = load.get("task_counts", {}).get("executing", 0)
-            known = self.workers.get(address)
-            first, peak, mean, n = (now, 0, 0.0, 0) if known is None else (
-                known.first_seen, known.peak_bytes, known.mean_cpu_percent, known.n_seen
+            memory, cpu = load.get("memory", 0), load.get("cpu", 0.0)
+            fresh = WorkerLoad(
+                address, worker.host, worker.nthreads, worker.memory_limit, now, now, memory,
+                memory, cpu, cpu, load.get("task_counts", {}).get("executing", 0),
+                load.get("spilled_bytes", {}).get("disk", 0), 1,
             )  # fmt: skip
-            self.workers[address] = WorkerLoad(
-                address, worker.host, worker.nthreads, worker.memory_limit, first, now,
-                own, max(own, peak), own_cpu, mean + (own_cpu - mean) / (n + 1), own_executing,
-                own_spilled, n + 1,
-            )  # fmt: skip
-            threads += worker.nthreads
-            memory += own
-            limit += worker.memory_limit
-            largest = max(largest, own)
-            cpu += own_cpu
-            executing += own_executing
-            spilled += own_spilled
-        n_workers = len(self._scheduler.workers)
-        self._append(
-            Sample(now, n_workers, threads, memory, limit, largest, cpu, executing, spilled)
-        )
+            loads.append(fresh.after(self.workers.get(address)))
+        self.workers |= {load.address: load for load in loads}
+        self._append(_sample_of(loads, now))
 
     def _append(self, row: Sample) -> None:
         self.samples.append(row)
@@ -396,21 +405,11 @@ class ProcessTracker:
             except psutil.Error:  # it has ended
                 continue
             name = str(process.pid)
-            known = self.timeline.workers.get(name)
-            first, peak, mean, n = (now, 0, 0.0, 0) if known is None else (
-                known.first_seen, known.peak_bytes, known.mean_cpu_percent, known.n_seen
-            )  # fmt: skip
-            loads.append(
-                WorkerLoad(
-                    name, self._host, 1, limit, first, now, memory, max(memory, peak), cpu,
-                    mean + (cpu - mean) / (n + 1), int(is_busy), 0, n + 1,
-                )
-            )  # fmt: skip
-        sizes = [load.memory_bytes for load in loads]
-        sample = Sample(
-            now, len(loads), len(loads), sum(sizes), limit, max(sizes, default=0),
-            sum(load.cpu_percent for load in loads), sum(load.n_executing for load in loads), 0,
-        )  # fmt: skip
+            fresh = WorkerLoad(
+                name, self._host, 1, limit, now, now, memory, memory, cpu, cpu, int(is_busy), 0, 1
+            )
+            loads.append(fresh.after(self.timeline.workers.get(name)))
+        sample = _sample_of(loads, now)._replace(memory_limit_bytes=limit)  # that of the machine
         self.timeline.add([sample], loads)
         return [sample], loads
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from intccms.errors import InputError, nearest
 from intccms.histograms.cutflow import Cutflow, CutStep
-from intccms.plots.style import Look, cms_label, cms_style, new_figure
+from intccms.plots.style import Look, axes_of, cms_label, cms_style
 
 __all__ = ["plot", "table"]
 
@@ -37,9 +37,7 @@ def plot(
     processes = [one for one in look.ordered(flow) if one in shown or not look.is_signal(one)]
     colors = look.colors_of(name for name in processes if name not in look.data)
     with cms_style(font_size=FONT):
-        if ax is None:
-            size = (10, 2.6 + ROW_INCHES * len(names))
-            ax = new_figure(figsize=size, layout="constrained").add_subplot()
+        figure, ax = axes_of(ax, 10, 2.6 + ROW_INCHES * len(names))
         edges = np.arange(len(names) + 1) - 0.5
         for process in reversed(processes):
             yields = np.array(_after_each(flow[process], names))
@@ -63,8 +61,6 @@ def plot(
         ax.set_xlabel(f"Events, {channel}")
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
         cms_label(ax, look, with_data=any(name in look.data for name in flow), fontsize=FONT * 1.1)
-    figure = ax.get_figure(root=True)
-    assert figure is not None
     return figure, ax
 
 

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
 from intccms.histograms import Book, total_uncertainty
-from intccms.plots.style import Look, cms_label, cms_style, new_figure
+from intccms.plots.style import Look, cms_label, cms_style, figure_of, new_figure
 from intccms.schema import Config
 
 Blind = bool | tuple[float, float] | None  # all data, those in a range, or none are hidden
@@ -273,14 +273,12 @@ def draw_contents(
     look = look or Look()
     with cms_style():
         top, bottom = ax if ax is not None else _own_panels()
-        figure = top.get_figure(root=True)
-        assert figure is not None
         _draw_distribution(top, numbers, look)
         (draw_pulls if look.panel == "pull" else draw_ratio)(bottom, numbers)
         _annotate(top, bottom, title, numbers, look)
         _make_room(top, numbers, look)
         cms_label(top, look, with_data=numbers.shows_data)  # last: it makes way for "x 10^6"
-    return figure, (top, bottom)
+    return figure_of(top), (top, bottom)
 
 
 def _own_panels() -> tuple[Axes, Axes]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intccms.mva import Evaluation
-from intccms.plots.style import Look, cms_label, cms_style, new_figure
+from intccms.plots.style import Look, axes_of, cms_label, cms_style, figure_of
 
 __all__ = ["feature", "importance", "roc", "score"]
 
@@ -21,16 +21,9 @@ LOWEST = 1e-4  # efficiency of the background
 def _axes(ax: Axes | None, look: Look) -> Iterator[Axes]:
     """Give axes in CMS style, with the label when all is drawn."""
     with cms_style(font_size=18.0):
-        if ax is None:
-            ax = new_figure(figsize=(9, 8), layout="constrained").add_subplot()
+        _, ax = axes_of(ax, 9, 8)
         yield ax
         cms_label(ax, look, with_data=False, fontsize=18)
-
-
-def _figure(ax: Axes) -> Figure:
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
 
 
 def roc(
@@ -48,7 +41,7 @@ def roc(
         ax.set(xlabel="Efficiency of the class", ylabel="Efficiency of the others", yscale="log")
         ax.set(xlim=(0, 1), ylim=(LOWEST, 1))
         ax.legend(loc="lower right", fontsize=15)
-    return _figure(ax), ax
+    return figure_of(ax), ax
 
 
 def score(
@@ -80,7 +73,7 @@ def score(
         ax.set_ylabel("Events, unit area")
         title = "over-trained" if evaluation.messages else None
         ax.legend(loc="upper center", fontsize=15, title=title)
-    return _figure(ax), ax
+    return figure_of(ax), ax
 
 
 def feature(
@@ -97,7 +90,7 @@ def feature(
         ax.set(xlim=(shape.edges[0], shape.edges[-1]), xlabel=label, ylabel="Events, unit area")
         ax.set_ylim(0, 1.3 * max(shape.values.max() for shape in shapes.values()))
         ax.legend(loc="upper right", fontsize=16)
-    return _figure(ax), ax
+    return figure_of(ax), ax
 
 
 def importance(
@@ -115,4 +108,4 @@ def importance(
         ax.set_xlabel(found.of)
         ax.tick_params(axis="y", which="both", left=False, right=False)
         ax.yaxis.minorticks_off()
-    return _figure(ax), ax
+    return figure_of(ax), ax

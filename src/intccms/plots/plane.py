@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from intccms.engine.derived import Plane
 from intccms.histograms import Book
 from intccms.plots.data_mc import Blind, contents
-from intccms.plots.style import Look, cms_label, cms_style, new_figure
+from intccms.plots.style import Look, cms_label, cms_style, figure_of, new_figure
 
 __all__ = ["maps"]
 
@@ -76,6 +76,4 @@ def _draw(axes: list[Axes], shown: Mapping[str, FloatArray], plane: Plane) -> No
             0.97, 0.96, name, transform=ax.transAxes, ha="right", va="top",
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
         )  # fmt: skip
-    figure = axes[0].get_figure(root=True)
-    assert figure is not None
-    figure.colorbar(mesh, ax=axes, label="Events / bin", pad=0.01)
+    figure_of(axes[0]).colorbar(mesh, ax=axes, label="Events / bin", pad=0.01)

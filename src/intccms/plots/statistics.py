@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from scipy.stats import norm
 
 from intccms.plots.data_mc import Contents, draw_contents
-from intccms.plots.style import PALETTE, Look, cms_label, cms_style, new_figure
+from intccms.plots.style import PALETTE, Look, axes_of, cms_label, cms_style, figure_of, new_figure
 from intccms.statistics import Family, FitOutcome, LimitOutcome, Prediction, Workspace
 from intccms.statistics.limits import shown
 
@@ -77,8 +77,7 @@ def goodness_of_fit(
     values = np.linspace(min(low, outcome.chi2), max(high, 1.05 * outcome.chi2), 400)
     density = chi2.pdf(values, outcome.n_dof)
     with cms_style():
-        if ax is None:
-            ax = new_figure(figsize=(10, 9), layout="constrained").add_subplot()
+        figure, ax = axes_of(ax, 10, 9)
         ax.plot(values, density, color=PALETTE[0], linewidth=2, label="Asymptotic distribution")
         beyond = values >= outcome.chi2
         source = f" ({outcome.n_toys} toys)" if outcome.n_toys else ""
@@ -94,7 +93,7 @@ def goodness_of_fit(
         title = f"{look.label_of(outcome.signal)}, {outcome.n_dof} degrees of freedom"
         ax.legend(loc="upper right", fontsize=18, title=title, alignment="left")
         cms_label(ax, look, with_data=_has_data(outcome))
-    return _figure(ax), ax
+    return figure, ax
 
 
 def pulls(
@@ -113,7 +112,7 @@ def pulls(
             _draw_pulls(one, values[rows, 0], values[rows, 1])
             _name_rows(one, [labels[row] for row in rows])
         cms_label(axes[0], look or Look(), with_data=_has_data(outcome), fontsize=18)
-    return _figure(axes[0]), axes[0]
+    return figure_of(axes[0]), axes[0]
 
 
 def correlations(
@@ -141,11 +140,9 @@ def correlations(
     matrix = 100 * results.corr_mat[np.ix_(chosen, chosen)]
     labels = [_label(results.labels[index]) for index in chosen]
     with cms_style(**FONT):
-        if ax is None:
-            side = 4.0 + 0.5 * len(chosen)
-            ax = new_figure(figsize=(side + 1, side), layout="constrained").add_subplot()
+        side = 4.0 + 0.5 * len(chosen)
+        figure, ax = axes_of(ax, side + 1, side)
         image = ax.imshow(matrix, vmin=-100, vmax=100, cmap="RdBu_r")
-        figure = _figure(ax)
         figure.colorbar(image, ax=ax, label="Correlation [%]", shrink=0.85)
         for (row, column), value in np.ndenumerate(matrix):
             if abs(value) >= 1:
@@ -207,7 +204,7 @@ def impacts(
         text = rf"$\hat{{\mu}} = {_with_errors(outcome)}$"
         right.set_title(text, loc="right", fontsize=16, y=1.0)
         cms_label(left, look or Look(), with_data=_has_data(outcome), fontsize=16)
-    return _figure(left), (left, right)
+    return figure_of(left), (left, right)
 
 
 def cls_scan(
@@ -217,8 +214,7 @@ def cls_scan(
     look = look or Look()
     target = 1 - limits.confidence_level
     with cms_style():
-        if ax is None:
-            ax = new_figure(figsize=(10, 9), layout="constrained").add_subplot()
+        figure, ax = axes_of(ax, 10, 9)
         mu = np.concatenate([[0.0], limits.mu])
         bands = np.concatenate([np.ones((1, 5)), limits.expected_cls])
         ax.fill_between(mu, bands[:, 0], bands[:, 4], color=OUTER, label="95% expected")
@@ -245,13 +241,7 @@ def cls_scan(
             loc="upper right", fontsize=18, title=look.label_of(limits.signal), alignment="left"
         )
         cms_label(ax, look, with_data=not limits.is_blinded)
-    return _figure(ax), ax
-
-
-def _figure(ax: Axes) -> Figure:
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return figure
+    return figure, ax
 
 
 def _has_data(outcome: FitOutcome) -> bool:
@@ -353,7 +343,7 @@ def limits_by_mass(
     observed = np.asarray([one.observed for one in points]) * scale
     blinded = any(one.is_blinded for one in points)
     with cms_style():
-        ax = ax or _axes()
+        figure, ax = axes_of(ax, 10, 9)
         ax.fill_between(mass, bands[0], bands[4], color=OUTER, label="95% expected")
         ax.fill_between(mass, bands[1], bands[3], color=INNER, label="68% expected")
         ax.plot(mass, bands[2], "--", label="Median expected", **LINES)
@@ -369,7 +359,7 @@ def limits_by_mass(
         title = f"{level:.0%} CL upper limits\n{family.label}".strip()
         ax.legend(loc="upper right", title=title, alignment="left")
         cms_label(ax, look or Look(), with_data=not blinded)
-    return _figure(ax), ax
+    return figure, ax
 
 
 def p_values_by_mass(
@@ -390,7 +380,7 @@ def p_values_by_mass(
     expected = np.asarray([one.expected_p_value for one in points])
     blinded = any(one.is_blinded for one in points)
     with cms_style():
-        ax = ax or _axes()
+        figure, ax = axes_of(ax, 10, 9)
         ax.plot(mass, expected, "--", label="Expected with the signal", **LINES)
         name = "Partly blinded" if blinded else "Observed"
         ax.plot(mass, observed, "o-", label=name, markersize=7, **LINES)
@@ -411,11 +401,7 @@ def p_values_by_mass(
         ax.set_ylabel("Local p-value")
         ax.legend(loc="upper right", title=family.label or None, alignment="left")
         cms_label(ax, look or Look(), with_data=not blinded)
-    return _figure(ax), ax
-
-
-def _axes() -> Axes:
-    return new_figure(figsize=(10, 9), layout="constrained").add_subplot()
+    return figure, ax
 
 
 def _make_room(ax: Axes, values: FloatArray) -> None:
@@ -459,9 +445,8 @@ def treated(
     systematics = list(dict.fromkeys(name for _, name in kinds))
     table = np.asarray([[kinds.get((one, name), 0) for one in samples] for name in systematics])
     with cms_style(font_size=16):
-        if ax is None:
-            size = (5 + CELL_INCHES * len(samples), 3.5 + CELL_INCHES * len(systematics))
-            ax = new_figure(figsize=(max(size[0], 9), size[1]), layout="constrained").add_subplot()
+        width = max(5 + CELL_INCHES * len(samples), 9)
+        figure, ax = axes_of(ax, width, 3.5 + CELL_INCHES * len(systematics))
         ax.pcolormesh(
             table, cmap=ListedColormap(COLORS), vmin=-0.5, vmax=4.5, edgecolors="white", linewidth=1
         )
@@ -482,8 +467,6 @@ def treated(
             handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title=region, fontsize=14
         )
         cms_label(ax, look, with_data=False, fontsize=16)
-    figure = ax.get_figure(root=True)
-    assert figure is not None
     return figure, ax
 
 

@@ -194,6 +194,20 @@ def new_figure(**options: Any) -> Figure:
     return plt.figure(FigureClass=CmsFigure, **options)
 
 
+def figure_of(ax: Axes) -> Figure:
+    """Figure that axes belong to."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def axes_of(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
+    """Figure and axes to draw in: those that are given, or new ones of a size in inches."""
+    if ax is None:
+        ax = new_figure(figsize=(width, height), layout="constrained").add_subplot()
+    return figure_of(ax), ax
+
+
 def cms_label(ax: Axes, look: Look, *, with_data: bool = True, fontsize: float = 26) -> None:
     """Write "CMS", the status, luminosity and energy above the axes.
 

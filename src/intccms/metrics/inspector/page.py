@@ -150,8 +150,8 @@ def site_table(sizes: SizeSummary) -> Table:
         rows.append([site, kind, f"{one['n_files']:,}", size_text(one["size_bytes"])])
     known = f"{len(sizes.files):,} files, {size_text(sizes.size_bytes)}"
     unknown = f", {len(sizes.errors):,} unknown" if sizes.errors else ""
-    doors = sizes.redirectors()
-    behind = f"; on disk behind {', '.join(doors)}" if doors else ""
+    redirectors = sizes.redirectors()
+    behind = f"; on disk behind {', '.join(redirectors)}" if redirectors else ""
     return Table(f"Replicas that Rucio knows: {known}{unknown}{behind}", rows)
 
 

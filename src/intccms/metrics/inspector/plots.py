@@ -17,7 +17,7 @@ from intccms.metrics.inspector.statistics import BranchStatistics, DatasetStatis
 from intccms.metrics.state import Columns
 from intccms.metrics.still import draw
 from intccms.metrics.tables import size_text
-from intccms.plots.style import PALETTE
+from intccms.plots.style import PALETTE, figure_of
 from intccms.plots.treemap import Tile
 
 N_BINS = 40
@@ -37,9 +37,7 @@ class Filled(NamedTuple):
         if ax is None:
             ax = plt.figure(figsize=(width, height), layout="constrained").add_subplot()
         draw(ax, self.plot, self.columns)
-        figure = ax.get_figure(root=True)
-        assert figure is not None
-        return figure, ax
+        return figure_of(ax), ax
 
 
 def _colours(names: Iterable[str]) -> dict[str, str]:

@@ -112,7 +112,7 @@ class SizeSummary:
         }
 
     def redirectors(self, lfns: Iterable[str] | None = None) -> tuple[str, ...]:
-        """Give the doors in front of available replicas on disk, those with most files first.
+        """Give the redirectors in front of available replicas on disk, those with most files first.
 
         Parameters
         ----------
@@ -125,12 +125,14 @@ class SizeSummary:
             What ``redirector`` of a dataset takes, to be tried in this order.
         """
         chosen = self.files if lfns is None else {lfn_of(lfn) or lfn for lfn in lfns}
-        doors: Counter[str] = Counter()
+        redirectors: Counter[str] = Counter()
         for file in (self.files[lfn] for lfn in chosen if lfn in self.files):
             for site in file.available_at:
                 if self.sites.get(site) != "TAPE":
-                    doors.update({_door(pfn, file.lfn) for pfn in file.pfns.get(site, ())})
-        return tuple(sorted(doors, key=lambda door: (-doors[door], door)))
+                    redirectors.update(
+                        {_redirector(pfn, file.lfn) for pfn in file.pfns.get(site, ())}
+                    )
+        return tuple(sorted(redirectors, key=lambda name: (-redirectors[name], name)))
 
     def summary(self) -> dict[str, Any]:
         """Give the numbers, ready for JSON."""
@@ -158,7 +160,7 @@ def lfn_of(path: str) -> str | None:
     return found + rest if found and (path.startswith("/store/") or "://" in path) else None
 
 
-def _door(pfn: str, lfn: str) -> str:
+def _redirector(pfn: str, lfn: str) -> str:
     """Give what stands before the LFN in a PFN, as ``redirector`` of a dataset takes it."""
     head = pfn.removesuffix(lfn)
     scheme, _, place = head.partition("://")
