@@ -11,7 +11,7 @@ import pytest
 
 from chunkcolumns import Pick, plain
 from intccms.engine.calls import Caller
-from intccms.engine.evaluation import Level, with_ghosts
+from intccms.engine.evaluation import Level, with_derived
 from intccms.engine.objects import Objects
 from intccms.errors import FunctorError, MissingColumnError
 from intccms.schema import Config, GhostObservable
@@ -120,7 +120,7 @@ def attached(objects: Objects, host: str, made: Any) -> Objects:
     one = {"names": "made", "collections": host or "Made", "use": (ObjVar("number"),)}
     ghosts = (GhostObservable(function=lambda _: made, **one),)
     config = Config.model_construct(ghost_observables=ghosts, good_object_masks=ObjectMasks())
-    return with_ghosts(Level(objects, objects), config, Caller(1).functor).objects
+    return with_derived(Level(objects, objects), config, Caller(1).evaluate).objects
 
 
 def by_awkward(events: dict[str, ak.Array], host: str, made: Any) -> ak.Array:

@@ -57,8 +57,8 @@ def declared_inputs(config: Config, files: DatasetFiles) -> tuple[ObjVar, ...]:
         refs.append(ObjVar(files.weight_branch))
     made = {
         (collection, name)
-        for ghost in config.ghost_observables
-        for name, collection in zip(ghost.names, ghost.collections, strict=True)
+        for derived in config.ghost_observables
+        for name, collection in zip(derived.names, derived.collections, strict=True)
     }
     made |= {("mva", one.name) for one in config.mva}
     read = {ref.obj for ref in refs if ref.field and (ref.obj, ref.field) not in made}

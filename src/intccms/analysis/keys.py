@@ -306,7 +306,7 @@ def names_of_sums(config: Config, year: str | None) -> dict[str, str]:
 
 
 def whole_of(sums: dict[str, Any]) -> dict[str, Any]:
-    """Say in terms of JSON what a chunk's sums tell of all its events, see `Whole`."""
+    """Say in terms of JSON what a chunk's sums tell of all its events, see `OriginalEvents`."""
     sections = [one.to_text() for one in sums.get("sections", {}).values()]
     return {
         "n_events": sums["n_events"],

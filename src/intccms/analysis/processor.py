@@ -12,7 +12,7 @@ from coffea.processor import ProcessorABC, accumulate
 
 from intccms.datasets.sections import LumiSections
 from intccms.engine.calls import Caller
-from intccms.engine.chunk import ChunkSums, ChunkWork, GeneratorWeight, NominalChunk, Whole
+from intccms.engine.chunk import ChunkSums, ChunkWork, GeneratorWeight, NominalChunk, OriginalEvents
 from intccms.engine.objects import Objects, from_events
 from intccms.engine.systematics import fill_shifts
 from intccms.engine.variations import VariationPlan, plan_variations
@@ -176,7 +176,7 @@ def _titles(events: ak.Array, plan: VariationPlan) -> dict[str, str]:
     return {name: str(events[name].layout.parameters.get("__doc__") or "") for name in present}
 
 
-def _whole(known: Mapping[str, Any] | None) -> Whole | None:
+def _whole(known: Mapping[str, Any] | None) -> OriginalEvents | None:
     if known is None:
         return None
     sumw, n_events = exact_from_json(known["sumw"]), known["n_events"]
@@ -185,7 +185,7 @@ def _whole(known: Mapping[str, Any] | None) -> Whole | None:
         weights = WeightSums(weights.titles, MemberSums.nothing())
     spectrum = WeightSpectrum.from_json(known["spectrum"]) if known.get("spectrum") else None
     is_selected = known["is_selected"]
-    return Whole(n_events, sumw, spectrum, is_selected=is_selected, weights=weights)
+    return OriginalEvents(n_events, sumw, spectrum, is_selected=is_selected, weights=weights)
 
 
 def _sections(objects: Objects, whole: Mapping[str, Any] | None) -> LumiSections:

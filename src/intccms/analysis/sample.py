@@ -78,7 +78,7 @@ class SampleProcessor(AnalysisProcessor):
     Parameters
     ----------
     analysis
-        The analysis that the scores are for; its corrections, masks and ghosts count.
+        The analysis that the scores are for; its corrections, masks and derived columns count.
     wanted
         By classifier, its features and the processes it is trained on.
     """
@@ -95,13 +95,13 @@ class SampleProcessor(AnalysisProcessor):
             "run_analysis": True, "analysis": "nondiff", "run_skimming": False,
             "run_systematics": False, "channels": (),
         }  # fmt: skip
-        ghosts = tuple(
+        derived = tuple(
             one
             for one in config.ghost_observables
             if not isinstance(one.function, Score) or one.function.predictor is not None
         )
         general = config.general.model_copy(update=nominal)
-        config = config.model_copy(update={"general": general, "ghost_observables": ghosts})
+        config = config.model_copy(update={"general": general, "ghost_observables": derived})
         processes = {process for _, several in wanted.values() for process in several}
         super().__init__(
             config, {k: task for k, task in analysis.tasks.items() if task.process in processes}
@@ -116,5 +116,5 @@ class SampleProcessor(AnalysisProcessor):
         identity = level.objects.column(EVENT_SEED)
         for name, (matrix, processes) in self.wanted.items():
             if task.process in processes:
-                values = work.caller.functor(matrix.functor, f"mva.{name}", level.mva)
+                values = work.caller.evaluate(matrix.spec, f"mva.{name}", level.mva)
                 work.samples[name] = TrainingTable.of(identity, weights, values)

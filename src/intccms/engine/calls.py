@@ -110,10 +110,10 @@ class Caller:
         digest = hashlib.sha256(f"{dataset}/{uuid}/{entry_start}".encode()).digest()
         return cls(int.from_bytes(digest[:4], "little"))
 
-    def functor(self, functor: Functor, key: str, objects: Objects) -> Any:
-        """Call `functor` with the columns it uses, taken from `objects`."""
-        inputs = [objects.column(ref) for ref in functor.use]
-        return self.call(functor.function, key, inputs, functor.static_kwargs, functor.use)
+    def evaluate(self, spec: Functor, key: str, objects: Objects) -> Any:
+        """Call `spec` with the columns it uses, taken from `objects`."""
+        inputs = [objects.column(ref) for ref in spec.use]
+        return self.call(spec.function, key, inputs, spec.static_kwargs, spec.use)
 
     def call(
         self,

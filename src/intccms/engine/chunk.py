@@ -47,7 +47,7 @@ LARGEST = 1e100  # of a weight; that of its square is 1e200, and sums end at 1e3
 
 
 @dataclass(frozen=True)
-class Whole:
+class OriginalEvents:
     """What is known of all events of a chunk of which a skim has kept some.
 
     Parameters
@@ -123,7 +123,7 @@ class Steps:
         Where these are those of a skim: what they were taken from.
     """
 
-    def __init__(self, n: int, gen_weight: Weights, whole: Whole | None = None) -> None:
+    def __init__(self, n: int, gen_weight: Weights, whole: OriginalEvents | None = None) -> None:
         self.gen_weight, self.whole = gen_weight, whole
         self._names = ["all events"]
         self._depth = np.ones(n, dtype=np.intp)
@@ -218,7 +218,7 @@ class NominalChunk:
     passed : shape (n_passed,)
         Which of them pass the baseline.
     level, selections
-        Objects past the baseline, ghosts attached, and each channel's answer for them.
+        Objects past the baseline, derived columns attached, and each channel's answer for them.
     kept
         By channel, what was filled.
     """
@@ -294,7 +294,7 @@ class ChunkWork:
         self,
         objects: Objects,
         weight: GeneratorWeight,
-        whole: Whole | None = None,
+        whole: OriginalEvents | None = None,
         *,
         titles: Mapping[str, str] | None = None,
     ) -> None:
@@ -323,12 +323,12 @@ class ChunkWork:
             if whole.n_events:
                 check_sums(self.plan, whole.weights)
         self._spectrum = spectrum if whole is None else whole.spectrum
-        functor = self.config.preprocess.skimming.selection
+        spec = self.config.preprocess.skimming.selection
         self.skimmed = np.arange(objects.n)
-        if functor is not None and (whole is None or not whole.is_selected):
-            answer = select(functor, "preprocess.skimming", objects, self.caller.functor)
+        if spec is not None and (whole is None or not whole.is_selected):
+            answer = select(spec, "preprocess.skimming", objects, self.caller.evaluate)
             self.skimmed = np.flatnonzero(answer.mask)
-        if functor is not None:
+        if spec is not None:
             self._steps.keep("skim", self.skimmed)
         self.n_kept = len(self.skimmed)
 
@@ -348,18 +348,18 @@ class ChunkWork:
         """
         steps, gen_weight = self._steps, self._steps.gen_weight
         kept = self.skimmed
-        for functor, key, name in (
+        for spec, key, name in (
             (lumi_mask, "lumi_mask", "lumi mask"),
             (part, "selection of the dataset", "dataset selection"),
         ):
-            if functor is not None:
-                answer = select(functor, key, objects, self.caller.functor)
+            if spec is not None:
+                answer = select(spec, key, objects, self.caller.evaluate)
                 passed = np.flatnonzero(answer.mask)
                 kept, objects = kept[passed], objects.narrowed(passed)
                 steps.keep(name, kept)
         nominal = self._nominal_objects(objects)
-        call, functor = self.caller.functor, self.config.baseline_selection
-        baseline = select(functor, "baseline_selection", nominal.stages[-1], call)
+        call, spec = self.caller.evaluate, self.config.baseline_selection
+        baseline = select(spec, "baseline_selection", nominal.stages[-1], call)
         steps.add(baseline, kept, "baseline")
         passed = np.flatnonzero(baseline.mask)
         level, selections = channel_rows(
@@ -401,7 +401,7 @@ class ChunkWork:
 
     def _nominal_objects(self, objects: Objects) -> Nominal:
         corrected = correct(self.plan, objects, self.factors)
-        masks, call = self.config.good_object_masks, self.caller.functor
+        masks, call = self.config.good_object_masks, self.caller.evaluate
         key = "good_object_masks"
         stages, good = apply_masks(corrected[-1], masks.analysis, call, f"{key}.analysis")
         mva = stages

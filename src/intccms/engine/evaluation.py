@@ -1,4 +1,4 @@
-"""From corrected objects to the rows that each channel keeps: masks, baseline, ghosts, channels.
+"""From corrected objects to rows of channels: masks, baseline, derived columns, selections.
 
 The same code serves the nominal events and the batch of all object variations.
 """
@@ -20,7 +20,7 @@ from intccms.errors import FunctorError
 from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask
 
 Call = Callable[[Functor, str, Objects], Any]
-MVA = "mva"  # ghosts in this collection see the objects of the `mva` masks
+MVA = "mva"  # derived columns in this collection see the objects of the `mva` masks
 
 
 @dataclass(frozen=True)
@@ -112,14 +112,14 @@ def masked(objects: Objects, mask: ObjectMask, good: Any) -> ak.Array:
     return collection[good]
 
 
-def select(functor: Functor | None, key: str, objects: Objects, call: Call) -> Selection:
+def select(spec: Functor | None, key: str, objects: Objects, call: Call) -> Selection:
     """Evaluate a selection; without one every event passes."""
-    if functor is None:
+    if spec is None:
         return Selection(np.ones(objects.n, dtype=np.bool_), {})
-    return selection_of(call(functor, key, objects), objects.n, key)
+    return selection_of(call(spec, key, objects), objects.n, key)
 
 
-def with_ghosts(level: Level, config: Config, call: Call) -> Level:
+def with_derived(level: Level, config: Config, call: Call) -> Level:
     """Attach the derived columns, each seeing those before it.
 
     Where the mva masks make another collection, a column of the analysis objects is not for it.
@@ -127,27 +127,27 @@ def with_ghosts(level: Level, config: Config, call: Call) -> Level:
     objects, mva = level.objects, level.mva
     masks = config.good_object_masks
     own = {mask.object for mask in (*masks.analysis, *masks.mva)} if masks.mva else set()
-    for i, ghost in enumerate(config.ghost_observables):
-        key = f"ghost_observables[{i}] ({', '.join(ghost.names)})"
-        for_mva = set(ghost.collections) == {MVA}
-        answer = call(ghost, key, mva if for_mva else objects)
+    for i, derived in enumerate(config.ghost_observables):
+        key = f"ghost_observables[{i}] ({', '.join(derived.names)})"
+        for_mva = set(derived.collections) == {MVA}
+        answer = call(derived, key, mva if for_mva else objects)
         columns = {
             collection: _attached(objects, collection, fields, key)
-            for collection, fields in _named(answer, ghost, key).items()
+            for collection, fields in _named(answer, derived, key).items()
         }
         objects = objects.replaced(columns)
         mva = mva.replaced({name: new for name, new in columns.items() if name not in own})
     return Level(objects, mva)
 
 
-def _named(answer: Any, ghost: GhostObservable, key: str) -> dict[str, dict[str, Any]]:
+def _named(answer: Any, derived: GhostObservable, key: str) -> dict[str, dict[str, Any]]:
     if isinstance(answer, dict):
-        answer = [answer[name] for name in ghost.names if name in answer]
+        answer = [answer[name] for name in derived.names if name in answer]
     parts = answer if isinstance(answer, tuple | list) else [answer]
-    if len(parts) != len(ghost.names):
-        raise FunctorError(f"{key}: {len(ghost.names)} columns are named: {list(ghost.names)}")
+    if len(parts) != len(derived.names):
+        raise FunctorError(f"{key}: {len(derived.names)} columns are named: {list(derived.names)}")
     columns: dict[str, dict[str, Any]] = {}
-    for name, collection, part in zip(ghost.names, ghost.collections, parts, strict=True):
+    for name, collection, part in zip(derived.names, derived.collections, parts, strict=True):
         columns.setdefault(collection, {})[name] = part
     return columns
 
@@ -187,14 +187,14 @@ def _is_mixed(form: Any) -> bool:
 def channel_rows(
     level: Level, config: Config, channels: Sequence[Channel], call: Call
 ) -> tuple[Level, list[tuple[Channel, Selection]]]:
-    """Add the ghosts and evaluate the selection of every channel on events past the baseline."""
-    level = with_ghosts(level, config, call)
+    """Add derived columns and evaluate the channels' selections on events past the baseline."""
+    level = with_derived(level, config, call)
     return level, [
         (channel, select(channel.selection, f"channels.{channel.name}", level.objects, call))
         for channel in channels
     ]
 
 
-def observable_values(functor: Functor, key: str, objects: Objects, call: Call) -> NDArray[Any]:
+def observable_values(spec: Functor, key: str, objects: Objects, call: Call) -> NDArray[Any]:
     """Evaluate an observable; one number per event."""
-    return as_flat(call(functor, key, objects), objects.n, key)
+    return as_flat(call(spec, key, objects), objects.n, key)

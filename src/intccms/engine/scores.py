@@ -56,7 +56,7 @@ class FeatureMatrix:
         return cls(mva.name, tuple(one.model_copy(update=plain) for one in mva.features))
 
     @property
-    def functor(self) -> Functor:
+    def spec(self) -> Functor:
         """The function itself, with the inputs of all features."""
         return Functor(function=self, use=tuple(ref for one in self.features for ref in one.use))
 
@@ -422,11 +422,11 @@ def _onnx_predictor(mva: Mva, path: Path) -> Predictor:
 def made_for(mva: Mva, config: Config) -> dict[str, Any]:
     """Say in terms of JSON what must not change between training and use."""
     read = {ref.obj for one in mva.features for ref in one.use}
-    ghosts = [one for one in config.ghost_observables if read & set(one.collections)]
+    derived = [one for one in config.ghost_observables if read & set(one.collections)]
     return {
         "features": [one.name for one in mva.features],
         "classes": [[one.name, list(one.processes)] for one in mva.classes],
-        "functions": _digest((FeatureMatrix.of(mva), ghosts)),
+        "functions": _digest((FeatureMatrix.of(mva), derived)),
         # an event has to be scored by the model that has not seen it
         "folds": [mva.folds, mva.random_state if mva.folds > 1 else None],
         "versions": {"scikit-learn": version("scikit-learn")},
@@ -451,7 +451,7 @@ EVENT_SEED = ObjVar("event", "seed")
 
 @dataclass(frozen=True)
 class Score:
-    """The function of the ghost of a classifier.
+    """The function of the derived column of a classifier.
 
     Parameters
     ----------
@@ -470,7 +470,7 @@ class Score:
     @property
     def use(self) -> tuple[ObjVar, ...]:
         """What it is called with: with several models the identity of the events comes first."""
-        return (*((EVENT_SEED,) if self._has_folds else ()), *self.matrix.functor.use)
+        return (*((EVENT_SEED,) if self._has_folds else ()), *self.matrix.spec.use)
 
     @property
     def _has_folds(self) -> bool:
@@ -523,7 +523,7 @@ def column_names(mva: Mva) -> tuple[str, ...]:
 
 
 def with_scores(config: Config, *, trained: bool = True) -> Config:
-    """Return a configuration with a ghost observable for each classifier whose score is read.
+    """Return a configuration with a derived column for each classifier whose score is read.
 
     Parameters
     ----------
@@ -537,17 +537,17 @@ def with_scores(config: Config, *, trained: bool = True) -> Config:
     InputError
         If a model is not there or does not fit.
     """
-    ghosts = list(config.ghost_observables)
+    derived = list(config.ghost_observables)
     parts = (config.active_channels, config.corrections, config.systematics)
     fields = {ref.field for ref in references(parts) if ref.obj == MVA}
     for mva in reversed(config.mva):  # features may use the scores of classifiers before it
         names = column_names(mva)
-        if any(MVA in one.collections and mva.name in one.names for one in ghosts):
+        if any(MVA in one.collections and mva.name in one.names for one in derived):
             raise InputError(f"mva.{mva.name}: a ghost observable has the same name")
         readers = [
             position
-            for position, ghost in enumerate(ghosts)
-            if any(ref.obj == MVA and ref.field in names for ref in ghost.use)
+            for position, entry in enumerate(derived)
+            if any(ref.obj == MVA and ref.field in names for ref in entry.use)
         ]
         is_needed = bool(readers or fields & set(names))
         if not (is_needed or None in fields):
@@ -561,8 +561,8 @@ def with_scores(config: Config, *, trained: bool = True) -> Config:
             continue
         positions = (score_class(mva, config), *range(len(mva.classes)))[: len(names)]
         score = Score(FeatureMatrix.of(mva), predictor, positions)
-        ghost = GhostObservable(
+        score_column = GhostObservable(
             names=names, collections=(MVA,) * len(names), function=score, use=score.use
         )
-        ghosts.insert(min(readers, default=len(ghosts)), ghost)
-    return config.model_copy(update={"ghost_observables": tuple(ghosts)})
+        derived.insert(min(readers, default=len(derived)), score_column)
+    return config.model_copy(update={"ghost_observables": tuple(derived)})

@@ -22,7 +22,7 @@ from intccms.engine.evaluation import (
     masked,
     observable_values,
     select,
-    with_ghosts,
+    with_derived,
 )
 from intccms.engine.object_corrections import Columns, Starts, content, lists_of
 from intccms.engine.objects import Objects, top_level
@@ -108,7 +108,7 @@ def batches(
     n_parts, size = max(-(-len(events) // limit), 1), max(limit // max(len(events), 1), 1)
     if one_by_one:
         n_parts, size = 1, 1
-    masks, plan, call = work.config.good_object_masks, work.plan, work.caller.functor
+    masks, plan, call = work.config.good_object_masks, work.plan, work.caller.evaluate
     is_masked = not masks.mva and traces.masks_are_fixed(masks.analysis)
     needed = {}
     if not (is_masked or one_by_one or masks.mva):
@@ -301,7 +301,7 @@ def _candidates(work: ChunkWork, nominal: NominalChunk, traces: Traces) -> Index
                 nominal.objects.level.take(outside),
                 work.config,
                 work.channels,
-                work.caller.functor,
+                work.caller.evaluate,
             )
             keep[outside[_in_any(selections, traces)]] = True
         except FunctorError:
@@ -330,13 +330,13 @@ class _Filler:
     def fill(self) -> None:
         """Fill all channels."""
         batch, work, traces, nominal = self.batch, self.work, self.traces, self.nominal
-        functor, call = work.config.baseline_selection, work.caller.functor
+        spec, call = work.config.baseline_selection, work.caller.evaluate
         answer = nominal.baseline.mask
         unsure = self._unsure(traces.baseline, np.arange(len(batch.events)))
         key = "baseline_selection"
-        mask = self._selected(functor, key, batch.level.objects, answer[batch.events], unsure)
+        mask = self._selected(spec, key, batch.level.objects, answer[batch.events], unsure)
         rows, level = np.flatnonzero(mask), batch.level.kept(mask)
-        level = with_ghosts(level, work.config, call) if len(rows) else level
+        level = with_derived(level, work.config, call) if len(rows) else level
         unknown = ~answer[batch.events[rows]]  # what a channel says outside the nominal baseline
         for channel, selection in nominal.selections:
             answer = np.zeros(nominal.n_events, dtype=np.bool_)
@@ -355,7 +355,7 @@ class _Filler:
 
     def _selected(
         self,
-        functor: Functor | None,
+        spec: Functor | None,
         key: str,
         objects: Objects,
         nominal: NDArray[np.bool_],
@@ -367,7 +367,7 @@ class _Filler:
             return nominal
         answer = nominal.copy()
         some = objects if len(rows) == len(unsure) else objects.take(rows)
-        answer[rows] = select(functor, key, some, self.work.caller.functor).mask
+        answer[rows] = select(spec, key, some, self.work.caller.evaluate).mask
         return answer
 
     def _fill_channel(self, channel: Channel, objects: Objects, rows: Index) -> None:
@@ -387,7 +387,7 @@ class _Filler:
             key, (some, expand) = f"channels.{channel.name}.{observable.name}", on(observable.use)
             values = np.zeros(0)
             if some.n:
-                values = observable_values(observable, key, some, work.caller.functor)[expand]
+                values = observable_values(observable, key, some, work.caller.evaluate)[expand]
             values = np.concatenate([values, kept.values[observable.name][still]])
             work.add(channel, observable, values, weights, variation)
 
@@ -435,13 +435,13 @@ class _Filler:
         """
         is_in = np.zeros(self.nominal.n_events, dtype=np.bool_)
         is_in[events] = True
-        once = self.nominal.objects.stages[-1].kept(is_in)  # these have no ghosts
+        once = self.nominal.objects.stages[-1].kept(is_in)  # these have no derived columns
         expand = (np.cumsum(is_in) - 1)[events]
-        ghosts = {c for ghost in self.work.config.ghost_observables for c in ghost.collections}
+        made = {c for derived in self.work.config.ghost_observables for c in derived.collections}
 
         def choose(use: Iterable[ObjVar]) -> tuple[Objects, Index]:
             refs = tuple(use)
-            if self.traces.reaches(refs) or any(ref.obj in ghosts for ref in refs):
+            if self.traces.reaches(refs) or any(ref.obj in made for ref in refs):
                 return objects, np.arange(len(events))
             return once, expand
 

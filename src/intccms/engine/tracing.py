@@ -172,7 +172,7 @@ def _marking(method: Callable[..., Any], owner: Marked) -> Callable[..., Any]:
 
 
 def mark(array: Any, ref: ObjVar, touched: Origins, collection: Origins) -> Any:
-    """Mark what a functor gets for `ref`.
+    """Mark what a function gets for `ref`.
 
     Parameters
     ----------
@@ -191,12 +191,17 @@ def mark(array: Any, ref: ObjVar, touched: Origins, collection: Origins) -> Any:
     return Marked(array, collection, fields)
 
 
-def needed(functor: Functor, inputs: Sequence[Any], changed: Origins) -> list[Any]:
+def _answer(spec: Functor, inputs: Sequence[Any]) -> Any:
+    with user_code("traced", spec.function), Watch(spec.function, "", spec.static_kwargs):
+        return spec.function(*inputs, **spec.static_kwargs)
+
+
+def needed(spec: Functor, inputs: Sequence[Any], changed: Origins) -> list[Any]:
     """Return the boolean arrays that `changed` cannot move and that the answer needs to be true.
 
     Parameters
     ----------
-    functor
+    spec
         A mask; its function is called once.
     inputs
         Marked arrays, see `mark`.
@@ -208,11 +213,7 @@ def needed(functor: Functor, inputs: Sequence[Any], changed: Origins) -> list[An
         for which one of them is false may still matter to the others.
     """
     try:
-        with (
-            user_code("traced", functor.function),
-            Watch(functor.function, "", functor.static_kwargs),
-        ):
-            answer = functor.function(*inputs, **functor.static_kwargs)
+        answer = _answer(spec, inputs)
     except Exception:  # noqa: BLE001 - the plain call tells of errors
         return []
     if not isinstance(answer, Marked) or answer._all & MIXED:
@@ -300,12 +301,12 @@ def _record_cuts(everything: Origins) -> Iterator[_Record]:
             _recording.reset(token)
 
 
-def trace(functor: Functor, inputs: Sequence[Any], everything: Origins) -> CutOrigins:
-    """Run `functor` on marked `inputs` and see what its answer depends on.
+def trace(spec: Functor, inputs: Sequence[Any], everything: Origins) -> CutOrigins:
+    """Run `spec` on marked `inputs` and see what its answer depends on.
 
     Parameters
     ----------
-    functor
+    spec
         Its function is called once.
     inputs
         Marked arrays, see `mark`.
@@ -315,11 +316,7 @@ def trace(functor: Functor, inputs: Sequence[Any], everything: Origins) -> CutOr
     """
     with _record_cuts(everything) as record:
         try:
-            with (
-                user_code("traced", functor.function),
-                Watch(functor.function, "", functor.static_kwargs),
-            ):
-                answer = functor.function(*inputs, **functor.static_kwargs)
+            answer = _answer(spec, inputs)
         except Exception:  # noqa: BLE001 - the plain call tells of errors
             return CutOrigins(everything, {})
     if not isinstance(answer, PackedSelection):
@@ -355,8 +352,8 @@ class Traces:
     touched
         Columns that at least one shift changes.
     collections
-        What decides which objects a collection holds: `held`, where its mask may answer otherwise,
-        or for a ghost all shifted columns.
+        What decides which objects a collection has: the reference ``name.[]``, where its mask may
+        answer otherwise, or for a derived column all shifted columns.
     baseline, channels
         Of the selections.
     """
@@ -390,19 +387,19 @@ class Traces:
         """Say whether no shift changes which objects are good."""
         return not any(self.collections.get(mask.object) for mask in masks)
 
-    def run(self, functor: Functor, objects: Objects) -> CutOrigins:
+    def run(self, spec: Functor, objects: Objects) -> CutOrigins:
         """Trace one function on `objects`."""
-        if not self.reaches(functor.use):
+        if not self.reaches(spec.use):
             return CutOrigins(NONE, {})
         if objects.n == 0:  # a function may take another path when there is no event
             return CutOrigins(self.moving, {})
-        return trace(functor, self._marked(functor, objects), self.moving)
+        return trace(spec, self._marked(spec, objects), self.moving)
 
-    def _marked(self, functor: Functor, objects: Objects, unmasked: str = "") -> list[Any]:
-        held = {name: which for name, which in self.collections.items() if name != unmasked}
+    def _marked(self, spec: Functor, objects: Objects, unmasked: str = "") -> list[Any]:
+        decided = {name: refs for name, refs in self.collections.items() if name != unmasked}
         return [
-            mark(objects.column(ref), ref, self.touched, held.get(ref.obj, NONE))
-            for ref in functor.use
+            mark(objects.column(ref), ref, self.touched, decided.get(ref.obj, NONE))
+            for ref in spec.use
         ]
 
     def needed(self, masks: Sequence[ObjectMask], stages: Sequence[Objects]) -> dict[str, Column]:
@@ -448,32 +445,27 @@ def trace_functions(
     stages
         Objects before each analysis mask, and after the last.
     level
-        Objects of events past the nominal baseline, ghosts attached.
+        Objects of events past the nominal baseline, derived columns attached.
     """
     again = {ref.obj: frozenset({ref}) for ref in touched if ref.field is None}  # sorted
     traces = Traces(touched, again)
     for mask, objects in zip(config.good_object_masks.analysis, stages, strict=False):
         if traces.run(mask, _few(objects)).origins & traces.moving:
             before = traces.collections.get(mask.object, NONE)
-            traces.collections[mask.object] = before | {held(mask.object)}
+            traces.collections[mask.object] = before | {ObjVar(mask.object, "[]")}
     for mask in config.good_object_masks.mva:  # they see collections of the same names
         if traces.reaches(mask.use):
             traces.collections[mask.object] = touched
     if config.baseline_selection is not None:
         traces.baseline = traces.run(config.baseline_selection, _few(stages[-1]))
     few = _few(level.objects)
-    for ghost in config.ghost_observables:
-        if traces.reaches(ghost.use) or MVA in ghost.collections:
-            traces.collections.update(dict.fromkeys(ghost.collections, touched))
+    for derived in config.ghost_observables:
+        if traces.reaches(derived.use) or MVA in derived.collections:
+            traces.collections.update(dict.fromkeys(derived.collections, touched))
     for channel in channels:
         if channel.selection is not None:
             traces.channels[channel.name] = traces.run(channel.selection, few)
     return traces
-
-
-def held(name: str) -> ObjVar:
-    """Stand for the question which objects a collection holds."""
-    return ObjVar(name, "[]")
 
 
 def _few(objects: Objects) -> Objects:

@@ -25,7 +25,7 @@ STAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("read", "intccms/reading/", ("",)),
     ("checkpoints", "intccms/execution/checkpoints.py", ("",)),
     ("fill", "intccms/histograms/", ("filled", "of", "_filled")),
-    ("observable", "intccms/engine/", ("observable_values", "with_ghosts")),
+    ("observable", "intccms/engine/", ("observable_values", "with_derived")),
     ("batch", "intccms/engine/systematics.py", ("",)),
     ("weights", "intccms/engine/weights.py", ("",)),
     ("mask", "intccms/engine/", ("apply_masks", "masked", "select", "skim", "channel_rows")),

@@ -35,7 +35,7 @@ def test_columns_are_in_the_order_of_the_features() -> None:
         feature(lambda pt, by: pt / by, static_kwargs={"by": 10}),
         {"name": "y", "function": lambda pt, m: pt - m, "use": [("Jet", "pt"), ("Jet", "mass")]},
     )
-    assert len(both.functor.use) == 3
+    assert len(both.spec.use) == 3
     found = both(PT, PT, MASS)
     np.testing.assert_array_equal(found, [[1, 9], [2, 18], [4, 37]])
     assert found.dtype == np.float64
