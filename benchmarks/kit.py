@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from benchmarks.setup import CHANNEL, OBSERVABLE
 from intccms.analysis import runner
-from intccms.analysis.processor import add_sums
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets import DatasetManager
+from intccms.engine.processor import add_sums
 from intccms.histograms.book import Book, make_book
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source

@@ -24,7 +24,7 @@ FLOORS = {
     "statistics": 7,
     "mva": 7,
     "analysis": 6,
-    "engine": 4.5,
+    "engine": 5,
     "execution": 3,
     "skimming": 4,  # planned and written by an executor
     "histograms": 3,

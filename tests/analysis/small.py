@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet
 import uproot
 
-from intccms.analysis.processor import AnalysisProcessor, DatasetTask
+from intccms.engine.processor import AnalysisProcessor, DatasetTask
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import Functor, load_config

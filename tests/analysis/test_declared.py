@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from intccms.analysis import runner
-from intccms.analysis.declared import branches_of, branches_read, declared_inputs
 from intccms.datasets import DatasetFiles, DatasetManager, Fileset
+from intccms.engine.declared import branches_of, branches_read, declared_inputs
 from intccms.schema import Config, ObjVar, load_config
 
 EXAMPLE = "example_opendata.configs.configuration:config"

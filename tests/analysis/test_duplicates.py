@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import uproot
 
-from intccms.analysis import duplicates
-from intccms.analysis.duplicates import Duplicates, count_duplicates
 from intccms.datasets import DatasetFiles, Fileset, metadata
+from intccms.engine import duplicates
+from intccms.engine.duplicates import Duplicates, count_duplicates
 from intccms.execution.executors import IterativeExecutor
 from tests.analysis.flat import write
 

@@ -13,7 +13,7 @@ import cloudpickle
 import numpy as np
 import pytest
 
-from intccms.analysis.keys import dataset_digests
+from intccms.engine.keys import dataset_digests
 from intccms.schema import load_config
 from intccms.skimming.writing import selection_fingerprint
 from tests.analysis import small

@@ -8,11 +8,11 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from intccms.analysis.inputs import dataset_tasks
-from intccms.analysis.processor import AnalysisProcessor, add_sums
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.datasets import DatasetManager
 from intccms.engine import systematics
+from intccms.engine.inputs import dataset_tasks
+from intccms.engine.processor import AnalysisProcessor, add_sums
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import load_config

@@ -16,8 +16,8 @@ from example_cms.configs.corrections.jets import CORRELATED, EACH_YEAR
 from example_cms.configs.datasets import BACKGROUNDS
 from example_cms.configs.years import YEARS
 from intccms import pipeline
-from intccms.analysis.results import AnalysisResult
 from intccms.analysis.runner import run
+from intccms.engine.results import AnalysisResult
 from intccms.histograms.storage import load_years
 from intccms.schema import load_config
 from tests.example_cms.conftest import SIGNALS, small

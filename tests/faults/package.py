@@ -118,7 +118,7 @@ config = {
 NAME = "ana.configuration:config"
 DIGESTS = """
 import json
-from intccms.analysis.keys import dataset_digests
+from intccms.engine.keys import dataset_digests
 from intccms.analysis.runner import make_processor
 from intccms.datasets import DatasetManager
 from intccms.schema import load_config

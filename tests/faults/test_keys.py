@@ -15,8 +15,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from intccms.analysis import keys, runner
+from intccms.analysis import runner
 from intccms.analysis.runner import AnalysisResult
+from intccms.engine import keys
 from tests.faults.inputs import events_of, write_corrections, write_events
 from tests.faults.package import (
     CONFIGURATION,
@@ -174,7 +175,7 @@ def test_a_constant_of_a_helper_module_changes_the_keys_of_all_datasets(
 
 def test_all_our_code_that_makes_sums_counts_in_the_keys() -> None:
     code = (
-        "import sys, intccms.analysis.processor, intccms.execution.chunk\n"
+        "import sys, intccms.engine.processor, intccms.execution.chunk\n"
         "print(*(name for name in sys.modules if name.startswith('intccms.')))"
     )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -9,9 +9,9 @@ import pytest
 
 from intccms import pipeline
 from intccms.analysis import runner
-from intccms.analysis.results import AnalysisResult
 from intccms.datasets import Fileset
 from intccms.datasets.metadata import Metadata
+from intccms.engine.results import AnalysisResult
 from intccms.pipeline import RunResult
 from intccms.pipeline.training import sampler_of
 from intccms.schema import Config

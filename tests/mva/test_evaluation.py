@@ -11,8 +11,8 @@ from scipy.stats import ks_2samp
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 
-from intccms.analysis.results import AnalysisResult
 from intccms.datasets import Fileset
+from intccms.engine.results import AnalysisResult
 from intccms.mva import Trained, train
 from intccms.mva.evaluation import ks_p_value
 from intccms.mva.samples import sample_of

@@ -21,8 +21,8 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from intccms import pipeline
-from intccms.analysis.results import AnalysisResult
 from intccms.datasets import Fileset
+from intccms.engine.results import AnalysisResult
 from intccms.errors import FunctorError, IncompleteError, InputError
 from intccms.mva import save, train
 from intccms.pipeline import RunResult

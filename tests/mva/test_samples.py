@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intccms.analysis.results import AnalysisResult
 from intccms.datasets import Fileset
+from intccms.engine.results import AnalysisResult
 from intccms.errors import InputError
 from intccms.mva.samples import Sample, sample_of, training_rows
 from intccms.pipeline import Stages
@@ -110,7 +110,7 @@ def test_undersampling_leaves_as_many_events_of_each_class(events: Events) -> No
 def test_a_sample_of_a_large_dataset_stands_for_all_of_it(
     events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from intccms.analysis import sample as tables
+    from intccms.engine import processor as tables
 
     whole = sample(events)
     monkeypatch.setattr(tables, "MAX_EVENTS", 300)

@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from intccms.analysis.chunking import rechunked
-from intccms.analysis.duplicates import Duplicates, count_duplicates
-from intccms.analysis.inputs import check_columns, dataset_tasks, truncations
-from intccms.analysis.keys import chunk_policy, key_of, plan_code, prune
-from intccms.analysis.processor import AnalysisProcessor
-from intccms.analysis.results import AnalysisResult, Collected, lumis_of, result_of
 from intccms.datasets import DatasetManager, Fileset
 from intccms.datasets.contents import FileCount, FileFailure
 from intccms.datasets.metadata import Metadata, collect
-from intccms.engine.corrections import check_correction_files
-from intccms.engine.scores import with_scores
+from intccms.engine.chunking import rechunked
+from intccms.engine.duplicates import Duplicates, count_duplicates
+from intccms.engine.inputs import check_columns, make_processor, truncations
+from intccms.engine.keys import chunk_policy, key_of, plan_code, prune
+from intccms.engine.processor import AnalysisProcessor
+from intccms.engine.results import AnalysisResult, Collected, lumis_of, result_of
 from intccms.errors import FunctorError, IncompleteError
 from intccms.execution.accounting import LumiBooks
 from intccms.execution.chunk import ChunkOutcome
@@ -32,11 +30,9 @@ from intccms.skimming.writing import (
     SkimTable,
     SkimWriter,
     finished,
-    only_skims,
     probed,
     source_of,
     unwritten,
-    writes_skims,
 )
 from intccms.usercode.reloading import check_current
 
@@ -45,34 +41,6 @@ __all__ = ["AnalysisResult", "chunk_size", "count_files", "make_processor", "pro
 log = logging.getLogger(__name__)
 
 SAME_FAULTS = 3  # a user function that fails like this often will not get better
-
-
-def make_processor(
-    config: Config, fileset: Fileset, *, trained: bool | None = None
-) -> AnalysisProcessor:
-    """Make the processor, after a look at its correction files, golden JSONs and classifiers.
-
-    Parameters
-    ----------
-    config, fileset
-        What to do with which files.
-    trained
-        Whether classifiers have been trained; None: unless this run trains them.
-
-    Raises
-    ------
-    InputError
-        If one of them is absent or malformed.
-    """
-    check_correction_files(config, list(dict.fromkeys(files.year for files in fileset)))
-    here = {"base_dir": str(config.general.input_path("."))}  # workers run in other directories
-    config = config.model_copy(update={"general": config.general.model_copy(update=here)})
-    tasks = dataset_tasks(config, fileset)
-    if not only_skims(config.general):
-        trained = not config.general.run_mva_training if trained is None else trained
-        config = with_scores(config, trained=trained)
-    writer = SkimWriter.of(config, fileset) if writes_skims(config.general) else None
-    return AnalysisProcessor(config, tasks, writer)
 
 
 def run(config: Config, client: Any = None, *, observer: Observer | None = None) -> AnalysisResult:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intccms.analysis.results import AnalysisResult
 from intccms.datasets import Fileset
 from intccms.engine.objects import event_seeds
+from intccms.engine.results import AnalysisResult
 from intccms.engine.scores import FeatureMatrix, fold_of
 from intccms.errors import InputError
 from intccms.schema import Mva

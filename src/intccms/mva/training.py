@@ -12,8 +12,8 @@ import cloudpickle
 import numpy as np
 
 import intccms
-from intccms.analysis.results import AnalysisResult
 from intccms.datasets import Fileset
+from intccms.engine.results import AnalysisResult
 from intccms.engine.scores import (
     MODEL_JSON,
     MODEL_PKL,

@@ -13,10 +13,10 @@ from matplotlib.mathtext import MathTextParser
 
 from intccms import facility
 from intccms.analysis import runner
-from intccms.analysis.inputs import check_columns
-from intccms.analysis.processor import AnalysisProcessor
 from intccms.datasets import DatasetManager, metadata
 from intccms.datasets.metadata import Metadata
+from intccms.engine.inputs import check_columns
+from intccms.engine.processor import AnalysisProcessor
 from intccms.errors import InputError
 from intccms.execution.executors import Executor
 from intccms.execution.tasks import Observer

@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from intccms.analysis.declared import columns_by_dataset
-from intccms.analysis.duplicates import Duplicates, count_duplicates
 from intccms.datasets import DatasetManager
 from intccms.datasets.metadata import Metadata, without_twins
+from intccms.engine.declared import columns_by_dataset
+from intccms.engine.duplicates import Duplicates, count_duplicates
 from intccms.errors import ServiceError
 from intccms.execution.executors import open_executor
 from intccms.execution.memory import worker_memory

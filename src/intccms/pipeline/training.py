@@ -9,10 +9,9 @@ from typing import Any
 
 from intccms import mva as classifiers
 from intccms.analysis import runner
-from intccms.analysis.processor import AnalysisProcessor
-from intccms.analysis.sample import SampleProcessor
 from intccms.datasets import Fileset
 from intccms.datasets.metadata import Metadata
+from intccms.engine.processor import AnalysisProcessor, SampleProcessor
 from intccms.errors import IncompleteError
 from intccms.execution.executors import Executor
 from intccms.execution.tasks import Observer

@@ -11,8 +11,8 @@ import cloudpickle
 import numpy as np
 import pytest
 
-from intccms.analysis.declared import declared_inputs
 from intccms.datasets import DatasetFiles
+from intccms.engine.declared import declared_inputs
 from intccms.engine.scores import (
     FeatureMatrix,
     Predictor,

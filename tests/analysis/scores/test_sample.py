@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intccms.analysis import sample
-from intccms.analysis.keys import CODECS
-from intccms.analysis.sample import TrainingTable
+from intccms.engine import processor as sample
+from intccms.engine.keys import CODECS
+from intccms.engine.processor import TrainingTable
 from intccms.execution.checkpoints import decode, encode
 
 

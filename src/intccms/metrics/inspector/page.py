@@ -10,7 +10,7 @@ from bokeh.layouts import gridplot
 from bokeh.models import LayoutDOM
 from bokeh.resources import Resources
 
-from intccms.analysis.duplicates import Duplicates
+from intccms.engine.duplicates import Duplicates
 from intccms.metrics.inspector import Forecast, Statistics
 from intccms.metrics.inspector.plots import all_figures
 from intccms.metrics.inspector.rucio import SizeSummary

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import uproot
 
-from intccms.analysis.processor import AnalysisProcessor
+from intccms.engine.processor import AnalysisProcessor
 from intccms.datasets.contents import FileCount
 from intccms.datasets.metadata import Metadata
 from intccms.errors import BadContentError

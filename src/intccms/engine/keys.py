@@ -12,10 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from intccms.analysis.processor import AnalysisProcessor, DatasetTask
-from intccms.analysis.sample import TrainingTable
 from intccms.datasets import DatasetFiles
 from intccms.datasets.sections import LumiSections
+from intccms.engine.processor import AnalysisProcessor, DatasetTask, TrainingTable
 from intccms.errors import ConfigError
 from intccms.execution.attempt import ColumnPolicy
 from intccms.execution.checkpoints import CheckpointStore

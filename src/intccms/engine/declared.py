@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from intccms.analysis import runner
-from intccms.analysis.processor import AnalysisProcessor
 from intccms.datasets import DatasetFiles, Fileset
+from intccms.engine.inputs import make_processor
 from intccms.engine.objects import top_level
+from intccms.engine.processor import AnalysisProcessor
 from intccms.engine.scores import references
 from intccms.errors import IntccmsError
 from intccms.reading.columns import ReadMeter
@@ -163,7 +163,7 @@ def columns_by_dataset(
     notes: list[str] = []
     processor: AnalysisProcessor | None = None
     try:
-        processor = runner.make_processor(config, fileset)
+        processor = make_processor(config, fileset)
     except IntccmsError as error:  # e.g. a correction file that is not there yet
         notes.append(f"Columns are those that the functions declare: {error}")
     found: dict[str, frozenset[str]] = {}

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from intccms.analysis.keys import names_of_sums
-from intccms.analysis.processor import AnalysisProcessor, DatasetTask
-from intccms.datasets import DatasetFiles
+from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.fileset import RUNS_WEIGHT
 from intccms.datasets.metadata import Metadata
+from intccms.engine.corrections import check_correction_files
+from intccms.engine.keys import names_of_sums
 from intccms.engine.object_corrections import with_new_columns
 from intccms.engine.objects import from_events, overlaps
+from intccms.engine.processor import AnalysisProcessor, DatasetTask
+from intccms.engine.scores import with_scores
 from intccms.engine.weights import reads
 from intccms.errors import FunctorError, InputError, MissingColumnError, MissingSumsError
 from intccms.execution.executors import Executor, IterativeExecutor
@@ -24,7 +26,7 @@ from intccms.reading.source import open_source
 from intccms.schema import Config, Functor
 from intccms.skimming import SkimStore
 from intccms.skimming.reading import REMAKE, input_store
-from intccms.skimming.writing import at_storage
+from intccms.skimming.writing import SkimWriter, at_storage, only_skims, writes_skims
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,34 @@ FEW = 100  # events to look at when none is not enough
 _ADD = "add it to preprocess.branches and "
 GOLDEN_SUFFIXES = (".json", ".txt")
 END = 2**32  # of the numbers of runs and sections
+
+
+def make_processor(
+    config: Config, fileset: Fileset, *, trained: bool | None = None
+) -> AnalysisProcessor:
+    """Make the processor, after a look at its correction files, golden JSONs and classifiers.
+
+    Parameters
+    ----------
+    config, fileset
+        What to do with which files.
+    trained
+        Whether classifiers have been trained; None: unless this run trains them.
+
+    Raises
+    ------
+    InputError
+        If one of them is absent or malformed.
+    """
+    check_correction_files(config, list(dict.fromkeys(files.year for files in fileset)))
+    here = {"base_dir": str(config.general.input_path("."))}  # workers run in other directories
+    config = config.model_copy(update={"general": config.general.model_copy(update=here)})
+    tasks = dataset_tasks(config, fileset)
+    if not only_skims(config.general):
+        trained = not config.general.run_mva_training if trained is None else trained
+        config = with_scores(config, trained=trained)
+    writer = SkimWriter.of(config, fileset) if writes_skims(config.general) else None
+    return AnalysisProcessor(config, tasks, writer)
 
 
 def dataset_tasks(config: Config, fileset: Iterable[DatasetFiles]) -> dict[str, DatasetTask]:
