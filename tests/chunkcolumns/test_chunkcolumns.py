@@ -13,7 +13,7 @@ import pytest
 
 from chunkcolumns import Collection, Column, Pick, as_chunk_array, as_column, plain
 from intccms.engine.objects import from_events
-from tests.analysis.small import chunk
+from tests.engine.small import chunk
 
 
 @pytest.fixture(scope="module")

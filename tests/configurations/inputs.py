@@ -12,7 +12,7 @@ import correctionlib.schemav2 as cs
 import numpy as np
 import uproot
 
-from tests.analysis.conftest import map_arrays
+from tests.engine.conftest import map_arrays
 
 N_EVENTS = 150
 Shape = cs.Formula | cs.Category

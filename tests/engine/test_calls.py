@@ -15,8 +15,8 @@ from intccms.analysis.runner import run
 from intccms.engine.calls import Caller, as_flat, selection_of
 from intccms.errors import FunctorError, MissingColumnError
 from intccms.schema import load_config
-from tests.analysis import small
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.small import channel, function, observable
 
 JETS, MUONS = ("Jet", None), ("Muon", None)
 

@@ -16,8 +16,8 @@ from coffea.analysis_tools import PackedSelection
 from intccms.engine.objects import Objects, from_events
 from intccms.engine.tracing import NONE, CutOrigins, mark, trace
 from intccms.schema import Functor, ObjVar
-from tests.analysis import configuration as cc
-from tests.analysis import small
+from tests.engine import configuration as cc
+from tests.engine import small
 
 MUONS, JETS, MET = ObjVar("Muon"), ObjVar("Jet"), ObjVar("PuppiMET")
 JET_PT, MET_PT = ObjVar("Jet", "pt"), ObjVar("PuppiMET", "pt")

@@ -13,7 +13,7 @@ import pytest
 from intccms.engine.objects import Objects, from_events
 from intccms.engine.tracing import NONE, mark, needed
 from intccms.schema import Functor, ObjVar
-from tests.analysis import small
+from tests.engine import small
 
 JET_PT = ObjVar("Jet", "pt")
 JET_ETA = ObjVar("Jet", "eta")

@@ -11,7 +11,7 @@ import pytest
 from coffea.analysis_tools import PackedSelection
 
 from intccms.errors import FunctorError
-from tests.analysis.small import channel, config, function, observable, outcome, same
+from tests.engine.small import channel, config, function, observable, outcome, same
 
 MET = ("PuppiMET", "pt")
 JET = ("Jet", "pt")

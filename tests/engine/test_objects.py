@@ -9,7 +9,7 @@ import pytest
 
 from intccms.engine.objects import Objects, dtype_of, event_seeds, from_events
 from intccms.schema import ObjVar
-from tests.analysis import small
+from tests.engine import small
 
 
 @pytest.fixture(scope="module")

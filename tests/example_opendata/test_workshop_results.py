@@ -13,8 +13,8 @@ import pytest
 from example_opendata.configs.configuration import config as example
 from example_opendata.configs.corrections import CORRECTIONS
 from intccms.schema import load_config
-from tests.analysis import small
-from tests.analysis.conftest import write_file
+from tests.engine import small
+from tests.engine.conftest import write_file
 
 TABLES = {
     "signal": "output_signal_22BAB5D2-9E3F-E440-AB30-AE6DBFDF6C83.csv",

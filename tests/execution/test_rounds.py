@@ -22,7 +22,7 @@ from intccms.execution.executors import Executor, FuturesExecutor, IterativeExec
 from intccms.execution.rounds import ChunkRun
 from intccms.execution.tasks import ChunkTask
 from intccms.histograms.exact import ExactSums
-from tests.analysis.conftest import make_events, write_file
+from tests.engine.conftest import make_events, write_file
 from tests.execution.links import Link
 
 N_EVENTS, SIZE = 1200, 100

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from intccms.schema import Config, load_config
-from tests.analysis.conftest import make_events, write_file
+from tests.engine.conftest import make_events, write_file
 
 N_EVENTS = 800  # in each of two files of a process
 PROCESSES = {"signal": 1.0, "ttbar": 5.0, "wjets": 20.0}  # cross sections in pb

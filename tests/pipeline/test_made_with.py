@@ -16,8 +16,8 @@ from intccms.errors import InputError
 from intccms.histograms import Book, storage
 from intccms.pipeline import RunResult, Stages
 from intccms.schema import load_config
-from tests.analysis import small
-from tests.analysis.flat import write
+from tests.engine import small
+from tests.engine.flat import write
 
 MET = ("MET", "pt")
 Table = dict[str, Any]

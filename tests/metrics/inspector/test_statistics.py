@@ -14,7 +14,7 @@ from intccms.datasets import DatasetFiles, Fileset
 from intccms.metrics.inspector import FileRecord, Statistics, aggregate_statistics, inspect_files
 from intccms.metrics.inspector.rucio import FileSize, SizeSummary
 from intccms.metrics.inspector.store import RecordStore
-from tests.analysis import flat
+from tests.engine import flat
 from tests.metrics.inspector.small import write_file
 
 

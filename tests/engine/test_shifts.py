@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from intccms.engine.calls import Caller
-from tests.analysis import small
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.small import channel, function, observable
 
 JET_ETA, JET_PT = ("Jet", "eta"), ("Jet", "pt")
 MET_PT = ("PuppiMET", "pt")
@@ -270,7 +270,7 @@ def test_a_shifted_top_level_column_reaches_later_corrections(few: Path, tmp_pat
         "args": [("event", "rho"), ("Jet", "area")],
         "nominal_function": lambda rho, area: rho * area,
     }
-    from tests.analysis.conftest import make_events, write_file
+    from tests.engine.conftest import make_events, write_file
 
     columns = make_events(300, seed=3)
     columns["rho"] = columns.pop("Pileup_nTrueInt")

@@ -11,8 +11,8 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from tests.analysis import small
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.small import channel, function, observable
 
 JET_PT, JET_ETA, MET_PT = ("Jet", "pt"), ("Jet", "eta"), ("PuppiMET", "pt")
 FINE = [-1e30, *np.linspace(0, 300, 61), 1e30]

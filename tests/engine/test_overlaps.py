@@ -13,9 +13,9 @@ from intccms.errors import ConfigError, FitError
 from intccms.histograms import load, save
 from intccms.schema import Config, load_config
 from intccms.statistics import build_workspace, build_workspaces
-from tests.analysis import small
-from tests.analysis.conftest import make_events, write_file
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.conftest import make_events, write_file
+from tests.engine.small import channel, function, observable
 
 MET = ("PuppiMET", "pt")
 SEEDS = {"signal": 1, "wjets": 2, "data": 3}

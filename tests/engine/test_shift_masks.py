@@ -10,8 +10,8 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from tests.analysis import small
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.small import channel, function, observable
 
 JET_PT, JET_ETA, MET = ("Jet", "pt"), ("Jet", "eta"), ("PuppiMET", "pt")
 SCALES = {"nominal": 1.0, "jes_up": 1.3, "jes_down": 0.6}

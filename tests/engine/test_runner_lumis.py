@@ -15,8 +15,8 @@ from intccms.analysis.runner import AnalysisResult, run
 from intccms.datasets.sections import LumiSections
 from intccms.execution.accounting import LumiBooks
 from intccms.schema import load_config
-from tests.analysis import small
-from tests.analysis.conftest import make_events, write_file
+from tests.engine import small
+from tests.engine.conftest import make_events, write_file
 
 RUN = 297050
 

@@ -12,7 +12,7 @@ import uproot
 
 from intccms.errors import IncompleteError, InputError
 from intccms.pipeline import RunResult, Stages, read_summary
-from tests.analysis.skim_runs import (
+from tests.engine.skim_runs import (
     assert_same,
     configured,
     manifest,

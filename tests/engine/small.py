@@ -15,7 +15,7 @@ from intccms.engine.processor import AnalysisProcessor, DatasetTask
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import Functor, load_config
-from tests.analysis.reference import load
+from tests.engine.reference import load
 
 __all__ = ["channel", "config", "function", "load", "observable", "outcome", "run", "templates"]
 

@@ -14,8 +14,8 @@ import uproot
 from coffea.lumi_tools import LumiMask
 
 from intccms.errors import MissingColumnError
-from tests.analysis import small
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.small import channel, function, observable
 
 MUON_PT, JET_PT = ("Muon", "pt"), ("Jet", "pt")
 EDGES = [*range(0, 500, 5), 1e9]

@@ -10,7 +10,7 @@ import correctionlib
 import numpy as np
 import uproot
 
-from tests.analysis import configuration as cc
+from tests.engine import configuration as cc
 
 EDGES = {
     ("SR", "mass"): np.linspace(0, 600, 13),

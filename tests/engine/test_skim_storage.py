@@ -13,8 +13,8 @@ from distributed import Client, LocalCluster
 from intccms.errors import IncompleteError
 from intccms.pipeline import RunResult, read_summary
 from intccms.schema import Config, WorkerEval, load_config
-from tests.analysis.skim_runs import assert_same, configured, reading, run, settings
 from tests.conftest import XRootDServer
+from tests.engine.skim_runs import assert_same, configured, reading, run, settings
 from tests.skimming.conftest import KEY, SECRET, S3Server
 
 NOMINAL = "general.run_systematics=False"

@@ -14,8 +14,8 @@ import uproot
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.errors import ConfigError, FunctorError, InputError, IntccmsError
 from intccms.schema import load_config
-from tests.analysis import small
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.small import channel, function, observable
 
 N = 600
 EDGES = [0.0, 40.0, 80.0, 120.0]

@@ -23,9 +23,9 @@ from intccms.engine.scores import (
 )
 from intccms.errors import InputError
 from intccms.schema import Config, Mva, ObjVar, load_config
-from tests.analysis.small import channel as region
-from tests.analysis.small import config as small
-from tests.analysis.small import function, observable, outcome
+from tests.engine.small import channel as region
+from tests.engine.small import config as small
+from tests.engine.small import function, observable, outcome
 from tests.mva.small import classifier, table
 
 

@@ -12,9 +12,9 @@ import pytest
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.errors import ConfigError, FunctorError
 from intccms.schema import load_config
-from tests.analysis import small
-from tests.analysis.conftest import make_events, write_file
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.conftest import make_events, write_file
+from tests.engine.small import channel, function, observable
 
 MET, JETS, FAT = ("PuppiMET", "pt"), ("Jet", "pt"), ("FatJet", "pt")
 

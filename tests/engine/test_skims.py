@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from intccms.errors import ConfigError, IncompleteError, InputError
 from intccms.pipeline import Stages, read_summary
-from tests.analysis.skim_runs import (
+from tests.engine.skim_runs import (
     assert_same,
     configured,
     manifest,
@@ -156,8 +156,8 @@ def test_only_the_chunk_whose_part_is_gone_is_made_again(inputs: Path, tmp_path:
 def test_a_killed_run_goes_on_where_it_was(inputs: Path, tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path\n"
-        "from tests.analysis.test_skims import ONLY, slow\n"
-        "from tests.analysis.skim_runs import configured, run\n"
+        "from tests.engine.test_skims import ONLY, slow\n"
+        "from tests.engine.skim_runs import configured, run\n"
         "run(configured(Path(sys.argv[1]), Path(sys.argv[2]), ONLY, function=slow,"
         " use=[('PuppiMET', None)]))\n"
     )

@@ -14,8 +14,8 @@ import pytest
 from intccms.errors import FunctorError
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
-from tests.analysis import small
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.small import channel, function, observable
 
 MET, JET_PT, JETS = ("PuppiMET", "pt"), ("Jet", "pt"), ("Jet", None)
 Write = Callable[[Any], Any]

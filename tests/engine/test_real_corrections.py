@@ -13,8 +13,8 @@ from intccms.engine.calls import Caller
 from intccms.engine.corrections import Factors, load_evaluator
 from intccms.engine.objects import Objects, from_events
 from intccms.schema.base import ObjVar, Sys
-from tests.analysis import small
-from tests.analysis.test_corrections import JET_ETA, JET_PT, N_TRUE, correction, wide
+from tests.engine import small
+from tests.engine.test_corrections import JET_ETA, JET_PT, N_TRUE, correction, wide
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from intccms.analysis.runner import run
 from intccms.schema import load_config
-from tests.analysis import configuration as cc
+from tests.engine import configuration as cc
 
 
 def skim_on_jets(jets: ak.Array) -> ak.Array:

@@ -13,7 +13,7 @@ from intccms.datasets import DatasetFiles, Fileset, metadata
 from intccms.engine import duplicates
 from intccms.engine.duplicates import Duplicates, count_duplicates
 from intccms.execution.executors import IterativeExecutor
-from tests.analysis.flat import write
+from tests.engine.flat import write
 
 
 def found(*datasets: DatasetFiles) -> dict[str, Duplicates]:

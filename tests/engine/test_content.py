@@ -17,8 +17,8 @@ from intccms.datasets import DatasetManager, metadata
 from intccms.errors import FunctorError, IncompleteError, InputError, MissingColumnError
 from intccms.execution.executors import IterativeExecutor
 from intccms.schema import Config, load_config
-from tests.analysis import small
-from tests.analysis.flat import write
+from tests.engine import small
+from tests.engine.flat import write
 
 MC = {"name": "mc", "directories": "mc/", "cross_sections": 1.0}
 DATA = {"name": "data", "directories": "data/", "is_data": True}

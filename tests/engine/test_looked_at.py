@@ -20,8 +20,8 @@ from intccms import facility
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.errors import FunctorError
 from intccms.schema import load_config
-from tests.analysis import small
-from tests.analysis.conftest import make_events, write_file
+from tests.engine import small
+from tests.engine.conftest import make_events, write_file
 
 FUNCTIONS = """
 import glob

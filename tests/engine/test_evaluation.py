@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from intccms.errors import FunctorError
-from tests.analysis import small
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.small import channel, function, observable
 
 JETS, MET, CENTRAL = ("Jet", None), ("PuppiMET", "pt"), ("Central", None)
 SCALE = {

@@ -16,7 +16,7 @@ import pytest
 from intccms.engine.keys import dataset_digests
 from intccms.schema import load_config
 from intccms.skimming.writing import selection_fingerprint
-from tests.analysis import small
+from tests.engine import small
 
 JET_PT = ("Jet", "pt")
 BY_FUNCTION = {"use_correctionlib": False, "nominal_function": lambda eta, pt: 1.0 + 0 * pt}

@@ -16,9 +16,9 @@ from coffea.lumi_tools import LumiMask
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.errors import ConfigError, InputError, IntccmsError, MissingColumnError
 from intccms.schema import load_config
-from tests.analysis import small
-from tests.analysis.conftest import make_events, write_file
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.conftest import make_events, write_file
+from tests.engine.small import channel, function, observable
 
 MET = ("PuppiMET", "pt")
 

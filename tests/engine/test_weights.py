@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from intccms.schema.base import Sys
-from tests.analysis import small
-from tests.analysis.small import channel, function, observable
+from tests.engine import small
+from tests.engine.small import channel, function, observable
 
 JET_PT = ("Jet", "pt")
 

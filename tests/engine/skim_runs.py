@@ -12,7 +12,7 @@ from coffea.analysis_tools import PackedSelection
 
 from intccms.pipeline import RunResult, Stages
 from intccms.schema import Config, load_config
-from tests.analysis.configuration import make_config
+from tests.engine.configuration import make_config
 
 CHUNK = 1000
 BRANCHES = {

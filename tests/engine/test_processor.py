@@ -16,8 +16,8 @@ from intccms.engine.processor import AnalysisProcessor, add_sums
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import load_config
-from tests.analysis import configuration as cc
-from tests.analysis import reference
+from tests.engine import configuration as cc
+from tests.engine import reference
 
 
 def analysed(inputs: Path, overrides: dict[str, Any] | None = None, **general: Any) -> Any:

@@ -7,7 +7,7 @@ import pytest
 from intccms.engine.objects import overlaps
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.schema import ObjVar, load_config
-from tests.analysis import small
+from tests.engine import small
 
 
 def planned(*corrections: dict[str, Any], process: str = "mc", **about: Any) -> VariationPlan:

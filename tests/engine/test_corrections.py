@@ -17,7 +17,7 @@ from intccms.engine.objects import Objects, from_events
 from intccms.errors import FunctorError, InputError
 from intccms.schema import Correction, load_config
 from intccms.schema.base import ObjVar, Sys
-from tests.analysis import small
+from tests.engine import small
 
 JET_ETA, JET_PT = ObjVar("Jet", "eta"), ObjVar("Jet", "pt")
 N_TRUE = ObjVar("Pileup", "nTrueInt")
