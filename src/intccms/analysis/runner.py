@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from intccms.datasets import DatasetManager, Fileset
-from intccms.datasets.contents import FileCount, FileFailure
+from intccms.datasets.contents import FileCount
 from intccms.datasets.metadata import Metadata, collect
 from intccms.engine.chunking import rechunked
 from intccms.engine.duplicates import Duplicates, count_duplicates
@@ -155,7 +155,11 @@ def process(
         parts.setdefault(task.item.dataset, []).append(len(task.item))
     observer.begin(processor.activity, total=n_events, unit="events", parts=parts)
     for one in metadata.failures:
-        observer.receipt(_of_unopened(one))
+        unopened = ChunkReport(  # of a file that is lost before there are chunks of it
+            one.dataset, one.lfn, "", 0, 0, ChunkStatus.FAILED,
+            stage="open", error_type=one.error_type, error=one.error,
+        )  # fmt: skip
+        observer.receipt(unopened)
     chunks = ChunkRun(executor, processor, chunk_policy(processor, planned))
     try:
         for outcome in _outcomes(chunks, tasks, processor.writer):
@@ -201,14 +205,6 @@ def _duplicates(
     for one in found:
         log.log(logging.WARNING if one.is_odd else logging.INFO, "%s", one)
     return found
-
-
-def _of_unopened(failure: FileFailure) -> ChunkReport:
-    """Give what observers are told of a file that is lost before there are chunks of it."""
-    return ChunkReport(
-        failure.dataset, failure.lfn, "", 0, 0, ChunkStatus.FAILED,
-        stage="open", error_type=failure.error_type, error=failure.error,
-    )  # fmt: skip
 
 
 def _warned_of_shared(

@@ -132,7 +132,8 @@ class Caller:
         MissingColumnError
             If it asked an input for a field that the file does not have.
         """
-        inputs = [_own(one) for one in inputs]
+        # a function may set a column that no other function sees
+        inputs = [copy(x) if isinstance(x, ak.Array) and x.fields else x for x in inputs]
         np.random.seed(self.seed)  # noqa: NPY002 - what the user's function draws from
         fresh = _generator_position()
         try:
@@ -152,20 +153,10 @@ class Caller:
                 raise MissingColumnError(f"{key} needs {missing}, which is not there") from exc
             if is_read_failure(exc):
                 raise
-            what = f"{type(exc).__name__}: {describe(exc)}{_advice(exc)}"
-            raise FunctorError(f"{key}: {what}") from exc
-
-
-def _own(array: Any) -> Any:
-    """Return an array in which a function may set a column that no other function sees."""
-    return copy(array) if isinstance(array, ak.Array) and array.fields else array
-
-
-def _advice(exc: Exception) -> str:
-    """Say what to do where a function has written to what it was given."""
-    if not re.search("read-?only|writeable", str(exc), re.IGNORECASE):
-        return ""
-    return "; other functions see the same array: write to a copy of it, np.array(x)"
+            what = f"{key}: {type(exc).__name__}: {describe(exc)}"
+            if re.search("read-?only|writeable", str(exc), re.IGNORECASE):
+                what += "; other functions see the same array: write to a copy of it, np.array(x)"
+            raise FunctorError(what) from exc
 
 
 def _answer(function: Callable[..., Any], inputs: list[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -199,14 +190,10 @@ def _missing_field(exc: Exception, inputs: list[Any], use: tuple[Any, ...]) -> s
         known = ak.fields(array) if isinstance(array, ak.Array) else []
         if not isinstance(ref, ObjVar) or not known or asked not in (None, known):
             continue
-        for field in _quoted(text):
+        for field in text.replace('"', "'").split("'")[1::2]:  # what is quoted
             if field not in known:
                 return f"{ref.obj}.{field}"
     return None
-
-
-def _quoted(text: str) -> list[str]:
-    return text.replace('"', "'").split("'")[1::2]
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,10 @@ class OriginalEvents:
     weights: WeightSums = field(default_factory=lambda: WeightSums({}, MemberSums.nothing()))
 
 
-@dataclass(frozen=True)
-class GeneratorWeight:
-    """What each event of a chunk counts before any correction.
+def generator_weights(
+    objects: Objects, branch: str | None, clip: float | None = None, *, first_entry: int = 0
+) -> tuple[Weights, WeightSpectrum | None]:
+    """Return what each event counts before any correction, and for simulation the spread of it.
 
     Parameters
     ----------
@@ -82,34 +83,25 @@ class GeneratorWeight:
         Larger weights count as this; None: there is no bound.
     first_entry
         Where the chunk begins in its file, for the error.
+
+    Raises
+    ------
+    BadContentError
+        If one is not finite, or so large that its square cannot be added up.
     """
-
-    branch: str | None
-    clip: float | None = None
-    first_entry: int = 0
-
-    def of(self, objects: Objects) -> tuple[Weights, WeightSpectrum | None]:
-        """Return the weights of events, and for simulation how they are spread.
-
-        Raises
-        ------
-        BadContentError
-            If one is not finite, or so large that its square cannot be added up.
-        """
-        branch = self.branch
-        if branch is None:
-            return np.ones(objects.n), None
-        weight = as_flat(objects.branch(branch), objects.n, branch).astype(np.float64)
-        bad = np.flatnonzero(~(np.abs(weight) < LARGEST))
-        if len(bad):
-            more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-            value, entry = weight[bad[0]], self.first_entry + bad[0]
-            raise BadContentError(f"bad content: {branch} is {value:g} at entry {entry}{more}")
-        if self.clip is None:
-            return weight, WeightSpectrum.of(weight)
-        n_clipped = int(np.count_nonzero(np.abs(weight) > self.clip))
-        weight = np.clip(weight, -self.clip, self.clip)
-        return weight, WeightSpectrum.of(weight, n_clipped)
+    if branch is None:
+        return np.ones(objects.n), None
+    weight = as_flat(objects.branch(branch), objects.n, branch).astype(np.float64)
+    bad = np.flatnonzero(~(np.abs(weight) < LARGEST))
+    if len(bad):
+        others = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        value, entry = weight[bad[0]], first_entry + bad[0]
+        raise BadContentError(f"bad content: {branch} is {value:g} at entry {entry}{others}")
+    if clip is None:
+        return weight, WeightSpectrum.of(weight)
+    n_clipped = int(np.count_nonzero(np.abs(weight) > clip))
+    weight = np.clip(weight, -clip, clip)
+    return weight, WeightSpectrum.of(weight, n_clipped)
 
 
 class Steps:
@@ -293,7 +285,7 @@ class ChunkWork:
     def skim(
         self,
         objects: Objects,
-        weight: GeneratorWeight,
+        weights: tuple[Weights, WeightSpectrum | None],
         whole: OriginalEvents | None = None,
         *,
         titles: Mapping[str, str] | None = None,
@@ -304,14 +296,14 @@ class ChunkWork:
         ----------
         objects
             All events of the chunk.
-        weight
-            What each of them counts.
+        weights
+            What each of them counts, see `generator_weights`.
         whole
             Where `objects` are those of a skim: what they were taken from.
         titles
             Of the branches of theory weights, where `objects` are all of a file's.
         """
-        gen_weight, spectrum = weight.of(objects)
+        gen_weight, spectrum = weights
         self._steps = Steps(objects.n, gen_weight, whole)
         self._n_events = objects.n if whole is None else whole.n_events
         self._sumw = ExactSums.total(gen_weight) if whole is None else whole.sumw

@@ -180,23 +180,19 @@ def _applied(correction: Correction, before: Objects, factor: Any) -> Objects:
         column = objects.column(target)
         try:
             changed = as_column(apply(correction.op, column, factor))
-            if isinstance(column, Column) and not _is_like(changed, column):
+            if isinstance(column, Column) and not (
+                isinstance(changed, Column) and changed.matches(column.lists)
+            ):
                 raise ValueError("another number of values, or some are missing")
         except (ValueError, TypeError, AssertionError) as exc:
+            is_array = isinstance(factor, ak.Array | np.ndarray)
+            kind = ak.type(factor) if is_array else type(factor).__name__
             raise FunctorError(
                 f"correction {correction.name!r} changes {target.obj}.{target.field}, which is "
-                f"{ak.type(column)}, but its factor is {_type_of(factor)}"
+                f"{ak.type(column)}, but its factor is {kind}"
             ) from exc
         objects = objects.with_column(target, changed)
     return sorted_by_pt(correction, carried(correction, before, objects))
-
-
-def _is_like(changed: Any, column: Column) -> bool:
-    return isinstance(changed, Column) and changed.matches(column.lists)
-
-
-def _type_of(factor: Any) -> Any:
-    return ak.type(factor) if isinstance(factor, ak.Array | np.ndarray) else type(factor).__name__
 
 
 class Starts:

@@ -66,7 +66,9 @@ class Objects:
 
     def _column(self, ref: ObjVar) -> ak.Array:
         if ref.obj == EVENT:
-            return self[ref.field or EVENT] if ref.field != "seed" else self._seeds()
+            if ref.field == "seed":
+                return ak.Array(event_seeds(self["run"], self["luminosityBlock"], self[EVENT]))
+            return self[ref.field or EVENT]
         collection = self[ref.obj]
         if ref.field is None:
             return collection
@@ -95,9 +97,6 @@ class Objects:
         except MissingColumnError:
             return False
 
-    def _seeds(self) -> ak.Array:
-        return ak.Array(event_seeds(self["run"], self["luminosityBlock"], self[EVENT]))
-
     def take(self, index: NDArray[np.int64] | Pick) -> Objects:
         """Return the events at `index`, in that order; an event may come more than once."""
         events = index if isinstance(index, Pick) else Pick(index)
@@ -120,7 +119,9 @@ class Objects:
         """Return objects in which one column holds `values`, in the data type it had before."""
         ref = top_level(ref)
         if ref.field is None or ref.field in self[ref.obj].fields:
-            values = _in_type_of(self.column(ref), values)
+            dtype = dtype_of(self.column(ref))
+            is_column = isinstance(values, Column)
+            values = values.astype(dtype) if is_column else ak.values_astype(values, dtype)
         return self.with_typed(ref, values)
 
     def with_typed(self, ref: ObjVar, values: ak.Array) -> Objects:
@@ -132,11 +133,6 @@ class Objects:
         if isinstance(old, Collection) and isinstance(values, Column):
             return self.replaced({ref.obj: old.with_column(ref.field, values)})
         return self.replaced({ref.obj: ak.with_field(old, values, ref.field)})
-
-
-def _in_type_of(old: ak.Array, values: ak.Array) -> ak.Array:
-    dtype = dtype_of(old)
-    return values.astype(dtype) if isinstance(values, Column) else ak.values_astype(values, dtype)
 
 
 class FlatObjects(Objects):
@@ -212,11 +208,8 @@ def event_seeds(run: ak.Array, lumi: ak.Array, event: ak.Array) -> NDArray[np.ui
     """
     seed = np.zeros(len(event), dtype=np.uint64)
     for part in (run, lumi, event):
-        seed = _mix(seed + np.asarray(part).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+        z = seed + np.asarray(part).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        seed = z ^ (z >> np.uint64(31))
     return seed
-
-
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from intccms.datasets.sections import LumiSections
 from intccms.engine.calls import Caller
-from intccms.engine.chunk import ChunkSums, ChunkWork, GeneratorWeight, NominalChunk, OriginalEvents
+from intccms.engine.chunk import (
+    ChunkSums,
+    ChunkWork,
+    NominalChunk,
+    OriginalEvents,
+    generator_weights,
+)
 from intccms.engine.objects import Objects, from_events
 from intccms.engine.scores import EVENT_SEED, FeatureMatrix, Score
 from intccms.engine.systematics import fill_shifts
@@ -139,7 +145,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         first = int(events.metadata.get("entries", (entry,))[0])
         titles = _titles(events, work.plan) if whole is None and not task.is_data else {}
         branch = None if task.is_data else task.weight_branch
-        weight = GeneratorWeight(branch, task.weight_clip, first_entry=first)
+        weight = generator_weights(objects, branch, task.weight_clip, first_entry=first)
         work.skim(objects, weight, _whole(whole), titles=titles)
         if task.is_data:
             work.sections = {uuid: _sections(objects, whole)}

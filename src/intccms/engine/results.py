@@ -257,7 +257,8 @@ def _scale(
         sumw = in_files[count.lfn].sumw
         filtered = count.is_filtered
         if collected.file_events[key] == count.n_events and runs is not None:
-            filtered = _differ(runs, sumw.value)
+            largest = max(abs(runs), abs(sumw.value))
+            filtered = abs(runs - sumw.value) > RUNS_TOLERANCE * largest
         if filtered and runs is not None:
             from_runs.append(runs)
         else:
@@ -289,10 +290,6 @@ def _note_weights(
     book.weights = report.to_dict()
     if report.is_odd:
         log.warning("dataset %r: %s; see general.weight_clip", dataset, report)
-
-
-def _differ(runs: float, events: float) -> bool:
-    return abs(runs - events) > RUNS_TOLERANCE * max(abs(runs), abs(events))
 
 
 def lumis_of(
