@@ -39,7 +39,7 @@ WITHOUT_SUMS = {
     "redaction",
     "schema",
     "usercode",
-    "utils",
+    "storage",
 }
 N_CHUNKS = 3 * 3  # two files of simulation and one of data
 
