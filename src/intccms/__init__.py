@@ -9,10 +9,9 @@
 `fingerprint`   what identifies a user's function, so that results can be kept
 `execution`     running chunks so that nothing is lost: executors, retries, ledger
 `skimming`      events to smaller files, and back
-`functors`      the user's functions: inputs, calls, what answers depend on
 `reading`       files to columns of events
-`engine`        one chunk of events to sums: corrections, selections, variations
-`analysis`      the processor that chunks are given to, and the runner of all chunks
+`engine`        events to sums to a result: user's functions, corrections, variations, keys
+`analysis`      the runner: a whole analysis from a configuration
 `histograms`    exact sums, the book of histograms, its storage
 `mva`           training of classifiers
 `statistics`    histograms to a fit, limits and datacards

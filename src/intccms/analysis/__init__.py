@@ -1,1 +1,1 @@
-"""The analysis itself: functions on events, corrections, variations, the processor, the runner."""
+"""The runner: a configuration to an `AnalysisResult`, without files of results or figures."""

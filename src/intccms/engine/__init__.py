@@ -1,1 +1,1 @@
-"""The physics of one chunk: corrections, masks, selections, variations → sums. No files here."""
+"""The kit: functions on events, corrections, systematics, fill, processor, sums to a result."""
