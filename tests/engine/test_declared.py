@@ -9,7 +9,7 @@ import pytest
 
 from intccms.analysis import runner
 from intccms.datasets import DatasetFiles, DatasetManager, Fileset
-from intccms.engine.declared import branches_of, branches_read, declared_inputs
+from intccms.engine.columns import branches_of, branches_read, declared_inputs
 from intccms.schema import Config, ObjVar, load_config
 
 EXAMPLE = "example_opendata.configs.configuration:config"

@@ -11,7 +11,7 @@ from typing import Any
 from intccms.datasets import DatasetManager, Fileset
 from intccms.datasets.contents import FileCount
 from intccms.datasets.metadata import Metadata, collect
-from intccms.engine.chunking import rechunked
+from intccms.engine.columns import rechunked
 from intccms.engine.duplicates import Duplicates, count_duplicates
 from intccms.engine.inputs import check_columns, make_processor, truncations
 from intccms.engine.keys import chunk_policy, key_of, plan_code, prune

@@ -13,7 +13,7 @@ from typing import Any
 
 from intccms.datasets import DatasetManager
 from intccms.datasets.metadata import Metadata, without_twins
-from intccms.engine.declared import columns_by_dataset
+from intccms.engine.columns import columns_by_dataset
 from intccms.engine.duplicates import Duplicates, count_duplicates
 from intccms.errors import ServiceError
 from intccms.execution.executors import open_executor

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from intccms.datasets import DatasetFiles
-from intccms.engine.declared import declared_inputs
+from intccms.engine.columns import declared_inputs
 from intccms.engine.scores import (
     FeatureMatrix,
     Predictor,
