@@ -8,13 +8,13 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from coffea.processor import accumulate
 from numpy.typing import NDArray
 
 from benchmarks.setup import CHANNEL, OBSERVABLE
 from intccms.analysis import runner
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets import DatasetManager
-from intccms.engine.processor import add_sums
 from intccms.histograms.book import Book, make_book
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
@@ -80,8 +80,10 @@ def run_bare(table: dict[str, Any], settings: dict[str, Any]) -> tuple[int, Book
             for start in range(0, n_events, step):
                 stop, where = min(start + step, n_events), {**metadata, "entrystart": start}
                 events = source.events(start, stop, ReadMeter(), where)
-                total = totals.get(files.dataset)
-                totals[files.dataset] = add_sums(total, processor.process(events))
+                parts = [processor.process(events)]
+                if files.dataset in totals:
+                    parts.insert(0, totals[files.dataset])
+                totals[files.dataset] = accumulate(parts)
     scale = {
         files.dataset: files.xsec_pb
         * config.general.lumi_for(files.year)

@@ -7,12 +7,13 @@ from typing import Any
 import awkward as ak
 import numpy as np
 import pytest
+from coffea.processor import accumulate
 
 from intccms.analysis.runner import AnalysisResult, run
 from intccms.datasets import DatasetManager
 from intccms.engine import systematics
 from intccms.engine.inputs import dataset_tasks
-from intccms.engine.processor import AnalysisProcessor, add_sums
+from intccms.engine.processor import AnalysisProcessor
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import load_config
@@ -120,7 +121,7 @@ def chunk(inputs: Path, start: int, stop: int) -> ak.Array:
 
 def test_a_processor_used_twice_gives_twice(inputs: Path, processor: AnalysisProcessor) -> None:
     once = processor.process(chunk(inputs, 0, 500))
-    twice = add_sums(once, processor.process(chunk(inputs, 0, 500)))
+    twice = accumulate([once, processor.process(chunk(inputs, 0, 500))])
     assert twice["n_events"] == 2 * once["n_events"]
     for key, sums in once["histograms"].items():
         assert np.array_equal(twice["histograms"][key].sumw.values(), 2 * sums.sumw.values())
@@ -130,7 +131,7 @@ def test_two_chunks_in_either_order_are_one(inputs: Path, processor: AnalysisPro
     whole = processor.process(chunk(inputs, 0, 1000))
     left, right = (processor.process(chunk(inputs, *r)) for r in ((0, 321), (321, 1000)))
     for pair in ((left, right), (right, left)):
-        total = add_sums(*pair)
+        total = accumulate(pair)
         assert total["sumw"] == whole["sumw"]
         for key, sums in whole["histograms"].items():
             assert total["histograms"][key].sumw == sums.sumw

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import awkward as ak
 import numpy as np
-from coffea.processor import ProcessorABC, accumulate
+from coffea.processor import ProcessorABC
 from numpy.typing import NDArray
 
 from intccms.datasets.sections import LumiSections
@@ -49,12 +49,6 @@ class DatasetTask:
     selection: Functor | None = None
     sums: Mapping[str, str] = field(default_factory=dict)  # names of sums of normalised sources
     weight_clip: float | None = None
-
-
-def add_sums(left: dict[str, Any] | None, right: dict[str, Any]) -> dict[str, Any]:
-    """Return the exact sums of two chunks of one dataset; `left` may be None."""
-    total: dict[str, Any] = right if left is None else accumulate([left, right])
-    return total
 
 
 class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
