@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, islice
 from multiprocessing import active_children, get_context, parent_process
 from typing import Any, Protocol, TypeVar
@@ -25,7 +24,7 @@ import cloudpickle
 from intccms.execution import marks
 from intccms.execution.accounting import Totals
 from intccms.execution.chunk import patient_collector
-from intccms.execution.failures import Patience, alarmed, contained, lost_worker, portable
+from intccms.execution.failures import Patience, alarmed, contained, isolated, lost_worker
 from intccms.execution.marks import Mark
 from intccms.execution.parcel import Parcel
 from intccms.interrupts import OverdueError, unheard
@@ -198,7 +197,7 @@ class _Slot:
             self.pool.submit(_receive, payload)
             self.payload = payload
         self.n_runs += 1
-        self.future = self.pool.submit(_run_shipped, data, f"run {self.n_runs}")
+        self.future = self.pool.submit(_run, data, f"run {self.n_runs}")
 
     def answer(self) -> tuple[_Job, Any]:
         """Return the finished item with its result, or with the mark that its process has left.
@@ -232,68 +231,40 @@ class _Slot:
                 patience_s = max(patience_s, START_S)
         if time.monotonic() - self.since > patience_s:
             self.job.hung = True
-            self._kill()
-
-    def _kill(self) -> None:
-        self.process.kill()
+            self.process.kill()
 
     def close(self) -> None:
         """End the process, whatever it does: results are stored all at once or not at all."""
         if self.future is not None:
-            self._kill()
+            self.process.kill()
         self.pool.shutdown(cancel_futures=True)
 
 
-_shipped: Callable[[Any], Any] | None = None  # in a worker process: what it runs on items
+_parcel: Parcel | None = None  # in a worker process: what it runs on items
 
 
 def _begin() -> None:
-    """Prepare a worker process."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Let a worker process end with its parent: it would wait for work for ever."""
+
+    def end() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _receive(payload: bytes) -> None:
-    """Take what is run on items; what fails here is raised by the first item, where it is seen."""
-    global _shipped  # noqa: PLW0603 - the only state a worker process can keep
-    try:
-        function, arguments = Parcel(payload).open()
-    except Exception as exc:  # noqa: BLE001 - see above
-        _shipped = _Raise(exc)
-    else:
-        _shipped = partial(_call, function, arguments)
+    """Take what is run on items; it is opened by the first, where a failure is seen."""
+    global _parcel  # noqa: PLW0603 - the only state a worker process can keep
+    _parcel = Parcel(payload)
 
 
-def _call(function: Callable[..., Any], arguments: tuple[Any, ...], item: Any) -> Any:
-    return function(item, *arguments)
-
-
-class _Raise:
-    def __init__(self, exc: Exception) -> None:
-        self.exc = exc
-
-    def __call__(self, _: Any) -> Any:
-        raise self.exc
-
-
-def _end_with_parent() -> None:
-    """End this process with its parent: a pool's process would wait for work for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _run_shipped(payload: bytes, name: str) -> bytes:
-    if _shipped is None:
-        raise RuntimeError("the worker process was started without its function")
+def _run(payload: bytes, name: str) -> bytes:
+    assert _parcel is not None
+    function, arguments = _parcel.open()
     marks.begin(name)
-    try:
-        result: bytes = cloudpickle.dumps(contained(_shipped, cloudpickle.loads(payload)))
-    except Exception as exc:
-        if (readable := portable(exc)) is exc:
-            raise
-        raise readable from None
-    return result
+    return cloudpickle.dumps(isolated(function, cloudpickle.loads(payload), *arguments))
 
 
 class Executor(Protocol):

@@ -147,13 +147,16 @@ def contained(function: Callable[..., Any], *arguments: Any) -> Any:
         raise IntccmsError(f"{name} ended with {_named(exc)}") from exc
 
 
-def portable(exc: Exception) -> Exception:
-    """Give an exception that another process can read: itself, or one that says the same."""
+def isolated(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call as `contained` does, in a worker process: what is raised can be read in any other."""
     try:
-        cloudpickle.loads(cloudpickle.dumps(exc))
-    except Exception:  # noqa: BLE001 - whatever a class of the user does
-        return IntccmsError(_named(exc))
-    return exc
+        return contained(function, *arguments)
+    except Exception as exc:
+        try:
+            cloudpickle.loads(cloudpickle.dumps(exc))
+        except Exception:  # noqa: BLE001 - whatever a class of the user does
+            raise IntccmsError(_named(exc)) from None
+        raise
 
 
 def _module_of(frame: traceback.FrameSummary | object) -> str:

@@ -15,7 +15,14 @@ from distributed import Client, Future, KilledWorker
 from intccms.errors import ClusterLostError, WorkerLostError
 from intccms.execution.accounting import Totals
 from intccms.execution.dask.scheduler import NOTHING, Absence, Workers, gathered
-from intccms.execution.dask.submissions import Attempt, Flight, Merging, Radio, Shipped, explained
+from intccms.execution.dask.submissions import (
+    Attempt,
+    Job,
+    Merging,
+    ReportChannel,
+    SentFunction,
+    explained,
+)
 from intccms.execution.failures import Patience, lost_worker
 from intccms.execution.marks import Mark
 from intccms.execution.parcel import Parcel
@@ -89,9 +96,9 @@ class DaskExecutor:
         """See `Executor.map`."""
         parcel = Parcel.pack(function, arguments)
         name = getattr(function, "__name__", "task")
-        shipped = Shipped(parcel, is_split=totals is not None, name=name)
+        sent = SentFunction(parcel, is_split=totals is not None, name=name)
         patience = Patience(self.patience_s if timeout_s is None else timeout_s)
-        run = _Run(self.client, shipped, totals, patience, careful=careful)
+        run = _Run(self.client, sent, totals, patience, careful=careful)
         waiting = iter(items)
         self._runs.append(run)
         try:
@@ -112,20 +119,20 @@ class _Run:
     def __init__(
         self,
         client: Client,
-        shipped: Shipped,
+        sent: SentFunction,
         totals: Totals | None,
         patience: Patience,
         *,
         careful: bool,
     ) -> None:
         self.client, self.patience = client, patience
-        self.shipped, self.careful = shipped, careful
+        self.sent, self.careful = sent, careful
         self.function: Future[Any] | None = None
         self.workers = Workers(self.client)
         self.woken = threading.Event()
-        self.radio = Radio(self.client, self.woken.set)
-        self.flights: dict[Flight, None] = {}  # in the order of their submission
-        self.again: deque[Flight] = deque()
+        self.channel = ReportChannel(self.client, self.woken.set)
+        self.jobs: dict[Job, None] = {}  # in the order of their submission
+        self.again: deque[Job] = deque()
         self.merging: Merging | None = None
         if totals is not None:
             self.merging = Merging(self.workers, totals, 2 * patience.seconds)
@@ -134,7 +141,7 @@ class _Run:
         """Yield each item with its answer."""
         while self._is_connected():
             self._fill(items)
-            if not self.flights and (self.merging is None or self.merging.is_finished()):
+            if not self.jobs and (self.merging is None or self.merging.is_finished()):
                 return
             if self.woken.wait(TICK_S):
                 time.sleep(PAUSE_S)
@@ -150,9 +157,9 @@ class _Run:
     def all_lost(self, items: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
         """Yield everything that is left: there is nobody to run it."""
         lost = ClusterLostError("the connection to the scheduler is lost, and did not come back")
-        while self.flights or self.again:
-            flight = self.again.popleft() if self.again else self.flights.popitem()[0]
-            yield flight.item, lost
+        while self.jobs or self.again:
+            job = self.again.popleft() if self.again else self.jobs.popitem()[0]
+            yield job.item, lost
         for item in items:
             yield item, lost
 
@@ -165,49 +172,44 @@ class _Run:
         if self.function is None or self.function.status in ("cancelled", "error"):
             if self.function is not None and self.function.status == "cancelled":
                 log.warning("the scheduler knows this run no more: what was running is sent again")
-            self.function = self.shipped.to_task(self.client)
-            self.radio.listen()
+            self.function = self.sent.to_task(self.client)
+            self.channel.listen()
         return True
 
     def _fill(self, items: Iterator[Any]) -> None:
         threads = self.workers.threads
         room = len(threads) if self.careful else AHEAD * sum(threads.values())
-        new: list[Flight] = []
-        while len(self.flights) < max(room, 1):
+        new: list[Job] = []
+        while len(self.jobs) < max(room, 1):
             if self.again:
-                flight = self.again.popleft()
+                job = self.again.popleft()
             else:
                 try:
-                    flight = Flight(next(items))
+                    job = Job(next(items))
                 except StopIteration:
                     break
-            self.flights[flight] = None  # before it is submitted: whatever happens, it counts
-            new.append(flight)
+            self.jobs[job] = None  # before it is submitted: whatever happens, it counts
+            new.append(job)
         _submit(self, new, self.workers.free())
 
     def _finished(self) -> Iterator[tuple[Any, Any]]:
-        done = [
-            (flight, one)
-            for flight in self.flights
-            for one in flight.attempts
-            if one.status == "finished"
-        ]
+        done = [(job, one) for job in self.jobs for one in job.attempts if one.status == "finished"]
         if self.merging is None:
             results = gathered(self.client, [one.future for _, one in done])
         else:
             results = [_reported(one) for _, one in done]
-        for (flight, winner), result in zip(done, results, strict=True):
-            if flight not in self.flights or result is NOTHING:
+        for (job, winner), result in zip(done, results, strict=True):
+            if job not in self.jobs or result is NOTHING:
                 continue
             has_sums = False
             if self.merging is not None:
                 result, has_sums = result
                 if has_sums:
-                    self.merging.add(flight.item, winner.future, winner.worker)
+                    self.merging.add(job.item, winner.future, winner.worker)
             if winner.started is not None:
                 self.patience.note(time.monotonic() - winner.started)
-            self._land(flight, winner if has_sums else None)
-            yield flight.item, result
+            self._finish(job, winner if has_sums else None)
+            yield job.item, result
 
     def _gone(self) -> Iterator[tuple[Any, Any]]:
         """Yield what Dask has given up; what was cancelled is submitted again.
@@ -217,30 +219,30 @@ class _Run:
         Exception
             What the function raised, if it was that.
         """
-        killed: dict[Flight, Attempt] = {}
-        for flight in list(self.flights):
-            for one in flight.attempts:
+        killed: dict[Job, Attempt] = {}
+        for job in list(self.jobs):
+            for one in job.attempts:
                 if one.status == "error":
-                    killed[flight] = one
-            if flight in killed:
+                    killed[job] = one
+            if job in killed:
                 continue
-            for one in list(flight.attempts):
+            for one in list(job.attempts):
                 if one.status == "cancelled" or one.is_mute(REPORT_S):
-                    flight.attempts.remove(one)
-                    self.radio.forget(one)
-            if not flight.attempts:
-                del self.flights[flight]
-                if not self._repeated(flight):
-                    yield flight.item, WorkerLostError(f"cancelled {flight.n_cancelled} times")
+                    job.attempts.remove(one)
+                    self.channel.forget(one)
+            if not job.attempts:
+                del self.jobs[job]
+                if not self._repeated(job):
+                    yield job.item, WorkerLostError(f"cancelled {job.n_cancelled} times")
         yield from self._killed(killed)
 
-    def _repeated(self, flight: Flight) -> bool:
-        flight.n_cancelled += 1
-        if flight.n_cancelled < CANCELLATIONS:
-            self.again.append(flight)
-        return flight.n_cancelled < CANCELLATIONS
+    def _repeated(self, job: Job) -> bool:
+        job.n_cancelled += 1
+        if job.n_cancelled < CANCELLATIONS:
+            self.again.append(job)
+        return job.n_cancelled < CANCELLATIONS
 
-    def _killed(self, killed: dict[Flight, Attempt]) -> Iterator[tuple[Any, Any]]:
+    def _killed(self, killed: dict[Job, Attempt]) -> Iterator[tuple[Any, Any]]:
         """Yield what has ended its workers; what only waited behind it is submitted again.
 
         Those who know what they left may take some time to come back.
@@ -252,16 +254,16 @@ class _Run:
             if not isinstance(error, KilledWorker):
                 raise explained(error)
         left = self.workers.marks_of([one.key for one in killed.values()])
-        for flight, one in killed.items():
+        for job, one in killed.items():
             marks = left.get(one.key, [])
-            is_innocent = not marks and (bool(left) or not flight.has_begun)
-            if not marks and flight.has_begun and flight.n_asked < ASKED:
-                flight.n_asked += 1
+            is_innocent = not marks and (bool(left) or not job.has_begun)
+            if not marks and job.has_begun and job.n_asked < ASKED:
+                job.n_asked += 1
                 continue
-            self._land(flight)
-            if not (is_innocent and self._repeated(flight)):
+            self._finish(job)
+            if not (is_innocent and self._repeated(job)):
                 mark = max(marks, key=lambda mark: bool(mark.function), default=Mark(0, "", ""))
-                yield flight.item, lost_worker(mark, max(len(marks), 1))
+                yield job.item, lost_worker(mark, max(len(marks), 1))
 
     def _hanging(self) -> Iterator[tuple[Any, Any]]:
         """Submit elsewhere what runs for too long; yield what does so everywhere.
@@ -271,64 +273,64 @@ class _Run:
         if not self.workers.threads:  # to have no worker is no reason to give anything up
             return
         now = time.monotonic()
-        for flight in list(self.flights):
-            flight.forget_gone(self.workers.threads)
-            if now - flight.busy_since(self.radio.last_word) < self.patience.seconds:
+        for job in list(self.jobs):
+            job.forget_gone(self.workers.threads)
+            if now - job.busy_since(self.channel.last_report) < self.patience.seconds:
                 continue
-            keys = [one.key for one in flight.attempts]
+            keys = [one.key for one in job.attempts]
             others = self.workers.note_hanging(keys)
-            if not flight.is_running and not self.workers.stuck:
+            if not job.is_running and not self.workers.stuck:
                 continue
-            flight.n_late += 1
+            job.n_late += 1
             left = [one for marks in self.workers.marks_of(keys).values() for one in marks]
             mark = max(left, key=lambda mark: bool(mark.function), default=Mark(0, "", ""))
-            lost = lost_worker(mark, flight.n_late, hung=True)
-            if flight.n_late == RUNS or lost.is_fault:
-                self._land(flight)
-                yield flight.item, lost
+            lost = lost_worker(mark, job.n_late, hung=True)
+            if job.n_late == RUNS or lost.is_fault:
+                self._finish(job)
+                yield job.item, lost
                 return  # starting workers anew takes its time: look again what hangs
             log.warning("%s; it is run elsewhere", lost)
             if others:
-                _submit(self, [flight], others)
+                _submit(self, [job], others)
             else:
-                self._retire(flight)
-                _submit(self, [flight], self.workers.free())
+                self._retire(job)
+                _submit(self, [job], self.workers.free())
                 return
 
-    def _land(self, flight: Flight, winner: Attempt | None = None) -> None:
+    def _finish(self, job: Job, winner: Attempt | None = None) -> None:
         """Take an item off the list and, but for the sums of the winner, off the cluster."""
-        self.flights.pop(flight, None)
-        self._retire(flight, winner)
+        self.jobs.pop(job, None)
+        self._retire(job, winner)
 
-    def _retire(self, flight: Flight, winner: Attempt | None = None) -> None:
+    def _retire(self, job: Job, winner: Attempt | None = None) -> None:
         """Forget all attempts, and start the workers anew that hang because of them."""
-        for one in flight.attempts:
-            self.radio.forget(one, keep=one is winner)
-        flight.attempts = []
-        if flight.n_late:
+        for one in job.attempts:
+            self.channel.forget(one, keep=one is winner)
+        job.attempts = []
+        if job.n_late:
             self.workers.restart_stuck()
 
     def close(self) -> None:
         """Take everything off the cluster that is still there."""
         if self.client.status == "running":
-            self.radio.close()
-            for flight in list(self.flights):
-                self._land(flight)
+            self.channel.close()
+            for job in list(self.jobs):
+                self._finish(job)
             if self.merging is not None:
                 self.merging.close()
             if self.function is not None:
                 self.function.release()
 
 
-def _submit(run: _Run, flights: list[Flight], workers: list[str]) -> None:
+def _submit(run: _Run, jobs: list[Job], workers: list[str]) -> None:
     """Submit items together: each message to the scheduler costs it a millisecond."""
-    if not flights:
+    if not jobs:
         return
     assert run.function is not None
-    name = run.shipped.name
-    attempts = run.radio.submit(name, run.function, [one.item for one in flights], workers)
-    for flight, attempt in zip(flights, attempts, strict=True):
-        flight.attempts.append(attempt)
+    name = run.sent.name
+    attempts = run.channel.submit(name, run.function, [one.item for one in jobs], workers)
+    for job, attempt in zip(jobs, attempts, strict=True):
+        job.attempts.append(attempt)
 
 
 def _reported(attempt: Attempt) -> Any:

@@ -17,11 +17,11 @@ from intccms.errors import OtherCodeError
 from intccms.execution import marks
 from intccms.execution.accounting import Totals, merged
 from intccms.execution.dask.scheduler import NOTHING, Workers, gathered
-from intccms.execution.failures import contained, portable
+from intccms.execution.failures import isolated
 from intccms.execution.parcel import Parcel
 
 
-class Shipped(NamedTuple):
+class SentFunction(NamedTuple):
     """What travels to the workers once; with `is_split`, the function returns (report, sums).
 
     Dask's scheduler unpacks tasks and need not have our packages: they are made of the standard
@@ -45,11 +45,7 @@ class Shipped(NamedTuple):
         worker.log_event(topic, (key, worker.address, None))
         marks.begin(key)
         try:
-            result = contained(function, cloudpickle.loads(item), *arguments)
-        except Exception as exc:
-            if (readable := portable(exc)) is exc:
-                raise
-            raise readable from None
+            result = isolated(function, cloudpickle.loads(item), *arguments)
         finally:
             marks.begin("")
         if self.is_split:
@@ -87,8 +83,8 @@ class Attempt:
 
 
 @dataclass(eq=False)
-class Flight:
-    """One item on its way."""
+class Job:
+    """One item that is not finished, with all submissions of it."""
 
     item: Any
     attempts: list[Attempt] = field(default_factory=list)
@@ -102,10 +98,10 @@ class Flight:
             if one.started is not None and one.began_on not in workers:
                 one.started, one.submitted = None, time.monotonic()
 
-    def busy_since(self, last_word: float) -> float:
+    def busy_since(self, last_report: float) -> float:
         """Return when the youngest attempt began; where it did not, the last word of a worker."""
         begun = [
-            max(one.submitted, last_word) if one.started is None else one.started
+            max(one.submitted, last_report) if one.started is None else one.started
             for one in self.attempts
         ]
         return max(begun, default=time.monotonic())
@@ -121,7 +117,7 @@ class Flight:
         return any(one.began_on for one in self.attempts)
 
 
-class Radio:
+class ReportChannel:
     """What workers say while they work: that an item begins, and its report as it ends.
 
     A task that follows the item would bring the report too, but later: the worker begins with
@@ -139,26 +135,26 @@ class Radio:
         self.client, self.wake = client, wake
         self.topic = f"intccms-{uuid4().hex}"
         self.attempts: dict[str, Attempt] = {}  # by key of the task
-        self.last_word = time.monotonic()
+        self.last_report = time.monotonic()
 
     def listen(self) -> None:
         """Begin to listen; again when the scheduler has forgotten this client."""
-        self.client.subscribe_topic(self.topic, self._hear)
+        self.client.subscribe_topic(self.topic, self._receive)
 
-    def _hear(self, event: tuple[float, tuple[str, str, bytes | None]]) -> None:
+    def _receive(self, event: tuple[float, tuple[str, str, bytes | None]]) -> None:
         key, worker, report = event[1]
-        self.last_word = time.monotonic()
+        self.last_report = time.monotonic()
         attempt = self.attempts.get(key)
         if attempt is None:
             return
         if report is None:
-            attempt.started, attempt.began_on = self.last_word, worker
+            attempt.started, attempt.began_on = self.last_report, worker
         else:
             attempt.report, attempt.worker = report, worker
             self.wake()
 
     def submit(
-        self, name: str, shipped: Future[Any], items: list[Any], workers: list[str]
+        self, name: str, sent: Future[Any], items: list[Any], workers: list[str]
     ) -> list[Attempt]:
         """Submit items; preferably to `workers`, if there are any."""
         attempts = [Attempt(f"{name}-{uuid4().hex}") for _ in items]
@@ -166,7 +162,7 @@ class Radio:
         self.attempts.update(zip(keys, attempts, strict=True))  # first: they may be quick
         futures = self.client.map(
             operator.call,
-            [shipped] * len(items),
+            [sent] * len(items),
             [cloudpickle.dumps(item) for item in items],
             [(self.topic, key) for key in keys],
             key=keys,
