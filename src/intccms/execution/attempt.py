@@ -20,7 +20,7 @@ from awkward.contents import Content
 from intccms.datasets.replicas import check_reachable
 from intccms.datasets.skimmed_rows import check_unchanged
 from intccms.errors import SkimWriteError
-from intccms.execution.failures import classify, describe, is_read_failure
+from intccms.execution.failures import FailureKind, classify, describe, is_read_failure
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
 from intccms.fingerprint.watching import Inputs, adopt, inputs_of
 from intccms.reading.cache import ColumnCache, KeptColumns
@@ -315,7 +315,7 @@ class Attempt:
 
     def trace(self, exc: Exception) -> str:
         """Give the traceback of a user's function; empty if something else failed."""
-        if classify(exc, self.stage) != "user":
+        if classify(exc, self.stage) is not FailureKind.USER:
             return ""
         return "".join(traceback.format_exception(exc.__cause__ or exc))
 

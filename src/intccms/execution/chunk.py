@@ -295,7 +295,7 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
     """Try until it succeeds or cannot."""
     started, clock = time.time(), time.perf_counter()
     outcome = ChunkOutcome(None, ChunkReport("", "", "", 0, 0, ChunkStatus.FAILED))
-    kind: FailureKind = "permanent"
+    kind = FailureKind.PERMANENT
     pfns = task.pfns if task.pieces is None else task.pieces[0].pfns
     for n_try, pfn in enumerate(_places(pfns, policy.max_retries), start=1):
         attempt = Attempt(task, pfn, n_try, started=started, clock=clock)
@@ -309,23 +309,23 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
             exc = policy.cause_of(task, error)
             outcome = ChunkOutcome(None, attempt.failed(exc), attempt.trace(exc))
             kind = classify(exc, attempt.stage)
-            if kind == "transient" and outcome.receipt.stage != "write":
+            if kind is FailureKind.TRANSIENT and outcome.receipt.stage != "write":
                 note_failure(pfn, exc)
             if isinstance(exc, UnreachableError) and n_try >= len(pfns):
                 break
         forget(pfn, attempt.tree_name)
-        if kind == "memory" and len(halves := task.halves()) > 1:
+        if kind is FailureKind.MEMORY and len(halves := task.halves()) > 1:
             outcome = _in_order(halves, processor, policy)
             spent_s = time.perf_counter() - clock  # with the tries of the whole
             return replace(
                 outcome, receipt=replace(outcome.receipt, started=started, wall_s=spent_s)
             )
-        if kind in ("user", "memory", "other code") or (kind == "permanent" and n_try >= len(pfns)):
+        if kind.is_final or (kind is FailureKind.PERMANENT and n_try >= len(pfns)):
             return outcome
         if n_try <= policy.max_retries:
             pause = BACKOFF_S * 2 ** (n_try - 1)
             time.sleep(random.uniform(0.5, 1.0) * pause)  # noqa: S311 - only spreads the load
-    return replace(outcome, may_pass=kind == "transient")
+    return replace(outcome, may_pass=kind is FailureKind.TRANSIENT)
 
 
 def _in_order(tasks: list[ChunkTask], processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:

@@ -9,8 +9,9 @@ import traceback
 from bisect import insort
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import cloudpickle
 
@@ -29,7 +30,21 @@ from intccms.interrupts import OverdueError, is_interrupt
 from intccms.reading.columns import IN_BRANCH
 from intccms.redaction import redacted
 
-FailureKind = Literal["transient", "permanent", "user", "memory", "other code"]
+
+class FailureKind(StrEnum):
+    """Why a chunk failed, and so what to do about it."""
+
+    TRANSIENT = "transient"  # it may pass
+    PERMANENT = "permanent"  # of this place of the file: another one may do
+    USER = "user"  # a fault of the user's function
+    MEMORY = "memory"  # a smaller chunk may fit
+    OTHER_CODE = "other code"  # a worker would have run something else than was planned
+
+    @property
+    def is_final(self) -> bool:
+        """Whether no other try and no other place of the file would help."""
+        return self in (FailureKind.USER, FailureKind.MEMORY, FailureKind.OTHER_CODE)
+
 
 READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "pyarrow", "s3fs", "aiohttp", "cramjam")
 PERMANENT = (
@@ -188,32 +203,32 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
         place is useless, ``memory``, else ``transient``.
     """
     if isinstance(exc, OtherCodeError):
-        return "other code"
+        return FailureKind.OTHER_CODE
     if isinstance(exc, MemoryError) or isinstance(exc.__cause__, MemoryError):
-        return "memory"
+        return FailureKind.MEMORY
     if isinstance(exc, SkimWriteError):
         return _of_writing(exc)
     if isinstance(exc, BadContentError):
-        return "permanent"
+        return FailureKind.PERMANENT
     if isinstance(exc, FunctorError) or (
         stage == "process"
         and not isinstance(exc, MissingColumnError | OSError)
         and not is_read_failure(exc)
     ):
-        return "user"
+        return FailureKind.USER
     text = f"{type(exc).__name__}: {exc}".lower()
     is_final = isinstance(exc, MissingColumnError | FileNotFoundError | KeyError | ValueError)
     is_final = is_final or any(words in text for words in PERMANENT)
-    return "permanent" if is_final else "transient"
+    return FailureKind.PERMANENT if is_final else FailureKind.TRANSIENT
 
 
 def _of_writing(exc: SkimWriteError) -> FailureKind:
     """Sort a failure to write: the same place is all there is."""
     cause = exc.__cause__
     text = f"{type(cause).__name__}: {cause} {exc}".lower()
-    if isinstance(cause, TypeError | ValueError):
-        return "permanent"
-    return "permanent" if any(w in text for w in PERMANENT + PERMANENT_WRITES) else "transient"
+    is_final = isinstance(cause, TypeError | ValueError)
+    is_final = is_final or any(words in text for words in PERMANENT + PERMANENT_WRITES)
+    return FailureKind.PERMANENT if is_final else FailureKind.TRANSIENT
 
 
 def describe(exc: BaseException, limit: int = 300) -> str:

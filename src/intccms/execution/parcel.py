@@ -20,7 +20,7 @@ from uuid import uuid4
 import cloudpickle
 
 from intccms.errors import OtherCodeError
-from intccms.fingerprint.code import names_used
+from intccms.fingerprint.code import imports_in
 from intccms.usercode.modules import MAIN, closure, is_users, serve
 
 log = logging.getLogger(__name__)
@@ -124,10 +124,9 @@ def _cached(parameters: dict[str, Any], function: Callable[..., Any]) -> Any:
 
 def _late_imports(function: FunctionType) -> set[str]:
     """Name what a function imports when it runs, from the top."""
-    _, imports = names_used(function.__code__)
     return {
         full
-        for one in imports
+        for one in imports_in(function.__code__)
         if not one.level
         for full in (one.module, *(f"{one.module}.{name}" for name in one.names))
     }

@@ -73,25 +73,17 @@ def constants_of(code: CodeType) -> list[Any]:
     return [one.argval for one in _instructions(code) if one.opcode in dis.hasconst]
 
 
-def names_used(code: CodeType) -> tuple[set[tuple[str, ...]], set[Import]]:
-    """Global names with the attributes read from each, and imports; in nested code, too.
-
-    ``helpers.cuts.PT`` gives ``("helpers", "cuts", "PT")``; a name that is used as a whole stands
-    alone.
-    """
-    names: set[tuple[str, ...]] = set()
+def imports_in(code: CodeType) -> set[Import]:
+    """Give the import statements of a function; those in nested code, too."""
     imports: set[Import] = set()
     for one in _nested(code):
         kept = _instructions(one)
         for place, instruction in enumerate(kept):
-            if instruction.opname in GLOBAL_LOADS:
-                names.add((instruction.argval, *_attributes(kept[place + 1 :])))
-            elif instruction.opname == "IMPORT_NAME":
-                level, wanted = (before.argval for before in kept[place - 2 : place])
-                is_alias = not wanted and kept[place + 1].opname == "IMPORT_FROM"
-                names_wanted = tuple(wanted or ())
-                imports.add(Import(level or 0, instruction.argval, names_wanted, is_alias))
-    return names, imports
+            if instruction.opname == "IMPORT_NAME":
+                level, names = (before.argval for before in kept[place - 2 : place])
+                is_alias = not names and kept[place + 1].opname == "IMPORT_FROM"
+                imports.add(Import(level or 0, instruction.argval, tuple(names or ()), is_alias))
+    return imports
 
 
 def chains(code: CodeType, *, nested: bool = True) -> Iterator[Chain]:
@@ -199,13 +191,17 @@ def globals_used(function: FunctionType) -> dict[str, Any]:
 
     A name of which only attributes are read, and which is a module of the user, gives these.
     """
-    names, imports = names_used(function.__code__)
     known = function.__globals__
+    names = {
+        (one.root, *(one.attributes[:-1] if one.ending == "=" else one.attributes))
+        for one in chains(function.__code__)
+        if not one.is_import
+    }
     used = {}
     for chain in sorted(names):
         depth, value = _looked_up(known, chain)
         used[".".join(chain[:depth])] = value
-    for one in sorted(imports):
+    for one in sorted(imports_in(function.__code__)):
         used |= _imported(known, one)
     return used
 
@@ -281,25 +277,27 @@ MADE_OF = {  # without a seed: of what the system gives
 GENERATORS = (np.random.Generator, np.random.BitGenerator, np.random.RandomState, random.Random)
 
 
-def unforeseen(function: FunctionType) -> Iterator[str]:
-    """Name what a function uses that another call may find otherwise."""
+def unforeseen(function: FunctionType) -> tuple[set[str], set[str]]:
+    """Name what a function uses that another call may find otherwise.
+
+    Returns
+    -------
+    tuple
+        Clocks, other programs and their like; random generators that nobody seeds.
+    """
+    otherwise: set[str] = set()
+    unseeded: set[str] = set()
     for chain in chains(function.__code__):
+        otherwise.update(_patched(function.__globals__, chain))
         for name in _names(function.__globals__, chain):
             if name in NAMES or _is_in(name, MODULES):
-                yield name
-        yield from _patched(function.__globals__, chain)
-
-
-def unseeded(function: FunctionType) -> Iterator[str]:
-    """Name the random generators that a function draws from, and that nobody seeds."""
-    for chain in chains(function.__code__):
-        for name in _names(function.__globals__, chain):
+                otherwise.add(name)
             if name in MADE_OF:
-                is_drawn = chain.ending == "()"
-            else:
-                is_drawn = name in DRAWS or ("." in name and _is_in(name, RANDOM))
-            if is_drawn:
-                yield name
+                if chain.ending == "()":
+                    unseeded.add(name)
+            elif name in DRAWS or ("." in name and _is_in(name, RANDOM)):
+                unseeded.add(name)
+    return otherwise, unseeded
 
 
 def is_generator(value: Any) -> bool:

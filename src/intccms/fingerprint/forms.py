@@ -32,7 +32,6 @@ from intccms.fingerprint.code import (
     is_generator,
     patched,
     unforeseen,
-    unseeded,
     without_notes,
 )
 from intccms.usercode.homes import home
@@ -64,7 +63,7 @@ class Form:
         False for sets.
     is_structural
         False if the text is a pickle, which may differ between processes, or random.
-    unforeseen, unseeded
+    unforeseen
         What it uses that another call may find otherwise, and random generators.
     """
 
@@ -172,8 +171,8 @@ def _function(value: types.FunctionType) -> Form:
     form = Form(text, (*own, *used.values()), tuple(places))
     if package:
         return form
-    told = (tuple(sorted({*one(value)})) for one in (unforeseen, unseeded))
-    return replace(form, unforeseen=next(told), unseeded=next(told))
+    otherwise, unseeded = unforeseen(value)
+    return replace(form, unforeseen=tuple(sorted(otherwise)), unseeded=tuple(sorted(unseeded)))
 
 
 def _content(cell: types.CellType) -> Any:
@@ -181,10 +180,6 @@ def _content(cell: types.CellType) -> Any:
         return cell.cell_contents
     except ValueError:
         return Mark("empty cell")
-
-
-def _code(value: types.CodeType) -> Form:
-    return Form(b"code" + code_text(value), tuple(constants_of(value)))
 
 
 def _module(value: types.ModuleType) -> Form:
@@ -206,18 +201,6 @@ def _class(value: type) -> Form:
     return Form(b"class", (type(value), value.__bases__, Named(kept)), (where,) * 3)
 
 
-def _method(value: types.MethodType) -> Form:
-    return Form(b"method", (value.__self__, value.__func__))
-
-
-def _descriptor(value: staticmethod[..., Any] | classmethod[Any, ..., Any]) -> Form:
-    return Form(type(value).__name__.encode(), (value.__func__,))
-
-
-def _property(value: property) -> Form:
-    return Form(b"property", (value.fget, value.fset, value.fdel))
-
-
 def _model(value: BaseModel) -> Form:
     # not its state: that knows which fields were given and which are defaults
     fields = {name: value.__dict__[name] for name in type(value).model_fields}
@@ -231,10 +214,6 @@ def _array(value: np.ndarray[Any, Any]) -> Form:
         return Form(f"array {value.shape}".encode(), (value.dtype, value.tolist()))
     data = np.ascontiguousarray(value).tobytes()
     return Form(f"array {value.shape} ".encode() + data, (value.dtype,))
-
-
-def _wrapper(value: Any) -> Form:
-    return Form(b"wrapper", (value.__wrapped__,))
 
 
 def _numba(value: Any) -> Form:
@@ -316,15 +295,15 @@ _BY_TYPE: dict[type, Callable[[Any], Form]] = {
     Named: _named,
     Mark: lambda value: _leaf("mark", value.text),
     types.FunctionType: _function,
-    types.MethodType: _method,
-    types.CodeType: _code,
-    staticmethod: _descriptor,
-    classmethod: _descriptor,
-    property: _property,
+    types.MethodType: lambda value: Form(b"method", (value.__self__, value.__func__)),
+    types.CodeType: lambda value: Form(b"code" + code_text(value), tuple(constants_of(value))),
+    staticmethod: lambda value: Form(b"staticmethod", (value.__func__,)),
+    classmethod: lambda value: Form(b"classmethod", (value.__func__,)),
+    property: lambda value: Form(b"property", (value.fget, value.fset, value.fdel)),
     np.ndarray: _array,
     np.memmap: _array,
     type(os.environ): lambda _: _leaf("environment"),  # `WorkerEval` may read it: never a value
-    type(lru_cache(len)): _wrapper,
+    type(lru_cache(len)): lambda value: Form(b"wrapper", (value.__wrapped__,)),
     type(threading.Lock()): _nothing,
     type(threading.RLock()): _nothing,
     types.GetSetDescriptorType: _nothing,
