@@ -165,7 +165,7 @@ def measure(n_chunks: int, n_workers: int, chunk_s: float) -> dict[str, Any]:
         run = ChunkRun(DaskExecutor(client), Nothing(), ChunkPolicy(store=Answer(chunk_s)))
         begin, receipts, times = time.monotonic(), [], []
         for outcome in run.outcomes(tasks):
-            receipts.append(outcome.receipt)
+            receipts.append(outcome.report)
             times.append(time.monotonic() - begin)
             if len(times) % 1000 == 0:
                 peak = max(peak, own.memory_info().rss)

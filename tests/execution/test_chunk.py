@@ -59,7 +59,7 @@ def run(chunk_task: ChunkTask, processor: Counter, max_retries: int = 3) -> Chun
 
 
 def test_a_receipt_says_what_was_done(good: Path) -> None:
-    receipt = run(task(good, entries=(10, 30)), Counter()).receipt
+    receipt = run(task(good, entries=(10, 30)), Counter()).report
     assert (receipt.status, receipt.tries, receipt.n_events) == ("done", 1, 20)
     assert (receipt.dataset, receipt.file) == ("mc", "/store/a.root")
     assert (receipt.entry_start, receipt.entry_stop, receipt.n_planned) == (10, 30, 20)
@@ -76,7 +76,7 @@ def test_the_sums_say_which_branches_were_read(good: Path) -> None:
     outcome = run(task(good, entries=(10, 30)), Counter())
     assert outcome.sums is not None
     assert set(outcome.sums["columns"]) == {"nMuon", "Muon_pt"}
-    assert sum(outcome.sums["columns"].values()) == outcome.receipt.bytes_read
+    assert sum(outcome.sums["columns"].values()) == outcome.report.bytes_read
 
 
 def test_garbage_is_searched_as_before_when_a_chunk_is_done(good: Path) -> None:
@@ -96,7 +96,7 @@ def test_garbage_is_searched_as_before_when_a_chunk_is_done(good: Path) -> None:
 def test_a_failure_that_passes_is_tried_again(good: Path, tmp_path: Path) -> None:
     faults = tmp_path / "faults"
     faults.write_text("1")
-    receipt = run(task(good), Counter(faults=faults)).receipt
+    receipt = run(task(good), Counter(faults=faults)).report
     assert (receipt.status, receipt.tries) == ("done", 2)
 
 
@@ -104,7 +104,7 @@ def test_tries_are_bounded(good: Path, tmp_path: Path) -> None:
     faults = tmp_path / "faults"
     faults.write_text("100")
     outcome = run(task(good), Counter(faults=faults), max_retries=2)
-    receipt = outcome.receipt
+    receipt = outcome.report
     assert (receipt.status, receipt.tries) == ("failed", 3)
     assert (receipt.error_type, receipt.error) == ("OSError", "Operation expired")
     assert outcome.sums is None
@@ -112,7 +112,7 @@ def test_tries_are_bounded(good: Path, tmp_path: Path) -> None:
 
 def test_a_column_that_cannot_be_read_makes_a_failed_receipt(shared_data: Path) -> None:
     outcome = run(task(shared_data / "broken/corrupt_basket_Muon_pt.root"), Counter())
-    receipt = outcome.receipt
+    receipt = outcome.report
     assert (receipt.status, receipt.stage, receipt.tries) == ("failed", "read", 1)
     assert receipt.error_type
     assert "decompressing" in receipt.error
@@ -121,12 +121,12 @@ def test_a_column_that_cannot_be_read_makes_a_failed_receipt(shared_data: Path) 
 
 def test_other_columns_of_that_file_are_read(shared_data: Path) -> None:
     broken = task(shared_data / "broken/corrupt_basket_Muon_pt.root")
-    assert run(broken, Counter(("Jet", "pt"))).receipt.status == "done"
+    assert run(broken, Counter(("Jet", "pt"))).report.status == "done"
 
 
 def test_the_next_place_of_a_file_is_tried(shared_data: Path, good: Path) -> None:
     places = (shared_data / "broken/truncated_50pct.root", good)
-    receipt = run(task(*places), Counter()).receipt
+    receipt = run(task(*places), Counter()).report
     assert (receipt.status, receipt.tries) == ("done", 2)
 
 
@@ -134,28 +134,28 @@ def test_a_file_that_is_broken_everywhere_is_given_up(shared_data: Path, good: P
     broken = tuple(
         str(shared_data / "broken" / name) for name in ("bad_magic.root", "header_only_100B.root")
     )
-    receipt = run(ChunkTask(task(good).item, broken), Counter()).receipt
+    receipt = run(ChunkTask(task(good).item, broken), Counter()).report
     assert (receipt.status, receipt.stage, receipt.tries) == ("failed", "open", 2)
 
 
 def test_a_file_that_was_replaced_is_not_read(shared_data: Path, good: Path) -> None:
     other = ChunkTask(task(good).item, (str(shared_data / "nano/nano_dimuon.root"),))
-    receipt = run(other, Counter()).receipt
+    receipt = run(other, Counter()).report
     assert receipt.status == "failed"
     assert "was replaced" in receipt.error
 
 
 def test_a_fault_of_the_function_is_tried_once_and_shown(good: Path) -> None:
     outcome = run(task(good), Counter(("Muon", "no_such")))
-    assert (outcome.receipt.status, outcome.receipt.tries) == ("failed", 1)
-    assert outcome.receipt.stage == "process"
+    assert (outcome.report.status, outcome.report.tries) == ("failed", 1)
+    assert outcome.report.stage == "process"
     assert "test_chunk.py" in outcome.trace
 
 
 def test_the_redirector_is_told_without_the_name_of_the_file(good: Path) -> None:
     receipt = run(
         ChunkTask(task(good).item, ("root://127.0.0.1:9//store/a.root",)), Counter(), max_retries=0
-    ).receipt
+    ).report
     assert receipt.status == "failed"
     assert receipt.redirector == "root://127.0.0.1:9"
 
@@ -173,7 +173,7 @@ def test_a_basket_that_is_damaged_is_named_by_its_branch(tmp_path: Path) -> None
     content = bytearray(path.read_bytes())
     content[start + 20 : start + 60] = bytes(40)
     path.write_bytes(content)
-    receipt = run(task(path, entries=(0, 200)), Counter(("Thing", "pt")), max_retries=0).receipt
+    receipt = run(task(path, entries=(0, 200)), Counter(("Thing", "pt")), max_retries=0).report
     assert (receipt.status, receipt.stage) == ("failed", "read")
     assert receipt.error.endswith("(in branch Thing_pt)")
     assert len(receipt.error) <= 300
@@ -185,8 +185,8 @@ CODECS = {"ExactSums": ExactSums}
 def test_a_result_that_is_kept_is_taken(good: Path, tmp_path: Path) -> None:
     policy = ChunkPolicy(store=CheckpointStore(str(tmp_path), codecs=CODECS))
     planned = replace(task(good, entries=(10, 30)), key="0" * 64)
-    done = run_chunk(planned, Counter(), policy).receipt
-    again = run_chunk(planned, Counter(), policy).receipt
+    done = run_chunk(planned, Counter(), policy).report
+    again = run_chunk(planned, Counter(), policy).report
     assert again == replace(done, status=ChunkStatus.RESUMED)
 
 
@@ -218,8 +218,8 @@ def test_a_result_of_other_events_is_made_again(
     saved["sums"] |= forged
     store.save("0" * 64, saved)
     again = run_chunk(planned, Counter(), policy)
-    assert again.receipt.status is ChunkStatus.DONE
-    assert again.receipt.sumw == done.receipt.sumw
+    assert again.report.status is ChunkStatus.DONE
+    assert again.report.sumw == done.report.sumw
     assert "is of other events" in caplog.text or "that is none" in caplog.text
 
 
@@ -236,7 +236,7 @@ class Hungry(Counter):
 
 def test_the_time_of_a_halved_chunk_is_all_of_it_and_its_parts_fit_in(good: Path) -> None:
     begin = time.perf_counter()
-    receipt = run(task(good, entries=(0, 40)), Hungry()).receipt
+    receipt = run(task(good, entries=(0, 40)), Hungry()).report
     assert receipt.status is ChunkStatus.DONE
     assert receipt.n_events == 40
     assert receipt.has_possible_times
@@ -249,10 +249,10 @@ def test_the_times_of_chunks_that_fail_or_are_tried_again_are_possible(
 ) -> None:
     faults = tmp_path / "faults"
     faults.write_text("1")
-    again = run(task(good), Counter(faults=faults)).receipt
+    again = run(task(good), Counter(faults=faults)).report
     assert (again.status, again.tries) == (ChunkStatus.DONE, 2)
     faults.write_text("1")
-    failed = run(task(good), Counter(faults=faults), max_retries=0).receipt
+    failed = run(task(good), Counter(faults=faults), max_retries=0).report
     assert failed.status is ChunkStatus.FAILED
     assert again.has_possible_times
     assert failed.has_possible_times

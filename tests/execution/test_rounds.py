@@ -77,7 +77,7 @@ def run(
 
 
 def ranges(outcomes: list[ChunkOutcome], status: str) -> list[tuple[int, int]]:
-    receipts = [outcome.receipt for outcome in outcomes]
+    receipts = [outcome.report for outcome in outcomes]
     return sorted((r.entry_start, r.entry_stop) for r in receipts if r.status == status)
 
 
@@ -111,7 +111,7 @@ def test_a_chunk_that_kills_however_small_it_is_is_lost_as_a_whole(
     assert ranges(outcomes, "failed") == [(100, 200)]
     kept = sorted(ranges(outcomes, "done") + ranges(outcomes, "resumed"))  # see below
     assert kept == [(0, 100), (200, 300), (300, 400)]
-    [lost] = [one.receipt for one in outcomes if one.receipt.status == "failed"]
+    [lost] = [one.report for one in outcomes if one.report.status == "failed"]
     assert (lost.stage, lost.error_type) == ("process", "KilledWorker")
     assert sums["n_events"] == 300
 
@@ -140,9 +140,9 @@ def test_sums_that_went_down_with_a_connection_are_made_again(
             link.cut()
             time.sleep(1)
             link.restore()
-    last = {outcome.receipt.entry_start: outcome for outcome in outcomes}
+    last = {outcome.report.entry_start: outcome for outcome in outcomes}
     assert len(last) == len(chunks)
-    assert {one.receipt.status for one in last.values()} <= {"done", "resumed"}
+    assert {one.report.status for one in last.values()} <= {"done", "resumed"}
     sums = campaign.totals.by_group["mc"]
     assert sums["n_events"] == N_EVENTS
     assert sums["sumw"] == expected["sumw"]
@@ -158,9 +158,9 @@ def test_receipts_are_true_when_the_cluster_is_lost_for_good(
         outcomes.append(outcome)
         if len(outcomes) == 6:
             link.cut()
-    last = {outcome.receipt.entry_start: outcome for outcome in outcomes}
+    last = {outcome.report.entry_start: outcome for outcome in outcomes}
     assert len(last) == len(chunks)
-    lost = [one.receipt for one in last.values() if one.receipt.status == "failed"]
+    lost = [one.report for one in last.values() if one.report.status == "failed"]
     assert {receipt.error_type for receipt in lost} == {"ClusterLost"}
     held = campaign.totals.by_group.get("mc", {"n_events": 0})
     assert held["n_events"] == SIZE * (len(chunks) - len(lost))
@@ -192,4 +192,4 @@ def test_what_could_not_be_read_is_tried_once_more_when_all_else_is_done(
     processor = Late(tmp_path / "marks", n_failures)
     chunk_run = ChunkRun(IterativeExecutor(), processor, ChunkPolicy(max_retries=1))
     outcomes = list(chunk_run.outcomes(chunks[:1]))
-    assert [(one.receipt.status, one.receipt.tries) for one in outcomes] == [(status, 4)]
+    assert [(one.report.status, one.report.tries) for one in outcomes] == [(status, 4)]

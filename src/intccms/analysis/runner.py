@@ -164,7 +164,7 @@ def process(
     try:
         for outcome in _outcomes(chunks, tasks, processor.writer):
             if collected.take(outcome):
-                observer.receipt(outcome.receipt)
+                observer.receipt(outcome.report)
             _stop_on_fault(collected.faults, SAME_FAULTS)
     except KeyboardInterrupt:
         n_done = sum(receipt.status.is_processed for receipt in collected.receipts.values())

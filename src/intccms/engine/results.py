@@ -116,7 +116,7 @@ class Collected:
 
     def take(self, outcome: ChunkOutcome) -> bool:
         """Keep the receipt; say whether it is the first of its chunk."""
-        receipt = outcome.receipt
+        receipt = outcome.report
         key = (receipt.dataset, receipt.file, receipt.entry_start)
         is_first = key not in self.receipts
         self.receipts[key] = receipt

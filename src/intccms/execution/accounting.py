@@ -130,16 +130,16 @@ class Ledger:
     def closed(
         cls,
         datasets: Iterable[str],
-        receipts: Sequence[ChunkReport],
+        reports: Sequence[ChunkReport],
         never_opened: Sequence[LostChunk],
     ) -> Ledger:
-        """Balance the books when every chunk has its receipt.
+        """Balance the books when every chunk has its report.
 
         Parameters
         ----------
         datasets
             Keys in the order of the configuration.
-        receipts
+        reports
             One for each planned chunk.
         never_opened
             Files of the listings that could not be counted.
@@ -147,23 +147,23 @@ class Ledger:
         ledger = cls({dataset: DatasetLedger() for dataset in datasets})
         lost_files: dict[str, set[str]] = {}
         done_files: dict[str, set[str]] = {}
-        for receipt in receipts:
-            book = ledger.datasets[receipt.dataset]
-            if not receipt.status.is_resumed:  # its tries were made in an earlier run
-                ledger.retries += receipt.tries - 1
-            known = None if receipt.status.is_lost else receipt.sumw
-            _book(book.planned, receipt.n_planned, known)
-            if receipt.status.is_lost:
-                _book(book.lost, receipt.n_planned, None)
-                lost_files.setdefault(receipt.dataset, set()).add(receipt.file)
-                entries = (receipt.entry_start, receipt.entry_stop)
-                error = f"{receipt.error_type}: {receipt.error}"
-                ledger.lost_chunks.append(LostChunk(receipt.dataset, receipt.file, entries, error))
+        for report in reports:
+            book = ledger.datasets[report.dataset]
+            if not report.status.is_resumed:  # its tries were made in an earlier run
+                ledger.retries += report.tries - 1
+            known = None if report.status.is_lost else report.sumw
+            _book(book.planned, report.n_planned, known)
+            if report.status.is_lost:
+                _book(book.lost, report.n_planned, None)
+                lost_files.setdefault(report.dataset, set()).add(report.file)
+                entries = (report.entry_start, report.entry_stop)
+                error = f"{report.error_type}: {report.error}"
+                ledger.lost_chunks.append(LostChunk(report.dataset, report.file, entries, error))
                 continue
-            _book(book.processed, receipt.n_events, receipt.sumw)
-            done_files.setdefault(receipt.dataset, set()).add(receipt.file)
-            if receipt.status.is_resumed:
-                _book(book.resumed, receipt.n_events, receipt.sumw)
+            _book(book.processed, report.n_events, report.sumw)
+            done_files.setdefault(report.dataset, set()).add(report.file)
+            if report.status.is_resumed:
+                _book(book.resumed, report.n_events, report.sumw)
         for dataset, book in ledger.datasets.items():
             lost = lost_files.get(dataset, set())
             done = done_files.get(dataset, set())

@@ -189,7 +189,7 @@ class Attempt:
         reader_options: Options | None = None,
         columns: ColumnPolicy | None = None,
     ) -> tuple[dict[str, Any], ChunkReport]:
-        """Give the sums and the receipt; whatever goes wrong is raised."""
+        """Give the sums and the report; whatever goes wrong is raised."""
         kept = None
         if columns is not None and self.piece is None:
             kept = columns.of_chunk(self.task, self.pfn)
@@ -206,7 +206,7 @@ class Attempt:
         if kept is not None:
             kept.save(events, sums, self._source)
         sums["columns"] = dict(self.meter.columns)
-        return sums, self._receipt(
+        return sums, self._report(
             status=(ChunkStatus.CACHED if kept is not None and kept.is_used else ChunkStatus.DONE),
             n_events=sums["n_events"],
             n_kept=sums["n_kept"],
@@ -301,12 +301,12 @@ class Attempt:
         return f"{self.item.entrystart}_{self.item.entrystop}{rows}"
 
     def failed(self, exc: Exception) -> ChunkReport:
-        """Give the receipt of a try that `exc` ended."""
+        """Give the report of a try that `exc` ended."""
         if isinstance(exc, SkimWriteError):
             self.stage = "write"
         elif self.stage == "process" and is_read_failure(exc):
             self.stage = "read"
-        return self._receipt(
+        return self._report(
             status=ChunkStatus.FAILED,
             stage=self.stage,
             error_type=type(exc).__name__,
@@ -319,9 +319,9 @@ class Attempt:
             return ""
         return "".join(traceback.format_exception(exc.__cause__ or exc))
 
-    def _receipt(self, **fields: Any) -> ChunkReport:
+    def _report(self, **fields: Any) -> ChunkReport:
         place = urlparse(self.pfn)
-        receipt = ChunkReport(
+        report = ChunkReport(
             dataset=self.item.dataset,
             file=self.item.filename,
             uuid=self.item.fileuuid,
@@ -341,6 +341,6 @@ class Attempt:
             started=self.started,
             **fields,
         )
-        if not receipt.has_possible_times:
-            log.warning("a fault of the measurement: times that cannot be, %s", receipt)
-        return receipt
+        if not report.has_possible_times:
+            log.warning("a fault of the measurement: times that cannot be, %s", report)
+        return report

@@ -196,7 +196,7 @@ class ChunkOutcome:
     ----------
     sums
         What the processor returned; None if the chunk failed.
-    receipt
+    report
         Always there.
     trace
         The user's traceback when a user function failed.
@@ -207,7 +207,7 @@ class ChunkOutcome:
     """
 
     sums: dict[str, Any] | None
-    receipt: ChunkReport
+    report: ChunkReport
     trace: str = ""
     may_pass: bool = False
     inputs: Inputs = field(default_factory=Inputs)
@@ -242,7 +242,7 @@ def keep(task: ChunkTask, outcome: ChunkOutcome, policy: ChunkPolicy) -> None:
         return
     if outcome.inputs.beyond:
         return
-    kept = {"sums": outcome.sums, "receipt": outcome.receipt.to_dict()}
+    kept = {"sums": outcome.sums, "receipt": outcome.report.to_dict()}
     try:
         policy.store.save(task.key, kept | {"inputs": outcome.inputs.to_json()})
     except OSError as exc:  # the result is good all the same, only not kept
@@ -267,27 +267,27 @@ def _resumed(task: ChunkTask, saved: Mapping[str, Any], policy: ChunkPolicy) -> 
     inputs = Inputs.from_json(saved["inputs"])
     if not inputs.is_current:
         return None
-    receipt = ChunkReport(**saved["receipt"])
-    if not _is_of(task, saved["sums"], receipt):
+    report = ChunkReport(**saved["receipt"])
+    if not _is_of(task, saved["sums"], report):
         log.warning(
             "the result that is kept of %s, entries %d to %d, is of other events: made again",
             task.item.filename, task.item.entrystart, task.item.entrystop,
         )  # fmt: skip
         return None
     # the file may have another name by now; the events are the same, its uuid says so
-    receipt = replace(receipt, status=ChunkStatus.RESUMED, file=task.item.filename)
-    return ChunkOutcome(saved["sums"], receipt, inputs=inputs)
+    report = replace(report, status=ChunkStatus.RESUMED, file=task.item.filename)
+    return ChunkOutcome(saved["sums"], report, inputs=inputs)
 
 
-def _is_of(task: ChunkTask, sums: Mapping[str, Any], receipt: ChunkReport) -> bool:
+def _is_of(task: ChunkTask, sums: Mapping[str, Any], report: ChunkReport) -> bool:
     """Whether a result is of the planned events: a checksum says only that it was not damaged."""
     item = task.item
     return (
-        (receipt.dataset, receipt.entry_start, receipt.entry_stop)
+        (report.dataset, report.entry_start, report.entry_stop)
         == (item.dataset, item.entrystart, item.entrystop)
-        and receipt.status.is_processed
-        and receipt.n_events == sums["n_events"] == len(item)
-        and receipt.sumw == sums["sumw"].value
+        and report.status.is_processed
+        and report.n_events == sums["n_events"] == len(item)
+        and report.sumw == sums["sumw"].value
     )
 
 
@@ -302,14 +302,14 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
         try:
             policy.check_code(task)
             options = (policy.reader_options, policy.columns)
-            sums, receipt = contained(attempt.run, processor, *options)
+            sums, report = contained(attempt.run, processor, *options)
             code = policy.check_code(task)  # a file may have been edited meanwhile
-            return ChunkOutcome(sums, replace(receipt, code=code))
-        except Exception as error:  # noqa: BLE001 - sorted by class, kept in the receipt
+            return ChunkOutcome(sums, replace(report, code=code))
+        except Exception as error:  # noqa: BLE001 - sorted by class, kept in the report
             exc = policy.cause_of(task, error)
             outcome = ChunkOutcome(None, attempt.failed(exc), attempt.trace(exc))
             kind = classify(exc, attempt.stage)
-            if kind is FailureKind.TRANSIENT and outcome.receipt.stage != "write":
+            if kind is FailureKind.TRANSIENT and outcome.report.stage != "write":
                 note_failure(pfn, exc)
             if isinstance(exc, UnreachableError) and n_try >= len(pfns):
                 break
@@ -317,9 +317,7 @@ def _tried(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkO
         if kind is FailureKind.MEMORY and len(halves := task.halves()) > 1:
             outcome = _in_order(halves, processor, policy)
             spent_s = time.perf_counter() - clock  # with the tries of the whole
-            return replace(
-                outcome, receipt=replace(outcome.receipt, started=started, wall_s=spent_s)
-            )
+            return replace(outcome, report=replace(outcome.report, started=started, wall_s=spent_s))
         if kind.is_final or (kind is FailureKind.PERMANENT and n_try >= len(pfns)):
             return outcome
         if n_try <= policy.max_retries:
@@ -343,22 +341,22 @@ def joined(item: WorkItem, parts: list[ChunkOutcome]) -> ChunkOutcome:
     """Make the outcome of `item` from those of its parts; it fails if one of them has failed."""
     for part in parts:
         if part.sums is None:
-            return replace(part, receipt=_over(part.receipt, item))
-    receipts = [part.receipt for part in parts]
+            return replace(part, report=_over(part.report, item))
+    reports = [part.report for part in parts]
     summed = {
-        name: sum(getattr(receipt, name) for receipt in receipts)
+        name: sum(getattr(report, name) for report in reports)
         for name in ("n_events", "n_kept", "bytes_read", "n_requests", *TIMES)
     }
     sums = accumulate([part.sums for part in parts])
-    tries = max(receipt.tries for receipt in receipts) + 1
-    receipt = replace(receipts[0], **summed, tries=tries, sumw=sums["sumw"].value)
+    tries = max(report.tries for report in reports) + 1
+    report = replace(reports[0], **summed, tries=tries, sumw=sums["sumw"].value)
     inputs = reduce(or_, (part.inputs for part in parts))
-    return ChunkOutcome(sums, _over(receipt, item), inputs=inputs)
+    return ChunkOutcome(sums, _over(report, item), inputs=inputs)
 
 
-def _over(receipt: ChunkReport, item: WorkItem) -> ChunkReport:
-    """Let the receipt of a part speak for the whole."""
-    return replace(receipt, entry_start=item.entrystart, entry_stop=item.entrystop)
+def _over(report: ChunkReport, item: WorkItem) -> ChunkReport:
+    """Let the report of a part speak for the whole."""
+    return replace(report, entry_start=item.entrystart, entry_stop=item.entrystop)
 
 
 def _places(pfns: tuple[str, ...], max_retries: int) -> Iterator[str]:

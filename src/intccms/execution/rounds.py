@@ -1,4 +1,4 @@
-"""Chunk tasks on an executor until each has its receipt, and the totals hold what these say."""
+"""Chunk tasks on an executor until each has its report, and the totals hold what these say."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class ChunkRun:
                     waiting[_place(task)] = answer
                     again.append(task)
                 else:
-                    done += [task] if answer.receipt.status.is_processed else []
+                    done += [task] if answer.report.status.is_processed else []
                     yield _with_tries(answer, waiting.get(_place(task)))
             tasks = self._to_repeat(done, again) + other
             if not tasks:
@@ -165,15 +165,15 @@ class ChunkRun:
         """
         if not isinstance(answer, ChunkOutcome):
             return None
-        receipt, planned = answer.receipt, self.policy.planned
-        if receipt.error_type == EditedInputError.__name__:  # to send it again would not help
-            raise EditedInputError(receipt.error)
-        if receipt.error_type == OtherCodeError.__name__:
-            return OtherCodeError(receipt.error)
-        if planned is None or not receipt.status.is_in_rates:
+        report, planned = answer.report, self.policy.planned
+        if report.error_type == EditedInputError.__name__:  # to send it again would not help
+            raise EditedInputError(report.error)
+        if report.error_type == OtherCodeError.__name__:
+            return OtherCodeError(report.error)
+        if planned is None or not report.status.is_in_rates:
             return None
-        if receipt.code != planned.digests.get(receipt.dataset, ""):
-            raise IntccmsError(f"a chunk of {receipt.file} says that it ran other code")
+        if report.code != planned.digests.get(report.dataset, ""):
+            raise IntccmsError(f"a chunk of {report.file} says that it ran other code")
         self._check_environment(answer)
         return None
 
@@ -189,7 +189,7 @@ class ChunkRun:
             self.unlike.add(name)
 
     def _warn_once(self, outcome: ChunkOutcome) -> None:
-        text = outcome.receipt.error
+        text = outcome.report.error
         if _is_unreachable(outcome) and text not in self._warned:
             self._warned.add(text)
             log.warning("%s; chunks there are tried again in the end", text)
@@ -263,7 +263,7 @@ def _place(task: ChunkTask) -> Place:
 
 
 def _is_unreachable(outcome: ChunkOutcome) -> bool:
-    return outcome.receipt.error_type == UnreachableError.__name__
+    return outcome.report.error_type == UnreachableError.__name__
 
 
 def _pause(waiting: list[ChunkOutcome], n_round: int) -> None:
@@ -283,8 +283,8 @@ def _with_tries(outcome: ChunkOutcome, before: ChunkOutcome | None) -> ChunkOutc
     """Count the tries of the first round, too."""
     if before is None:
         return outcome
-    tries = outcome.receipt.tries + before.receipt.tries
-    return replace(outcome, receipt=replace(outcome.receipt, tries=tries))
+    tries = outcome.report.tries + before.report.tries
+    return replace(outcome, report=replace(outcome.report, tries=tries))
 
 
 def _type_of(error: WorkerLostError) -> str:
@@ -300,7 +300,7 @@ def _is_final(answer: Any) -> bool:
 
 def _lost(task: ChunkTask, error: WorkerLostError) -> ChunkOutcome:
     work = task.work
-    receipt = ChunkReport(
+    report = ChunkReport(
         dataset=work.dataset,
         file=work.filename,
         uuid=work.fileuuid,
@@ -311,4 +311,4 @@ def _lost(task: ChunkTask, error: WorkerLostError) -> ChunkOutcome:
         error_type=_type_of(error),
         error=str(error),
     )
-    return ChunkOutcome(None, receipt, error.trace if error.is_fault else "")
+    return ChunkOutcome(None, report, error.trace if error.is_fault else "")

@@ -162,7 +162,7 @@ class ChunkReport:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it; keyword arguments make the same receipt again."""
+        """Return it as JSON has it; keyword arguments make the same report again."""
         return asdict(self) | {"status": self.status.value}
 
 
