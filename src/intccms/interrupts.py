@@ -17,16 +17,6 @@ from types import FrameType
 
 import psutil
 
-__all__ = [
-    "EXIT_STATUS",
-    "Interrupted",
-    "OverdueError",
-    "handlers_kept",
-    "is_interrupt",
-    "second_one_ends",
-    "unheard",
-]
-
 EXIT_STATUS = 130  # as shells have it: 128 and the number of the signal
 RAISE = dis.opmap["RAISE_VARARGS"]
 
@@ -95,19 +85,15 @@ def handlers_kept() -> Iterator[None]:
 @contextmanager
 def second_one_ends() -> Iterator[None]:
     """Let the second Ctrl-C within the block end this process and its children at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def first(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, _end)
         signal.default_int_handler(number, frame)
 
-    before = signal.signal(signal.SIGINT, first)
-    try:
+    with handlers_kept():
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, first)
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["HIDDEN", "is_secret", "redacted"]
-
 HIDDEN = "<hidden>"
 _SECRET = r"key|secret|token|passw|credential"
 _IN_QUERY = (

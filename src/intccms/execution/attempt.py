@@ -207,7 +207,7 @@ class Attempt:
             kept.save(events, sums, self._source)
         sums["columns"] = dict(self.meter.columns)
         return sums, self._report(
-            status=(ChunkStatus.CACHED if kept is not None and kept.is_used else ChunkStatus.DONE),
+            ChunkStatus.CACHED if kept is not None and kept.is_used else ChunkStatus.DONE,
             n_events=sums["n_events"],
             n_kept=sums["n_kept"],
             sumw=sums["sumw"].value,
@@ -307,7 +307,7 @@ class Attempt:
         elif self.stage == "process" and is_read_failure(exc):
             self.stage = "read"
         return self._report(
-            status=ChunkStatus.FAILED,
+            ChunkStatus.FAILED,
             stage=self.stage,
             error_type=type(exc).__name__,
             error=describe(exc),
@@ -319,14 +319,11 @@ class Attempt:
             return ""
         return "".join(traceback.format_exception(exc.__cause__ or exc))
 
-    def _report(self, **fields: Any) -> ChunkReport:
+    def _report(self, status: ChunkStatus, **fields: Any) -> ChunkReport:
         place = urlparse(self.pfn)
-        report = ChunkReport(
-            dataset=self.item.dataset,
-            file=self.item.filename,
-            uuid=self.item.fileuuid,
-            entry_start=self.item.entrystart,
-            entry_stop=self.item.entrystop,
+        report = ChunkReport.of(
+            self.item,
+            status,
             tries=self.n_try,
             host=socket.gethostname(),
             worker=str(os.getpid()),

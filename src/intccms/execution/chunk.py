@@ -212,6 +212,18 @@ class ChunkOutcome:
     may_pass: bool = False
     inputs: Inputs = field(default_factory=Inputs)
 
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether no redirector of its file took a connection."""
+        return self.report.error_type == UnreachableError.__name__
+
+    def after(self, before: ChunkOutcome | None) -> ChunkOutcome:
+        """Count the tries of an earlier round, too."""
+        if before is None:
+            return self
+        tries = self.report.tries + before.report.tries
+        return replace(self, report=replace(self.report, tries=tries))
+
 
 def run_chunk(task: ChunkTask, processor: Processor, policy: ChunkPolicy) -> ChunkOutcome:
     """Process one work item; no exception leaves this function but KeyboardInterrupt.

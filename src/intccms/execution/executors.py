@@ -264,7 +264,8 @@ def _run(payload: bytes, name: str) -> bytes:
     assert _parcel is not None
     function, arguments = _parcel.open()
     marks.begin(name)
-    return cloudpickle.dumps(isolated(function, cloudpickle.loads(payload), *arguments))
+    result = isolated(function, cloudpickle.loads(payload), *arguments)
+    return bytes(cloudpickle.dumps(result))
 
 
 class Executor(Protocol):

@@ -18,8 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-__all__ = ["Mark", "begin", "function_now", "left", "left_by", "swap"]
-
 SIZE = 1024  # bytes: what is run, then the function
 HALF = SIZE // 2
 END = re.compile(r"Worker process (\d+) (?:exited with status (\d+)|was killed by signal (\d+))")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from intccms.datasets.replicas import PAUSES_S, UnreachableError
+from intccms.datasets.replicas import PAUSES_S
 from intccms.errors import (
     ClusterLostError,
     EditedInputError,
@@ -24,8 +24,6 @@ from intccms.execution.chunk import ChunkOutcome, ChunkPolicy, joined, keep, run
 from intccms.execution.executors import Executor
 from intccms.execution.parcel import ByValue
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
-
-__all__ = ["ChunkRun", "FileSums"]
 
 log = logging.getLogger(__name__)
 
@@ -104,17 +102,18 @@ class ChunkRun:
                     other.append(task)
                 elif isinstance(answer, WorkerLostError):
                     killed.append(task)
-                elif _may_pass(answer, n_round):
+                elif answer.may_pass and n_round < (len(PAUSES_S) if answer.is_unreachable else 1):
                     self._warn_once(answer)
                     waiting[_place(task)] = answer
                     again.append(task)
                 else:
                     done += [task] if answer.report.status.is_processed else []
-                    yield _with_tries(answer, waiting.get(_place(task)))
+                    yield answer.after(waiting.get(_place(task)))
             tasks = self._to_repeat(done, again) + other
             if not tasks:
                 break
-            _pause([waiting[_place(task)] for task in again], n_round)
+            if any(waiting[_place(task)].is_unreachable for task in again):
+                time.sleep(PAUSES_S[n_round])  # for the servers to come back
         for task in tasks:
             yield _lost(task, WorkerLostError("its result went down with its worker, each time"))
         yield from self._in_parts(killed)
@@ -190,7 +189,7 @@ class ChunkRun:
 
     def _warn_once(self, outcome: ChunkOutcome) -> None:
         text = outcome.report.error
-        if _is_unreachable(outcome) and text not in self._warned:
+        if outcome.is_unreachable and text not in self._warned:
             self._warned.add(text)
             log.warning("%s; chunks there are tried again in the end", text)
 
@@ -262,53 +261,15 @@ def _place(task: ChunkTask) -> Place:
     return task.item.dataset, task.item.filename, task.item.entrystart
 
 
-def _is_unreachable(outcome: ChunkOutcome) -> bool:
-    return outcome.report.error_type == UnreachableError.__name__
-
-
-def _pause(waiting: list[ChunkOutcome], n_round: int) -> None:
-    """Give servers that could not be reached some time to come back."""
-    if any(_is_unreachable(outcome) for outcome in waiting):
-        time.sleep(PAUSES_S[n_round])
-
-
-def _may_pass(outcome: ChunkOutcome, n_round: int) -> bool:
-    """Whether a chunk is to be tried again; what cannot be reached is waited for."""
-    if not outcome.may_pass:
-        return False
-    return n_round < (len(PAUSES_S) if _is_unreachable(outcome) else 1)
-
-
-def _with_tries(outcome: ChunkOutcome, before: ChunkOutcome | None) -> ChunkOutcome:
-    """Count the tries of the first round, too."""
-    if before is None:
-        return outcome
-    tries = outcome.report.tries + before.report.tries
-    return replace(outcome, report=replace(outcome.report, tries=tries))
-
-
-def _type_of(error: WorkerLostError) -> str:
-    if isinstance(error, ClusterLostError):
-        return "ClusterLost"
-    return {"killed": "KilledWorker", "crashed": "CrashedWorker", "hung": "Timeout"}[error.end]
-
-
 def _is_final(answer: Any) -> bool:
     """Whether smaller parts of a chunk would end in the same way: only what was killed was not."""
     return isinstance(answer, WorkerLostError) and answer.end != "killed"
 
 
 def _lost(task: ChunkTask, error: WorkerLostError) -> ChunkOutcome:
-    work = task.work
-    report = ChunkReport(
-        dataset=work.dataset,
-        file=work.filename,
-        uuid=work.fileuuid,
-        entry_start=work.entrystart,
-        entry_stop=work.entrystop,
-        status=ChunkStatus.FAILED,
-        stage="process",
-        error_type=_type_of(error),
-        error=str(error),
-    )
+    name = {"killed": "KilledWorker", "crashed": "CrashedWorker", "hung": "Timeout"}[error.end]
+    if isinstance(error, ClusterLostError):
+        name = "ClusterLost"
+    about = {"stage": "process", "error_type": name, "error": str(error)}
+    report = ChunkReport.of(task.work, ChunkStatus.FAILED, **about)
     return ChunkOutcome(None, report, error.trace if error.is_fault else "")

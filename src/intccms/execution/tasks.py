@@ -135,6 +135,12 @@ class ChunkReport:
     started: float = 0.0  # seconds since the epoch
     code: str = ""  # digest of what was run; empty where other processes cannot find it
 
+    @classmethod
+    def of(cls, item: WorkItem, status: ChunkStatus, **fields: Any) -> ChunkReport:
+        """Make the report of a work item; `fields` are the others."""
+        events = (item.entrystart, item.entrystop)
+        return cls(item.dataset, item.filename, item.fileuuid, *events, status, **fields)
+
     def __post_init__(self) -> None:
         """Take a status that was written down, too; leave credentials out of what is said."""
         object.__setattr__(self, "status", ChunkStatus(self.status))

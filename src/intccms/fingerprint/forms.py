@@ -36,8 +36,6 @@ from intccms.fingerprint.code import (
 )
 from intccms.usercode.homes import home
 
-__all__ = ["Form", "form_of"]
-
 HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that Python code could have written
 # Attributes of classes that say where, or that are made from the others.
 CLASS_NOTES = {"_abc_impl", "__abstractmethods__", "__dict__", "__weakref__", "__signature__"}

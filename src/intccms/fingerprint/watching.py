@@ -26,8 +26,6 @@ from intccms.errors import FunctorError
 from intccms.fingerprint.digest import content_digest, named_files, texts_in
 from intccms.usercode.homes import home
 
-__all__ = ["Inputs", "Watch", "adopt", "begin", "inputs_of", "known_inputs", "refresh", "unwatched"]
-
 ABSENT = "absent"
 SYSTEM = ("/proc/", "/sys/", "/dev/")  # say how the machine is, and never the same
 # Events of Python's audit hooks that tell of what nobody can look at again.

@@ -11,8 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["WITH_VERSIONS", "home", "is_own"]
-
 WITH_VERSIONS = ContextVar("WITH_VERSIONS", default=True)  # whether those of packages count
 
 INSTALLED = {"site-packages", "dist-packages"}

@@ -101,8 +101,9 @@ def refresh(names: Iterable[str]) -> None:
     again = _dependents(changed, closure(names))
     spaces = _load_again(again)
     _reloaded.update(spaces)
-    for name in [MAIN, *_others(again)]:
-        _rebind(name, spaces)
+    for name in set(sys.modules) - set(again):
+        if is_users(name):  # `__main__` is
+            _rebind(name, spaces)
     rest = sorted(set(again) - set(changed))
     more = f", with what depends on it: {', '.join(rest)}" if rest else ""
     log.warning("edited and loaded again: %s%s", ", ".join(changed), more)
@@ -137,16 +138,11 @@ def _dependents(changed: Iterable[str], known: Mapping[str, Source]) -> list[str
             for name in needs
             if name not in found
             and _is_text(name)
-            and (needs[name] & found or _is_within(name, found))
+            and (needs[name] & found or any(name.startswith(f"{package}.") for package in found))
         }
         if not more:
             return sorted(found)
         found |= more
-
-
-def _is_within(name: str, packages: set[str]) -> bool:
-    """Whether a module belongs to a package that is loaded again, and so loses it."""
-    return any(name.startswith(f"{package}.") for package in packages)
 
 
 def _holds(name: str) -> set[str]:
@@ -158,11 +154,6 @@ def _holds(name: str) -> set[str]:
         if isinstance(own, str) and not own.startswith(f"{name}."):
             found.add(own)
     return found - {name}
-
-
-def _others(again: Iterable[str]) -> list[str]:
-    """Name the user's modules that are not loaded again, but for `__main__`."""
-    return [name for name in set(sys.modules) - set(again) - {MAIN} if is_users(name)]
 
 
 def _load_again(names: list[str]) -> dict[str, Space]:

@@ -27,8 +27,6 @@ from intccms.execution.failures import Patience, lost_worker
 from intccms.execution.marks import Mark
 from intccms.execution.parcel import Parcel
 
-__all__ = ["DaskExecutor"]
-
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")

@@ -15,8 +15,6 @@ from distributed import Client, Future, KilledWorker
 from intccms.errors import NoWorkersError
 from intccms.execution import marks
 
-__all__ = ["NOTHING", "Absence", "Workers", "gathered"]
-
 log = logging.getLogger(__name__)
 
 REFRESH_S = 0.5  # between two counts of the workers
