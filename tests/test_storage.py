@@ -25,14 +25,7 @@ def test_every_path_of_the_design_is_named(tmp_path: Path) -> None:
         "skimmed_dir": "skimmed",
         "partials_dir": "partials",
         "histograms_dir": "histograms",
-        "histograms_root": "histograms/histograms.root",
-        "histograms_pkl": "histograms/histograms.pkl",
         "statistics_dir": "statistics",
-        "cabinetry_yml": "statistics/cabinetry.yml",
-        "workspace_json": "statistics/workspace.json",
-        "fit_json": "statistics/fit.json",
-        "limits_json": "statistics/limits.json",
-        "datacards_dir": "statistics/datacards",
         "plots_dir": "plots",
         "processed_lumis_json": "processed_lumis.json",
         "config_json": "config.json",
@@ -48,13 +41,11 @@ def test_every_measurement_has_its_directory(tmp_path: Path) -> None:
     directory = tmp_path / "metrics" / "first"
     assert output.measurement_dir("first") == directory
     assert output.receipts_jsonl("first") == directory / "receipts.jsonl"
-    assert output.worker_timeline_json("first") == directory / "worker_timeline.json"
-    assert output.metrics_json("first") == directory / "metrics.json"
     assert output.report_html("first") == directory / "report.html"
 
 
 def test_naming_paths_writes_nothing(tmp_path: Path) -> None:
-    Output(general(tmp_path / "out")).histograms_root.exists()
+    Output(general(tmp_path / "out")).histograms_dir.exists()
     assert list(tmp_path.iterdir()) == []
 
 

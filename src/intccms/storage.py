@@ -60,17 +60,8 @@ class Output:
         self.run_summary_json = self.directory / "run_summary.json"
         self.processed_lumis_json = self.directory / "processed_lumis.json"  # as a golden JSON
         self.plots_dir = self.directory / "plots"  # of observables and systematic variations
-        self.histograms_dir = self.directory / "histograms"
-        # <channel>/<observable>/<process>/<variation>
-        self.histograms_root = self.histograms_dir / "histograms.root"
-        self.histograms_json = self.histograms_dir / "histograms.json"  # all bits; this is read
-        self.histograms_pkl = self.histograms_dir / "histograms.pkl"  # for users; never read here
-        self.statistics_dir = self.directory / "statistics"
-        self.cabinetry_yml = self.statistics_dir / "cabinetry.yml"
-        self.workspace_json = self.statistics_dir / "workspace.json"  # of pyhf
-        self.fit_json = self.statistics_dir / "fit.json"
-        self.limits_json = self.statistics_dir / "limits.json"
-        self.datacards_dir = self.statistics_dir / "datacards"  # for CMS combine
+        self.histograms_dir = self.directory / "histograms"  # as ROOT, JSON and pickle
+        self.statistics_dir = self.directory / "statistics"  # workspace, fit, limits, datacards
 
     def mva_dir(self, classifier: str) -> Path:
         """Give the directory of a trained classifier: model, what is known of it, figures."""
@@ -83,14 +74,6 @@ class Output:
     def receipts_jsonl(self, measurement: str) -> Path:
         """One line per processed chunk."""
         return self.measurement_dir(measurement) / "receipts.jsonl"
-
-    def worker_timeline_json(self, measurement: str) -> Path:
-        """Workers, memory and CPU over time."""
-        return self.measurement_dir(measurement) / "worker_timeline.json"
-
-    def metrics_json(self, measurement: str) -> Path:
-        """Rates, times and sizes of the run."""
-        return self.measurement_dir(measurement) / "metrics.json"
 
     def overview_png(self, measurement: str) -> Path:
         """One picture of the run."""
