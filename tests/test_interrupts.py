@@ -150,7 +150,7 @@ def test_a_cell_that_was_interrupted_goes_on_when_it_is_run_again(
         assert answer["ename"] == "Interrupted"
         assert answer["traceback"] == [answer["evalue"]]
         assert "of 40 chunks are finished and kept in" in answer["evalue"]
-        code = "s.process(); n = s.stages.found.ledger.n_processed; assert n == 2400, n"
+        code = "s.process(); n = s.stages.result.ledger.n_processed; assert n == 2400, n"
         again = client.execute_interactive(code, timeout=SECONDS)
         assert again["content"]["status"] == "ok", again["content"]
     finally:

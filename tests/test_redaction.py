@@ -143,8 +143,8 @@ def test_a_run_leaves_no_credential_behind_and_can_go_on_from_what_it_saved(
         shutil.rmtree(out / "cache", ignore_errors=True)
         stages = processed(configured(remote, out, *settings, *more))
         stages.finish()
-        assert stages.found.ledger.n_processed == 2000
-        (lost,) = stages.found.ledger.lost_chunks
+        assert stages.result.ledger.n_processed == 2000
+        (lost,) = stages.result.ledger.lost_chunks
         assert lost.file.endswith("gone.root?authz=<hidden>")
     written = [path for path in out.rglob("*") if path.is_file()]
     assert len(written) > 10

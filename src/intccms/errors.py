@@ -8,27 +8,6 @@ from typing import Literal
 
 from intccms.redaction import redacted
 
-__all__ = [
-    "BadContentError",
-    "ClusterLostError",
-    "ConfigError",
-    "EditedInputError",
-    "FigureError",
-    "FitError",
-    "FunctorError",
-    "IncompleteError",
-    "InputError",
-    "IntccmsError",
-    "MissingColumnError",
-    "MissingSumsError",
-    "NoWorkersError",
-    "OtherCodeError",
-    "OutputError",
-    "SkimWriteError",
-    "WorkerLostError",
-    "nearest",
-]
-
 
 class IntccmsError(Exception):
     """Base of all errors of this package; the command line prints its text as one line."""

@@ -20,8 +20,6 @@ import uproot
 from intccms.errors import InputError, nearest
 from intccms.schema import examples_folder
 
-__all__ = ["from_example", "from_file"]
-
 EXAMPLES = ("example_opendata", "example_cms")
 SHARED = "shared"  # folder of a copy for what both examples use
 WEIGHTS = ("genWeight", "Generator_weight")

@@ -35,17 +35,6 @@ from intccms.preflight import checks, rows_of
 from intccms.schema import Config, load_config
 from intccms.usercode.reloading import check_current
 
-__all__ = [
-    "Session",
-    "Text",
-    "preflight",
-    "redirected",
-    "settings",
-    "setup",
-    "show_metrics",
-    "show_report",
-]
-
 SHOWN_PIXELS = 672  # 7 inches of a browser
 
 # IPython's have no types.
@@ -291,7 +280,7 @@ class Session:
 
     @property
     def _summary(self) -> dict[str, Any]:
-        return summarise(self.stages.found)
+        return summarise(self.stages.result)
 
 
 def show_metrics(session: Session) -> None:

@@ -11,8 +11,7 @@ import nbformat
 import pytest
 
 from intccms.batch import write_submit_file
-from intccms.batch.results import results_table
-from intccms.batch.running import Outcome
+from intccms.batch.running import Outcome, results_table
 from intccms.cli import main
 
 

@@ -16,7 +16,7 @@ from intccms.execution.accounting import Totals
 from intccms.execution.dask import scheduler
 from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import open_executor
-from intccms.schema.general import General
+from intccms.schema.datasets import General
 from tests.execution import tasks
 
 StartCluster = Callable[..., Any]

@@ -19,7 +19,7 @@ from intccms.errors import OtherCodeError, WorkerLostError
 from intccms.execution.accounting import Totals
 from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import Executor, FuturesExecutor, IterativeExecutor, open_executor
-from intccms.schema.general import General
+from intccms.schema.datasets import General
 from tests.execution import tasks
 from tests.execution.tasks import running
 

@@ -126,7 +126,7 @@ def histograms(sample: Path, out: Path, client: Any = None, *overrides: str) -> 
     with Stages(config, client) as stages:
         stages.count_files()
         stages.process()
-        book = stages.found.book
+        book = stages.result.book
     assert book is not None
     return book
 

@@ -36,7 +36,7 @@ def processed(config: dict[str, Any]) -> AnalysisResult:
     with Stages(load_config(config)) as stages:
         stages.count_files()
         stages.process()
-    result = stages.found.analysis
+    result = stages.result.analysis
     assert result is not None
     return result
 

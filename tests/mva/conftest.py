@@ -13,7 +13,7 @@ from intccms.datasets import Fileset
 from intccms.datasets.metadata import Metadata
 from intccms.engine.results import AnalysisResult
 from intccms.pipeline import RunResult
-from intccms.pipeline.training import sampler_of
+from intccms.pipeline.inference import sampler_of
 from intccms.schema import Config
 from tests.mva.small import configured, write_inputs
 

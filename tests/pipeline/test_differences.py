@@ -16,8 +16,9 @@ from example_opendata.configs.configuration import config as example
 from intccms.cli import main
 from intccms.histograms import Book, storage
 from intccms.pipeline.differences import FinishedRun, RunDiff, compare
-from intccms.pipeline.identity import code_of, leaves
+from intccms.pipeline.made_with import code_of
 from intccms.schema import load_config
+from intccms.schema.resolved import leaves
 from tests.pipeline.runs import FEW, NOMINAL_ONLY, configured, processed
 
 LUMI = 16393.4

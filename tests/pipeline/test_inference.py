@@ -17,9 +17,9 @@ from intccms.execution.dask.cluster import DaskExecutor
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.tasks import Silent
 from intccms.histograms import Book
-from intccms.pipeline.fit_figures import fit_figures
+from intccms.pipeline.figures import fit_figures
 from intccms.pipeline.inference import _classes, infer_signals, load_results
-from intccms.pipeline.summary import Findings
+from intccms.pipeline.result import RunResult
 from intccms.plots import look_of
 from intccms.statistics import build_workspace, infer
 from intccms.storage import Output
@@ -48,9 +48,9 @@ def contents(region: dict[str, Any], weakest: float = 1.0) -> dict[str, Any]:
     return signals | others
 
 
-def found_by(executor: Executor, config: Any, book: Book) -> Findings:
-    found = Findings(config, book=book)
-    infer_signals(found, Output(config.general), lambda: executor, Silent())
+def found_by(executor: Executor, config: Any, book: Book) -> RunResult:
+    found = RunResult(config, Output(config.general), book=book)
+    infer_signals(found, lambda: executor, Silent())
     return found
 
 
@@ -113,10 +113,9 @@ def test_a_signal_that_cannot_be_fitted_stops_no_other(
 ) -> None:
     book = make_book(contents(SIGNAL_REGION, weakest=1e-13))
     config = make_config(tuple(contents(SIGNAL_REGION)), masses_gev=MASSES)
-    found = Findings(config, book=book)
-    output = Output(config.general)
+    found = RunResult(config, output := Output(config.general), book=book)
     with pytest.raises(FitError, match="fit of zprime_m3000 failed: no sensitivity to signal_st"):
-        infer_signals(found, output, IterativeExecutor, Silent())
+        infer_signals(found, IterativeExecutor, Silent())
     assert list(found.results) == ["zprime_m1000", "zprime_m2000"]
     limits = json.loads((tmp_path / "out" / "statistics" / "limits.json").read_text())
     assert set(limits) == {"zprime_m1000", "zprime_m2000"}
@@ -154,9 +153,9 @@ def test_what_failed_of_a_signal_takes_nothing_else_with_it(
     config, book = make_config(), make_book(contents)
     view: Any = book.histograms["sr", "mass"].view()
     view["variance"] *= 0.01  # an event weighs 0.001: the last bin is small, not thinly simulated
-    found, output = Findings(config, book=book), Output(config.general)
+    found = RunResult(config, output := Output(config.general), book=book)
     with pytest.raises(FitError, match="limit on signal failed: asymptotic formulas say nothing"):
-        infer_signals(found, output, IterativeExecutor, Silent())
+        infer_signals(found, IterativeExecutor, Silent())
     kept = load_results(output.statistics_dir)["signal"]
     assert kept.limits is None
     assert kept.fit is not None

@@ -88,8 +88,8 @@ def test_measurements_are_compared_on_the_command_line(
 
 
 def receipts(stages: Stages) -> tuple[ChunkReport, ...]:
-    assert stages.found.analysis is not None
-    return stages.found.analysis.receipts
+    assert stages.result.analysis is not None
+    return stages.result.analysis.receipts
 
 
 def test_times_of_data_that_a_lumi_mask_cuts_are_possible(
@@ -115,7 +115,7 @@ def test_chunks_from_kept_columns_count_and_contradict_nothing(
     assert {one.status for one in receipts(again)} == {ChunkStatus.CACHED}
     assert again.measurement is not None
     assert again.measurement.violations == []
-    assert again.measurement.metrics["n_events"] == again.found.ledger.n_processed == 2000
+    assert again.measurement.metrics["n_events"] == again.result.ledger.n_processed == 2000
     summary = json.loads(again.output.run_summary_json.read_text())
     assert summary["throughput"]["events_per_s"] > 0
     assert summary["throughput"]["events_from_kept_columns"] == 2000

@@ -136,7 +136,7 @@ def two_years(tiny_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> St
 
 
 def test_each_year_has_its_histograms_with_its_luminosity(two_years: Stages) -> None:
-    found = two_years.found
+    found = two_years.result
     assert found.book is not None
     books = found.years.items()
     yields = {year: book.yields("CMS_WORKSHOP")["signal"].value for year, book in books}
@@ -149,8 +149,8 @@ def test_years_are_drawn_again_from_what_was_saved(two_years: Stages) -> None:
     config = with_years(Path("/nowhere"), two_years.output.directory, "general.run_plots_only=True")
     with Stages(config) as again:
         again.process()
-        assert again.found.years == two_years.found.years
-        stems = [stem for stem, _ in planned(again.found, again.output, ["observables"])]
+        assert again.result.years == two_years.result.years
+        stems = [stem for stem, _ in planned(again.result, ["observables"])]
     names = {str(stem.relative_to(again.output.plots_dir)) for stem in stems}
     assert {f"{year}/CMS_WORKSHOP/workshop_mtt" for year in YEARS} <= names
     assert {"CMS_WORKSHOP/workshop_mtt", "CMS_WORKSHOP/workshop_mtt_log"} <= names

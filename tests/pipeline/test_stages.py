@@ -124,9 +124,9 @@ def test_a_run_goes_on_from_saved_histograms(done: RunResult, tmp_path: Path) ->
         stages.process()
         results = stages.infer()
     assert done.book is not None
-    assert stages.found.book is not None
+    assert stages.result.book is not None
     for key, histogram in done.book.histograms.items():
-        assert stages.found.book.histograms[key] == histogram
+        assert stages.result.book.histograms[key] == histogram
     assert results["signal"].fit.mu == pytest.approx(done.results["signal"].fit.mu, abs=1e-6)
 
 
@@ -199,7 +199,7 @@ def test_two_executors_give_the_same_bits(done: RunResult, tiny_sample: Path) ->
     config = configured(
         tiny_sample, out, *NOMINAL_ONLY, "general.executor=futures", "general.chunk_size=700"
     )
-    book = processed(config).found.book
+    book = processed(config).result.book
     assert book is not None
     assert done.book is not None
     for key, histogram in done.book.histograms.items():

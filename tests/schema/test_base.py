@@ -6,8 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from intccms.schema import Functor, ObjVar, Sys, WorkerEval
-from intccms.schema.base import duplicates
-from intccms.schema.kinds import Args, Edges, Year, as_refs
+from intccms.schema.base import Args, Edges, Year, as_refs, duplicates
 
 EDGES = TypeAdapter(Edges)
 

@@ -39,9 +39,9 @@ def test_logging_is_shown_on_request(
     package_log: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     intccms.set_logging("INFO")
-    logging.getLogger("intccms.schema.loading.sources").info("a message")
-    logging.getLogger("intccms.schema.loading.sources").debug("a detail")
-    assert capsys.readouterr().err == "INFO intccms.schema.loading.sources: a message\n"
+    logging.getLogger("intccms.schema.loading").info("a message")
+    logging.getLogger("intccms.schema.loading").debug("a detail")
+    assert capsys.readouterr().err == "INFO intccms.schema.loading: a message\n"
 
 
 def test_logging_that_is_asked_for_twice_is_shown_once(

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from intccms.schema import Config, load_config
-from intccms.widgets import ConfigEditor, sections, switches
-from intccms.widgets.binning import BinningEditor, merged, saved_book
+from intccms.widgets import ConfigEditor, fields
 from intccms.widgets.draft import Draft
-from intccms.widgets.editor import PAGES
+from intccms.widgets.editor import PAGES, search
+from intccms.widgets.explorer import BinningEditor, merged, saved_book
 from intccms.widgets.fields import Field
 
 SOURCE = "example_opendata.configs.configuration:config"
@@ -193,7 +193,7 @@ def test_a_source_of_several_years_is_one_switch() -> None:
     years = {"2016": source.corrections[None], "2017": source.corrections[None]}
     when = {f"datasets.datasets.{name}.years": "2016" for name in source.processes}
     draft = Draft(load_config({**dict(source), "corrections": years}, when))
-    page = switches.sources(draft, lambda: None)
+    page = fields.sources(draft, lambda: None)
     named(page, "pileup").value = False
     assert [key.split(".")[1] for key in draft.changes] == ["2016", "2017"]
 
@@ -216,7 +216,7 @@ def test_a_colour_and_a_label_are_changed_and_taken_back() -> None:
 
 
 def test_a_setting_is_found_by_words_of_its_description() -> None:
-    page = sections.search(draft := Draft(SOURCE), lambda: None)
+    page = search(draft := Draft(SOURCE), lambda: None)
     page.children[0].children[0].value = "memory batch"
     named(page, "batch_memory_mb").value = "250"
     assert draft.config.general.batch_memory_mb == 250

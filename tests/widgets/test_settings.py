@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from intccms.schema import Config, load_config
-from intccms.widgets.settings import Setting, settings_of, yaml_text
+from intccms.widgets.draft import Setting, settings_of, yaml_text
 
 
 @pytest.fixture(scope="module")

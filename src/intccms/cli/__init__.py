@@ -1,7 +1,4 @@
-"""The command line: one module a command.
-
-It reads arguments and prints; what is done stands in the packages below.
-"""
+"""The command line: it reads arguments and prints; what is done stands in the packages below."""
 
 from __future__ import annotations
 
@@ -11,40 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 import intccms
-from intccms.cli import (
-    batch,
-    compare,
-    datasets,
-    diff,
-    html,
-    inspect,
-    new,
-    preflight,
-    run,
-    sample,
-    summary,
-)
-from intccms.cli.options import DEFAULT_CONFIG
+from intccms.cli import inputs, runs  # noqa: F401 - they fill COMMANDS
+from intccms.cli.options import COMMANDS, DEFAULT_CONFIG
 from intccms.errors import IncompleteError, IntccmsError
 from intccms.interrupts import EXIT_STATUS, second_one_ends
 
 __all__ = ["DEFAULT_CONFIG", "main"]
-
-# Each has HELP, `add_arguments(parser)` and `execute(parsed)`, which may return a status; heavy
-# packages are imported in `execute` only, because worker processes import this module too.
-COMMANDS = {
-    "batch": batch,
-    "compare": compare,
-    "datasets": datasets,
-    "diff": diff,
-    "html": html,
-    "inspect": inspect,
-    "new": new,
-    "preflight": preflight,
-    "run": run,
-    "sample": sample,
-    "summary": summary,
-}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 complete (two runs: the same), 2 wrong input, 3 incomplete, 1 anything else that we know
         of (two runs: different), 130 interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser().parse_args(given)
+    line = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = _parser().parse_args(line)
     intccms.set_logging("WARNING")
     execute: Callable[[argparse.Namespace], int | None] = parsed.execute
     try:
@@ -75,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except IntccmsError as error:
         text = " ".join(str(error).split())
         if isinstance(error, IncompleteError):
-            text += f"; to go on with what is missing: intccms {shlex.join(given)}"
+            text += f"; to go on with what is missing: intccms {shlex.join(line)}"
         notes = "".join(f"{note.rstrip()}\n" for note in getattr(error, "__notes__", ()))
         sys.stdout.flush()
         sys.stderr.write(f"intccms: error: {text}\n{notes}")
@@ -88,8 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=intccms.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        command = commands.add_parser(name, help=module.HELP)
-        module.add_arguments(command)
-        command.set_defaults(execute=module.execute)
+    for name, command in sorted(COMMANDS.items()):
+        one = commands.add_parser(name, help=command.text)
+        for names, options in command.arguments:
+            one.add_argument(*names, **options)
+        one.set_defaults(execute=command.execute)
     return parser

@@ -24,7 +24,7 @@ from intccms.errors import FunctorError, InputError, nearest
 from intccms.execution.failures import describe
 from intccms.fingerprint.digest import content_digest
 from intccms.schema import Config, Correction, ObjVar, Sys, UncertaintySource
-from intccms.schema.kinds import Constant
+from intccms.schema.base import Constant
 
 Words = dict[str, frozenset[str] | None]
 

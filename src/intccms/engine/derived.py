@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from intccms.errors import nearest
 from intccms.histograms.sums import bin_indices
-from intccms.schema.kinds import Edges
+from intccms.schema.base import Edges
 
 
 @dataclass(frozen=True)

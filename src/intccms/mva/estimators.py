@@ -17,8 +17,6 @@ from intccms.errors import FunctorError, InputError
 from intccms.execution.failures import user_code
 from intccms.schema import Config, Mva
 
-__all__ = ["check", "fitted", "last_step", "prepared"]
-
 log = logging.getLogger(__name__)
 
 # How scikit-learn and packages with its interface call these settings.

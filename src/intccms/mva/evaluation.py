@@ -13,8 +13,6 @@ from intccms.mva.estimators import last_step
 from intccms.mva.samples import Rows, Sample
 from intccms.schema import Config, Feature, Mva
 
-__all__ = ["Evaluation", "Importance", "RocCurve", "Shape", "evaluate", "ks_p_value"]
-
 Floats = NDArray[np.float64]
 N_BINS = 40
 LOWEST_P = 1e-3  # of the test that training and validation events are alike

@@ -16,8 +16,6 @@ from intccms.engine.scores import FeatureMatrix, fold_of
 from intccms.errors import InputError
 from intccms.schema import Mva
 
-__all__ = ["Sample", "sample_of", "training_rows", "wanted"]
-
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 

@@ -29,8 +29,6 @@ from intccms.mva.samples import Floats, Rows, Sample, sample_of, training_rows
 from intccms.schema import Config, Mva
 from intccms.storage import write_bytes, write_json
 
-__all__ = ["Trained", "save", "train"]
-
 log = logging.getLogger(__name__)
 
 

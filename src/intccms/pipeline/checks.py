@@ -21,12 +21,10 @@ from intccms.errors import InputError
 from intccms.execution.executors import Executor
 from intccms.execution.tasks import Observer
 from intccms.metrics.inspector.store import RecordStore
-from intccms.pipeline.identity import leaves
 from intccms.schema import Config
+from intccms.schema.resolved import leaves
 from intccms.skimming.writing import only_skims, writes_skims
 from intccms.storage import Output
-
-__all__ = ["check_drawable", "check_supported", "checked_inputs", "kept_clean"]
 
 
 def check_supported(config: Config) -> None:
@@ -113,7 +111,7 @@ def checked_inputs(
         known = RecordStore(output.metadata_dir).counts(fileset)  # of `intccms inspect`
     found = runner.count_files(processor, fileset, workers, observer, read=read, known=known)
     if general.run_mva_training:
-        from intccms.pipeline.training import sampler_of
+        from intccms.pipeline.inference import sampler_of
 
         sampler, part = sampler_of(processor, found)
         check_columns(sampler, part, workers)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from intccms.engine.derived import Plane
 from intccms.errors import WorkerLostError
 from intccms.execution.executors import FuturesExecutor
 from intccms.histograms import Book
-from intccms.pipeline.summary import Findings, visible_cutflow
+from intccms.pipeline.result import RunResult
 from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, systematics
 from intccms.plots.plane import maps
 from intccms.plots.style import Drawn, Planned, draw_and_save
 from intccms.schema import Config, General
-from intccms.storage import Output
 
-__all__ = ["GROUPS", "Group", "drawn", "planned"]
+if TYPE_CHECKING:
+    from cabinetry.fit import RankingResults
+
+    from intccms.statistics import FitOutcome, SignalResult
 
 Group = Literal["observables", "systematics", "cutflow", "statistics"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -30,22 +32,22 @@ MANY = 12  # figures, from which on it pays to start processes: each imports for
 MOST_PROCESSES = 4
 
 
-def planned(found: Findings, output: Output, groups: Iterable[Group]) -> list[Planned]:
-    """List the figures of what was found: the path without suffix, and what draws it.
+def planned(result: RunResult, groups: Iterable[Group]) -> list[Planned]:
+    """List the figures of a result: the path without suffix, and what draws it.
 
     Parameters
     ----------
-    found, output
-        What there is to show, and where figures go.
+    result
+        What there is to show.
     groups
         Some of `GROUPS`.
     """
-    look = look_of(found.config, found.book)
+    look = look_of(result.config, result.book)
     makers: dict[Group, Callable[[], Iterator[Planned]]] = {
-        "observables": lambda: _observables(found, output.plots_dir, look),
-        "systematics": lambda: _systematics(found, output.plots_dir, look),
-        "cutflow": lambda: _cutflows(found, output.plots_dir, look),
-        "statistics": lambda: _statistics(found, output.statistics_dir, look),
+        "observables": lambda: _observables(result, result.output.plots_dir, look),
+        "systematics": lambda: _systematics(result, result.output.plots_dir, look),
+        "cutflow": lambda: _cutflows(result, result.output.plots_dir, look),
+        "statistics": lambda: _statistics(result, result.output.statistics_dir, look),
     }
     return [one for group in groups for one in makers[group]()]
 
@@ -75,35 +77,35 @@ def drawn(todo: list[Planned], general: General) -> Iterator[Drawn]:
             yield draw_and_save(index, todo) if lost else one
 
 
-def _observables(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
-    book = found.book
+def _observables(result: RunResult, folder: Path, look: Look) -> Iterator[Planned]:
+    book = result.book
     if book is None:
         return
     for where in book.histograms:
-        blind = blind_of(found.config, *where)
+        blind = blind_of(result.config, *where)
         stem = folder.joinpath(*where)
         yield stem, partial(data_mc, book, *where, blind=blind, look=look)
-        for year, of_year in found.years.items():
-            lumi_fb = found.config.general.lumi_for(year) / 1000
+        for year, of_year in result.years.items():
+            lumi_fb = result.config.general.lumi_for(year) / 1000
             its_look = replace(look, lumi_fb=lumi_fb, period=year)
             draw = partial(data_mc, of_year, *where, blind=blind, look=its_look)
             yield folder.joinpath(year, *where), draw
-        if where[1] == _fit_observable(found.config, where[0]):
+        if where[1] == _fit_observable(result.config, where[0]):
             draw = partial(data_mc, book, *where, blind=blind, look=replace(look, log=True))
             yield stem.with_name(f"{stem.name}_log"), draw
-        plane = _plane(found.config, *where)
+        plane = _plane(result.config, *where)
         if plane is not None:
             seen = partial(maps, book, *where, plane, blind=blind, look=look)
             yield stem.with_name(f"{stem.name}_map"), seen
 
 
-def _systematics(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
+def _systematics(result: RunResult, folder: Path, look: Look) -> Iterator[Planned]:
     """Show the signals and the largest background; the others look much the same."""
-    book = found.book
+    book = result.book
     if book is None:
         return
     for channel in book.channels:
-        observable = _fit_observable(found.config, channel)
+        observable = _fit_observable(result.config, channel)
         if observable is None:
             continue
         for process in _main_processes(book, channel, look):
@@ -126,17 +128,69 @@ def _main_processes(book: Book, channel: str, look: Look) -> Iterator[str]:
         yield max(backgrounds, key=lambda process: sizes[process])
 
 
-def _cutflows(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
-    flow = visible_cutflow(found.config, found.cutflow, look.data)
+def _cutflows(result: RunResult, folder: Path, look: Look) -> Iterator[Planned]:
+    flow = result.visible_cutflow(look.data)
     for channel in flow:
         yield folder / channel / "cutflow", partial(cutflow.plot, flow, channel, look=look)
 
 
-def _statistics(found: Findings, folder: Path, look: Look) -> Iterator[Planned]:
-    if found.results:  # cabinetry takes 2 s to import
-        from intccms.pipeline.fit_figures import fit_figures
+def _statistics(result: RunResult, folder: Path, look: Look) -> Iterator[Planned]:
+    if result.results:
+        yield from fit_figures(result.results, folder, look)
 
-        yield from fit_figures(found.results, folder, look)
+
+def fit_figures(results: Mapping[str, SignalResult], folder: Path, look: Look) -> Iterator[Planned]:
+    """List the figures of fits and limits: the path without suffix, and what draws it.
+
+    Those of one signal of several are in a folder of its name.
+    """
+    from intccms.plots import statistics
+    from intccms.statistics import families
+
+    for signal, result in results.items():
+        inside = folder if len(results) == 1 else folder / signal
+        if result.fit is not None:
+            yield from _of_fit(result.fit, result.ranking, inside, look)
+        if result.limits is not None:
+            yield inside / "limit", partial(statistics.cls_scan, result.limits, look=look)
+    workspaces = [one.workspace for one in results.values()]
+    for region in workspaces[0].regions if workspaces else ():
+        if workspaces[0].systematics(region.name):
+            draw = partial(statistics.treated, workspaces, region.name, look=look)
+            yield folder / f"templates_{region.name}", draw
+    for family in families(list(results.values())):
+        suffix = f"_{family.name}".rstrip("_")
+        limited = tuple(one for one in family.results if one.limits is not None)
+        tested = tuple(one for one in family.results if one.significance is not None)
+        for scan, known in (
+            (statistics.limits_by_mass, limited),
+            (statistics.p_values_by_mass, tested),
+        ):
+            if len(known) > 1:
+                draw = partial(scan, replace(family, results=known), look=look)
+                yield folder / f"{scan.__name__}{suffix}", draw
+
+
+def _of_fit(
+    outcome: FitOutcome, ranking: RankingResults | None, folder: Path, look: Look
+) -> Iterator[Planned]:
+    from intccms.plots import statistics
+
+    for prediction in (*outcome.prefit, *outcome.postfit):
+        name = "postfit" if prediction.is_postfit else "prefit"
+        draw = partial(statistics.fitted, prediction, look=replace(look, log=True))
+        yield folder / f"{name}_{prediction.channel}", draw
+    if outcome.n_dof > 0:
+        yield (
+            folder / "goodness_of_fit",
+            partial(statistics.goodness_of_fit, outcome, look=look),
+        )
+    if outcome.pulls:
+        yield folder / "pulls", partial(statistics.pulls, outcome, look=look)
+    if len(outcome.results.labels) > 1:
+        yield folder / "correlations", partial(statistics.correlations, outcome, look=look)
+    if ranking is not None and ranking.labels:
+        yield folder / "ranking", partial(statistics.impacts, ranking, outcome, look=look)
 
 
 def _plane(config: Config, channel: str, observable: str) -> Plane | None:
@@ -144,8 +198,8 @@ def _plane(config: Config, channel: str, observable: str) -> Plane | None:
     entries = [
         one for entry in config.channels if entry.name == channel for one in entry.observables
     ]
-    found = {one.name: one.function for one in entries}.get(observable)
-    return found if isinstance(found, Plane) else None
+    function = {one.name: one.function for one in entries}.get(observable)
+    return function if isinstance(function, Plane) else None
 
 
 def _fit_observable(config: Config, channel: str) -> str | None:

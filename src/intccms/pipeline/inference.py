@@ -1,25 +1,32 @@
-"""Fits and limits as stages of a run, with their progress, and their results kept for plots.
-
-Touches ``statistics/results.dat``, from which the figures can be drawn again: JSON and arrays with
-a checksum, of which nothing is run when it is read, whoever wrote it.
-"""
+"""Training as a stage of a run: events from the workers, models and figures into ``mva/``."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import is_dataclass
-from functools import cache
+from dataclasses import is_dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from intccms.errors import FitError, InputError, IntccmsError
+from intccms import mva as classifiers
+from intccms.analysis import runner
+from intccms.analysis.processor import AnalysisProcessor
+from intccms.analysis.sample import SampleProcessor
+from intccms.datasets import Fileset
+from intccms.datasets.metadata import Metadata
+from intccms.errors import FitError, IncompleteError, InputError, IntccmsError
 from intccms.execution.checkpoints import Damaged, decode, encode
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.tasks import Observer
-from intccms.pipeline.summary import Findings
-from intccms.schema import Statistics
+from intccms.mva import Trained
+from intccms.pipeline.figures import drawn
+from intccms.pipeline.result import RunResult
+from intccms.plots import look_of
+from intccms.plots import mva as figures_of
+from intccms.plots.style import Drawn, Planned
+from intccms.schema import Config, Statistics
 from intccms.statistics import (
     SignalResult,
     Toys,
@@ -35,16 +42,96 @@ from intccms.statistics import (
 from intccms.statistics.configuration import settings
 from intccms.storage import Output, write_bytes
 
-__all__ = ["has_fit", "infer_signals", "load_results", "save_results"]
+
+def sampler_of(
+    processor: AnalysisProcessor, metadata: Metadata
+) -> tuple[SampleProcessor, Metadata]:
+    """Make what collects the training events, and the plan of the datasets that have some.
+
+    Raises
+    ------
+    InputError
+        If a classifier cannot be trained.
+    """
+    todo = classifiers.check(processor.config, metadata.fileset)
+    sampler = SampleProcessor(processor, classifiers.wanted(todo))
+    mine = Fileset(tuple(one for one in metadata.fileset if one.dataset in sampler.tasks))
+    kept: dict[str, Any] = {
+        name: tuple(one for one in getattr(metadata, name) if one.dataset in sampler.tasks)
+        for name in ("files", "failures", "work_items")
+    }
+    part = replace(metadata, fileset=mine, **kept)
+    return sampler, part
+
+
+def trained(
+    processor: AnalysisProcessor,
+    metadata: Metadata,
+    executor: Executor,
+    *,
+    output: Output,
+    observer: Observer,
+) -> tuple[dict[str, Trained], list[Drawn]]:
+    """Train and save every classifier that is not an ONNX model.
+
+    Returns
+    -------
+    tuple
+        The classifiers by name, and what became of their figures.
+
+    Raises
+    ------
+    IncompleteError
+        If more of the events to train on was lost than ``general.max_lost_fraction``.
+    IntccmsError
+        If a training fails.
+    """
+    config, found, plots = processor.config, dict[str, Trained](), list[Drawn]()
+    sampler, part = sampler_of(processor, metadata)
+    if not sampler.wanted:
+        return found, plots
+    analysis = runner.process(config, part, executor, processor=sampler, observer=observer)
+    allowed, lost = config.general.max_lost_fraction, analysis.ledger.lost_fraction()
+    if lost > allowed:
+        first = analysis.ledger.lost_chunks[0]
+        raise IncompleteError(
+            f"no training: {lost:.1%} of a dataset is lost, more than general.max_lost_fraction="
+            f"{allowed:g} allows; first: dataset {first.dataset!r}, {first.file}: {first.error}"
+        )
+    for mva in config.mva:
+        if mva.name in sampler.wanted:
+            observer.begin(f"training of {mva.name}", total=1)
+            found[mva.name] = one = classifiers.train(mva, config, part.fileset, analysis)
+            folder = output.mva_dir(mva.name)
+            classifiers.save(one, folder)
+            plots += _draw(one, config, folder)
+            observer.advance()
+            observer.end()
+    return found, plots
+
+
+def _draw(one: Trained, config: Config, folder: Path) -> list[Drawn]:
+    look, evaluation = look_of(config), one.evaluation
+    figures: list[Planned] = [
+        (folder / "roc", partial(figures_of.roc, evaluation, look=look)),
+        (folder / "score", partial(figures_of.score, evaluation, look=look)),
+        (folder / "importance", partial(figures_of.importance, evaluation, look=look)),
+        *(
+            (folder / f"feature_{name}", partial(figures_of.feature, evaluation, name, look=look))
+            for name in evaluation.features
+        ),
+    ]
+    return list(drawn(figures, config.general))
+
 
 log = logging.getLogger(__name__)
 
 NAME = "results.dat"
 
 
-def has_fit(found: Findings) -> bool:
+def has_fit(result: RunResult) -> bool:
     """Tell whether there is something to fit; log why not where a fit was asked for."""
-    config, book = found.config, found.book
+    config, book = result.config, result.book
     general = config.general
     if not general.run_statistics or general.run_plots_only or book is None or not book.channels:
         return False
@@ -59,17 +146,13 @@ def has_fit(found: Findings) -> bool:
     return not reason
 
 
-def infer_signals(
-    found: Findings, output: Output, workers: Callable[[], Executor], observer: Observer
-) -> None:
+def infer_signals(result: RunResult, workers: Callable[[], Executor], observer: Observer) -> None:
     """Fit each signal and find its limits, several at the same time; write what came out.
 
     Parameters
     ----------
-    found
+    result
         Has the histograms and gets the results, in the order of the signals.
-    output
-        Where the files go.
     workers
         Gives the executor; not called for one signal, which is fitted in this process, unless
         there are toys to be made.
@@ -83,9 +166,9 @@ def infer_signals(
     FitError
         If something fails for a signal, with all reasons; the rest is written before.
     """
-    config = found.config
-    assert found.book is not None
-    workspaces = build_workspaces(config, found.book)
+    config, folder = result.config, result.output.statistics_dir
+    assert result.book is not None
+    workspaces = build_workspaces(config, result.book)
     items = [
         (one, mass_of(config, one.signal), cross_section_of(config, one.signal))
         for one in workspaces
@@ -102,16 +185,16 @@ def infer_signals(
     for index, one in enumerate(ordered):
         if isinstance(one, SignalResult) and needs_toys(one, calculator):
             ordered[index] = _with_toys(one, settings(config), workers(), observer)
-    found.results = {one.signal: one for one in ordered if isinstance(one, SignalResult)}
+    result.results = {one.signal: one for one in ordered if isinstance(one, SignalResult)}
     failures = [one for one in ordered if not isinstance(one, SignalResult)]
-    if found.results or not failures:
-        write(found.results.values(), output.statistics_dir)
-        save_results(found.results, output.statistics_dir)
+    if result.results or not failures:
+        write(result.results.values(), folder)
+        save_results(result.results, folder)
     for one in failures:
         if not isinstance(one, IntccmsError):
             raise one
     reasons = [str(one) for one in failures]
-    reasons += [reason for one in found.results.values() for reason in one.failures]
+    reasons += [reason for one in result.results.values() for reason in one.failures]
     if reasons:
         raise FitError("; ".join(reasons))
 

@@ -47,8 +47,6 @@ from intccms.plots.treemap import treemap
 from intccms.schema import Config
 from intccms.storage import Output, write_json, write_text
 
-__all__ = ["Inspection"]
-
 log = logging.getLogger(__name__)
 
 RUCIO_CACHE = "rucio.json"

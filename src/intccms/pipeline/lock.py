@@ -24,8 +24,6 @@ import psutil
 
 from intccms.errors import InputError
 
-__all__ = ["NAME", "OutputLock", "Owner"]
-
 log = logging.getLogger(__name__)
 
 NAME = ".lock"

@@ -13,9 +13,9 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hist
 import numpy as np
@@ -26,20 +26,16 @@ from intccms.errors import InputError, nearest
 from intccms.fingerprint.digest import fingerprint
 from intccms.histograms import Book, storage
 from intccms.histograms.book import NOMINAL
-from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow
-from intccms.pipeline.identity import DIGITS, leaves
-from intccms.pipeline.summary import Findings, SavedRun
+from intccms.histograms.cutflow import CutflowSums, make_cutflow
+from intccms.pipeline.result import RunResult
+from intccms.pipeline.summary import INFERRED, MEASURED, read_summary, saved_cutflow, saved_ledger
 from intccms.schema import Config
-from intccms.schema.resolved import as_json
-from intccms.storage import Output, write_json
-
-if TYPE_CHECKING:  # cabinetry takes 2 s to import
-    from intccms.statistics import SignalResult
-
-__all__ = ["Adapted", "adapted", "fit_settings", "fitted", "load_saved", "made_with"]
+from intccms.schema.resolved import as_json, leaves
+from intccms.storage import write_json
 
 log = logging.getLogger(__name__)
 
+DIGITS = 16  # of a digest
 NAME = "made_with.json"  # beside the results of fits
 
 DECIDES = (
@@ -71,6 +67,28 @@ def made_with(config: Config, analysis: AnalysisResult) -> dict[str, Any]:
             for dataset, flow in analysis.flows.items()
         },
     }
+
+
+def code_of(config: Config) -> dict[str, str]:
+    """Digest every function of a configuration by structure, every file it names by content.
+
+    Returns
+    -------
+    dict
+        Place to hexadecimal digits. A function has the same in every process, whatever its name,
+        its file and the comments in it; one that has no such form is left out.
+    """
+    found: dict[str, str] = {}
+    for place, value in leaves(config):
+        if callable(value):
+            digest = fingerprint(value)
+            if not digest.unstable:
+                found[place] = digest.digest[:DIGITS]
+        elif isinstance(value, str) and (place.endswith(".file") or ".static_kwargs." in place):
+            path = config.general.input_path(value)
+            if path.is_file():
+                found[place] = hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
+    return found
 
 
 def fit_settings(config: Config, made: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,18 +172,15 @@ def _scale_of(config: Config, made: Mapping[str, Any], dataset: str) -> float:
     return float(before["scale"] * (now["norm"] / before["norm"]))
 
 
-def load_saved(config: Config, output: Output) -> tuple[SavedRun, Book, dict[str, SignalResult]]:
-    """Load what a run has left, as a configuration wants it now.
+def load_saved(result: RunResult) -> None:
+    """Load what an earlier run has left in the output directory, as the configuration wants it now.
+
+    Results of fits are left out where they are those of other histograms.
 
     Parameters
     ----------
-    config, output
-        What is wanted, and where the run wrote to.
-
-    Returns
-    -------
-    SavedRun, Book, dict
-        The results of fits are left out where they are those of other histograms.
+    result
+        Says what is wanted and where the run wrote to; gets everything that was saved.
 
     Raises
     ------
@@ -174,86 +189,63 @@ def load_saved(config: Config, output: Output) -> tuple[SavedRun, Book, dict[str
     """
     from intccms.pipeline.inference import load_results
 
-    book, made = storage.load_with_origin(output.histograms_dir)
-    saved, results = SavedRun.load(output), load_results(output.statistics_dir)
+    folder = result.output.histograms_dir
+    book, made = storage.load_with_origin(folder)
+    summary = read_summary(result.output.directory)
+    try:
+        result.cutflow, result.ledger = saved_cutflow(summary), saved_ledger(summary)
+        years = storage.load_years(folder)
+        earlier = {name: summary[name] for name in (*MEASURED, "fit", "limits")}
+    except (AttributeError, KeyError, TypeError) as error:
+        path = result.output.run_summary_json
+        raise InputError(f"{path} is not as it was written: {error!r}") from error
+    for name in ("lumi_sections", "significance", "code"):  # since 0.2
+        earlier[name] = summary.get(name, None if name == "lumi_sections" else {})
+    result.earlier = earlier
+    result.results = load_results(result.output.statistics_dir)
     if made is None:
-        log.warning("%s do not say what they were made with", output.histograms_dir)
-        return saved, book, results
-    now = adapted(config, made, book, saved.years)
-    for change in now.changes:
+        log.warning("%s do not say what they were made with", folder)
+        result.take_books(book, years)
+        return
+    changes = _adapt(result, made, book, years)
+    for change in changes:
         log.info("the saved histograms are taken %s", change)
-    saved = replace(saved, cutflow=now.cutflow, years=now.years)
-    if (results or saved.parts["fit"]) and not _is_fit_of(config, made, output, now.changes):
+    if (result.results or earlier["fit"]) and not _is_fit_of(result, made, changes):
         log.warning("the saved fit and limits are of other histograms or settings: left out")
-        empty: dict[str, Any] = {"fit": {}, "limits": {}, "significance": {}}
-        return replace(saved, parts=saved.parts | empty), now.book, {}
-    return saved, now.book, results
+        result.results = {}
+        result.earlier |= {part: {} for part in INFERRED}
 
 
 @contextmanager
-def fitted(found: Findings, output: Output) -> Iterator[None]:
+def fitted(result: RunResult) -> Iterator[None]:
     """Note what the fits were made of, beside their results, whichever of them succeed."""
-    path = output.statistics_dir / NAME
+    path = result.output.statistics_dir / NAME
     path.unlink(missing_ok=True)
     try:
         yield
     finally:
-        if found.results:
-            made = storage.load_with_origin(output.histograms_dir)[1]
-            write_json(path, {} if made is None else fit_settings(found.config, made))
+        if result.results:
+            made = storage.load_with_origin(result.output.histograms_dir)[1]
+            write_json(path, {} if made is None else fit_settings(result.config, made))
 
 
-def _is_fit_of(
-    config: Config, made: Mapping[str, Any], output: Output, changes: tuple[str, ...]
-) -> bool:
-    path = output.statistics_dir / NAME
+def _is_fit_of(result: RunResult, made: Mapping[str, Any], changes: list[str]) -> bool:
+    path = result.output.statistics_dir / NAME
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # of an earlier version
         return not changes
-    return bool(saved == json.loads(json.dumps(fit_settings(config, made))))
+    return bool(saved == json.loads(json.dumps(fit_settings(result.config, made))))
 
 
-@dataclass(frozen=True)
-class Adapted:
-    """Saved histograms as a configuration wants them now.
-
-    Parameters
-    ----------
-    changes
-        What was applied, in words; empty where nothing was.
-    """
-
-    book: Book
-    years: dict[str, Book]
-    cutflow: Cutflow
-    changes: tuple[str, ...]
-
-
-def adapted(
-    config: Config, made: Mapping[str, Any], book: Book, years: Mapping[str, Book]
-) -> Adapted:
-    """Apply to saved histograms what can be applied.
-
-    Parameters
-    ----------
-    config
-        As it is now.
-    made
-        What `made_with` said when they were saved.
-    book, years
-        What was saved.
-
-    Raises
-    ------
-    InputError
-        If they cannot be what the configuration asks for; it names the settings.
-    """
+def _adapt(
+    result: RunResult, made: Mapping[str, Any], book: Book, years: Mapping[str, Book]
+) -> list[str]:
+    """Apply to what was saved what can be applied; say in words what changes numbers."""
+    config = result.config
     _check(config, made, book)
-    factors = {
-        name: _scale_of(config, made, name) / made["datasets"][name]["scale"]
-        for name in _used(config, made)
-    }
+    scale = {name: _scale_of(config, made, name) for name in _used(config, made)}
+    factors = {name: one / made["datasets"][name]["scale"] for name, one in scale.items()}
     total, by_year = _scaled(made, factors, book, years)
     channels = [one.name for one in config.active_channels]
     flows = {
@@ -264,14 +256,12 @@ def adapted(
         }
         for name in factors
     }
-    scale = {name: _scale_of(config, made, name) for name in factors}
     process_of = {name: made["datasets"][name]["process"] for name in factors}
-    return Adapted(
-        _chosen(total, config),
-        {year: _chosen(one, config) for year, one in by_year.items()},
-        make_cutflow(flows, scale, process_of),
-        tuple(_applied(made, factors, config)),
+    result.take_books(
+        _chosen(total, config), {year: _chosen(one, config) for year, one in by_year.items()}
     )
+    result.cutflow = make_cutflow(flows, scale, process_of)
+    return list(_applied(made, factors, config))
 
 
 def _applied(

@@ -10,10 +10,12 @@ from typing import Any
 from intccms.errors import InputError
 from intccms.storage import write_text
 
-__all__ = ["OVERRIDES", "profiled", "shares", "stage_of"]
-
 # A profile sees one process only, and a chunk that is resumed does no work.
-OVERRIDES = ("general.executor=iterative", "general.facility=null", "general.read_from_cache=False")
+ONE_PROCESS = (
+    "general.executor=iterative",
+    "general.facility=null",
+    "general.read_from_cache=False",
+)
 
 INTERVAL_S = 0.002
 

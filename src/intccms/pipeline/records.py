@@ -33,8 +33,6 @@ from intccms.schema import Config
 from intccms.skimming.writing import only_skims
 from intccms.storage import Output, write_bytes, write_text
 
-__all__ = ["RunRecord", "write_records"]
-
 log = logging.getLogger(__name__)
 
 

@@ -1,12 +1,9 @@
-"""The stages of a run: metadata → mva → analysis → statistics → plots, and the summary in the end.
-
-Writes below ``general.output_dir``; `Stages` lets a notebook call them one by one.
-"""
+"""All that a run gives, in one object."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -15,27 +12,57 @@ from intccms.analysis import runner
 from intccms.datasets.metadata import Metadata
 from intccms.datasets.metadata import save as save_metadata
 from intccms.errors import FigureError, FitError, IncompleteError, IntccmsError, OutputError
+from intccms.execution.executors import Executor, open_executor
 from intccms.execution.tasks import Observer, Silent
 from intccms.interrupts import Interrupted
 from intccms.metrics.measurement import Measurement
 from intccms.pipeline import figures
 from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
 from intccms.pipeline.lock import OutputLock
-from intccms.pipeline.made_with import fitted, load_saved
+from intccms.pipeline.made_with import code_of, fitted, load_saved
 from intccms.pipeline.records import RunRecord, write_records
 from intccms.pipeline.result import RunResult
-from intccms.pipeline.summary import Findings, describe_loss, describe_undrawn, summarise
-from intccms.pipeline.workers import Workers
+from intccms.pipeline.summary import summarise
 from intccms.plots.style import Drawn
 from intccms.schema import Config
 from intccms.storage import Output, disk_errors, write_json
 from intccms.usercode.reloading import check_current
 
-if TYPE_CHECKING:  # cabinetry takes 2 s to import: that waits until something is fitted
+if TYPE_CHECKING:
     from intccms.mva import Trained
     from intccms.statistics import SignalResult
 
-__all__ = ["RunResult", "Stages", "run"]
+
+class Workers:
+    """Calling it gives the executor.
+
+    Parameters
+    ----------
+    config, client
+        As for `run`.
+    tell
+        Shows what holds everything up.
+    """
+
+    def __init__(
+        self, config: Config, client: Any = None, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._config, self._client, self._tell = config, client, tell
+        self._executor: Executor | None = None
+        self._open = ExitStack()
+
+    def __call__(self) -> Executor:
+        """Give the executor."""
+        if self._executor is None:
+            config = self._config
+            opened = open_executor(config.general, self._client, code=config, tell=self._tell)
+            self._executor = self._open.enter_context(opened)
+        return self._executor
+
+    def close(self) -> None:
+        """Close what was started here; a next call opens it again."""
+        self._executor = None
+        self._open.close()
 
 
 def run(config: Config, client: Any = None, *, observer: Observer | None = None) -> RunResult:
@@ -85,7 +112,7 @@ class Stages:
         self.config = config
         self.output = Output(config.general)
         self.metadata: Metadata | None = None
-        self.found = Findings(config)
+        self.result = RunResult(config, self.output)
         self.measurement: Measurement | None = None
         self.trained: dict[str, Trained] | None = None
         self._observer = observer or Silent()
@@ -137,8 +164,9 @@ class Stages:
             self._processor, self.metadata = checked_inputs(
                 self.config, self.output, self._workers, self._observer
             )
-        self.found.begun = True
+        self.result.has_written = True
         with self._interruptible():
+            self.result.code = code_of(self.config)
             self.output.run_summary_json.unlink(missing_ok=True)  # that of an earlier run
             save_metadata(self.metadata, self.output.metadata_dir)
             write_json(self.output.config_json, self.config.dump())
@@ -158,7 +186,7 @@ class Stages:
             return {}
         if self.metadata is None:
             raise IntccmsError("count the files first")
-        from intccms.pipeline.training import trained
+        from intccms.pipeline.inference import trained
 
         with self._lock.held(keep=True), self._recorded():
             self.trained, plots = trained(
@@ -168,22 +196,20 @@ class Stages:
                 output=self.output,
                 observer=self._observer,
             )
-            self.found.take_figures(plots)
-            self.found.trained = self.trained
+            self.result.take_figures(plots)
+            self.result.trained = self.trained
             files = self.metadata.fileset
             self._processor = runner.make_processor(self.config, files, trained=True)
         return self.trained
 
     def process(self) -> None:
-        """Turn events into histograms, or load those of an earlier run; see `found`."""
+        """Turn events into histograms, or load those of an earlier run; see `result`."""
         if not self.reads_events:
-            saved, book, results = load_saved(self.config, self.output)
-            self.found.take_saved(saved, book)
-            self.found.results = results
+            load_saved(self.result)
             with self._interruptible():
                 self.output.prepare()
                 self._lock.acquire()
-                self.found.begun = True
+                self.result.has_written = True
                 write_json(self.output.config_json, self.config.dump())
             return
         if self.metadata is None:
@@ -205,7 +231,7 @@ class Stages:
                 record.see_trees(analysis, self.metadata)
             if not (self.config.general.run_statistics and len(self.config.signals) > 1):
                 self._workers.close()  # else they fit the signals
-            self.found.take(analysis, n_workers)
+            self.result.take_analysis(analysis, n_workers)
             write_records(self.config, self.output, analysis)
             summary = self._write_summary(unfinished=True)
             self.measurement = record.write(analysis, summary)
@@ -221,11 +247,11 @@ class Stages:
         """
         from intccms.pipeline.inference import has_fit, infer_signals
 
-        if has_fit(self.found):
-            with self._lock.held(), self._recorded(), fitted(self.found, self.output):
-                infer_signals(self.found, self.output, self._workers, self._observer)
+        if has_fit(self.result):
+            with self._lock.held(), self._recorded(), fitted(self.result):
+                infer_signals(self.result, self._workers, self._observer)
             self._workers.close()
-            return self.found.results
+            return self.result.results
         return {}
 
     def draw(self, *groups: figures.Group) -> tuple[Path, ...]:
@@ -242,7 +268,7 @@ class Stages:
             The PNG files; each has a PDF beside it. Figures that cannot be drawn are named in
             the log and the summary, and `finish` raises for them.
         """
-        todo = figures.planned(self.found, self.output, groups or figures.GROUPS)
+        todo = figures.planned(self.result, groups or figures.GROUPS)
         if not todo:
             return ()
         self._observer.begin("figures", total=len(todo), unit="figures")
@@ -254,7 +280,7 @@ class Stages:
         self._observer.end()
         order = {stem: index for index, (stem, _) in enumerate(todo)}
         drawn.sort(key=lambda one: order[one.stem])
-        self.found.take_figures(drawn)
+        self.result.take_figures(drawn)
         return tuple(path for one in drawn for path in one.files if path.suffix == ".png")
 
     def finish(self) -> RunResult:
@@ -269,32 +295,25 @@ class Stages:
         IntccmsError
             What a stage has raised.
         """
-        found = self.found
+        result = self.result
         try:
             with disk_errors(self.output.directory, self._advice):
-                summary = self._write_summary()
+                result.summary = self._write_summary()
         except OutputError:
-            if found.failure is None:  # else the disk may have been the matter before
+            if result.failure is None:  # else the disk may have been the matter before
                 raise
-            summary = {}
         finally:
             self.close()
-        failure = found.failure
-        if failure is None and found.is_incomplete:
-            failure = IncompleteError(
-                f"{describe_loss(found)}; the results are in {self.output.directory}"
-            )
-        if found.undrawn:
-            text = describe_undrawn(found)
-            if failure is None:
-                raise FigureError(text)
-            failure.add_note(text)
+        failure = result.failure
+        if failure is None and result.is_incomplete:
+            failure = IncompleteError(f"{result.loss}; the results are in {self.output.directory}")
+        if result.undrawn and failure is not None:
+            failure.add_note(result.undrawn_text)
+        elif result.undrawn:
+            failure = FigureError(result.undrawn_text)
         if failure is not None:
             raise failure
-        return RunResult(
-            self.config, found.analysis, found.book, found.cutflow, found.ledger,
-            found.results, found.plots, summary, self.output,
-        )  # fmt: skip
+        return result
 
     @contextmanager
     def _recorded(self) -> Iterator[None]:
@@ -303,7 +322,7 @@ class Stages:
             with self._interruptible():
                 yield
         except IntccmsError as error:
-            self.found.failure = error
+            self.result.failure = error
             with suppress(OSError):  # the disk may be what is the matter
                 self._write_summary()
             raise
@@ -337,8 +356,8 @@ class Stages:
         )
 
     def _write_summary(self, *, unfinished: bool = False) -> dict[str, Any]:
-        summary = summarise(self.found, unfinished=unfinished)
-        if self.found.begun:
+        summary = summarise(self.result, unfinished=unfinished)
+        if self.result.has_written:
             with self._lock.held():
                 write_json(self.output.run_summary_json, summary)
         return summary

@@ -1,23 +1,249 @@
-"""All checks, side by side."""
+"""All checks of a preflight in their order, and those that need workers, files or a time limit."""
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from intccms.preflight.findings import Finding
-from intccms.preflight.here import credentials_found, disk, existing, memory_here, outputs
-from intccms.preflight.threads import Thread, answer_of
-from intccms.preflight.workers import on_workers
+from intccms import facility
+from intccms.datasets import DatasetManager, Fileset
+from intccms.datasets.contents import FileFailure, FileQuery, count
+from intccms.datasets.replicas import refusal
+from intccms.errors import IntccmsError
+from intccms.execution.executors import Executor, open_executor
+from intccms.facility.upload import version_mismatches
+from intccms.preflight.here import (
+    Finding,
+    credentials_found,
+    disk,
+    existing,
+    fits,
+    forecast,
+    memory_here,
+    one_line,
+    outputs,
+)
+from intccms.redaction import redacted
 from intccms.schema import Config
+from intccms.skimming.options import resolved
+from intccms.skimming.storage import Storage
 from intccms.storage import Output
 
-__all__ = ["preflight"]
+
+class Thread:
+    """A call that is waited for as long as one likes; one that hangs is left behind."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._answer: list[Any] = []
+        self._error: list[Exception] = []
+        self._call = call
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._answer.append(self._call())
+        except Exception as error:  # noqa: BLE001 - handed on to who waits
+            self._error.append(error)
+
+    def result(self, limit_s: float) -> Any:
+        """Give the answer, or raise what the call has raised.
+
+        Raises
+        ------
+        TimeoutError
+            If there is none by then.
+        """
+        self._thread.join(max(limit_s, 0))
+        if self._error:
+            raise self._error[0]
+        if not self._answer:
+            raise TimeoutError("no answer in time")
+        return self._answer[0]
+
+
+def answer_of(thread: Thread, limit_s: float, check: str) -> list[Finding]:
+    """Give the findings of a check; that it failed, or takes too long, is one."""
+    try:
+        found: list[Finding] = thread.result(limit_s)
+    except Exception as error:  # noqa: BLE001 - a check that fails is a finding
+        return [Finding(check, "failed", one_line(error), "see the message")]
+    return found
+
+
+COMING = 0.5  # part of the time, until a worker is there
+
+FILE_S = 8.0  # for files to open
+
+AT_ONCE = 32  # files that a worker opens at the same time
+
+AT_A_TIME = 17  # sums of chunks that a worker holds while it adds up 16 of them
+
+STARTED_BY_US = ("local", "slurm", "htcondor")
+
+
+def on_workers(
+    config: Config,
+    client: Any,
+    until: float,
+    tell: Callable[[Finding], None],
+    done: Callable[[], None],
+) -> None:
+    """Look at what only a worker can tell; then close what was started."""
+    general = config.general
+    name = general.facility or "local"
+    n_workers = 1 if name in STARTED_BY_US else None
+    wanted = {"executor": "dask", "n_workers": n_workers, "facility": name}
+    general = general.model_copy(update=wanted)
+    patience_s = COMING * (until - time.monotonic())
+    with ExitStack() as stack:
+        try:
+            opened = open_executor(general, client, code=config, patience_s=patience_s)
+            for finding in _asked(config, stack.enter_context(opened), until):
+                tell(finding)
+        except Exception as error:  # noqa: BLE001 - a check that fails is a finding
+            tell(Finding("workers", "failed", one_line(error), "see docs/facilities.md"))
+        done()
+
+
+def _asked(config: Config, executor: Executor, until: float) -> Iterator[Finding]:
+    client: Any = getattr(executor, "client", None)
+    fileset = DatasetManager(config).fileset(config.general.processes)
+    yield Finding("workers", "ok", f"{executor.n_workers} threads at {client.scheduler.address}")
+    yield _versions(client)
+    yield _memory_of_worker(config, client)
+    work: list[tuple[str, Callable[[Any], list[Finding]], Any]] = [
+        ("imports", _imports, facility.modules_of(config)),
+        ("disk", _worker_disk, None),
+        ("files", _opened, tuple(_queries(fileset))),
+        ("skims", _skims_writable, config),
+    ]
+    asked = [(name, Thread(_Ask(executor, call, item))) for name, call, item in work]
+    for name, thread in asked:
+        yield from answer_of(thread, until - time.monotonic(), name)
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """One question to a worker."""
+
+    executor: Executor
+    call: Callable[[Any], list[Finding]]
+    item: Any
+
+    def __call__(self) -> list[Finding]:
+        [(_, answer)] = self.executor.map(self.call, [self.item])
+        if isinstance(answer, Exception):
+            raise answer
+        found: list[Finding] = answer
+        return found
+
+
+def _versions(client: Any) -> Finding:
+    found = version_mismatches(client)
+    errors = [one for one in found if one.severity == "error"]
+    if not found:
+        return Finding("versions", "ok", "the same here, on the scheduler and on the workers")
+    text = "; ".join(str(one) for one in errors or found)
+    remedy = "one environment for all, see docs/facilities.md"
+    return Finding("versions", "failed" if errors else "open", text, remedy)
+
+
+def _imports(modules: tuple[str, ...]) -> list[Finding]:
+    """Run on a worker."""
+    names = ("intccms.analysis.processor", "intccms.execution.chunk", *modules)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - whatever a module does
+            text = f"{name}: {type(error).__name__}: {error}"
+            return [Finding("imports", "failed", text, "install it on the workers")]
+    packages = dict.fromkeys(["intccms", *(name.partition(".")[0] for name in modules)])
+    return [Finding("imports", "ok", ", ".join(packages))]
+
+
+def _queries(fileset: Fileset) -> Iterator[FileQuery]:
+    for files in fileset:
+        for pfn in files.pfns(files.lfns[0]) if files.lfns else ():
+            yield FileQuery(files.dataset, files.lfns[0], (pfn,), files.tree_name, rounds=1)
+
+
+def _opened(queries: tuple[FileQuery, ...]) -> list[Finding]:
+    """Run on a worker: open files, many at the same time."""
+    found = []
+    free = threading.Semaphore(AT_ONCE)
+    until = time.monotonic() + FILE_S
+    for query, thread in [(query, Thread(_Count(query, free))) for query in queries]:
+        try:
+            answer = thread.result(until - time.monotonic())
+        except TimeoutError as error:
+            answer = FileFailure(query.dataset, query.lfn, "TimeoutError", str(error))
+        if isinstance(answer, FileFailure):
+            found.append((query, answer))
+    if not found:
+        n_datasets = len({query.dataset for query in queries})
+        return [Finding("files", "ok", f"{len(queries)} opened, of {n_datasets} datasets")]
+    remedy = "is the redirector right, the server up, the proxy or token valid?"
+    where = [(query.dataset, redacted(query.pfns[0]), answer.error) for query, answer in found]
+    return [
+        Finding(f"file of {dataset}", "failed", f"{pfn}: {error}", remedy)
+        for dataset, pfn, error in where
+    ]
+
+
+@dataclass(frozen=True)
+class _Count:
+    query: FileQuery
+    free: threading.Semaphore
+
+    def __call__(self) -> Any:
+        with self.free:
+            why = refusal(self.query.pfns[0])
+            if why:
+                return FileFailure(self.query.dataset, self.query.lfn, "Unreachable", why)
+            return count(self.query)
+
+
+def _skims_writable(config: Config) -> list[Finding]:
+    """Run on a worker: write to the place of the skims, if there will be any."""
+    output = config.preprocess.skimming.output
+    place = output.output_dir
+    if not config.general.run_skimming or place is None:
+        return []
+    name = f".preflight-{uuid4().hex}"
+    try:
+        storage = Storage(place, resolved(output.to_kwargs.get("storage_options")))
+        storage.write(name, b"x")
+        storage.remove(name)
+    except (IntccmsError, OSError) as error:
+        return [Finding("skims", "failed", one_line(error), "see preprocess.skimming.output")]
+    return [Finding("skims", "ok", f"a worker can write to {place}")]
+
+
+def _worker_disk(_: None) -> list[Finding]:
+    return [disk("on a worker", Path.cwd())]
+
+
+def _memory_of_worker(config: Config, client: Any) -> Finding:
+    workers: Iterable[Any] = client.scheduler_info(n_workers=-1)["workers"].values()
+    limits = [one["memory_limit"] / one["nthreads"] for one in workers if one["memory_limit"]]
+    needed = AT_A_TIME * max(forecast(config).values(), default=0.0)
+    if not limits:
+        return Finding("memory of a worker", "open", "it has no limit")
+    return fits("memory of a worker", needed, min(limits) - config.general.batch_memory_mb * 1e6)
+
 
 WAIT_S = 25.0  # for everything but closing what was started
+
 CLOSE_S = 4.0
+
 LOCAL_S = 8.0  # for what is looked at here
 
 

@@ -1,25 +1,64 @@
-"""What can be looked at without a worker: credentials, directories, memory."""
+"""What a check has to say, and the checks of this machine: memory, disks, credentials."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
 from intccms import facility
 from intccms.engine.variations import plan_variations
 from intccms.errors import InputError
-from intccms.preflight.findings import Finding, State
+from intccms.redaction import redacted
 from intccms.schema import Config
 from intccms.storage import Output
 
-__all__ = ["credentials_found", "disk", "existing", "fits", "forecast", "memory_here", "outputs"]
+State = Literal["ok", "failed", "open"]
+
+MARKS: dict[State, str] = {"ok": "✓", "failed": "✗", "open": "–"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check has found.
+
+    Parameters
+    ----------
+    check, text
+        What was looked at, and what was seen.
+    state
+        ``open``: it could not be decided, or does not matter here.
+    remedy
+        What to do if it failed.
+    """
+
+    check: str
+    state: State
+    text: str
+    remedy: str = ""
+
+
+def rows_of(found: Iterable[Finding]) -> list[list[str]]:
+    """Give the rows of a table, the headings first."""
+    rows = [[MARKS[one.state], one.check, one.text, one.remedy] for one in found]
+    return [["", "check", "found", "remedy"], *rows]
+
+
+def one_line(error: Exception) -> str:
+    """Give the text of an error, or its type."""
+    return redacted(" ".join(str(error).split())) or type(error).__name__
+
 
 SOON = timedelta(hours=2)  # a run takes that long
+
 MIN_FREE_GB = 1.0
+
 # Sums of a weight and its square, each on so many levels of float64 numbers (histograms.exact).
 BYTES_PER_BIN = 2 * 6 * 8
 

@@ -6,11 +6,18 @@
 from intccms.schema.base import Functor, Model, ObjVar, Sys, WorkerEval
 from intccms.schema.config import Config
 from intccms.schema.corrections import Correction, UncertaintySource
-from intccms.schema.datasets import Dataset, Datasets
-from intccms.schema.general import General, Metrics
+from intccms.schema.datasets import Dataset, Datasets, General, Metrics
 from intccms.schema.loading import examples_folder, load_config
-from intccms.schema.physics import Channel, GhostObservable, ObjectMask, ObjectMasks, Observable
-from intccms.schema.skimming import Preprocess, Skimming, SkimOutput
+from intccms.schema.physics import (
+    Channel,
+    GhostObservable,
+    ObjectMask,
+    ObjectMasks,
+    Observable,
+    Preprocess,
+    Skimming,
+    SkimOutput,
+)
 from intccms.schema.statistics import Feature, Mva, MvaClass, Plotting, Statistics
 
 __all__ = [

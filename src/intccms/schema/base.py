@@ -1,24 +1,185 @@
-"""The base of every part of a configuration, and the functor."""
+"""The kinds of values in a configuration: references, markers, names, numbers, bin edges."""
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    Strict,
+    model_validator,
+)
 
 from intccms.errors import nearest
-from intccms.schema.kinds import ObjVar, Refs, Sys, WorkerEval
 
-__all__ = [
-    "Functor",
-    "KeyProblem",
-    "Model",
-    "ObjVar",
-    "Sys",
-    "UnknownKey",
-    "WorkerEval",
-    "duplicates",
-]
+Constant = str | int | float | bool  # among the arguments of a correction
+
+
+class ObjVar(NamedTuple):
+    """A reference to event data, e.g. ``ObjVar("Muon", "pt")``; no field: the collection."""
+
+    obj: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sys:
+    """The place among a correction's `args` where the systematic string goes."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class WorkerEval:
+    """A value that is made on the worker, so that the client never sees it.
+
+    Parameters
+    ----------
+    function
+        Called without arguments on the worker, e.g. ``lambda: os.environ["TOKEN"]``.
+    """
+
+    function: Callable[[], Any]
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be called, such as a value that was already read."""
+        if not callable(self.function):
+            kind = type(self.function).__name__
+            raise TypeError(f"WorkerEval takes a function without arguments, not a {kind}")
+
+    def __repr__(self) -> str:
+        """Show that there is something, never what."""
+        return "WorkerEval(<evaluated on the worker>)"
+
+    def resolve(self) -> Any:
+        """Return the value; call this on a worker only."""
+        return self.function()
+
+
+def _is_ref(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and (value[1] is None or isinstance(value[1], str))
+    )
+
+
+def _as_ref(value: Any) -> ObjVar:
+    if not _is_ref(value):
+        raise ValueError(
+            f'a reference is a pair such as ("Muon", "pt") or ("Muon", None), not {value!r}'
+        )
+    return ObjVar(*value)
+
+
+def as_refs(value: Any) -> tuple[ObjVar, ...]:
+    """Read one reference, several or None (no reference) into a tuple."""
+    if value is None:
+        return ()
+    if _is_ref(value):
+        return (_as_ref(value),)
+    if not isinstance(value, list | tuple):
+        raise ValueError(f'a list of references such as [("Muon", "pt")] is wanted, not {value!r}')
+    return tuple(_as_ref(entry) for entry in value)
+
+
+def _as_args(value: Any) -> tuple[ObjVar | Sys | Constant, ...]:
+    if _is_ref(value):
+        return (_as_ref(value),)
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"a list of references, Sys() and literals is wanted, not {value!r}")
+    args = tuple(
+        entry if isinstance(entry, Sys | str | int | float | bool) else _as_ref(entry)
+        for entry in value
+    )
+    if sum(isinstance(entry, Sys) for entry in args) > 1:
+        raise ValueError("there is at most one Sys() among the args")
+    return args
+
+
+def as_names(value: Any) -> Any:
+    """Read one name as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _check_name(value: str) -> str:
+    if not value.strip() or "/" in value:
+        raise ValueError(f"a name is not empty and holds no '/', unlike {value!r}")
+    return value
+
+
+def _as_year(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
+def _as_years(value: Any) -> Any:
+    return (value,) if isinstance(value, str | int) else value
+
+
+def _as_edges(value: Any) -> tuple[float, ...]:
+    edges = _parsed(value) if isinstance(value, str) else _listed(value)
+    if not all(math.isfinite(edge) for edge in edges):
+        raise ValueError(f"bin edges are finite numbers, unlike {value!r}")
+    if len(edges) < 2 or any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+        raise ValueError(f"bin edges increase and are at least two, unlike {value!r}")
+    return edges
+
+
+def _parsed(text: str) -> tuple[float, ...]:
+    try:
+        low_text, high_text, n_text = text.split(",")
+        low, high, n_bins = float(low_text), float(high_text), int(n_text)
+    except ValueError as error:
+        raise ValueError(f"a binning is 'low,high,nbins' or a list of edges, not {text!r}") from (
+            error
+        )
+    if n_bins < 1:
+        raise ValueError(f"a binning has at least one bin, unlike {text!r}")
+    return tuple(low + (high - low) * i / n_bins for i in range(n_bins + 1))
+
+
+def _listed(value: Any) -> tuple[float, ...]:
+    is_numbers = isinstance(value, Sequence) and not any(isinstance(e, str | bool) for e in value)
+    try:
+        if is_numbers:
+            return tuple(float(edge) for edge in value)
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"a binning is 'low,high,nbins' or a list of edges, not {value!r}")
+
+
+Bool = Annotated[bool, Strict()]
+
+Count = Annotated[int, Strict(), Field(gt=0)]
+
+Float = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+
+Args = Annotated[tuple[ObjVar | Sys | Constant, ...], PlainValidator(_as_args)]
+
+Edges = Annotated[tuple[float, ...], PlainValidator(_as_edges)]
+
+Name = Annotated[str, AfterValidator(_check_name)]
+
+Names = Annotated[tuple[Name, ...], BeforeValidator(as_names)]
+
+Refs = Annotated[tuple[ObjVar, ...], PlainValidator(as_refs)]
+
+Year = Annotated[Name, BeforeValidator(_as_year)]
+
+Years = Annotated[tuple[Year, ...], BeforeValidator(_as_years)]
+
+
+def setting(default: Any, meaning: str, **limits: Any) -> Any:
+    """Declare a field that need not be given: its default, and what it means to people."""
+    return Field(default=default, description=meaning, **limits)
 
 
 class KeyProblem(ValueError):
@@ -54,54 +215,63 @@ def _plain(value: Any) -> Any:
     return value.tolist() if is_numpy else value
 
 
+@dataclass(frozen=True)
+class Older:
+    """How a part of a configuration was written in the past; all of it stands in `older`."""
+
+    spellings: Mapping[str, str] = field(default_factory=dict)  # of a key → the field
+    ignored: frozenset[str] = frozenset()  # read, without effect; `load_config` says so
+    refused: Mapping[str, str] = field(default_factory=dict)  # → what to write instead
+    keys: tuple[str, ...] = ()  # that `translate` reads
+    translate: Callable[[dict[str, Any]], dict[str, Any]] = dict
+
+    def renamed(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields that other spellings stand for."""
+        fields = {self.spellings.get(key, key): value for key, value in data.items()}
+        for key in self.spellings.keys() & data.keys():
+            name = self.spellings[key]
+            if name in data and data[name] != data[key]:
+                raise KeyProblem(key, f"{name!r} is another spelling of it and has another value")
+        return fields
+
+
 class Model(BaseModel):
     """A frozen part of the configuration that knows every key it reads."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
     )
-    spellings: ClassVar[Mapping[str, str]] = {}  # another spelling of a key → the field
-    ignored: ClassVar[frozenset[str]] = frozenset()  # read, without effect; `load_config` says so
-    refused: ClassVar[Mapping[str, str]] = {}  # a key of the past → what to write instead
+    older: ClassVar[Older] = Older()
     none_is_default: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def known_keys(cls) -> tuple[str, ...]:
         """Return every key that may stand in this part of a configuration."""
-        return (*cls.model_fields, *cls.spellings, *sorted(cls.ignored))
+        older = cls.older
+        return (*cls.model_fields, *older.spellings, *sorted(older.ignored), *older.keys)
 
     @classmethod
     def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Turn an older spelling into the fields; `data` is a copy that may be changed."""
-        return data
+        """Turn another way of writing into the fields; `data` is a copy that may be changed."""
+        return cls.older.translate(data)
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             return raw
-        cls._check_keys(raw)
+        known = cls.known_keys()
+        for key in raw:
+            if key in cls.older.refused:
+                raise UnknownKey(key, cls.older.refused[key])
+            if key not in known:
+                raise UnknownKey(str(key), f"unknown key {key!r}; {nearest(str(key), known)}")
         data = {
             key: _plain(value)
             for key, value in raw.items()
-            if key not in cls.ignored and not (value is None and key in cls.none_is_default)
+            if key not in cls.older.ignored and not (value is None and key in cls.none_is_default)
         }
-        for other, field in cls.spellings.items():
-            if other in data:
-                value = data.pop(other)
-                if data.setdefault(field, value) != value:
-                    text = f"{field!r} is another spelling of it and has another value"
-                    raise KeyProblem(other, text)
-        return cls.prepare(data)
-
-    @classmethod
-    def _check_keys(cls, raw: Mapping[Any, Any]) -> None:
-        known = cls.known_keys()
-        for key in raw:
-            if key in cls.refused:
-                raise UnknownKey(key, cls.refused[key])
-            if key not in known:
-                raise UnknownKey(str(key), f"unknown key {key!r}; {nearest(str(key), known)}")
+        return cls.prepare(cls.older.renamed(data))
 
 
 class Functor(Model):
@@ -112,7 +282,7 @@ class Functor(Model):
     function: Callable[..., Any] = Field(
         description="Called with the arrays named in `use`, in order, then `static_kwargs`."
     )
-    use: Refs = Field(default=(), description='References such as ("Muon", "pt"), in call order.')
-    static_kwargs: dict[str, Any] = Field(
-        default_factory=dict, description="Keyword arguments that do not depend on the events."
+    use: Refs = setting((), 'References such as ("Muon", "pt"), in call order.')
+    static_kwargs: dict[str, Any] = setting(
+        {}, "Keyword arguments that do not depend on the events."
     )

@@ -8,17 +8,12 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import Functor, KeyProblem, Model, duplicates
+from intccms.schema.base import Functor, KeyProblem, Model, Year, duplicates, setting
 from intccms.schema.corrections import Correction, Scope, UncertaintySource
-from intccms.schema.datasets import Dataset, Datasets, is_signal
-from intccms.schema.general import General
-from intccms.schema.kinds import Year
-from intccms.schema.physics import Channel, GhostObservable, ObjectMasks
+from intccms.schema.datasets import Dataset, Datasets, General, is_signal
+from intccms.schema.physics import Channel, GhostObservable, ObjectMasks, Preprocess
 from intccms.schema.resolved import as_json
-from intccms.schema.skimming import Preprocess
 from intccms.schema.statistics import Mva, Plotting, Statistics
-
-__all__ = ["Config"]
 
 
 def _by_year(value: Any) -> Any:
@@ -41,30 +36,22 @@ class Config(Model):
 
     general: General = Field(description="Luminosity, stages of the run, where things go.")
     datasets: Datasets = Field(description="The input files.")
-    preprocess: Preprocess = Field(
-        default_factory=Preprocess, description="Columns of a skim and the skim itself."
+    preprocess: Preprocess = setting(Preprocess(), "Columns of a skim and the skim itself.")
+    good_object_masks: ObjectMasks = setting(ObjectMasks(), "Which objects are good.")
+    baseline_selection: Functor | None = setting(
+        None, "Selection of events before the channels; None: all events."
     )
-    good_object_masks: ObjectMasks = Field(
-        default_factory=ObjectMasks, description="Which objects are good."
+    ghost_observables: tuple[GhostObservable, ...] = setting((), "Derived columns.")
+    channels: tuple[Channel, ...] = setting((), "Event selections.")
+    corrections: ByYear = setting(
+        {}, "Corrections with their uncertainties: one list, or one per year."
     )
-    baseline_selection: Functor | None = Field(
-        default=None, description="Selection of events before the channels; None: all events."
+    systematics: ByYear = setting(
+        {}, "Variations without a nominal correction: one list, or one per year."
     )
-    ghost_observables: tuple[GhostObservable, ...] = Field(
-        default=(), description="Derived columns."
-    )
-    channels: tuple[Channel, ...] = Field(default=(), description="Event selections.")
-    corrections: ByYear = Field(
-        default_factory=dict,
-        description="Corrections with their uncertainties: one list, or one per year.",
-    )
-    systematics: ByYear = Field(
-        default_factory=dict,
-        description="Variations without a nominal correction: one list, or one per year.",
-    )
-    statistics: Statistics | None = Field(default=None, description="Fit and limits.")
-    plotting: Plotting = Field(default_factory=Plotting, description="Look of the processes.")
-    mva: tuple[Mva, ...] = Field(default=(), description="Multivariate classifiers.")
+    statistics: Statistics | None = setting(None, "Fit and limits.")
+    plotting: Plotting = setting(Plotting(), "Look of the processes.")
+    mva: tuple[Mva, ...] = setting((), "Multivariate classifiers.")
 
     _file: str | None = PrivateAttr(default=None)
 

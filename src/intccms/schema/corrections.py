@@ -5,14 +5,22 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from intccms.schema.base import KeyProblem, Model
-from intccms.schema.kinds import Args, Bool, Name, Names, ObjVar, Refs, Sys, Years, as_refs
-
-__all__ = ["Correction", "Scope", "UncertaintySource"]
+from intccms.schema.base import (
+    Args,
+    Bool,
+    KeyProblem,
+    Model,
+    Name,
+    Names,
+    ObjVar,
+    Refs,
+    Sys,
+    Years,
+    setting,
+)
+from intccms.schema.older import CORRECTION
 
 Function = Callable[..., Any]
-UP_AND_DOWN = ("up_function", "down_function")
-OF_A_SOURCE = ("symmetrise", "normalise")
 _ALL_CHANNELS = "objects are the same in all channels; only weights can differ"
 OBJECT_ONLY = ("target", "propagate_to", "resort")
 
@@ -20,13 +28,13 @@ OBJECT_ONLY = ("target", "propagate_to", "resort")
 class Scope(Model):
     """For which events something holds."""
 
-    processes: Names | None = Field(default=None, description="Processes it concerns; None: all.")
-    datasets: Names | None = Field(
-        default=None, description="Datasets it concerns, by key (`ttbar_2017`); None: all."
+    processes: Names | None = setting(None, "Processes it concerns; None: all.")
+    datasets: Names | None = setting(
+        None, "Datasets it concerns, by key (`ttbar_2017`); None: all."
     )
-    years: Years | None = Field(default=None, description="Years it concerns; None: all.")
-    channels: Names | None = Field(
-        default=None, description="Channels in which a weight is applied or varied; None: all."
+    years: Years | None = setting(None, "Years it concerns; None: all.")
+    channels: Names | None = setting(
+        None, "Channels in which a weight is applied or varied; None: all."
     )
 
     def concerns(self, process: str, dataset: str | None, year: str | None) -> bool:
@@ -45,51 +53,44 @@ class UncertaintySource(Scope):
     none_is_default = frozenset({"up_and_down_idx", "varies_with"})
 
     name: Name = Field(description="Name of the nuisance parameter; equal names are one.")
-    up_and_down_idx: tuple[str, str] = Field(
-        default=("up", "down"), description="What stands for Sys(), for up and for down."
+    up_and_down_idx: tuple[str, str] = setting(
+        ("up", "down"), "What stands for Sys(), for up and for down."
     )
-    up_function: Function | None = Field(default=None, description="Gives the up variation.")
-    down_function: Function | None = Field(default=None, description="Gives the down variation.")
-    args: Args | None = Field(
-        default=None, description="Own inputs; None: those of its correction."
+    up_function: Function | None = setting(None, "Gives the up variation.")
+    down_function: Function | None = setting(None, "Gives the down variation.")
+    args: Args | None = setting(None, "Own inputs; None: those of its correction.")
+    is_delta: Bool = setting(
+        False,
+        "True: applied on top of the nominal correction; False: instead of it. With an own `key`, "
+        "no functions and no Sys() in the args, the value is a relative uncertainty: the factor "
+        "is 1 + value for up and 1 - value for down.",
     )
-    is_delta: Bool = Field(
-        default=False,
-        description="True: applied on top of the nominal correction; False: instead of it. With "
-        "an own `key`, no functions and no Sys() in the args, the value is a relative "
-        "uncertainty: the factor is 1 + value for up and 1 - value for down.",
+    key: str | None = setting(None, "Own key in the file; None: its correction's.")
+    transform_in: Function | None = setting(
+        None, "Changes the inputs first; None: as its correction does."
     )
-    key: str | None = Field(
-        default=None, description="Own key in the file; None: its correction's."
+    transform_out: Function | None = setting(
+        None, "Changes the result; None: as its correction does."
     )
-    transform_in: Function | None = Field(
-        default=None, description="Changes the inputs first; None: as its correction does."
+    varies_with: Names = setting(
+        (), "Object sources with which this weight moves instead of on its own."
     )
-    transform_out: Function | None = Field(
-        default=None, description="Changes the result; None: as its correction does."
-    )
-    varies_with: Names = Field(
-        default=(), description="Object sources with which this weight moves instead of on its own."
-    )
-    symmetrise: Bool = Field(
-        default=False, description="Mirror the given side if the other is missing."
-    )
+    symmetrise: Bool = setting(False, "Mirror the given side if the other is missing.")
 
-    normalise: Bool = Field(
-        default=False,
-        description="Divide the variation by its own sum of weights over all events before any "
-        "cut, so that it changes no rate.",
+    normalise: Bool = setting(
+        False,
+        "Divide the variation by its own sum of weights over all events before any cut, so that "
+        "it changes no rate.",
     )
-    members: Literal["scale", "pdf", "isr", "fsr"] | None = Field(
-        default=None,
-        description="The source is made of the weights in the branch that its args name: envelope "
-        "of the scales, parton densities as their set says, or a side of the parton shower; "
-        "combined bin by bin. None: functions or a file give up and down.",
+    members: Literal["scale", "pdf", "isr", "fsr"] | None = setting(
+        None,
+        "The source is made of the weights in the branch that its args name: envelope of the "
+        "scales, parton densities as their set says, or a side of the parton shower; combined bin "
+        "by bin. None: functions or a file give up and down.",
     )
-    lha_id: int | None = Field(
-        default=None,
-        description="LHAPDF id of member 0 of the parton densities, for branches whose title "
-        "does not say it.",
+    lha_id: int | None = setting(
+        None,
+        "LHAPDF id of member 0 of the parton densities, for branches whose title does not say it.",
     )
 
     @model_validator(mode="after")
@@ -109,12 +110,10 @@ class UncertaintySource(Scope):
 class Correction(Scope):
     """A factor on the event weight (`event`) or a change of a column (`object`).
 
-    Two older spellings are read as well: `use` and `up_and_down_idx` on the correction, and
-    the entries of `systematics`, which have functions for up and down and do nothing nominally.
+    Entries of `systematics` have sources of uncertainty only and do nothing nominally.
     """
 
-    spellings = {"transform": "transform_in"}
-    ignored = frozenset({"use_in_diff"})
+    older = CORRECTION
     none_is_default = frozenset(
         {"op", "target", "args", "uncertainty_sources", "use_correctionlib", "nominal_idx"}
     )
@@ -123,81 +122,37 @@ class Correction(Scope):
     type: Literal["event", "object"] = Field(
         description="event: multiplies the event weight; object: changes a column."
     )
-    args: Args = Field(
-        default=(),
-        description="Inputs of the evaluator, in order: references, one Sys(), literals.",
+    args: Args = setting((), "Inputs of the evaluator, in order: references, one Sys(), literals.")
+    op: Literal["mult", "add", "subtract"] = setting(
+        "mult", "How the result is applied to the weight or the column."
     )
-    op: Literal["mult", "add", "subtract"] = Field(
-        default="mult", description="How the result is applied to the weight or the column."
+    file: str | None = setting(None, "correctionlib JSON, plain or gz.")
+    key: str | None = setting(None, "Name of the correction in the file.")
+    use_correctionlib: Bool = setting(
+        True, "Evaluate `file` and `key`; False: call `nominal_function`."
     )
-    file: str | None = Field(default=None, description="correctionlib JSON, plain or gz.")
-    key: str | None = Field(default=None, description="Name of the correction in the file.")
-    use_correctionlib: Bool = Field(
-        default=True, description="Evaluate `file` and `key`; False: call `nominal_function`."
+    nominal_function: Function | None = setting(None, "Gives the nominal correction.")
+    transform_in: Function | None = setting(None, "Changes the inputs first.")
+    transform_out: Function | None = setting(
+        None, "Changes the result; called with it and the original inputs."
     )
-    nominal_function: Function | None = Field(
-        default=None, description="Gives the nominal correction."
+    reduce: Literal["prod", "sum"] | None = setting(
+        None, "Makes one number per event from one per object."
     )
-    transform_in: Function | None = Field(default=None, description="Changes the inputs first.")
-    transform_out: Function | None = Field(
-        default=None, description="Changes the result; called with it and the original inputs."
+    nominal_idx: str = setting("nominal", "What stands for Sys() nominally.")
+    target: Refs = setting(
+        (),
+        "Columns that are changed: by the same factor, or each by its own where a function "
+        "returns a tuple of them.",
     )
-    reduce: Literal["prod", "sum"] | None = Field(
-        default=None, description="Makes one number per event from one per object."
+    applies_to: Literal["mc", "data", "both"] = setting("mc", "Events it concerns.")
+    propagate_to: Name | None = setting(
+        None, "Collection into which changes of pt are carried, e.g. PuppiMET."
     )
-    nominal_idx: str = Field(default="nominal", description="What stands for Sys() nominally.")
-    target: Refs = Field(
-        default=(),
-        description="Columns that are changed: by the same factor, or each by its own where a "
-        "function returns a tuple of them.",
+    resort: Bool = setting(False, "Sort the changed collection by pt again.")
+    uncertainty_sources: tuple[UncertaintySource, ...] = setting(
+        (), "What is uncertain about the correction."
     )
-    applies_to: Literal["mc", "data", "both"] = Field(
-        default="mc", description="Events it concerns."
-    )
-    propagate_to: Name | None = Field(
-        default=None, description="Collection into which changes of pt are carried, e.g. PuppiMET."
-    )
-    resort: Bool = Field(default=False, description="Sort the changed collection by pt again.")
-    uncertainty_sources: tuple[UncertaintySource, ...] = Field(
-        default=(), description="What is uncertain about the correction."
-    )
-
-    @classmethod
-    def known_keys(cls) -> tuple[str, ...]:
-        """Return every key of all spellings."""
-        older = ("use", "up_and_down_idx", *UP_AND_DOWN, *OF_A_SOURCE)
-        return (*super().known_keys(), *older)
-
-    @classmethod
-    def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Read the older spellings into `args` and `uncertainty_sources`."""
-        source: dict[str, Any] = {key: data.pop(key, None) for key in UP_AND_DOWN}
-        more = {key: data.pop(key) for key in OF_A_SOURCE if key in data}
-        met = data.get("propagate_to")
-        if isinstance(met, list | tuple) and len(met) == 2 and met[1] in (None, "pt"):
-            data["propagate_to"] = met[0]  # a reference stands for its collection
-        is_variation = any(function is not None for function in source.values())
-        evaluates = data.get("nominal_function") is None and not is_variation
-        evaluates = data.setdefault("use_correctionlib", evaluates) is True
-        has_indices = "up_and_down_idx" in data
-        indices = data.pop("up_and_down_idx", ("up", "down"))
-        is_old = has_indices or (evaluates and "use" in data)
-        if "use" in data:
-            _read_use(data, Sys() if is_old else None)
-        if is_variation:
-            source |= {"name": data.get("name"), "is_delta": True, **more}
-        elif is_old and indices is not None:
-            normalise = more.get("normalise", False)
-            source = {
-                "name": data.get("name"),
-                "up_and_down_idx": indices,
-                "normalise": normalise,
-            }
-        elif more.get("normalise"):
-            raise KeyProblem("normalise", "it is a key of an uncertainty source")
-        if source.get("name") and not data.get("uncertainty_sources"):
-            data["uncertainty_sources"] = (source,)
-        return data
 
     @property
     def has_nominal(self) -> bool:
@@ -289,13 +244,3 @@ class Correction(Scope):
         if any(own) or len(args) != 1 or not isinstance(args[0], ObjVar):
             text = "they need one branch in the args, and no function, key or other source"
             raise KeyProblem(f"{where}.members", text)
-
-
-def _read_use(data: dict[str, Any], last: Sys | None) -> None:
-    if "args" in data:
-        raise KeyProblem("use", "'args' is another spelling of it; give one of them")
-    try:
-        refs = as_refs(data.pop("use"))
-    except ValueError as error:
-        raise KeyProblem("use", str(error)) from None
-    data["args"] = refs if last is None else (*refs, last)

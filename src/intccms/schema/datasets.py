@@ -3,18 +3,31 @@
 import itertools
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Self
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from intccms.errors import nearest
-from intccms.schema.base import Functor, KeyProblem, Model, duplicates
-from intccms.schema.kinds import Bool, Count, Float, Name, Year, as_names
-
-__all__ = ["Dataset", "Datasets", "is_signal"]
+from intccms.errors import ConfigError, nearest
+from intccms.schema.base import (
+    Bool,
+    Count,
+    Float,
+    Functor,
+    KeyProblem,
+    Model,
+    Name,
+    Names,
+    Positive,
+    Year,
+    as_names,
+    duplicates,
+    setting,
+)
+from intccms.schema.older import GENERAL
 
 Directories = Annotated[tuple[str, ...], BeforeValidator(as_names)]
+
 PER_DIRECTORY = {
     "cross_sections": "cross_sections",
     "years": "years",
@@ -37,31 +50,29 @@ class Dataset(Model):
     directories: Directories = Field(
         min_length=1, description="One directory per campaign or year."
     )
-    cross_sections: tuple[Float, ...] = Field(
-        default=(), description="Cross section in pb, one per directory or one for all."
+    cross_sections: tuple[Float, ...] = setting(
+        (), "Cross section in pb, one per directory or one for all."
     )
-    years: tuple[Year | None, ...] = Field(
-        default=(), description="Data-taking year, one per directory or one for all; None: no year."
+    years: tuple[Year | None, ...] = setting(
+        (), "Data-taking year, one per directory or one for all; None: no year."
     )
-    file_pattern: str = Field(
-        default="*.root", description="Files in a directory: *.root, or *.txt for listings."
+    file_pattern: str = setting("*.root", "Files in a directory: *.root, or *.txt for listings.")
+    tree_name: str = setting("Events", "Tree that holds the events.")
+    weight_branch: str | None = setting(
+        None, "Column of the generator weight; None: that of `general`."
     )
-    tree_name: str = Field(default="Events", description="Tree that holds the events.")
-    weight_branch: str | None = Field(
-        default=None, description="Column of the generator weight; None: that of `general`."
+    redirector: Directories = setting(
+        (), "Prefixes of names that begin with /store/, tried in this order."
     )
-    redirector: Directories = Field(
-        default=(), description="Prefixes of names that begin with /store/, tried in this order."
-    )
-    is_data: Bool = Field(default=False, description="Collision data, not simulation.")
-    lumi_mask: tuple[Functor | None, ...] = Field(
-        default=(), description="Selects certified sections of data, one per directory or for all."
+    is_data: Bool = setting(False, "Collision data, not simulation.")
+    lumi_mask: tuple[Functor | None, ...] = setting(
+        (), "Selects certified sections of data, one per directory or for all."
     )
 
-    selection: tuple[Functor | None, ...] = Field(
-        default=(),
-        description="The part of the events that counts, one per directory or for all, as for "
-        "samples that overlap; cross section and sum of weights stay those of all.",
+    selection: tuple[Functor | None, ...] = setting(
+        (),
+        "The part of the events that counts, one per directory or for all, as for samples that "
+        "overlap; cross section and sum of weights stay those of all.",
     )
 
     @classmethod
@@ -136,9 +147,7 @@ class Datasets(Model):
     datasets: tuple[Dataset, ...] = Field(
         min_length=1, description="The physics processes, one entry each."
     )
-    max_files: Count | None = Field(
-        default=None, description="Files per dataset at most; None: all."
-    )
+    max_files: Count | None = setting(None, "Files per dataset at most; None: all.")
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -171,3 +180,146 @@ class Datasets(Model):
             if entry.name == name:
                 return entry
         raise KeyError(f"no process {name!r}; {nearest(name, self.processes)}")
+
+
+class Metrics(Model):
+    """What is measured during a run and what is made of it."""
+
+    enable: Bool = setting(True, "Measure the run at all.")
+    track_workers: Bool = setting(True, "Sample number and load of the workers.")
+    worker_tracking_interval: Positive = setting(1.0, "Time between two samples, in s.")
+    save_measurements: Bool = setting(True, "Keep the measurement on disk.")
+    generate_plots: Bool = setting(True, "Draw the plots of the measurement.")
+    generate_reports: Bool = setting(True, "Write the report of the measurement.")
+    measurement_name: Name | None = setting(
+        None, "Name of the measurement's directory; None: the time of the run."
+    )
+    target_throughput_gbps: Positive = setting(200.0, "Data rate to compare with, in Gbit/s.")
+
+
+class General(Model):
+    """Settings of the run as a whole."""
+
+    older = GENERAL
+    none_is_default = frozenset({"analysis", "executor", "output_dir", "metrics"})
+
+    lumi: Positive | dict[Year, Positive] = Field(
+        description="Integrated luminosity in 1/pb: one number, or one per year."
+    )
+    weight_branch: str = Field(description="Column of the generator weight, e.g. genWeight.")
+    analysis: Literal["nondiff", "skip"] = setting(
+        "nondiff", "nondiff: the whole analysis; skip: skim only."
+    )
+    executor: Literal["dask", "futures", "iterative"] = setting(
+        "dask", "How chunks are run when no client and no facility is given."
+    )
+    facility: str | None = setting(
+        None, "Where to run, by name or module:function; None: `executor`."
+    )
+    n_workers: Count | None = setting(None, "Number of workers; None: the default.")
+    chunk_size: Count | Literal["auto"] | None = setting(
+        None, "Events per chunk, or auto; None: that of `preprocess.skimming`."
+    )
+    run_metadata_generation: Bool = setting(
+        True, "Look at the files; False: read the saved metadata."
+    )
+    run_skimming: Bool = setting(False, "Write skims in this run.")
+    use_skimmed_input: Bool = setting(False, "Read the skims of an earlier run.")
+    run_processor: Bool = setting(True, "Read events; False: go on from the saved histograms.")
+    run_analysis: Bool = setting(True, "Run the analysis; False: skims only.")
+    run_histogramming: Bool = setting(True, "Fill histograms; False: selections and cutflow only.")
+    run_systematics: Bool = setting(True, "Evaluate variations; False: nominal only.")
+    run_statistics: Bool = setting(True, "Run the fit and the limits.")
+    run_plots_only: Bool = setting(False, "Redo the plots from what was saved; no event is read.")
+    run_mva_training: Bool = setting(False, "Train the MVAs before the analysis.")
+    read_from_cache: Bool = setting(
+        True, "Reuse partial results and cached columns that are still valid."
+    )
+    base_dir: str | None = setting(
+        None, "Directory of relative input paths; None: the working directory."
+    )
+    output_dir: str = setting("output/", "Where results go, relative to the working directory.")
+    cache_dir: str | None = setting(
+        None, "Partial results and cached columns; None: output_dir/partials."
+    )
+    metadata_dir: str | None = setting(None, "Metadata of the files; None: output_dir/metadata.")
+    skimmed_dir: str | None = setting(None, "Skims; None: output_dir/skimmed.")
+    max_lost_fraction: Annotated[Float, Field(ge=0, le=1)] = setting(
+        0.0, "Fraction of the events that a complete run may miss."
+    )
+    weight_clip: Positive | dict[Name, Positive] | None = setting(
+        None,
+        "Largest |weight| of simulation: larger ones count as this, in events and in sums of "
+        "weights alike; one number, or one per process. None: as they are.",
+    )
+    weight_outlier_factor: Positive = setting(
+        10.0, "A weight so many times above the 99.9 % quantile of its dataset is told."
+    )
+    chunk_timeout: Positive | None = setting(
+        None,
+        "Time in s after which a chunk is taken to hang; None: 50 times the median of the others, "
+        "10 minutes at least.",
+    )
+    worker_timeout: Positive = setting(
+        3600.0, "Time in s for which a run waits while it has no worker at all."
+    )
+    batch_memory_mb: Positive = setting(
+        500.0, "Memory bound of a batch of variations, in MB (1e6 bytes)."
+    )
+    check_functors: Bool = setting(False, "Check that the functions treat events independently.")
+    check_duplicates: Bool = setting(
+        False,
+        "Count the events that are in the inputs more than once, by run, section and number; "
+        "reads these of all events.",
+    )
+    processes: Names | None = setting(
+        None, "Restrict the run to these processes; None: all.", min_length=1
+    )
+    channels: Names | None = setting(
+        None, "Restrict the run to these channels; None: all.", min_length=1
+    )
+    metrics: Metrics = setting(Metrics(), "What is measured.")
+
+    def path(self, name: Literal["output_dir", "cache_dir", "metadata_dir", "skimmed_dir"]) -> Path:
+        """Return one of the directories that the run writes to, as an absolute path.
+
+        A `cache_dir` that is a URL is not one of them, see `cache_url`.
+        """
+        output = Path.cwd() / Path(self.output_dir).expanduser()
+        if name == "output_dir":
+            return output
+        given: str | None = getattr(self, name)
+        if given is not None and "://" not in given:
+            return Path.cwd() / Path(given).expanduser()
+        inside = {"cache_dir": "partials", "metadata_dir": "metadata", "skimmed_dir": "skimmed"}
+        return output / inside[name]
+
+    @property
+    def cache_url(self) -> str:
+        """Where partial results are kept: an absolute path or any URL that fsspec knows."""
+        given = self.cache_dir or ""
+        return given if "://" in given else str(self.path("cache_dir"))
+
+    def input_path(self, path: str) -> Path:
+        """Return the absolute path of an input file that the configuration names."""
+        base = Path.cwd() / Path(self.base_dir or ".").expanduser()
+        return base / Path(path).expanduser()
+
+    def weight_clip_for(self, process: str) -> float | None:
+        """Return the largest |weight| of a process; None: there is no bound."""
+        clip = self.weight_clip
+        return clip.get(process) if isinstance(clip, dict) else clip
+
+    def lumi_for(self, year: str | None) -> float:
+        """Return the integrated luminosity of a year in 1/pb.
+
+        Raises
+        ------
+        ConfigError
+            If the luminosity is given per year and this year is not among them.
+        """
+        if not isinstance(self.lumi, dict):
+            return self.lumi
+        if year is None or year not in self.lumi:
+            raise ConfigError(f"general.lumi: no year {year!r}; {nearest(str(year), self.lumi)}")
+        return self.lumi[year]

@@ -1,13 +1,10 @@
 """A configuration as plain values that JSON can hold, without secrets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from intccms.redaction import HIDDEN, is_secret, redacted
-from intccms.schema.base import Model
-from intccms.schema.kinds import Sys, WorkerEval
-
-__all__ = ["as_json"]
+from intccms.schema.base import Model, Sys, WorkerEval
 
 ON_WORKER = "<evaluated on the worker>"
 
@@ -61,3 +58,35 @@ def _function_name(function: Any) -> str:
         return f"partial({_function_name(wrapped)})"
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}:{named.__qualname__}"
+
+
+def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value that holds no others, with its dotted place; entries go by their names.
+
+    Parameters
+    ----------
+    value
+        A configuration, or what JSON can hold.
+    place
+        Where it stands.
+
+    Examples
+    --------
+    >>> dict(leaves({"a": [{"name": "x", "b": 1}, {"b": 2}], "c": []}))
+    {'a.x.name': 'x', 'a.x.b': 1, 'a.1.b': 2}
+    """
+    if isinstance(value, Model):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    if isinstance(value, Mapping):
+        entries = [(str(key), entry) for key, entry in value.items()]
+    elif isinstance(value, list | tuple):
+        entries = [(_name(entry) or str(index), entry) for index, entry in enumerate(value)]
+    else:
+        yield place, value
+        return
+    for name, entry in entries:
+        yield from leaves(entry, f"{place}.{name}" if place else name)
+
+
+def _name(entry: Any) -> Any:
+    return entry.get("name") if isinstance(entry, Mapping) else getattr(entry, "name", None)

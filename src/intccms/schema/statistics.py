@@ -6,17 +6,21 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, Strict, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import KeyProblem, Model, duplicates
-from intccms.schema.kinds import Bool, Count, Edges, Float, Name, Names, Positive
-from intccms.schema.physics import Labelled
-
-__all__ = ["Feature", "Mva", "MvaClass", "Plotting", "Statistics"]
-
-AS_ESTIMATOR = (
-    "networks are no longer written as 'framework', 'layers' and 'loss'; replace these three by "
-    "'estimator', a function that returns a scikit-learn classifier, e.g. "
-    "lambda: MLPClassifier(hidden_layer_sizes=(16, 16), activation='tanh')"
+from intccms.schema.base import (
+    Bool,
+    Count,
+    Edges,
+    Float,
+    KeyProblem,
+    Model,
+    Name,
+    Names,
+    Positive,
+    duplicates,
+    setting,
 )
+from intccms.schema.older import MVA
+from intccms.schema.physics import Labelled
 
 
 class Statistics(Model):
@@ -24,53 +28,49 @@ class Statistics(Model):
 
     none_is_default = frozenset({"masses_gev", "blind"})
 
-    cabinetry_config: str | None = Field(
-        default=None,
-        description="cabinetry configuration; None or absent: generated and written.",
+    cabinetry_config: str | None = setting(
+        None, "cabinetry configuration; None or absent: generated and written."
     )
-    signals: Names | None = Field(
-        default=None,
-        description="Signal processes, each fitted alone; None: those called signal… or zprime….",
+    signals: Names | None = setting(
+        None, "Signal processes, each fitted alone; None: those called signal… or zprime…."
     )
-    masses_gev: dict[str, Positive] = Field(
-        default_factory=dict, description="Mass in GeV of each signal process."
+    masses_gev: dict[str, Positive] = setting({}, "Mass in GeV of each signal process.")
+    blind: dict[str, tuple[Float, Float] | None] = setting(
+        {},
+        "Channels whose data are hidden; a (low, high) range of the fit observable hides that "
+        "range only, None the whole channel.",
     )
-    blind: dict[str, tuple[Float, Float] | None] = Field(
-        default_factory=dict,
-        description="Channels whose data are hidden; a (low, high) range of the fit observable "
-        "hides that range only, None the whole channel.",
+    allow_overlap: tuple[tuple[Name, Name], ...] = setting(
+        (),
+        "Pairs of fitted channels that may hold the same events, which then count twice in the "
+        "fit; of others an event in common is an error.",
     )
-    allow_overlap: tuple[tuple[Name, Name], ...] = Field(
-        default=(),
-        description="Pairs of fitted channels that may hold the same events, which then count "
-        "twice in the fit; of others an event in common is an error.",
+    smoothing: Bool = setting(
+        False,
+        "Whether a generated cabinetry configuration smooths what object corrections do to the "
+        "shape of backgrounds, where it is within the statistical error.",
     )
-    smoothing: Bool = Field(
-        default=False,
-        description="Whether a generated cabinetry configuration smooths what object corrections "
-        "do to the shape of backgrounds, where it is within the statistical error.",
+    pruning: Bool = setting(
+        True,
+        "Whether systematics below the thresholds of the cabinetry configuration (0.1 % of norm "
+        "and shape) are left out of the fit.",
     )
-    pruning: Bool = Field(
-        default=True,
-        description="Whether systematics below the thresholds of the cabinetry configuration "
-        "(0.1 % of norm and shape) are left out of the fit.",
-    )
-    rebin: Positive | None = Field(
-        default=None,
-        description="Effective background events (sumw squared over sumw2) that each fitted bin "
-        "has at least: bins with less are merged; None: they stay, and are named.",
+    rebin: Positive | None = setting(
+        None,
+        "Effective background events (sumw squared over sumw2) that each fitted bin has at least: "
+        "bins with less are merged; None: they stay, and are named.",
     )
 
-    calculator: Literal["asymptotic", "toys", "auto"] = Field(
-        default="asymptotic",
-        description="Limits, p-values and goodness of fit from asymptotic formulas or from toys; "
-        "auto: toys where few expected events make the formulas invalid.",
+    calculator: Literal["asymptotic", "toys", "auto"] = setting(
+        "asymptotic",
+        "Limits, p-values and goodness of fit from asymptotic formulas or from toys; auto: toys "
+        "where few expected events make the formulas invalid.",
     )
-    n_toys: Annotated[Count, Field(ge=20)] = Field(
-        default=1000, description="Toys for each hypothesis and signal strength, at least 20."
+    n_toys: Annotated[Count, Field(ge=20)] = setting(
+        1000, "Toys for each hypothesis and signal strength, at least 20."
     )
-    toy_seed: Annotated[int, Strict(), Field(ge=0)] = Field(
-        default=1, description="Seed of the toys; the same seed gives the same numbers."
+    toy_seed: Annotated[int, Strict(), Field(ge=0)] = setting(
+        1, "Seed of the toys; the same seed gives the same numbers."
     )
 
     @classmethod
@@ -96,25 +96,19 @@ class Plotting(Model):
 
     none_is_default = frozenset({"process_colors", "process_labels", "process_order"})
 
-    process_colors: dict[str, str] = Field(
-        default_factory=dict, description="Colour of each process, e.g. #907AD6."
-    )
-    process_labels: dict[str, str] = Field(
-        default_factory=dict, description="Legend label of each process, LaTeX allowed."
-    )
-    process_order: Names = Field(
-        default=(), description="Order in which processes are stacked; others follow."
-    )
+    process_colors: dict[str, str] = setting({}, "Colour of each process, e.g. #907AD6.")
+    process_labels: dict[str, str] = setting({}, "Legend label of each process, LaTeX allowed.")
+    process_order: Names = setting((), "Order in which processes are stacked; others follow.")
 
 
 class Feature(Labelled):
     """One input of a classifier."""
 
-    scale: Callable[..., Any] | None = Field(
-        default=None, description="Scales the feature before training; None: as it is."
+    scale: Callable[..., Any] | None = setting(
+        None, "Scales the feature before training; None: as it is."
     )
-    binning: Edges | None = Field(
-        default=None, description='Bin edges of its plot, or "low,high,nbins"; None: automatic.'
+    binning: Edges | None = setting(
+        None, 'Bin edges of its plot, or "low,high,nbins"; None: automatic.'
     )
 
 
@@ -138,39 +132,34 @@ class Mva(Model):
     """A classifier; its score is the ghost observable `mva.<name>`."""
 
     none_is_default = frozenset({"plot_classes", "balance_strategy"})
-    refused = dict.fromkeys(("framework", "layers", "loss"), AS_ESTIMATOR)
+    older = MVA
 
     name: Name = Field(description="Name of the classifier and of its score.")
     features: tuple[Feature, ...] = Field(min_length=1, description="Inputs of the classifier.")
     classes: tuple[Annotated[MvaClass, BeforeValidator(_as_class)], ...] = Field(
         min_length=2, description='Classes to be told apart: a process, or {"merged": ("a", "b")}.'
     )
-    balance_strategy: Literal["none", "undersample", "class_weight"] = Field(
-        default="none", description="How classes of different size are balanced."
+    balance_strategy: Literal["none", "undersample", "class_weight"] = setting(
+        "none", "How classes of different size are balanced."
     )
-    folds: Annotated[Count, Field(le=20)] = Field(
-        default=5,
-        description="Number of models, each trained without one part of the events, which it then "
-        "scores; 1: one model, which scores its own training events, too.",
+    folds: Annotated[Count, Field(le=20)] = setting(
+        5,
+        "Number of models, each trained without one part of the events, which it then scores; 1: "
+        "one model, which scores its own training events, too.",
     )
-    validation_split: Annotated[Float, Field(gt=0, lt=1)] = Field(
-        default=0.2,
-        description="Fraction of the events kept for validation by a single model (folds: 1).",
+    validation_split: Annotated[Float, Field(gt=0, lt=1)] = setting(
+        0.2, "Fraction of the events kept for validation by a single model (folds: 1)."
     )
-    random_state: Annotated[int, Strict()] = Field(
-        default=42, description="Seed of split and training."
+    random_state: Annotated[int, Strict()] = setting(42, "Seed of split and training.")
+    epochs: Count | None = setting(
+        None, "Passes over the training events; None: the estimator's own."
     )
-    epochs: Count | None = Field(
-        default=None, description="Passes over the training events; None: the estimator's own."
+    batch_size: Count | None = setting(None, "Events per training step; None: the estimator's own.")
+    learning_rate: Positive | None = setting(
+        None, "Step size of the training; None: the estimator's own."
     )
-    batch_size: Count | None = Field(
-        default=None, description="Events per training step; None: the estimator's own."
-    )
-    learning_rate: Positive | None = Field(
-        default=None, description="Step size of the training; None: the estimator's own."
-    )
-    plot_classes: Names = Field(
-        default=(), description="Classes or processes shown in the plots; empty: all classes."
+    plot_classes: Names = setting(
+        (), "Classes or processes shown in the plots; empty: all classes."
     )
     estimator: Callable[[], Any] = Field(
         description="Returns a scikit-learn classifier; called without arguments."

@@ -1,22 +1,209 @@
-"""A configuration that is being edited: its file, and what differs from it. Knows no widget."""
+"""Every setting of a configuration that a form can change, read from the pydantic models.
+
+Pure: no widget here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
+from pydantic.fields import FieldInfo
 
 from intccms import facility
 from intccms.errors import ConfigError
 from intccms.metrics.tables import Table
 from intccms.schema import Config, load_config
-from intccms.schema.loading.overrides import check_finite, parse_override
+from intccms.schema.base import Model
+from intccms.schema.overrides import check_finite, parse_override
 from intccms.storage import write_text
-from intccms.widgets.settings import Setting, settings_of, yaml_text
 
-__all__ = ["Draft"]
+_WORDS = {bool: "yes or no", int: "whole number", float: "number", str: "text", NoneType: "None"}
+
+_MANY = 4  # edges; fewer are clearer as a list
+
+_BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One leaf of a configuration.
+
+    Parameters
+    ----------
+    key
+        Dotted, as an override names it: ``channels.SR.observables.mtt.binning``.
+    kind
+        ``switch``: yes or no; ``choice``: one of `choices`; ``words``: text as it is typed;
+        ``colour``: such as ``#907AD6``; ``yaml``: anything else, in YAML.
+    wanted
+        What may be given, for people: ``number, > 0``.
+    choices
+        The values of a choice; for other kinds some that are often given.
+    """
+
+    key: str
+    kind: Literal["switch", "choice", "words", "colour", "yaml"]
+    value: Any
+    description: str
+    wanted: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The last step of the key."""
+        return self.key.rpartition(".")[2]
+
+
+def settings_of(config: Config) -> list[Setting]:
+    """Return all settings that are no functions, in the order of the configuration."""
+    return list(_of_model(config, ""))
+
+
+def yaml_text(value: Any) -> str:
+    """Write a value in one line of YAML, as an override takes it.
+
+    Examples
+    --------
+    >>> yaml_text(("signal", "data")), yaml_text(None), yaml_text(2.5), yaml_text("a: b")
+    ('[signal, data]', 'null', '2.5', "'a: b'")
+    >>> yaml_text((0.0, 0.5, 1.0, 1.5, 2.0))
+    '0,2,4'
+    """
+    text = yaml.safe_dump(
+        _equidistant(_plain(value)), default_flow_style=True, width=float("inf"), allow_unicode=True
+    )
+    return text.removesuffix("\n").removesuffix("...").strip()
+
+
+def _equidistant(value: Any) -> Any:
+    """Write many equidistant bin edges as ``low,high,nbins``."""
+    if not isinstance(value, list) or len(value) < _MANY or not all(map(_is_number, value)):
+        return value
+    low, high, n_bins = value[0], value[-1], len(value) - 1
+    edges = [low + (high - low) * i / n_bins for i in range(n_bins + 1)]
+    return f"{low:g},{high:g},{n_bins}" if edges == value else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def _of_model(model: Model, place: str) -> Iterator[Setting]:
+    for name, field in type(model).model_fields.items():
+        yield from _of_value(getattr(model, name), f"{place}{name}", field)
+
+
+def _of_value(value: Any, key: str, field: FieldInfo) -> Iterator[Setting]:
+    if isinstance(value, Model):
+        yield from _of_model(value, f"{key}.")
+    elif _holds_models(value):
+        for step, entry in _entries(value):
+            yield from _of_model(entry, f"{key}.{step}.")
+    elif _is_plain(value) and _takes_plain(field.annotation):
+        kind, choices = _kind(value, _alternatives(field.annotation))
+        yield Setting(key, kind, value, field.description or "", _wanted(field), choices)
+
+
+def _kind(value: Any, alternatives: tuple[Any, ...]) -> tuple[Any, tuple[str, ...]]:
+    """Give kind and choices of a value of one of these types; no choice, "", is None."""
+    literals = [part for part in alternatives if get_origin(part) is Literal]
+    choices = tuple(str(one) for part in literals for one in get_args(part))
+    others = set(alternatives) - set(literals) - {NoneType}
+    if isinstance(value, bool):
+        return "switch", ()
+    if literals and not others:
+        return "choice", (*([""] if NoneType in alternatives else []), *choices)
+    return ("words" if others == {str} else "yaml"), choices
+
+
+def _holds_models(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return bool(value) and all(isinstance(entry, tuple) for entry in value.values()) and any(
+            _holds_models(entry) for entry in value.values()
+        )  # fmt: skip
+    return isinstance(value, tuple) and bool(value) and all(isinstance(e, Model) for e in value)
+
+
+def _entries(value: Any) -> Iterator[tuple[str, Model]]:
+    """Give the parts of a list, or of a table of lists by year, with their steps in a key."""
+    if isinstance(value, Mapping):
+        for year, entries in value.items():
+            before = "" if year is None else f"{year}."
+            yield from ((f"{before}{step}", entry) for step, entry in _entries(entries))
+        return
+    for index, entry in enumerate(value):
+        yield str(getattr(entry, "name", getattr(entry, "object", index))), entry
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(entry) for entry in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(entry) for entry in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _takes_plain(annotation: Any) -> bool:
+    """Whether a value may be given as text: not so for functions and parts with functions."""
+    alternatives = [part for part in _alternatives(annotation) if part is not NoneType]
+    return any(
+        part in _WORDS or part is Any or get_origin(part) in (Literal, tuple, dict, list)
+        for part in alternatives
+    ) and not _mentions_model(annotation)
+
+
+def _mentions_model(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return True
+    return any(_mentions_model(part) for part in get_args(annotation))
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return tuple(part for one in get_args(annotation) for part in _alternatives(one))
+    return _alternatives(get_args(annotation)[0]) if origin is Annotated else (annotation,)
+
+
+def _wanted(field: FieldInfo) -> str:
+    words = [_word(part) for part in _alternatives(field.annotation)]
+    bounds = [
+        f"{sign} {getattr(entry, name):g}"
+        for entry in (*field.metadata, *_constraints(field.annotation))
+        for name, sign in _BOUNDS.items()
+        if getattr(entry, name, None) is not None
+    ]
+    return ", ".join([" or ".join(dict.fromkeys(words)), *dict.fromkeys(bounds)])
+
+
+def _word(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(str, get_args(annotation)))
+    kinds = {tuple: "list", list: "list", dict: "table"}
+    return _WORDS.get(annotation) or kinds.get(get_origin(annotation) or annotation, "value")
+
+
+def _constraints(annotation: Any) -> Iterator[Any]:
+    """Give the bounds that stand within a type, such as those of a positive number."""
+    if get_origin(annotation) is Annotated:
+        for entry in get_args(annotation)[1:]:
+            yield from entry.metadata if isinstance(entry, FieldInfo) else (entry,)
+    for part in get_args(annotation):
+        if get_origin(annotation) in (Union, UnionType, Annotated):
+            yield from _constraints(part)
 
 
 class Draft:

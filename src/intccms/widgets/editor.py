@@ -1,43 +1,185 @@
-"""The configuration editor of the notebooks."""
+"""The pages of the configuration editor: which settings stand where, and in what form."""
 
 from __future__ import annotations
 
 import html
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets
 
+from intccms import facility
 from intccms.errors import InputError
 from intccms.metrics.tables import Table
 from intccms.schema import Config
-from intccms.widgets import sections
-from intccms.widgets.draft import Draft
-from intccms.widgets.fields import FORM, LABEL, red, shared_layout
-from intccms.widgets.sections import Page, form
-from intccms.widgets.switches import sources
+from intccms.widgets.draft import Draft, Setting
+from intccms.widgets.explorer import BinningEditor, saved_book
+from intccms.widgets.fields import FORM, LABEL, Field, Switches, red, shared_layout, sources
 
-__all__ = ["ConfigEditor"]
+Page = Callable[[Draft, Callable[[], None]], Any]
+
+MAX_FOUND = 40  # rows that a search shows
+
+CELLS = {"years": "7em", "redirector": "17em", "cross_sections": "11em"}
+
+HEADS = {"years": "year", "redirector": "redirector", "cross_sections": "cross section [pb]"}
+
+NAME = "13em"
+
+ACROSS = "row wrap"
+
+
+def form(*keys: str, without: Iterable[str] = ()) -> Page:
+    """Make a page of the settings whose keys begin like `keys`."""
+    excluded = tuple(without)
+
+    def page(draft: Draft, on_change: Callable[[], None]) -> Any:
+        chosen = [
+            replace(one, choices=facility.known()) if one.key == "general.facility" else one
+            for one in draft.settings
+            if one.key.startswith(keys) and not one.key.startswith(excluded or ("\0",))
+        ]
+        begin = len(keys[0].split(".")[0]) + 1
+        rows = [Field(one, draft, on_change, label=one.key[begin:]).row for one in chosen]
+        return ipywidgets.VBox(rows)
+
+    return page
+
+
+def search(draft: Draft, on_change: Callable[[], None]) -> Any:
+    """Make a page that finds any setting by words of its key or its meaning."""
+    box = ipywidgets.Text(
+        placeholder="words of a key or a description", layout=shared_layout(width=FORM)
+    )
+    found, count = ipywidgets.VBox([]), ipywidgets.HTML("")
+    table = {one.key: one for one in draft.settings}
+    made: dict[str, Any] = {}
+
+    def show(_: Any = None) -> None:
+        words = box.value.lower().split()
+        hits = [
+            one
+            for one in table.values()
+            if words and all(word in f"{one.key} {one.description}".lower() for word in words)
+        ]
+        count.value = f"{len(hits)} settings" if words else f"of {len(table)} settings"
+        for one in hits[:MAX_FOUND]:
+            made[one.key] = made.get(one.key) or _found(one, draft, on_change)
+        found.children = tuple(made[one.key] for one in hits[:MAX_FOUND])
+
+    box.observe(show, names="value")
+    show()
+    return ipywidgets.VBox([ipywidgets.HBox([box, count]), found])
+
+
+def _found(setting: Setting, draft: Draft, on_change: Callable[[], None]) -> Any:
+    key = ipywidgets.HTML(f"<code>{html.escape(setting.key)}</code>")
+    return ipywidgets.VBox([key, Field(setting, draft, on_change).row])
+
+
+def datasets(draft: Draft, on_change: Callable[[], None]) -> Any:
+    """Make the table of processes: which take part, from where, of which year."""
+    processes = draft.config.datasets.datasets
+    table = {one.key: one for one in draft.settings}
+    names = [one.name for one in processes]
+    switches = Switches("general.processes", names, draft.config.processes, draft, on_change)
+    rows = []
+    for one in processes:
+        cells = [
+            Field(_alone(table[f"datasets.datasets.{one.name}.{key}"]), draft, on_change,
+                  label="", cell=width).row
+            for key, width in CELLS.items()
+            if not (one.is_data and key == "cross_sections")
+        ]  # fmt: skip
+        rows.append(ipywidgets.HBox([switches.boxes[one.name], *cells]))
+    heads = {"process": NAME, **{HEADS[key]: width for key, width in CELLS.items()}}
+    head = ipywidgets.HBox([
+        ipywidgets.HTML(f"<b>{text}</b>", layout=shared_layout(width=width))
+        for text, width in heads.items()
+    ])  # fmt: skip
+    limit = Field(table["datasets.max_files"], draft, on_change).row
+    return ipywidgets.VBox([head, *rows, switches.message, limit])
+
+
+def _alone(setting: Setting) -> Setting:
+    """Show what is the same for all directories without its list."""
+    value: tuple[Any, ...] = setting.value
+    is_alike = value[1:] == value[:-1]
+    shown = (value[0] if value else None) if is_alike else value
+    return replace(setting, value=shown, wanted="none" if shown is None else setting.wanted)
+
+
+def channels(draft: Draft, on_change: Callable[[], None]) -> Any:
+    """Make the page of channels and observables, each with an editor of its binning."""
+    table, book = {one.key: one for one in draft.settings}, saved_book(draft)
+    names = [one.name for one in draft.config.channels]
+    active = [one.name for one in draft.config.active_channels]
+    switches = Switches("general.channels", names, active, draft, on_change)
+    parts: list[Any] = [switches.message]
+    for channel in draft.config.channels:
+        place = f"channels.{channel.name}"
+        known = tuple(one.name for one in channel.observables)
+        fitted = replace(table[f"{place}.fit_observable"], choices=known)
+        parts += [switches.boxes[channel.name], Field(fitted, draft, on_change).row]
+        for name in known:
+            key = f"{place}.observables.{name}"
+            label = Field(table[f"{key}.label"], draft, on_change, label="label", cell="32em").row
+            editor = BinningEditor(
+                table[f"{key}.binning"], draft, on_change, where=(channel.name, name), book=book
+            )
+            title = ipywidgets.HTML(f"<b>{html.escape(name)}</b>")
+            left = ipywidgets.VBox([title, label, editor.field.row])
+            layout = shared_layout(flex_flow=ACROSS, margin="0 0 8px 0")
+            parts.append(ipywidgets.HBox([left, editor.preview], layout=layout))
+    return ipywidgets.VBox(parts)
+
+
+def colours(draft: Draft, on_change: Callable[[], None]) -> Any:
+    """Make the page of the look: colour and label of each process, and their order."""
+    plotting = draft.config.plotting
+    rows = []
+    for name in draft.config.datasets.processes:
+        colour = Setting(
+            f"plotting.process_colors.{name}", "colour",
+            plotting.process_colors.get(name, "#888888"), "Colour", "#rrggbb",
+        )  # fmt: skip
+        label = Setting(
+            f"plotting.process_labels.{name}", "words",
+            plotting.process_labels.get(name, name), "Label in legends", "text, LaTeX allowed",
+        )  # fmt: skip
+        shown = ipywidgets.HTMLMath(label.value, layout=shared_layout(width="16em"))
+        field = Field(label, draft, on_change, label="", cell="20em")
+        ipywidgets.dlink((field.input, "value"), (shown, "value"), html.escape)
+        title = ipywidgets.HTML(html.escape(name), layout=shared_layout(width=NAME))
+        picker = Field(colour, draft, on_change, label="", cell="9em")
+        rows.append(ipywidgets.HBox([title, picker.row, field.row, shown]))
+    order = next(one for one in draft.settings if one.key == "plotting.process_order")
+    return ipywidgets.VBox([*rows, Field(order, draft, on_change).row])
+
 
 WHERE = ("general.executor", "general.facility", "general.n_workers", "general.chunk_size")
+
 TOOLTIPS = {
     "save": "Write the changes to the file",
     "load": "Replace the changes by those of the file",
     "reset": "Take all changes back",
 }
+
 PAGES: dict[str, Page] = {
     "General": form("general.", without=("general.metrics", *WHERE)),
-    "Datasets": sections.datasets,
-    "Channels": sections.channels,
+    "Datasets": datasets,
+    "Channels": channels,
     "Systematics": sources,
     "Skimming": form("preprocess."),
     "Statistics": form("statistics.", "mva."),
-    "Plotting": sections.colours,
+    "Plotting": colours,
     "Facility": form(*WHERE, "general.metrics"),
-    "Search": sections.search,
+    "Search": search,
 }
+
 # Read-only text can be selected and copied by keyboard, which a disabled widget cannot.
 COPY = """<div style="display:flex;gap:6px;align-items:flex-start;margin:2px 0">
 <label style="width:18em;text-align:right;margin-right:6px">{title}</label>

@@ -1,16 +1,18 @@
-"""The explorer of results: pick a channel and an observable, look; from saved histograms only."""
+"""The editor of a binning: edges as text, and the saved histogram in these bins beside it."""
 
 from __future__ import annotations
 
 import html
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ipywidgets
 import matplotlib.pyplot as plt
+import numpy as np
+from numpy.typing import NDArray
 
 from intccms.errors import InputError, IntccmsError
 from intccms.histograms import Book, storage
@@ -18,8 +20,163 @@ from intccms.metrics.tables import Table, with_error
 from intccms.plots import blind_of, data_mc, look_of, systematics
 from intccms.schema import Config, load_config
 from intccms.storage import Output
+from intccms.widgets.draft import Draft, Setting
+from intccms.widgets.fields import Field
 
-__all__ = ["ResultExplorer"]
+WIDTH, HEIGHT = 420, 110  # pixels of the preview
+
+FloatArray = NDArray[np.float64]
+
+
+def saved_book(draft: Draft) -> Book | None:
+    """Load the histograms that an earlier run of this configuration has left, if any."""
+    try:
+        return storage.load(Output(draft.config.general).histograms_dir)
+    except (IntccmsError, OSError):
+        return None
+
+
+def merged(
+    values: FloatArray, saved: Sequence[float], wanted: Sequence[float]
+) -> tuple[FloatArray, list[float]]:
+    """Add saved bins into wider ones.
+
+    Parameters
+    ----------
+    values : shape (n_bins,)
+        Content of the saved bins.
+    saved, wanted
+        Edges.
+
+    Returns
+    -------
+    values : shape (n_wanted,)
+        NaN in a bin whose edges the saved histogram does not have.
+    missing
+        Those edges.
+
+    Examples
+    --------
+    >>> merged(np.array([1.0, 2.0, 4.0]), [0, 1, 2, 3], [0, 2, 3])
+    (array([3., 4.]), [])
+    """
+    index = [
+        int(np.argmin(np.abs(np.asarray(saved) - edge))) if _is_near(saved, edge) else -1
+        for edge in wanted
+    ]
+    missing = [edge for edge, i in zip(wanted, index, strict=True) if i < 0]
+    sums = [
+        float(values[low:high].sum()) if min(low, high) >= 0 else np.nan
+        for low, high in zip(index, index[1:], strict=False)
+    ]
+    return np.asarray(sums), missing
+
+
+def _is_near(edges: Sequence[float], edge: float) -> bool:
+    width = (edges[-1] - edges[0]) / len(edges)
+    return bool(np.min(np.abs(np.asarray(edges) - edge)) < 1e-6 * width)
+
+
+class BinningEditor:
+    """A field for a binning with a preview that follows while one types.
+
+    Parameters
+    ----------
+    setting, draft, on_change
+        As for `Field`.
+    where
+        Channel and observable.
+    book
+        Histograms of an earlier run.
+
+    Attributes
+    ----------
+    field
+        The input.
+    preview
+        The picture.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        draft: Draft,
+        on_change: Callable[[], None],
+        *,
+        where: tuple[str, str],
+        book: Book | None,
+    ) -> None:
+        self._draft, self._where, self._book = draft, where, book
+        self.preview = ipywidgets.HTML()
+        self._on_change = on_change
+        self.field = Field(setting, draft, self._changed, cell="32em")
+        self._show()
+
+    def _changed(self) -> None:
+        self._show()
+        self._on_change()
+
+    def _show(self) -> None:
+        edges = _edges(self._draft, *self._where)
+        known = self._book is not None and self._where in self._book.histograms
+        if self._book is None or not known:
+            self.preview.value = (
+                f"{len(edges) - 1} bins; a picture comes with the histograms of a run"
+            )
+            return
+        total, data, saved = _contents(self._book, *self._where)
+        bars, missing = merged(total, saved, edges)
+        points, _ = merged(data, saved, edges)
+        note = f"{len(edges) - 1} bins of the last run: simulation (bars) and data (dots) per width"
+        if missing:
+            shown = ", ".join(f"{edge:g}" for edge in missing[:4])
+            note += f"; the saved histogram has no edge at {shown}: run again to see these bins"
+        has_data = bool(self._book.data_processes)
+        picture = _svg(edges, bars, points if has_data else None)
+        self.preview.value = f"{picture}<div style='line-height:1.3'>{note}</div>"
+
+
+def _edges(draft: Draft, channel: str, observable: str) -> tuple[float, ...]:
+    one = next(entry for entry in draft.config.channels if entry.name == channel)
+    return next(entry.binning for entry in one.observables if entry.name == observable)
+
+
+def _contents(book: Book, channel: str, observable: str) -> tuple[FloatArray, FloatArray, Any]:
+    """Give simulation and data of all visible bins, and their edges."""
+    axis = book.histogram(channel, observable).axes[0]
+    total, data = np.zeros(len(axis)), np.zeros(len(axis))
+    for process in book.processes:
+        view: Any = book.slice(channel, observable, process).view()
+        (data if process in book.data_processes else total).__iadd__(view["value"])
+    return total, data, axis.edges.tolist()
+
+
+def _svg(edges: Sequence[float], bars: FloatArray, points: FloatArray | None) -> str:
+    """Draw densities: bars for the simulation, dots for data."""
+    widths = np.diff(np.asarray(edges))
+    densities = bars / widths
+    marks = np.full_like(bars, np.nan) if points is None else points / widths
+    top = max((float(y) for y in (*densities, *marks) if y > 0), default=1.0)
+    scale = WIDTH / (edges[-1] - edges[0])
+    shapes = []
+    for low, width, bar, mark in zip(edges, widths, densities, marks, strict=False):
+        x, y = (low - edges[0]) * scale, HEIGHT * (1 - bar / top)
+        if bar >= 0:
+            shapes.append(
+                f"<rect x='{x:.1f}' y='{y:.1f}' width='{max(width * scale - 1, 0.5):.1f}' "
+                f"height='{HEIGHT - y:.1f}' fill='#6baed6'/>"
+            )
+        if mark >= 0:
+            y = HEIGHT * (1 - mark / top)
+            shapes.append(f"<circle cx='{x + width * scale / 2:.1f}' cy='{y:.1f}' r='2.5'/>")
+    for x, anchor, edge in ((0, "start", edges[0]), (WIDTH, "end", edges[-1])):
+        shapes.append(f"<text x='{x}' y='{HEIGHT + 14}' text-anchor='{anchor}'>{edge:g}</text>")
+    return (
+        f"<svg width='{WIDTH + 8}' height='{HEIGHT + 22}' viewBox='-4 -4 {WIDTH + 8} {HEIGHT + 22}'"
+        f" font-size='12' fill='currentColor'>{''.join(shapes)}"
+        f"<path d='M0 {HEIGHT}H{WIDTH}' stroke='currentColor'/></svg>"
+    )
+
 
 DATA_MC, GRID, RANKING, YIELDS = (
     "data and simulation",
@@ -27,7 +184,9 @@ DATA_MC, GRID, RANKING, YIELDS = (
     "sizes of variations",
     "yields",
 )
+
 ALL = "all"
+
 PIXELS = 620
 
 

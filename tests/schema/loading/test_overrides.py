@@ -7,7 +7,7 @@ import pytest
 
 from intccms.errors import ConfigError
 from intccms.schema import load_config
-from intccms.schema.loading.overrides import parse_override
+from intccms.schema.overrides import parse_override
 
 Table = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from intccms.schema import Channel, General
-from intccms.schema.loading.problems import entry_name, inner_model
+from intccms.schema.overrides import entry_name, inner_model
 
 Table = dict[str, Any]
 
