@@ -1,6 +1,7 @@
 """The lock of an output directory: one run at a time writes to it.
 
-Touches ``.lock`` in the directory, a JSON file that says who holds it.
+Touches ``.lock`` in the directory, a JSON file that says who holds it. The kernel's lock on that
+file ends with the process that has it, however it ends.
 """
 
 from __future__ import annotations
@@ -27,10 +28,7 @@ from intccms.errors import InputError
 log = logging.getLogger(__name__)
 
 NAME = ".lock"
-PATIENCE_S = 2.0  # for a lock whose owner has made the file but not yet written to it
-CLOCK_S = 2.0  # the time of birth of a process and our clock may differ by this much
-
-_held: set[str] = set()  # the identities of all locks that this process holds
+ATTEMPTS = 200  # for 2 s, while the owner has not yet written who it is
 
 
 @dataclass(frozen=True)
@@ -48,26 +46,24 @@ class Owner:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         return cls(socket.gethostname(), os.getpid(), now, uuid.uuid4().hex)
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether it is known that the owner does not run any more.
-
-        Of another host nothing is known. A process that was born after the lock was taken has
-        only the number of the owner.
-        """
-        if self.host != socket.gethostname():
-            return False
-        if self.pid == os.getpid():
-            return self.identity not in _held
+    @classmethod
+    def read(cls, file: int) -> Owner | None:
+        """Read an open lock; None where it is empty or damaged."""
         try:
-            process = psutil.Process(self.pid)
-            born, status = process.create_time(), process.status()
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.AccessDenied:
-            return False
-        since = datetime.fromisoformat(self.started).timestamp()
-        return bool(status == psutil.STATUS_ZOMBIE or born > since + CLOCK_S)
+            return cls(**json.loads(os.pread(file, 4096, 0)))
+        except (TypeError, ValueError):
+            return None
+
+    def write(self, file: int) -> None:
+        """Write it into an open lock."""
+        content = (json.dumps(asdict(self)) + "\n").encode()
+        os.pwrite(file, content, 0)
+        os.ftruncate(file, len(content))
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it is another host, of which nothing is known."""
+        return self.host != socket.gethostname()
 
 
 class OutputLock:
@@ -100,12 +96,18 @@ class OutputLock:
         """
         if self.is_held:
             return
-        me = Owner.myself()
-        until = time.monotonic() + PATIENCE_S
-        while not (self._made(me) or self._taken_over(me, until)):
-            time.sleep(0.01)
-        _held.add(me.identity)
-        self._release = weakref.finalize(self, _give_back, self.path, me)
+        file = self._locked()
+        owner, me = Owner.read(file), Owner.myself()
+        if owner is not None and owner.is_elsewhere:
+            os.close(file)
+            raise InputError(_busy(self.path, owner))
+        if os.fstat(file).st_size:
+            who = "a run that did not say who it is" if owner is None else (
+                f"process {owner.pid} on {owner.host}, which has ended"
+            )  # fmt: skip
+            log.warning("%s: taking over the lock of %s", self.path.parent, who)
+        me.write(file)
+        self._release = weakref.finalize(self, _give_back, self.path, file, me)
 
     @contextlib.contextmanager
     def held(self, *, keep: bool = False) -> Iterator[None]:
@@ -136,91 +138,55 @@ class OutputLock:
         if self._release is not None:
             self._release()
 
-    def _made(self, me: Owner) -> bool:
-        try:
-            handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise InputError(f"cannot lock {self.path.parent}: {error.strerror}") from error
-        try:
-            os.write(handle, _content(me))
-        finally:
-            os.close(handle)
-        return True
-
-    def _taken_over(self, me: Owner, until: float) -> bool:
-        """Write `me` into the lock of a run that has ended; False: try everything again.
-
-        Whoever wants to do so holds a lock of the kernel on the file for that moment, so that
-        two runs that find the same file do not both think that it is theirs.
-        """
-        try:
-            handle = os.open(self.path, os.O_RDWR)
-        except FileNotFoundError:  # given back just now
-            return False
-        try:
-            with contextlib.suppress(OSError):  # a file system without such locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            owner = _owner(os.pread(handle, 4096, 0))
-            unfinished = owner is None and time.monotonic() < until
-            if unfinished or not self._is(handle):
-                return False
-            if owner is not None and not owner.is_gone:
+    def _locked(self) -> int:
+        """Open the file with the kernel's lock on it."""
+        for _ in range(ATTEMPTS):
+            try:
+                file = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o644)
+            except OSError as error:
+                raise InputError(f"cannot lock {self.path.parent}: {error.strerror}") from error
+            owner = self._holder(file)
+            if owner is None and self._is(file):
+                return file
+            os.close(file)
+            if owner is not None and owner.pid:
                 raise InputError(_busy(self.path, owner))
-            log.warning("%s: taking over the lock of %s", self.path.parent, _named(owner))
-            content = _content(me)
-            os.pwrite(handle, content, 0)
-            os.ftruncate(handle, len(content))
-        finally:
-            os.close(handle)
-        return True
+            time.sleep(0.01)  # it is being written or given back
+        raise InputError(f"another run writes to {self.path.parent}, and does not say who it is")
 
-    def _is(self, handle: int) -> bool:
+    def _holder(self, file: int) -> Owner | None:
+        """Take the kernel's lock, or tell who has it; without a number: who does not say so yet."""
+        owner = Owner.read(file)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return owner or Owner("", 0, "")
+        except OSError:  # a file system without such locks
+            is_here = owner is not None and not owner.is_elsewhere
+            return owner if is_here and psutil.pid_exists(owner.pid) else None
+        return None
+
+    def _is(self, file: int) -> bool:
         """Whether the open file is still the one at the path."""
         try:
-            return os.path.samestat(os.fstat(handle), self.path.stat())
+            return os.path.samestat(os.fstat(file), self.path.stat())
         except FileNotFoundError:
             return False
 
 
-def _give_back(path: Path, owner: Owner) -> None:
-    _held.discard(owner.identity)
-    if owner.pid != os.getpid():  # a fork of the owner
-        return
-    with contextlib.suppress(OSError):  # the directory may be gone by now
-        if _owner(path.read_bytes()) == owner:
-            path.unlink()
-
-
-def _content(owner: Owner) -> bytes:
-    return (json.dumps(asdict(owner)) + "\n").encode()
-
-
-def _owner(content: bytes) -> Owner | None:
-    """Read a lock; None where it is empty or damaged."""
-    try:
-        owner = Owner(**json.loads(content))
-        datetime.fromisoformat(owner.started)
-    except (TypeError, ValueError):
-        return None
-    return owner if isinstance(owner.pid, int) else None
-
-
-def _named(owner: Owner | None) -> str:
-    if owner is None:
-        return "a run that did not say who it is"
-    return f"process {owner.pid} on {owner.host}, which has ended"
+def _give_back(path: Path, file: int, me: Owner) -> None:
+    if me.pid == os.getpid():  # else it is a fork of the owner
+        with contextlib.suppress(OSError):  # the directory may be gone by now
+            if Owner.read(file) == me and os.path.samestat(os.fstat(file), path.stat()):
+                path.unlink()
+    os.close(file)
 
 
 def _busy(path: Path, owner: Owner) -> str:
     who = f"process {owner.pid} on {owner.host}, since {owner.started}"
-    here = owner.host == socket.gethostname()
-    advice = (
-        "close that run (in a notebook: restart its kernel)"
-        if here and owner.pid == os.getpid()
-        else "wait for it"
-        if here
-        else f"wait for it, or remove {path} if it has ended"
-    )
+    advice = "wait for it"
+    if owner.is_elsewhere:
+        advice = f"wait for it, or remove {path} if it has ended"
+    elif owner.pid == os.getpid():
+        advice = "close that run (in a notebook: restart its kernel)"
     return f"another run writes to {path.parent}: {who}; {advice}, or choose general.output_dir"

@@ -17,6 +17,8 @@ from intccms.schema.older import SPELLINGS
 from intccms.schema.resolved import as_json
 
 OTHER_SPELLINGS = {today: past for past, today in SPELLINGS.items()}
+Steps = tuple[str, ...]  # of a dotted key
+
 WORDS = {
     "a valid tuple": "a list",
     "a valid dictionary": "a table",
@@ -219,18 +221,19 @@ def _read_older(table: dict[str, Any], model: type[Model]) -> None:
         table.update(ready)
 
 
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """Return the types that an annotation allows."""
     origin = get_origin(annotation)
     if origin in (Union, UnionType):
-        return tuple(part for a in get_args(annotation) for part in _alternatives(a))
+        return tuple(part for a in get_args(annotation) for part in alternatives(a))
     if origin is Annotated:
-        return _alternatives(get_args(annotation)[0])
+        return alternatives(get_args(annotation)[0])
     return (annotation,)
 
 
 def _table_values(annotation: Any) -> Any:
     """Return the type of the values of a free-form table, or None if it is no such table."""
-    for part in _alternatives(annotation):
+    for part in alternatives(annotation):
         if part is Any:
             return Any
         if get_origin(part) is dict:
@@ -243,7 +246,7 @@ def _settings(model: type[Model], place: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield f"{place}{name}"
         inner = inner_model(field.annotation)
-        if inner is not None and inner in _alternatives(field.annotation):
+        if inner is not None and inner in alternatives(field.annotation):
             yield from _settings(inner, f"{place}{name}.")
 
 
@@ -255,7 +258,7 @@ class _Setting:
         self.key = key
         self.value = value
 
-    def into_model(self, table: dict[str, Any], model: type[Model], steps: tuple[str, ...]) -> None:
+    def into_model(self, table: dict[str, Any], model: type[Model], steps: Steps) -> None:
         """Go on within a part of the configuration that has named fields."""
         step, rest = steps[0], steps[1:]
         if step not in model.known_keys():
@@ -272,50 +275,42 @@ class _Setting:
                 table.pop(meant, None)
         table[step] = self.value
 
-    def _into(self, holder: Any, at: Any, annotation: Any, steps: tuple[str, ...]) -> None:
+    def _into(self, holder: Any, at: Any, annotation: Any, steps: Steps) -> None:
         """Open what stands at `holder[at]` and go on with the remaining steps."""
         here = holder.get(at) if isinstance(holder, dict) else holder[at]
         values, model = _table_values(annotation), inner_model(annotation)
-        if here is None and (values is not None or model in _alternatives(annotation)):
+        if here is None and (values is not None or model in alternatives(annotation)):
             here = holder[at] = {}
         if here is None and model is not None:
             here = []
         if isinstance(here, list) and model is not None:
-            self._into_list(here, model, steps)
+            names = [entry_name(entry) or str(index) for index, entry in enumerate(here)]
+            keys: dict[str, Any] = {name: names.index(name) for name in names}
+            self._into_entries(here, keys, model, steps, is_closed=True)
         elif isinstance(here, dict) and values is not None:
-            self._into_table(here, values, steps)
+            is_closed = inner_model(values) is not None  # corrections by year
+            keys = {str(key): key for key in here}
+            self._into_entries(here, keys, values, steps, is_closed=is_closed)
         elif isinstance(here, dict) and model is not None:
             self.into_model(here, model, steps)
         else:
             known = self.key.removesuffix("." + ".".join(steps))
             raise ConfigError(f"{self.key}: {known!r} has no settings inside; give it as a whole")
 
-    def _into_list(self, entries: list[Any], model: type[Model], steps: tuple[str, ...]) -> None:
-        names = [entry_name(entry) or str(index) for index, entry in enumerate(entries)]
-        name, rest = self._found(names, steps)
-        index = names.index(name)
-        if not rest:
-            entries[index] = self.value
-            return
-        self._into(entries, index, model, rest)
-
-    def _into_table(self, table: dict[Any, Any], values: Any, steps: tuple[str, ...]) -> None:
-        keys = {str(key): key for key in table}
-        is_closed = inner_model(values) is not None  # corrections by year
-        name, rest = self._found(list(keys), steps) if is_closed else _joined(keys, steps)
+    def _into_entries(
+        self, entries: Any, keys: dict[str, Any], annotation: Any, steps: Steps, *, is_closed: bool
+    ) -> None:
+        """Go on in an entry of a list or a table; one that is closed has only those of `keys`."""
+        name, rest = _joined(keys, steps)
+        if is_closed and name not in keys:
+            raise self._unknown(steps, keys)
         key = keys.get(name, name)
-        if not rest:
-            table[key] = self.value
-            return
-        self._into(table, key, values, rest)
+        if rest:
+            self._into(entries, key, annotation, rest)
+        else:
+            entries[key] = self.value
 
-    def _found(self, names: Sequence[str], steps: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-        name, rest = _joined(names, steps)
-        if name not in names:
-            raise self._unknown(steps, names)
-        return name, rest
-
-    def _unknown(self, steps: tuple[str, ...], known: Iterable[str]) -> ConfigError:
+    def _unknown(self, steps: Steps, known: Iterable[str]) -> ConfigError:
         hint = nearest(steps[0], known)
         elsewhere = [path for path in _settings(self.root) if path.endswith(f".{steps[-1]}")]
         if elsewhere and "did you mean" not in hint:
@@ -323,7 +318,7 @@ class _Setting:
         return ConfigError(f"{self.key}: unknown key {steps[0]!r}; {hint}")
 
 
-def _joined(names: Iterable[str], steps: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+def _joined(names: Iterable[str], steps: Steps) -> tuple[str, tuple[str, ...]]:
     """Split off the first name; names may hold dots."""
     for n_steps in range(len(steps), 0, -1):
         name = ".".join(steps[:n_steps])

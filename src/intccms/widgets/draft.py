@@ -19,7 +19,7 @@ from intccms.errors import ConfigError
 from intccms.metrics.tables import Table
 from intccms.schema import Config, load_config
 from intccms.schema.base import Model
-from intccms.schema.overrides import check_finite, parse_override
+from intccms.schema.overrides import alternatives, check_finite, inner_model, parse_override
 from intccms.storage import write_text
 
 _WORDS = {bool: "yes or no", int: "whole number", float: "number", str: "text", NoneType: "None"}
@@ -113,19 +113,19 @@ def _of_value(value: Any, key: str, field: FieldInfo) -> Iterator[Setting]:
         for step, entry in _entries(value):
             yield from _of_model(entry, f"{key}.{step}.")
     elif _is_plain(value) and _takes_plain(field.annotation):
-        kind, choices = _kind(value, _alternatives(field.annotation))
+        kind, choices = _kind(value, alternatives(field.annotation))
         yield Setting(key, kind, value, field.description or "", _wanted(field), choices)
 
 
-def _kind(value: Any, alternatives: tuple[Any, ...]) -> tuple[Any, tuple[str, ...]]:
+def _kind(value: Any, kinds: tuple[Any, ...]) -> tuple[Any, tuple[str, ...]]:
     """Give kind and choices of a value of one of these types; no choice, "", is None."""
-    literals = [part for part in alternatives if get_origin(part) is Literal]
+    literals = [part for part in kinds if get_origin(part) is Literal]
     choices = tuple(str(one) for part in literals for one in get_args(part))
-    others = set(alternatives) - set(literals) - {NoneType}
+    others = set(kinds) - set(literals) - {NoneType}
     if isinstance(value, bool):
         return "switch", ()
     if literals and not others:
-        return "choice", (*([""] if NoneType in alternatives else []), *choices)
+        return "choice", (*([""] if NoneType in kinds else []), *choices)
     return ("words" if others == {str} else "yaml"), choices
 
 
@@ -158,28 +158,14 @@ def _is_plain(value: Any) -> bool:
 
 def _takes_plain(annotation: Any) -> bool:
     """Whether a value may be given as text: not so for functions and parts with functions."""
-    alternatives = [part for part in _alternatives(annotation) if part is not NoneType]
-    return any(
+    return inner_model(annotation) is None and any(
         part in _WORDS or part is Any or get_origin(part) in (Literal, tuple, dict, list)
-        for part in alternatives
-    ) and not _mentions_model(annotation)
-
-
-def _mentions_model(annotation: Any) -> bool:
-    if isinstance(annotation, type) and issubclass(annotation, Model):
-        return True
-    return any(_mentions_model(part) for part in get_args(annotation))
-
-
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    origin = get_origin(annotation)
-    if origin in (Union, UnionType):
-        return tuple(part for one in get_args(annotation) for part in _alternatives(one))
-    return _alternatives(get_args(annotation)[0]) if origin is Annotated else (annotation,)
+        for part in set(alternatives(annotation)) - {NoneType}
+    )
 
 
 def _wanted(field: FieldInfo) -> str:
-    words = [_word(part) for part in _alternatives(field.annotation)]
+    words = [_word(part) for part in alternatives(field.annotation)]
     bounds = [
         f"{sign} {getattr(entry, name):g}"
         for entry in (*field.metadata, *_constraints(field.annotation))
