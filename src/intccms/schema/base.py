@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, NamedTuple
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, NamedTuple, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -182,6 +183,16 @@ def setting(default: Any, meaning: str, **limits: Any) -> Any:
     return Field(default=default, description=meaning, **limits)
 
 
+def alternatives(annotation: Any) -> tuple[Any, ...]:
+    """Return the types that an annotation allows."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        return tuple(part for a in get_args(annotation) for part in alternatives(a))
+    if origin is Annotated:
+        return alternatives(get_args(annotation)[0])
+    return (annotation,)
+
+
 class KeyProblem(ValueError):
     """What is wrong with one key of a part of the configuration, raised within a validator."""
 
@@ -242,7 +253,6 @@ class Model(BaseModel):
         extra="forbid", frozen=True, arbitrary_types_allowed=True, validate_default=True
     )
     older: ClassVar[Older] = Older()
-    none_is_default: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def known_keys(cls) -> tuple[str, ...]:
@@ -266,18 +276,20 @@ class Model(BaseModel):
                 raise UnknownKey(key, cls.older.refused[key])
             if key not in known:
                 raise UnknownKey(str(key), f"unknown key {key!r}; {nearest(str(key), known)}")
-        data = {
-            key: _plain(value)
-            for key, value in raw.items()
-            if key not in cls.older.ignored and not (value is None and key in cls.none_is_default)
-        }
-        return cls.prepare(cls.older.renamed(data))
+        data = {key: _plain(value) for key, value in raw.items() if key not in cls.older.ignored}
+        fields = cls.older.renamed(data)
+        return cls.prepare({k: v for k, v in fields.items() if v is not None or cls._takes_none(k)})
+
+    @classmethod
+    def _takes_none(cls, key: str) -> bool:
+        """Whether None is a value of this key; else it stands for the default, if there is one."""
+        field = cls.model_fields.get(key)
+        is_value = field is None or NoneType in alternatives(field.annotation)
+        return is_value or field.is_required()
 
 
 class Functor(Model):
     """A function of event data: what to call and what to call it with."""
-
-    none_is_default = frozenset({"use", "static_kwargs"})
 
     function: Callable[..., Any] = Field(
         description="Called with the arrays named in `use`, in order, then `static_kwargs`."

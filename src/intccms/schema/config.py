@@ -30,10 +30,6 @@ ByYear = Annotated[dict[Year | None, tuple[Correction, ...]], BeforeValidator(_b
 class Config(Model):
     """Everything that a run needs to know; made by `load_config`."""
 
-    none_is_default = frozenset(
-        {"preprocess", "good_object_masks", "ghost_observables", "channels", "plotting", "mva"}
-    )
-
     general: General = Field(description="Luminosity, stages of the run, where things go.")
     datasets: Datasets = Field(description="The input files.")
     preprocess: Preprocess = setting(Preprocess(), "Columns of a skim and the skim itself.")

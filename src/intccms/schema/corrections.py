@@ -50,8 +50,6 @@ class Scope(Model):
 class UncertaintySource(Scope):
     """One nuisance of a correction; its variations are `<name>_up` and `<name>_down`."""
 
-    none_is_default = frozenset({"up_and_down_idx", "varies_with"})
-
     name: Name = Field(description="Name of the nuisance parameter; equal names are one.")
     up_and_down_idx: tuple[str, str] = setting(
         ("up", "down"), "What stands for Sys(), for up and for down."
@@ -114,10 +112,6 @@ class Correction(Scope):
     """
 
     older = CORRECTION
-    none_is_default = frozenset(
-        {"op", "target", "args", "uncertainty_sources", "use_correctionlib", "nominal_idx"}
-    )
-
     name: Name = Field(description="Name of the correction.")
     type: Literal["event", "object"] = Field(
         description="event: multiplies the event weight; object: changes a column."

@@ -44,8 +44,6 @@ def is_signal(process: str) -> bool:
 class Dataset(Model):
     """A physics process: its directories, and per directory cross section and year."""
 
-    none_is_default = frozenset({"redirector", "file_pattern", "tree_name"})
-
     name: Name = Field(description="Name of the physics process.")
     directories: Directories = Field(
         min_length=1, description="One directory per campaign or year."
@@ -201,8 +199,6 @@ class General(Model):
     """Settings of the run as a whole."""
 
     older = GENERAL
-    none_is_default = frozenset({"analysis", "executor", "output_dir", "metrics"})
-
     lumi: Positive | dict[Year, Positive] = Field(
         description="Integrated luminosity in 1/pb: one number, or one per year."
     )

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -12,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from intccms.errors import ConfigError, nearest
 from intccms.redaction import is_secret
-from intccms.schema.base import KeyProblem, Model, UnknownKey
+from intccms.schema.base import KeyProblem, Model, UnknownKey, alternatives
 from intccms.schema.older import SPELLINGS
 from intccms.schema.resolved import as_json
 
@@ -219,16 +218,6 @@ def _read_older(table: dict[str, Any], model: type[Model]) -> None:
         ready = _copy(model.prepare(dict(table)))
         table.clear()
         table.update(ready)
-
-
-def alternatives(annotation: Any) -> tuple[Any, ...]:
-    """Return the types that an annotation allows."""
-    origin = get_origin(annotation)
-    if origin in (Union, UnionType):
-        return tuple(part for a in get_args(annotation) for part in alternatives(a))
-    if origin is Annotated:
-        return alternatives(get_args(annotation)[0])
-    return (annotation,)
 
 
 def _table_values(annotation: Any) -> Any:

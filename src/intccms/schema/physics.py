@@ -31,8 +31,6 @@ class ObjectMask(Functor):
 class ObjectMasks(Model):
     """The good objects of the analysis and of the MVAs."""
 
-    none_is_default = frozenset({"analysis", "mva"})
-
     analysis: tuple[ObjectMask, ...] = setting(
         (), "Masks for everything but MVA features, applied in this order."
     )
@@ -101,8 +99,6 @@ class Channel(Model):
     """An event selection and what is histogrammed in it."""
 
     older = CHANNEL
-    none_is_default = frozenset({"observables"})
-
     name: Name = Field(description="Name of the channel, unique.")
     observables: tuple[Observable, ...] = setting((), "What is histogrammed in this channel.")
     fit_observable: str | None = setting(
@@ -132,8 +128,6 @@ def _off(value: Any) -> Any:
 class SkimOutput(Model):
     """Format and place of a skim."""
 
-    none_is_default = frozenset({"format", "to_kwargs", "from_kwargs"})
-
     format: Literal["parquet", "ttree", "rntuple"] = setting("parquet", "File format of the skim.")
     output_dir: str | None = setting(
         None, "Local path, s3:// or root:// URL; None: the run's directory for skims."
@@ -144,8 +138,6 @@ class SkimOutput(Model):
 
 class Skimming(Model):
     """The skim selection, and how chunks are made, retried and written."""
-
-    none_is_default = frozenset({"use", "static_kwargs", "output"})
 
     function: Callable[..., Any] | None = setting(
         None, "The skim selection on uncorrected columns; None: keep all."
@@ -177,8 +169,6 @@ class Skimming(Model):
 
 class Preprocess(Model):
     """Columns that a skim keeps and the skim itself."""
-
-    none_is_default = frozenset({"branches", "mc_branches", "skimming"})
 
     branches: dict[str, Names] = setting(
         {}, 'Columns kept in a skim, per collection; "event" holds top-level columns.'

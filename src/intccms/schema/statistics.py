@@ -26,8 +26,6 @@ from intccms.schema.physics import Labelled
 class Statistics(Model):
     """Fit, limits and what may be seen of the data."""
 
-    none_is_default = frozenset({"masses_gev", "blind"})
-
     cabinetry_config: str | None = setting(
         None, "cabinetry configuration; None or absent: generated and written."
     )
@@ -94,8 +92,6 @@ class Statistics(Model):
 class Plotting(Model):
     """Colours, labels and order of the processes in plots."""
 
-    none_is_default = frozenset({"process_colors", "process_labels", "process_order"})
-
     process_colors: dict[str, str] = setting({}, "Colour of each process, e.g. #907AD6.")
     process_labels: dict[str, str] = setting({}, "Legend label of each process, LaTeX allowed.")
     process_order: Names = setting((), "Order in which processes are stacked; others follow.")
@@ -131,7 +127,6 @@ def _as_class(value: Any) -> Any:
 class Mva(Model):
     """A classifier; its score is the ghost observable `mva.<name>`."""
 
-    none_is_default = frozenset({"plot_classes", "balance_strategy"})
     older = MVA
 
     name: Name = Field(description="Name of the classifier and of its score.")

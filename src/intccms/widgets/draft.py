@@ -18,8 +18,8 @@ from intccms import facility
 from intccms.errors import ConfigError
 from intccms.metrics.tables import Table
 from intccms.schema import Config, load_config
-from intccms.schema.base import Model
-from intccms.schema.overrides import alternatives, check_finite, inner_model, parse_override
+from intccms.schema.base import Model, alternatives
+from intccms.schema.overrides import check_finite, inner_model, parse_override
 from intccms.storage import write_text
 
 _WORDS = {bool: "yes or no", int: "whole number", float: "number", str: "text", NoneType: "None"}
