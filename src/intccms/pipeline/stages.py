@@ -19,9 +19,10 @@ from intccms.metrics.measurement import Measurement
 from intccms.pipeline import figures
 from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
 from intccms.pipeline.lock import OutputLock
-from intccms.pipeline.made_with import code_of, fitted, load_saved
+from intccms.pipeline.made_with import code_of
 from intccms.pipeline.records import RunRecord, write_records
 from intccms.pipeline.result import RunResult
+from intccms.pipeline.saved import fitted, load_saved
 from intccms.pipeline.summary import summarise
 from intccms.plots.style import Drawn
 from intccms.schema import Config

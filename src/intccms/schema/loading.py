@@ -17,7 +17,8 @@ from pydantic import ValidationError
 import intccms
 from intccms.errors import ConfigError, nearest
 from intccms.schema.config import Config
-from intccms.schema.overrides import apply_overrides, entry_name, explain
+from intccms.schema.overrides import apply_overrides, explain
+from intccms.schema.resolved import leaves
 from intccms.usercode.reloading import note, refresh, refreshed
 
 log = logging.getLogger(__name__)
@@ -153,21 +154,11 @@ def load_config(source: Source, overrides: Sequence[str] | Mapping[str, Any] = (
 
 
 def _ignored_keys(table: Mapping[str, Any]) -> tuple[str, ...]:
-    places = [place for place, key in _keys(table) if key == "use_in_diff"]
-    if not places:
+    ignored = [place for place, _ in leaves(table) if place.endswith(".use_in_diff")]
+    if not ignored:
         return ()
-    return (f"'use_in_diff' is read and ignored (first in {places[0]}, {len(places)} in all)",)
-
-
-def _keys(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every key below a value with the place where it stands."""
-    if isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield place, str(key)
-            yield from _keys(entry, f"{place}.{key}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for index, entry in enumerate(value):
-            yield from _keys(entry, f"{place}.{entry_name(entry) or index}")
+    first = ignored[0].rpartition(".")[0]
+    return (f"'use_in_diff' is read and ignored (first in {first}, {len(ignored)} in all)",)
 
 
 def _raw(source: Source) -> tuple[Mapping[str, Any] | Config, str | None]:
