@@ -162,8 +162,9 @@ class OutputLock:
         except BlockingIOError:
             return owner or Owner("", 0, "")
         except OSError:  # a file system without such locks
-            is_here = owner is not None and not owner.is_elsewhere
-            return owner if is_here and psutil.pid_exists(owner.pid) else None
+            if owner is None or owner.is_elsewhere or not psutil.pid_exists(owner.pid):
+                return None
+            return owner
         return None
 
     def _is(self, file: int) -> bool:

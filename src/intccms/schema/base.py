@@ -284,8 +284,7 @@ class Model(BaseModel):
     def _takes_none(cls, key: str) -> bool:
         """Whether None is a value of this key; else it stands for the default, if there is one."""
         field = cls.model_fields.get(key)
-        is_value = field is None or NoneType in alternatives(field.annotation)
-        return is_value or field.is_required()
+        return field is None or field.is_required() or NoneType in alternatives(field.annotation)
 
 
 class Functor(Model):
