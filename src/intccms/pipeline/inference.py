@@ -12,10 +12,9 @@ from typing import Any, get_args, get_type_hints
 
 from intccms import mva as classifiers
 from intccms.analysis import runner
-from intccms.analysis.processor import AnalysisProcessor
-from intccms.analysis.sample import SampleProcessor
 from intccms.datasets import Fileset
 from intccms.datasets.metadata import Metadata
+from intccms.engine.processor import AnalysisProcessor, SampleProcessor
 from intccms.errors import FitError, IncompleteError, InputError, IntccmsError
 from intccms.execution.checkpoints import Damaged, decode, encode
 from intccms.execution.executors import Executor, IterativeExecutor
