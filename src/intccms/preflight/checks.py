@@ -158,7 +158,7 @@ def _versions(client: Any) -> Finding:
 
 def _imports(modules: tuple[str, ...]) -> list[Finding]:
     """Run on a worker."""
-    names = ("intccms.analysis.processor", "intccms.execution.chunk", *modules)
+    names = ("intccms.engine.processor", "intccms.execution.chunk", *modules)
     for name in names:
         try:
             importlib.import_module(name)
