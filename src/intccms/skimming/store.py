@@ -27,7 +27,8 @@ from intccms.skimming.formats import (
 )
 from intccms.skimming.manifest import SkimManifest, SkimPart, groups, laid_out, selected_parts
 from intccms.skimming.options import check_options, resolved, secrets
-from intccms.skimming.storage import UNFINISHED, Storage
+from intccms.skimming.storage import Storage
+from intccms.storage import UNFINISHED
 
 log = logging.getLogger(__name__)
 
