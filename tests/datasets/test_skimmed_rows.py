@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from intccms.datasets.skimmed_rows import NO_SUM, Piece, check_unchanged, halved
+from intccms.datasets.skimmed_rows import NO_SUM, SkimmedRows, check_unchanged, halved
 
 SUM = {"levels": [0], "sums": [[7.0]]}
 
 
-def piece(path: str = "a", rows: tuple[int, int] = (10, 20), **more: object) -> Piece:
-    return Piece((path,), "Events", rows, (100, 200), 100, SUM, "1:1-3", **more)
+def piece(path: str = "a", rows: tuple[int, int] = (10, 20), **more: object) -> SkimmedRows:
+    return SkimmedRows((path,), "Events", rows, (100, 200), 100, SUM, "1:1-3", **more)
 
 
 def test_what_is_known_of_all_events_goes_with_the_first_half() -> None:

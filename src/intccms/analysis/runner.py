@@ -198,7 +198,7 @@ def _duplicates(
     if not processor.config.general.check_duplicates or type(processor) is not AnalysisProcessor:
         return ()
     observer.begin("comparing events")
-    is_skim = metadata.pieces is not None
+    is_skim = metadata.skimmed_rows is not None
     options = input_store(processor.config).reader_options if is_skim else None
     found = count_duplicates(metadata, executor, options)
     observer.end()
@@ -239,7 +239,7 @@ def _tasks(
         task = ChunkTask(
             replace(item, usermeta=source),
             files.pfns(item.filename),
-            pieces=metadata.pieces_of(item),
+            pieces=metadata.rows_of(item),
             digest="" if count is None else count.digest,
         )
         tasks.append(replace(task, key=key_of(task, files, keys[item.dataset])))

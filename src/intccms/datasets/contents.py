@@ -42,8 +42,6 @@ from intccms.datasets.sections import LumiSections
 from intccms.errors import BadContentError
 from intccms.redaction import redacted
 
-__all__ = ["FileCount", "FileFailure", "FileQuery", "count", "dataset_spec", "examine", "unchanged"]
-
 Look = Callable[[Any, "FileCount"], Any]  # at an open tree or parquet file
 
 _TREES = ("TTree", "TNtuple", "TNtupleD", "TChain", "ROOT::RNTuple")

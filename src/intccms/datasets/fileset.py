@@ -320,8 +320,7 @@ def read_listing(listing: Path, what: str = "") -> list[str]:
         )
     if not names:
         log.warning("%slisting %s names no file", what, listing)
-    return [name if _is_complete(name) else str(listing.parent / name) for name in names]
-
-
-def _is_complete(name: str) -> bool:
-    return "://" in name or Path(name).is_absolute()
+    return [
+        name if "://" in name or Path(name).is_absolute() else str(listing.parent / name)
+        for name in names
+    ]

@@ -17,16 +17,6 @@ from fsspec.core import url_to_fs
 
 from intccms.datasets.replicas import bound_waiting, drop_handle
 
-__all__ = [
-    "Stamp",
-    "blocks_of",
-    "digest_of_blocks",
-    "digest_of_place",
-    "digest_of_source",
-    "same_file",
-    "stamp",
-]
-
 WHOLE_BYTES = 1 << 18  # smaller files count as a whole
 BLOCK_BYTES = 1 << 12  # of larger ones: the first (header, directory), the last (keys) and some
 N_BLOCKS = 6

@@ -27,7 +27,7 @@ from intccms.datasets.contents import (
 )
 from intccms.datasets.fileset import DatasetFiles, Fileset
 from intccms.datasets.replicas import PAUSES_S
-from intccms.datasets.skimmed_rows import Piece
+from intccms.datasets.skimmed_rows import SkimmedRows
 from intccms.errors import ClusterLostError, InputError, WorkerLostError
 from intccms.storage import write_json
 
@@ -57,7 +57,9 @@ class Metadata:
     files: tuple[FileCount, ...]
     failures: tuple[FileFailure, ...]
     work_items: tuple[WorkItem, ...]  # filename is the LFN, usermeta {"file_index": i, "chunk": j}
-    pieces: Mapping[Place, tuple[Piece, ...]] | None = None  # of a skim, what it kept of each item
+    skimmed_rows: Mapping[Place, tuple[SkimmedRows, ...]] | None = (
+        None  # of a skim, what it kept of each item
+    )
     chunking: str = ""  # why the work is cut as it is, where that was not asked for
     twins: tuple[Twin, ...] = ()  # other names of files, which are not read
 
@@ -66,11 +68,11 @@ class Metadata:
         items = work_items(self.fileset, self.files, chunk_size)
         return replace(self, work_items=tuple(items))
 
-    def pieces_of(self, item: WorkItem) -> tuple[Piece, ...] | None:
+    def rows_of(self, item: WorkItem) -> tuple[SkimmedRows, ...] | None:
         """Give what a skim has kept of a work item; None where originals are read."""
-        if self.pieces is None:
+        if self.skimmed_rows is None:
             return None
-        return self.pieces[item.dataset, item.filename, item.entrystart]
+        return self.skimmed_rows[item.dataset, item.filename, item.entrystart]
 
     def files_of(self, dataset: str) -> tuple[FileCount, ...]:
         """Give the opened files of a dataset."""
@@ -412,15 +414,11 @@ def _is_twin(fileset: Fileset, first: FileCount, file: FileCount) -> bool:
             f"one file for two processes, its events would count twice: {_names(first, file)}; "
             "remove it from one of them, or give each of these datasets its 'selection'"
         )
-    if _is_one_sample(one, other):
+    if one is other or one.year == other.year:
         return True
     if first.lfn != file.lfn:
         log.warning("the same simulation stands for two years: %s", _names(first, file))
     return False
-
-
-def _is_one_sample(one: DatasetFiles, other: DatasetFiles) -> bool:
-    return one.dataset == other.dataset or one.year == other.year
 
 
 def _same_content(one: FileCount, other: FileCount) -> bool:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LumiSections"]
-
 IntArray = npt.NDArray[np.uint32]
 CodeArray = npt.NDArray[np.uint64]
 

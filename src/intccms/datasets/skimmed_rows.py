@@ -9,13 +9,11 @@ from typing import Any
 
 from fsspec.core import url_to_fs
 
-__all__ = ["Piece", "check_unchanged", "halved"]
-
 NO_SUM: dict[str, list[Any]] = {"levels": [], "sums": []}  # exact sum of nothing
 
 
 @dataclass(frozen=True)
-class Piece:
+class SkimmedRows:
     """What a skim has kept of some entries of the original.
 
     Parameters
@@ -70,7 +68,7 @@ class Piece:
         }
 
 
-def halved(pieces: tuple[Piece, ...]) -> list[tuple[Piece, ...]]:
+def halved(pieces: tuple[SkimmedRows, ...]) -> list[tuple[SkimmedRows, ...]]:
     """Split pieces of a chunk in two; what is known of all events goes with the first.
 
     Returns
@@ -93,7 +91,7 @@ def halved(pieces: tuple[Piece, ...]) -> list[tuple[Piece, ...]]:
     return [(replace(piece, rows=(first, middle)),), (rest,)]
 
 
-def check_unchanged(pfn: str, piece: Piece, options: Mapping[str, Any]) -> None:
+def check_unchanged(pfn: str, piece: SkimmedRows, options: Mapping[str, Any]) -> None:
     """Check that a file of a skim is the one that was written.
 
     Parameters

@@ -193,7 +193,11 @@ LOOK = 5_000  # events that are processed to see what is read
 def rechunked(metadata: Metadata, processor: AnalysisProcessor, executor: Executor) -> Metadata:
     """Cut the work into chunks of the best size where ``general.chunk_size`` is ``auto``."""
     config = processor.config
-    if config.general.chunk_size != "auto" or metadata.pieces is not None or not metadata.files:
+    if (
+        config.general.chunk_size != "auto"
+        or metadata.skimmed_rows is not None
+        or not metadata.files
+    ):
         return metadata
     measured = _columns(metadata, processor)
     if measured is None:

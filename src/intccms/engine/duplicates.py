@@ -176,13 +176,13 @@ def _counted(
 
 
 def _rows(metadata: Metadata, files: DatasetFiles) -> Iterator[_Rows]:
-    if metadata.pieces is None:
+    if metadata.skimmed_rows is None:
         for count in metadata.files_of(files.dataset):
             known = LumiSections.from_text(count.sections) if count.sections else None
             pfns, rows = files.pfns(count.lfn), (0, count.n_events)
             yield _Rows(files.dataset, count.lfn, pfns, files.tree_name, rows, known)
         return
-    for (dataset, name, _), pieces in metadata.pieces.items():
+    for (dataset, name, _), pieces in metadata.skimmed_rows.items():
         for piece in pieces if dataset == files.dataset else ():
             if piece.rows[0] < piece.rows[1]:
                 yield _Rows(dataset, name, piece.pfns, piece.tree_name, piece.rows)

@@ -166,7 +166,7 @@ def check_columns(
     """
     if processor.has_analysis:
         _check_sums_of_weights(metadata)
-    store = None if metadata.pieces is None else input_store(processor.config)
+    store = None if metadata.skimmed_rows is None else input_store(processor.config)
     executor = IterativeExecutor() if store is None else at_storage(store, workers)
     for files in metadata.fileset:
         looks = [(files, tuple(_looks(metadata, files)))]
@@ -175,7 +175,7 @@ def check_columns(
             raise missing
         if missing is not None:
             what = f"dataset {files.dataset!r}: {missing}"
-            if metadata.pieces is not None:
+            if metadata.skimmed_rows is not None:
                 add = "" if isinstance(missing, MissingSumsError) else _ADD
                 what = f"the skim of {what}; {add}{REMAKE}"
             raise MissingColumnError(what) from missing
@@ -225,13 +225,13 @@ def _missing_in_all(
 def _looks(metadata: Metadata, files: DatasetFiles) -> Iterator[_Look]:
     """Give the files of a dataset; of a skim those that hold events first, each once."""
     about: dict[str, Any] = {"dataset": files.dataset}
-    if metadata.pieces is None:
+    if metadata.skimmed_rows is None:
         for count in metadata.files_of(files.dataset):
             source = about | {"filename": count.lfn}
             yield _Look(count.pfn, files.tree_name, count.n_events, source)
         return
     of_dataset = [item for item in metadata.work_items if item.dataset == files.dataset]
-    pieces = [piece for item in of_dataset for piece in metadata.pieces_of(item) or ()]
+    pieces = [piece for item in of_dataset for piece in metadata.rows_of(item) or ()]
     seen: set[str] = set()
     for piece in sorted(pieces, key=lambda one: one.rows[0] == one.rows[1]):
         if len(seen) < SOME and piece.pfns[0] not in seen and not piece.missing:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from coffea.processor.executor import WorkItem
 
-from intccms.datasets.skimmed_rows import Piece, halved
+from intccms.datasets.skimmed_rows import SkimmedRows, halved
 from intccms.redaction import redacted
 
 
@@ -33,7 +33,7 @@ class ChunkTask:
     pfns: tuple[str, ...]
     key: str | None = None
     part: tuple[int, int] | None = None
-    pieces: tuple[Piece, ...] | None = None
+    pieces: tuple[SkimmedRows, ...] | None = None
     digest: str = ""
 
     @property

@@ -65,7 +65,8 @@ def gateway_client(n_workers: int | None, options: dict[str, Any]) -> Iterator[C
     gateway = _gateway(given)
     # It is not closed here: it closes itself when it is dropped, and fails if that was done.
     name = _running(gateway, wanted)
-    with _connected(gateway, name) if name else _started(gateway, options) as cluster:
+    joined = gateway.connect(name, shutdown_on_close=False) if name else _started(gateway, options)
+    with joined as cluster:
         if n_workers is not None:
             cluster.scale(n_workers)
         elif not name:
@@ -100,10 +101,6 @@ def _running(gateway: Any, wanted: str | None) -> str | None:
     if len(names) > 1 and wanted is None:
         log.warning("of your %d clusters the newest is used, %s", len(names), names[-1])
     return wanted or (names[-1] if names else None)
-
-
-def _connected(gateway: Any, name: str) -> Any:
-    return gateway.connect(name, shutdown_on_close=False)
 
 
 def _started(gateway: Any, options: dict[str, Any]) -> Any:
@@ -142,7 +139,10 @@ def jobqueue_client(
     InputError
         If dask-jobqueue is not there or refuses an option.
     """
-    with TemporaryDirectory(prefix=".intccms-", dir=_shared_folder(system, options)) as folder:
+    # Where the workers see files, too: home and work directories are mostly shared.
+    configured = dask.config.get(f"jobqueue.{system}.shared-temp-directory", None)
+    shared = options.pop("shared_temp_directory", None) or configured or "."
+    with TemporaryDirectory(prefix=".intccms-", dir=shared) as folder:
         cluster = jobqueue_cluster(kind, system, options, folder)
         with cluster, Client(cluster) as client:
             cluster.scale(n_workers or N_WORKERS)
@@ -192,10 +192,3 @@ def _certified(folder: Path) -> Security:
         for name in ("cert", "key")
     }
     return Security(tls_ca_file=files["ca_file"], require_encryption=True, **roles)
-
-
-def _shared_folder(system: str, options: dict[str, Any]) -> str:
-    """Say where to keep files for the workers: home and work directories are mostly shared."""
-    given = options.pop("shared_temp_directory", None)
-    configured = dask.config.get(f"jobqueue.{system}.shared-temp-directory", None)
-    return str(given or configured or ".")

@@ -90,7 +90,7 @@ class RunRecord:
 
     def see_trees(self, analysis: AnalysisResult, metadata: Metadata) -> None:
         """Let the workers look how large the trees are of which the run has read a part."""
-        if not self.wanted.enable or metadata.pieces is not None:
+        if not self.wanted.enable or metadata.skimmed_rows is not None:
             return
         done = {one.dataset: one for one in analysis.receipts if one.status.is_processed}
         trees = {item.dataset: item.treename for item in metadata.work_items}

@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 
 from intccms.storage import is_local, modified, put, remove
 
-__all__ = ["ColumnCache", "KeptColumns"]
-
 log = logging.getLogger(__name__)
 
 FORMAT = 2  # another number: files of the other are not read

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from intccms.fingerprint.watching import unwatched
 
-__all__ = ["IN_BRANCH", "Columns", "Fetch", "History", "ReadMeter"]
-
 IN_BRANCH = "in branch "  # begins the note of an error that says what was read
 N_NAMED = 3
 

@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 
 from intccms.reading.columns import Columns
 
-__all__ = ["ChunkEvents", "NanoForms"]
-
 OFFSETS = quote(",!offsets", safe="")
 
 

@@ -16,8 +16,6 @@ from awkward.index import Index64
 from intccms.errors import MissingColumnError, nearest
 from intccms.schema import Preprocess
 
-__all__ = ["SkimColumns"]
-
 EVENT_IDS = ("run", "luminosityBlock", "event")
 TOP_LEVEL = "event"  # in `branches`: columns that belong to no collection
 

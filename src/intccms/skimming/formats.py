@@ -190,9 +190,6 @@ def record_of(path: Path, kind: str) -> Any:
     return None if text is None else json.loads(text)
 
 
-BLOCK = 1 << 20
-
-
 class Checksums:
     """Checksums of columns over type, list lengths and values, in which batches do not show."""
 
@@ -260,8 +257,5 @@ def verify_file(path: Path, kind: str, tree: str, *, rows: int, meant: Checksums
 
 def sha256_of(path: Path) -> str:
     """Give the SHA-256 of a local file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

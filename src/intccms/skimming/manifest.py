@@ -267,7 +267,10 @@ class SkimManifest:
         """
         problems = self._problems(fingerprint, file_format, lfns, columns)
         gaps = self.gaps(lfns) if is_whole else []
-        for problem in (*problems, *_lacking(gaps)):
+        if gaps:
+            others = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
+            problems = [*problems, f"is incomplete: it lacks {gaps[0]}{others}"]
+        for problem in problems:
             raise InputError(f"the skim of {self.dataset} {problem}; {REMAKE}")
 
     def _problems(
@@ -289,12 +292,6 @@ class SkimManifest:
         missing = [name for name in columns if name not in self.columns] if self.columns else []
         if missing:
             yield f"lacks the branch {missing[0]!r}; {nearest(missing[0], self.columns)}"
-
-
-def _lacking(gaps: Sequence[Gap]) -> Iterable[str]:
-    if gaps:
-        more = f" (and {len(gaps) - 1} more)" if len(gaps) > 1 else ""
-        yield f"is incomplete: it lacks {gaps[0]}{more}"
 
 
 def _place(part: SkimPart) -> tuple[int, int, int]:
@@ -333,7 +330,8 @@ def selected_parts(
             best = max((n for key, n in n_of_source.items() if key[0] == index), default=0)
             if (part.fingerprint, part.n_listed) != skim or n_of_source[_source(part)] < best:
                 continue
-            if not any(_overlap(part, other) for other in taken):
+            start, stop = part.entry_start, part.entry_stop
+            if not any(start < one.entry_stop and one.entry_start < stop for one in taken):
                 taken.append(part)
     return [part for parts in chosen.values() for part in parts]
 
@@ -341,7 +339,3 @@ def selected_parts(
 def _source(part: SkimPart) -> tuple[int, str, str | None]:
     """Say which file a part is from; the same place may have had several, one after the other."""
     return part.file_index, part.uuid, part.source_digest
-
-
-def _overlap(one: SkimPart, other: SkimPart) -> bool:
-    return one.entry_start < other.entry_stop and other.entry_start < one.entry_stop

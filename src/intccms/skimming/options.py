@@ -17,8 +17,6 @@ from intccms.errors import ConfigError, SkimWriteError, nearest
 from intccms.schema import SkimOutput, WorkerEval
 from intccms.skimming.formats import SUFFIX, write_file
 
-__all__ = ["check_options", "resolved", "secrets"]
-
 # Of ak.to_parquet; what is written and where is not the user's to say.
 PARQUET = set(inspect.signature(ak.to_parquet).parameters) - {"array", "destination"}
 # Of uproot.recreate and of mktree or mkrntuple; the names of branches are NanoAOD's.

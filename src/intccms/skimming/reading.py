@@ -6,7 +6,6 @@ Reads manifests; no original is opened.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import groupby
 
 from coffea.processor.executor import WorkItem
@@ -14,7 +13,7 @@ from coffea.processor.executor import WorkItem
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.contents import FileCount, FileFailure
 from intccms.datasets.metadata import Metadata, Twin, without_twins
-from intccms.datasets.skimmed_rows import NO_SUM, Piece
+from intccms.datasets.skimmed_rows import NO_SUM, SkimmedRows
 from intccms.errors import InputError, SkimWriteError
 from intccms.execution.executors import Executor
 from intccms.schema import Config, SkimOutput
@@ -22,7 +21,7 @@ from intccms.skimming import Gap, SkimManifest, SkimPart, SkimStore
 from intccms.skimming.writing import at_storage, selection_fingerprint, writes_skims
 
 REMAKE = "make it again with general.run_skimming=True and general.use_skimmed_input=False"
-N_DONORS = 3  # files that say which columns a chunk without events has
+N_EXAMPLES = 3  # files that say which columns a chunk without events has
 
 
 def input_store(config: Config) -> SkimStore:
@@ -73,14 +72,13 @@ def skimmed_metadata(config: Config, fileset: Fileset, workers: Callable[[], Exe
         files.dataset: _checked(loaded[files.dataset], store, files, fingerprint, may_lack=may_lack)
         for files in fileset
     }
-    donors = _donors(store, fileset, manifests)
+    examples = _example_files(store, fileset, manifests)
     counts: list[FileCount] = []
     items: list[WorkItem] = []
     failures: list[FileFailure] = []
-    pieces: dict[tuple[str, str, int], tuple[Piece, ...]] = {}
+    rows: dict[tuple[str, str, int], tuple[SkimmedRows, ...]] = {}
     for files in fileset:
         manifest = manifests[files.dataset]
-        as_piece = _Pieces(store, manifest, donors[files.dataset], manifest.fingerprint == wanted)
         for lfn, parts in _by_file(manifest, files):
             if parts[0].same_as is not None:
                 failures += _not_elsewhere(fileset, files, parts[0])
@@ -89,7 +87,16 @@ def skimmed_metadata(config: Config, fileset: Fileset, workers: Callable[[], Exe
             for several in _planned(parts):
                 item = _item(files, several)
                 items.append(item)
-                pieces[files.dataset, lfn, item.entrystart] = tuple(map(as_piece, several))
+                rows[files.dataset, lfn, item.entrystart] = tuple(
+                    _rows_of(
+                        part,
+                        store,
+                        manifest,
+                        examples[files.dataset],
+                        is_selected=manifest.fingerprint == wanted,
+                    )
+                    for part in several
+                )
         uuids = {count.lfn: count.uuid for count in counts if count.dataset == files.dataset}
         for gap in manifest.gaps(files.lfns):
             if gap.stop is None or gap.source not in uuids:
@@ -98,12 +105,12 @@ def skimmed_metadata(config: Config, fileset: Fileset, workers: Callable[[], Exe
                 continue
             item = _lost_item(files, gap, uuids[gap.source])
             items.append(item)
-            pieces[files.dataset, gap.source, gap.start] = (_lost_piece(gap),)
+            rows[files.dataset, gap.source, gap.start] = (_lost_rows(gap),)
     kept, twins = without_twins(fileset, counts)
     names = {(twin.file.dataset, twin.file.lfn) for twin in twins}
     items = [item for item in items if (item.dataset, item.filename) not in names]
     twins += tuple(_recorded_twins(fileset, manifests))
-    return Metadata(fileset, kept, tuple(failures), tuple(items), pieces, twins=twins)
+    return Metadata(fileset, kept, tuple(failures), tuple(items), rows, twins=twins)
 
 
 def _not_elsewhere(fileset: Fileset, files: DatasetFiles, part: SkimPart) -> list[FileFailure]:
@@ -178,13 +185,13 @@ def _lost_item(files: DatasetFiles, gap: Gap, uuid: str) -> WorkItem:
     return WorkItem(files.dataset, gap.source, files.tree_name, gap.start, stop, uuid, about)
 
 
-def _lost_piece(gap: Gap) -> Piece:
+def _lost_rows(gap: Gap) -> SkimmedRows:
     entries = (gap.start, gap.start if gap.stop is None else gap.stop)
     why = f"the skim lacks {gap}"
-    return Piece((gap.source,), "", (0, 0), entries, 0, NO_SUM, missing=why)
+    return SkimmedRows((gap.source,), "", (0, 0), entries, 0, NO_SUM, missing=why)
 
 
-def _donors(
+def _example_files(
     store: SkimStore, fileset: Fileset, manifests: Mapping[str, SkimManifest]
 ) -> dict[str, tuple[str, ...]]:
     """Name files of each dataset that say which columns there are: of others if it has none.
@@ -195,7 +202,7 @@ def _donors(
         If no event at all was kept.
     """
     own = {
-        name: tuple(store.url(path) for path in manifest.paths[:N_DONORS])
+        name: tuple(store.url(path) for path in manifest.paths[:N_EXAMPLES])
         for name, manifest in manifests.items()
     }
     found: dict[str, tuple[str, ...]] = {}
@@ -256,29 +263,28 @@ def _item(files: DatasetFiles, parts: list[SkimPart]) -> WorkItem:
     )
 
 
-@dataclass(frozen=True)
-class _Pieces:
-    """Says to the workers what a part is."""
-
-    store: SkimStore
-    manifest: SkimManifest
-    donors: tuple[str, ...]
-    is_selected: bool
-
-    def __call__(self, part: SkimPart) -> Piece:
-        has_rows = bool(part.path)
-        return Piece(
-            pfns=(self.store.url(part.path),) if has_rows else self.donors,
-            tree_name=self.manifest.tree_name,
-            rows=part.rows if has_rows else (0, 0),
-            entries=(part.entry_start, part.entry_stop),
-            n_in=part.n_in,
-            sumw=part.sumw,
-            sections=part.sections,
-            weights=part.weights,
-            spectrum=part.spectrum,
-            size_bytes=part.size_bytes if has_rows else 0,
-            sha256=part.sha256 if has_rows else "",
-            is_verified=self.store.verify == "full",
-            is_selected=self.is_selected,
-        )
+def _rows_of(
+    part: SkimPart,
+    store: SkimStore,
+    manifest: SkimManifest,
+    examples: tuple[str, ...],
+    *,
+    is_selected: bool,
+) -> SkimmedRows:
+    """Say to the workers what a part is."""
+    has_rows = bool(part.path)
+    return SkimmedRows(
+        pfns=(store.url(part.path),) if has_rows else examples,
+        tree_name=manifest.tree_name,
+        rows=part.rows if has_rows else (0, 0),
+        entries=(part.entry_start, part.entry_stop),
+        n_in=part.n_in,
+        sumw=part.sumw,
+        sections=part.sections,
+        weights=part.weights,
+        spectrum=part.spectrum,
+        size_bytes=part.size_bytes if has_rows else 0,
+        sha256=part.sha256 if has_rows else "",
+        is_verified=store.verify == "full",
+        is_selected=is_selected,
+    )

@@ -216,7 +216,9 @@ class SkimWriter:
         """
         about = events.metadata
         columns = self.columns[about["dataset"]]
-        columns.take(_first(events, 0), is_data=is_data, source=about["filename"])
+        none = np.arange(0)
+        events = events.narrowed(none) if hasattr(events, "narrowed") else events[none]
+        columns.take(events, is_data=is_data, source=about["filename"])
 
     def write(self, kept: Any, sums: dict[str, Any], *, is_data: bool) -> SkimTable:
         """Write the kept events of a chunk.
@@ -282,11 +284,6 @@ def by_entries(manifest: SkimManifest | None) -> dict[Entries, SkimPart]:
     """Find records by uuid and entries of the original, wherever their rows are now."""
     parts = () if manifest is None else manifest.parts
     return {(part.uuid, part.entry_start, part.entry_stop): part for part in parts}
-
-
-def _first(events: Any, n: int) -> Any:
-    index = np.arange(n)
-    return events.narrowed(index) if hasattr(events, "narrowed") else events[index]
 
 
 PROBE_S = 0.5  # before the second try; doubled for each further one
