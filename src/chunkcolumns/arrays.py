@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
@@ -189,6 +188,11 @@ class ChunkArray(LazyArray):
         raise NotImplementedError
 
     @property
+    def lists(self) -> Lists | None:
+        """How the values belong to events; None if there is one for each."""
+        return self._lists
+
+    @property
     def ndim(self) -> int:
         """Two, when there is one list per event."""
         return 1 if self._lists is None else 2
@@ -263,9 +267,6 @@ class ChunkArray(LazyArray):
             if answer is not None:
                 return answer
         return self._wrapped(function(*plain(args), **plain(kwargs)))
-
-    def _plain(self) -> ak.Array:
-        return self._as_awkward()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle the awkward array that it stands for."""

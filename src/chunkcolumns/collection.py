@@ -83,7 +83,7 @@ class Collection(ChunkArray):
 
     @cached_property
     def _whole(self) -> ak.Array:
-        return self._as_awkward()
+        return super()._plain()
 
     def _plain(self) -> ak.Array:
         return self._whole
@@ -92,11 +92,6 @@ class Collection(ChunkArray):
     def fields(self) -> list[str]:
         """Names of the columns."""
         return list(self._names)
-
-    @property
-    def lists(self) -> Lists | None:
-        """How the objects belong to events."""
-        return self._lists
 
     def column(self, name: str) -> Any:
         """Return a field."""

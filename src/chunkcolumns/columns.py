@@ -83,11 +83,6 @@ class Column(ChunkArray):
         """Numbers of all events, end to end."""
         return self._values
 
-    @property
-    def lists(self) -> Lists | None:
-        """How the values belong to events."""
-        return self._lists
-
     def _share(self) -> None:
         self.__dict__.pop("_values", None)
         self._set_layout()

@@ -46,7 +46,7 @@ class LazyArray(ak.Array):  # type: ignore[misc]
     def _set_attrs(self, attrs: Any) -> None:
         self._attrs = attrs
 
-    def _as_awkward(self) -> ak.Array:
+    def _plain(self) -> ak.Array:
         return ak.Array(self._layout, attrs=self._attrs)
 
 

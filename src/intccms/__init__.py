@@ -1,10 +1,9 @@
 """From CMS NanoAOD to a fitted result: the map of the house, in the order of the journey.
 
-=============== ==================================================================
+=============== =================================================================================
 `schema`        what the user asks for: the configuration (`load_config`)
-`datasets`      which files belong to it: listings, redirectors, discovery
+`datasets`      which files belong to it and what is in them: entries, sums of weights, work items
 `facility`      where it runs: Dask clients of laptops, clusters and coffea-casa
-`metadata`      what is in the files: entries, sums of weights, work items
 `usercode`      the user's own modules: what was loaded, and loading it again
 `fingerprint`   what identifies a user's function, so that results can be kept
 `execution`     running chunks so that nothing is lost: executors, retries, ledger
@@ -24,10 +23,10 @@
 `notebook`      what the notebooks call; `cli` is its twin for the terminal
 `sample`        synthetic NanoAOD for the demo, the tests and the benchmarks
 `storage`       atomic files at any place, and the layout of the results
-=============== ==================================================================
+=============== =================================================================================
 
-`errors` and `redaction` are words that all of them share. Importing this package
-changes nothing.
+`errors` and `redaction` are words that all of them share; the package `chunkcolumns` beside
+this one has the fast columns that functions are given. Importing this package changes nothing.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import awkward as ak
 import fsspec
@@ -172,43 +172,6 @@ def forms_of(layout: str, base_form: Callable[[], dict[str, Any]]) -> NanoForms:
     return _kept(_cache.forms, layout, KEPT_FORMS, lambda: NanoForms(base_form()))
 
 
-class _File(Protocol):
-    """What a file of any format gives."""
-
-    @property
-    def uuid(self) -> str:
-        """Universally unique identifier; empty where the format has none."""
-
-    @property
-    def n_events(self) -> int:
-        """Number of entries."""
-
-    @property
-    def layout_key(self) -> Hashable:
-        """The same for files with the same columns."""
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether a request takes long."""
-
-    def base_form(self) -> dict[str, Any]:
-        """Describe the columns as coffea's mappings do."""
-
-    def title(self, name: str) -> str:
-        """Return the title of a column; empty where the format has none."""
-
-    def read(
-        self, names: Sequence[str], start: int, stop: int, meter: ReadMeter
-    ) -> dict[str, Content]:
-        """Read columns of an entry range."""
-
-    def digest(self) -> str:
-        """Digest what is open, see `datasets.identity`."""
-
-    def close(self) -> None:
-        """Close the file."""
-
-
 class Source:
     """One open file; gives the events of its entry ranges."""
 
@@ -216,9 +179,9 @@ class Source:
         self, pfn: str, tree_name: str, options: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
         if file_format(pfn) == "parquet":
-            self._file: _File = ParquetFile(pfn, options)
+            self._file: ParquetFile | RootFile = ParquetFile(pfn, options)
         else:
-            self._file = _RootFile(pfn, tree_name, options)
+            self._file = RootFile(pfn, tree_name, options)
         self._pfn = pfn
         self._stamp = None if "://" in pfn else stamp(pfn)
         self.uuid = self._file.uuid
@@ -280,7 +243,7 @@ class _Stopwatch(uproot.source.futures.TrivialExecutor):  # type: ignore[misc]
             self._meter.decompress_s += time.perf_counter() - start
 
 
-class _RootFile:
+class RootFile:
     """One open ROOT file with its TTree or RNTuple."""
 
     def __init__(self, pfn: str, tree_name: str, options: Mapping[str, Any]) -> None:
