@@ -25,7 +25,8 @@ from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import Config, Functor
 from intccms.skimming import SkimStore
-from intccms.skimming.reading import REMAKE, input_store
+from intccms.skimming.manifest import REMAKE
+from intccms.skimming.reading import input_store
 from intccms.skimming.writing import SkimWriter, at_storage, only_skims, writes_skims
 
 log = logging.getLogger(__name__)

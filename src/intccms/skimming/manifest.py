@@ -207,14 +207,6 @@ class SkimManifest:
         """Files of the skim, each once."""
         return tuple(dict.fromkeys(part.path for part in self.parts if part.path))
 
-    def find(self, part: SkimPart) -> SkimPart | None:
-        """Find the record of the same chunk of the same selection, wherever its rows are now."""
-        wanted = (part.uuid, part.entry_start, part.entry_stop, part.fingerprint)
-        for one in self.parts:
-            if (one.uuid, one.entry_start, one.entry_stop, one.fingerprint) == wanted:
-                return one
-        return None
-
     def gaps(self, lfns: Sequence[str]) -> list[Gap]:
         """List the entries of the wanted files that no part is from.
 
@@ -277,10 +269,8 @@ class SkimManifest:
         self, fingerprint: str, file_format: str, lfns: Sequence[str], columns: Collection[str]
     ) -> Iterable[str]:
         if self.format != file_format:
-            yield (
-                f"is in {self.format}, but preprocess.skimming.output.format is {file_format}: "
-                f"set it to {self.format}, or"
-            )[:-4]
+            wanted = f"preprocess.skimming.output.format is {file_format}"
+            yield f"is in {self.format}, but {wanted}: set it to {self.format}"
         if self.fingerprint != fingerprint:
             yield "was made with another selection than preprocess.skimming has now"
         for part in self.parts:

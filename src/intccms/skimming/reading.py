@@ -18,9 +18,9 @@ from intccms.errors import InputError, SkimWriteError
 from intccms.execution.executors import Executor
 from intccms.schema import Config, SkimOutput
 from intccms.skimming import Gap, SkimManifest, SkimPart, SkimStore
+from intccms.skimming.manifest import REMAKE
 from intccms.skimming.writing import at_storage, selection_fingerprint, writes_skims
 
-REMAKE = "make it again with general.run_skimming=True and general.use_skimmed_input=False"
 N_EXAMPLES = 3  # files that say which columns a chunk without events has
 
 
