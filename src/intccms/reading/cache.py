@@ -23,7 +23,7 @@ from awkward.contents import Content
 from fsspec.core import url_to_fs
 from numpy.typing import NDArray
 
-from intccms.storage import is_local, modified, put, remove
+from intccms.storage import is_local, put, remove_oldest, sizes_below
 
 log = logging.getLogger(__name__)
 
@@ -120,19 +120,10 @@ class ColumnCache:
         """Remove what was not used for longest, down to the bound; return how many files."""
         self._n_unchecked = 0
         fs, root = self._at("")
-        fs.invalidate_cache()
-        found = fs.find(root, detail=True) if fs.exists(root) else {}
-        sizes = {path: int(info["size"] or 0) for path, info in found.items()}
-        excess, n_removed = sum(sizes.values()) - self.max_bytes, 0
-        if excess <= 0:
-            return 0
-        used = {path: modified(fs, path) for path in sizes if path.endswith(".feather")}
-        for path in sorted(used, key=used.__getitem__):
-            if excess <= 0:
-                break
-            n_removed += remove(fs, path)
-            excess -= sizes[path]
-        return n_removed
+        sizes = sizes_below(fs, root)
+        columns = {path: size for path, size in sizes.items() if path.endswith(".feather")}
+        other_bytes = sum(sizes.values()) - sum(columns.values())
+        return remove_oldest(fs, columns, self.max_bytes - other_bytes)
 
     def base_form(self, layout: str) -> dict[str, Any] | None:
         """Return what coffea's mappings say of the branches of files with this layout."""
