@@ -13,6 +13,9 @@ from tests.faults.inputs import list_files, write_files
 from tests.faults.proxy import Proxy
 from tests.faults.runs import analysed
 from tests.faults.servers import XRootDServer, is_installed
+from tests.skimming.conftest import s3_server
+
+__all__ = ["s3_server"]
 
 N_FILES = 8
 

@@ -12,7 +12,8 @@ import uproot
 
 from tests.faults.analysis import N_EVENTS
 
-__all__ = ["broken", "events_of", "list_files", "write_corrections", "write_files"]
+__all__ = ["broken", "events_of", "list_files", "write_corrections", "write_files", "write_twins"]
+PACKED = uproot.ZLIB(1)
 
 
 def events_of(number: int, n: int = N_EVENTS) -> dict[str, ak.Array]:
@@ -43,8 +44,13 @@ def events_of(number: int, n: int = N_EVENTS) -> dict[str, ak.Array]:
     return {name: ak.Array(values) for name, values in columns.items()}
 
 
-def write_events(path: Path, columns: dict[str, ak.Array], tree: str = "Events") -> None:
-    with uproot.recreate(path) as file:
+def write_events(
+    path: Path,
+    columns: dict[str, ak.Array],
+    tree: str = "Events",
+    compression: uproot.compression.Compression | None = PACKED,
+) -> None:
+    with uproot.recreate(path, compression=compression) as file:
         file.mktree(tree, {name: ak.type(array).content for name, array in columns.items()})
         file[tree].extend(columns)
 
@@ -55,6 +61,21 @@ def write_files(folder: Path, n_files: int) -> list[Path]:
     paths = [folder / f"{number}.root" for number in range(n_files)]
     for number, path in enumerate(paths):
         write_events(path, events_of(number))
+        path.chmod(0o644)
+    return paths
+
+
+def write_twins(folder: Path, n: int = N_EVENTS) -> list[Path]:
+    """Write two files with each byte at the same place, but for some values and the uuid.
+
+    What is read of one at the places of the other is no error.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = events_of(0, n)
+    paths = [folder / f"twin-{number}.root" for number in range(2)]
+    for number, path in enumerate(paths):
+        columns["MET_pt"] = columns["MET_pt"] + np.float32(40 * number)
+        write_events(path, columns, compression=None)
         path.chmod(0o644)
     return paths
 

@@ -55,6 +55,9 @@ class Proxy:
     n_failed_opens: int = 0
     _cut_after: int | None = None
     _fail: float = 0.0
+    _pause_s: float = 0.0
+    _corrupt: int | None = None
+    n_corrupted: int = 0
     _random: random.Random = field(default_factory=random.Random)
     _links: set[_Link] = field(default_factory=set)
 
@@ -104,6 +107,14 @@ class Proxy:
     def truncate(self, n_bytes: int) -> None:
         """Let the server send `n_bytes` more on one connection, then reset that."""
         self._cut_after = n_bytes
+
+    def slow(self, seconds: float) -> None:
+        """Wait before each block that the server sends."""
+        self._pause_s = seconds
+
+    def corrupt(self, n: int | None) -> None:
+        """Change a byte in each block of more than `n` bytes that is sent; None ends it."""
+        self._corrupt = n
 
     def fail_opens(self, fraction: float, seed: int = 0) -> None:
         """Answer a part of the requests to open a file with an error, as a busy server does."""
@@ -166,7 +177,8 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(BLOCK):
                 await self._wait()
-                link.client.write(self._counted(data))
+                await asyncio.sleep(self._pause_s)
+                link.client.write(self._counted(self._corrupted(data)))
                 await link.client.drain()
                 if self._cut_after == 0:
                     self._cut_after = None
@@ -176,6 +188,13 @@ class Proxy:
     async def _wait(self) -> None:
         while not self._flow.is_set():
             await asyncio.sleep(0.02)
+
+    def _corrupted(self, data: bytes) -> bytes:
+        if self._corrupt is None or len(data) <= self._corrupt:
+            return data
+        self.n_corrupted += 1
+        middle = len(data) // 2
+        return data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
 
     def _counted(self, data: bytes) -> bytes:
         if self._cut_after is not None:

@@ -18,8 +18,20 @@ from intccms.analysis import runner
 from intccms.analysis.runner import AnalysisResult
 from intccms.execution.tasks import ChunkReport, Silent
 from intccms.schema import load_config
+from tests.faults.analysis import CHUNK_SIZE, make_config
+from tests.faults.inputs import list_files
 
-__all__ = ["OnReceipt", "analysed", "bits", "end", "finished", "outcome_of", "started", "statuses"]
+__all__ = [
+    "OnReceipt",
+    "analysed",
+    "bits",
+    "check_replaced",
+    "end",
+    "finished",
+    "outcome_of",
+    "started",
+    "statuses",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,6 +69,30 @@ def bits(result: AnalysisResult) -> str:
 def statuses(result: AnalysisResult) -> dict[str, int]:
     """Count chunks by status."""
     return dict(Counter(receipt.status for receipt in result.receipts))
+
+
+def check_replaced(
+    configuration: Any, result: AnalysisResult, one: Path, other: Path, folder: Path
+) -> None:
+    """See that of a file, replaced after two chunks, nothing of `other` is counted as of `one`.
+
+    A server may go on to give what was opened. The next run counts what is there now.
+    """
+    if result.ledger.is_complete:
+        assert bits(result) == bits(of_one_file(one, folder))
+    else:
+        assert result.ledger.n_processed == 2 * CHUNK_SIZE
+    for lost in result.ledger.lost_chunks:
+        assert "is not the file that was planned" in lost.error or "was changed" in lost.error
+    again = analysed(configuration)
+    assert again.ledger.is_complete
+    assert bits(again) == bits(of_one_file(other, folder))
+
+
+def of_one_file(path: Path, folder: Path) -> AnalysisResult:
+    """Run the analysis of one local file."""
+    base = list_files(folder / path.stem, [path])
+    return analysed(make_config(base_dir=str(base), output_dir=str(base / "out")))
 
 
 def outcome_of(result: AnalysisResult) -> dict[str, Any]:
@@ -100,8 +136,6 @@ def end(run: subprocess.Popen[bytes]) -> None:
 def main() -> None:
     """Run with the settings in the JSON of the first argument; write the outcome to the second."""
     settings, out = json.loads(sys.argv[1]), Path(sys.argv[2])
-    from tests.faults.analysis import make_config
-
     result = analysed(make_config(**settings))
     out.with_suffix(".tmp").write_text(json.dumps(outcome_of(result)))
     out.with_suffix(".tmp").replace(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -20,9 +21,9 @@ from intccms.reading.source import open_source
 from intccms.schema import load_config
 from tests.faults.analysis import N_EVENTS, make_config
 from tests.faults.conftest import N_FILES
-from tests.faults.inputs import list_files
+from tests.faults.inputs import list_files, write_twins
 from tests.faults.proxy import Proxy, free_port
-from tests.faults.runs import analysed, bits, started
+from tests.faults.runs import analysed, bits, check_replaced, started
 from tests.faults.servers import XRootDServer
 
 # As short as the client allows: the tests wait for them.
@@ -188,3 +189,51 @@ def test_a_dead_first_redirector_is_not_waited_for_at_each_file(
     assert time.monotonic() - begin < 30
     assert bits(result) == bits(expected)
     assert {receipt.redirector for receipt in result.receipts} == {server.redirector.rstrip("/")}
+
+
+@pytest.mark.parametrize("how", ["renamed", "in place"])
+def test_a_file_that_is_replaced_in_mid_run_is_lost_and_read_anew_by_the_next_run(
+    exported: Path, server: XRootDServer, tmp_path: Path, how: str
+) -> None:
+    one, other = write_twins(exported / "store" / tmp_path.name)
+    before = shutil.copy(one, tmp_path / "before.root")
+    base = list_files(tmp_path / "base", [f"/store/{tmp_path.name}/{one.name}"])
+    config = configured(base, tmp_path / "out", [server.redirector])
+
+    def replace(n_done: int) -> None:
+        if n_done == 2 and how == "renamed":
+            shutil.copy(other, one.with_suffix(".new"))
+            one.with_suffix(".new").replace(one)
+        elif n_done == 2:
+            one.write_bytes(other.read_bytes())
+
+    check_replaced(config, analysed(config, on_receipt=replace), before, other, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["slow", "stops", "corrupts"])
+def test_a_server_that_is_slow_stops_or_changes_bytes_costs_no_event_or_is_a_loss(
+    remote: Path, proxy: Proxy, expected: AnalysisResult, tmp_path: Path, how: str
+) -> None:
+    def disturb(n_done: int) -> None:
+        if how == "slow" and n_done == 1:
+            proxy.slow(0.02)
+        elif how == "stops" and n_done % 10 == 1:
+            proxy.truncate(700)
+        elif how == "corrupts" and n_done in (5, 20):
+            proxy.corrupt(1000 if n_done == 5 else None)
+
+    config = configured(remote, tmp_path, [proxy.redirector])
+    result = analysed(config, on_receipt=disturb)
+    if how == "corrupts":
+        assert proxy.n_corrupted > 0
+    print(
+        how,
+        result.ledger.is_complete,
+        {l.error for l in result.ledger.lost_chunks},
+        result.ledger.retries,
+    )
+    if result.ledger.is_complete:
+        assert bits(result) == bits(expected)
+    else:
+        assert how == "corrupts"
+        assert result.ledger.n_processed < N_FILES * N_EVENTS

@@ -1,4 +1,4 @@
-"""Which replica of a file to try first, and how long XRootD is waited for.
+"""Which replica of a file to try first, and how long XRootD and S3 are waited for.
 
 Servers that failed lately are asked last; one that takes no connection is not asked at all, until
 it does.
@@ -13,6 +13,7 @@ from contextlib import suppress
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
+import fsspec.config
 from fsspec.core import url_to_fs
 
 AVOIDED_S = 120.0
@@ -103,14 +104,22 @@ WAITING = {
     "XRD_REQUESTTIMEOUT": "120",  # seconds for one answer; default 1800
     "XRD_STREAMTIMEOUT": "60",  # seconds without a byte; default 60
 }
+# An S3 server that does not answer within 15 s is asked 125 times: five times by botocore, five
+# times that by s3fs, and five times all that. Eight are enough, as we try again ourselves.
+S3_WAITING = {"retries": {"max_attempts": 1}}
+S3_TRIES = 2
 SCHEMES = ("root://", "roots://", "xroot://")
 
 
 def bound_waiting(pfn: str) -> None:
-    """Bound the time that opening and reading `pfn` may hang, if it is an XRootD URL."""
+    """Bound the time that opening and reading `pfn` may hang, if it is a URL of XRootD or S3."""
     if pfn.startswith(SCHEMES):
         for name, value in WAITING.items():
             os.environ.setdefault(name, value)
+    if pfn.startswith("s3://") and "AWS_MAX_ATTEMPTS" not in os.environ:
+        options = fsspec.config.conf.setdefault("s3", {})
+        options["config_kwargs"] = S3_WAITING | options.get("config_kwargs", {})
+        fsspec.get_filesystem_class("s3").retries = S3_TRIES
 
 
 def drop_handle(pfn: str) -> None:

@@ -260,8 +260,8 @@ class Attempt:
             If it is another one.
         """
         source = open_source(self.pfn, self.tree_name)
-        if source.has_changed():
-            forget(self.pfn, self.tree_name)
+        if source.has_changed() or (self.task.digest and source.digest != self.task.digest):
+            forget(self.pfn, self.tree_name)  # it was opened for an earlier run
             source = open_source(self.pfn, self.tree_name)
         expected = self.item.fileuuid
         is_other = bool(source.uuid and expected and source.uuid != expected)
@@ -274,7 +274,10 @@ class Attempt:
 
     def _check_unchanged(self) -> None:
         """Refuse what was read of a file that somebody wrote to at the same time."""
-        if self.piece is None and self._source is not None and self._source.has_changed():
+        if self.piece is not None or self._source is None:
+            return
+        is_another = bool(self.task.digest) and self._source.is_another()
+        if is_another or self._source.has_changed():
             self.stage = "read"
             raise ValueError(f"{self.pfn} was changed while it was read")
 

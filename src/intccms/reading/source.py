@@ -196,6 +196,13 @@ class Source:
         """Of what is open, see `datasets.identity`."""
         return self._file.digest()
 
+    def is_another(self) -> bool:
+        """Whether the place of a server has another file now than when `digest` was first asked.
+
+        A server reads what is there at each request: what was read may be of two files.
+        """
+        return self._stamp is None and self._file.digest() != self.digest
+
     def has_changed(self) -> bool:
         """Whether a file of this machine was rewritten or replaced since it was opened."""
         if self._stamp is None or (now := stamp(self._pfn)) == self._stamp:

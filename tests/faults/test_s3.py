@@ -1,0 +1,124 @@
+"""Event files on a real S3 server that answers with errors, late, in part, or with other bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec.config
+import pytest
+import s3fs
+from botocore.exceptions import BotoCoreError
+
+from intccms.analysis.runner import AnalysisResult
+from intccms.reading.source import open_source
+from tests.faults.analysis import N_EVENTS, make_config
+from tests.faults.inputs import list_files, write_twins
+from tests.faults.runs import analysed, bits, check_replaced
+from tests.faults.s3 import FaultyS3
+from tests.skimming.conftest import KEY, SECRET, S3Server
+
+N_FILES = 2
+
+
+@pytest.fixture
+def faulty(
+    s3_server: S3Server, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FaultyS3]:
+    """A proxy in front of the server, which has the files; clients find it by the environment."""
+    direct = s3fs.S3FileSystem(**s3_server.options(), skip_instance_cache=True)
+    for number in range(N_FILES):
+        direct.put(f"{exported}/store/{number}.root", f"{s3_server.bucket}/store/{number}.root")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"read_timeout": 0.3}})
+    with FaultyS3(s3_server.endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield proxy
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def names(s3_server: S3Server) -> list[str]:
+    return [f"s3://{s3_server.bucket}/store/{number}.root" for number in range(N_FILES)]
+
+
+@pytest.fixture
+def quiet(exported: Path, tmp_path: Path) -> AnalysisResult:
+    """What the same files give from the disk."""
+    local = [exported / "store" / f"{number}.root" for number in range(N_FILES)]
+    base = list_files(tmp_path / "quiet", local)
+    return analysed(make_config(base_dir=str(base), output_dir=str(tmp_path / "quiet-out")))
+
+
+def configured(
+    names: list[str], folder: Path, max_retries: int = 5, **general: Any
+) -> dict[str, Any]:
+    base = list_files(folder / "base", names)
+    return make_config(
+        base_dir=str(base), output_dir=str(folder / "out"), max_retries=max_retries, **general
+    )
+
+
+def test_errors_time_outs_and_answers_that_stop_cost_no_event(
+    faulty: FaultyS3, names: list[str], quiet: AnalysisResult, tmp_path: Path
+) -> None:
+    faulty.fails = lambda n: n % 7 == 3
+    faulty.stops = lambda n: n % 7 == 5
+    faulty.stalls = lambda n: n == 16
+    result = analysed(configured(names, tmp_path))
+    assert faulty.n_faults > 6
+    assert result.ledger.is_complete
+    assert bits(result) == bits(quiet)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("fails", "OSError: [Errno 121] We have a fault"),
+        ("corrupts", "is not the file that was planned"),
+    ],
+)
+def test_a_server_that_never_recovers_costs_what_was_not_read_in_bounded_time(
+    faulty: FaultyS3, names: list[str], tmp_path: Path, how: str, reason: str
+) -> None:
+    def disturb(_: int) -> None:
+        setattr(faulty, how, lambda _: True)
+
+    config = configured(names, tmp_path, max_retries=0, chunk_size=N_EVENTS)
+    begin = time.monotonic()
+    result = analysed(config, on_receipt=disturb)
+    assert time.monotonic() - begin < 60
+    assert result.ledger.n_processed == N_EVENTS
+    [lost] = result.ledger.lost_chunks
+    assert lost.file in names
+    assert reason in lost.error
+
+
+def test_a_server_that_does_not_answer_is_asked_few_times(
+    faulty: FaultyS3, names: list[str]
+) -> None:
+    faulty.stalls = lambda _: True
+    with pytest.raises((OSError, TimeoutError, BotoCoreError)):
+        open_source(names[0], "Events")
+    assert faulty.n_faults <= 16  # it would be more than a hundred, each of 15 s
+
+
+def test_an_object_that_is_replaced_in_mid_run_is_lost_and_read_anew_by_the_next_run(
+    faulty: FaultyS3, s3_server: S3Server, tmp_path: Path
+) -> None:
+    one, other = write_twins(tmp_path / "twins")
+    direct = s3fs.S3FileSystem(**s3_server.options(), skip_instance_cache=True)
+    name = f"{s3_server.bucket}/store/twin.root"
+    direct.put(str(one), name)
+    config = configured([f"s3://{name}"], tmp_path)
+
+    def replace(n_done: int) -> None:
+        if n_done == 2:  # it is open, and each byte stays where it is
+            direct.put(str(other), name)
+
+    check_replaced(config, analysed(config, on_receipt=replace), one, other, tmp_path)
