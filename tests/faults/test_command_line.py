@@ -14,9 +14,10 @@ import pytest
 import uproot
 
 from intccms.analysis.runner import AnalysisResult
+from intccms.cli import main
 from tests.faults.analysis import N_EVENTS
 from tests.faults.conftest import N_FILES
-from tests.faults.inputs import broken, list_files
+from tests.faults.inputs import broken, events_of, list_files, write_events
 from tests.faults.runs import ROOT
 
 CONFIG = "tests.faults.analysis:config"
@@ -119,3 +120,19 @@ def test_a_fault_of_the_user_is_shown_once_at_his_line_and_stops_the_run(
     assert "channels.all.met" in done.stderr
     n_chunks = N_FILES * 5
     assert 1 <= marks.read_text().count("faulty") < n_chunks / 2
+
+
+def test_inspect_counts_events_that_are_there_more_than_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / f"{number}.root" for number in range(3)]
+    for path, number in zip(paths, (0, 1, 0), strict=True):  # written twice: another file
+        write_events(path, events_of(number))
+    base = list_files(tmp_path / "base", paths)
+    found = tmp_path / "found.json"
+    settings = [f"general.base_dir={base}", f"general.output_dir={tmp_path / 'out'}"]
+    options = ["--config", CONFIG, "--duplicates", "--json", str(found)]
+    assert main(["inspect", *options, *settings]) == 0
+    [counted] = json.loads(found.read_text())["duplicates"]
+    assert (counted["n_events"], counted["n_repeated"]) == (3 * N_EVENTS, N_EVENTS)
+    assert f"{N_EVENTS}" in capsys.readouterr().out
