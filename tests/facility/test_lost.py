@@ -41,6 +41,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_nanny_that_is_killed_costs_nothing_and_a_scheduler_names_what_is_left(
     secrets: Path, tmp_path: Path
 ) -> None:
