@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cloudpickle
 import psutil
+import pytest
 from distributed import Client
 
 from intccms.errors import ClusterLostError
