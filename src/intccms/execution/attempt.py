@@ -274,10 +274,8 @@ class Attempt:
 
     def _check_unchanged(self) -> None:
         """Refuse what was read of a file that somebody wrote to at the same time."""
-        if self.piece is not None or self._source is None:
-            return
-        is_another = bool(self.task.digest) and self._source.is_another()
-        if is_another or self._source.has_changed():
+        source = self._source
+        if self.piece is None and source is not None and source.has_changed(ask=True):
             self.stage = "read"
             raise ValueError(f"{self.pfn} was changed while it was read")
 

@@ -196,16 +196,15 @@ class Source:
         """Of what is open, see `datasets.identity`."""
         return self._file.digest()
 
-    def is_another(self) -> bool:
-        """Whether the place of a server has another file now than when `digest` was first asked.
+    def has_changed(self, *, ask: bool = False) -> bool:
+        """Whether the file was rewritten or replaced since it was opened.
 
-        A server reads what is there at each request: what was read may be of two files.
+        Of a server that costs a request, and is found out only if we are to `ask`: it may read
+        what is there at each request, so that what was read may be of two files.
         """
-        return self._stamp is None and self._file.digest() != self.digest
-
-    def has_changed(self) -> bool:
-        """Whether a file of this machine was rewritten or replaced since it was opened."""
-        if self._stamp is None or (now := stamp(self._pfn)) == self._stamp:
+        if self._stamp is None:
+            return ask and self._file.digest() != self.digest
+        if (now := stamp(self._pfn)) == self._stamp:
             return False
         known = vars(self).get("digest")  # from before; what is open may be the new file by now
         if known is None or digest_of_place(self._pfn, now.size_bytes) != known:
