@@ -107,7 +107,6 @@ WAITING = {
 # An S3 server that does not answer within 15 s is asked 125 times: five times by botocore, five
 # times that by s3fs, and five times all that. Eight are enough, as we try again ourselves.
 S3_WAITING = {"retries": {"max_attempts": 1}}
-S3_TRIES = 2
 SCHEMES = ("root://", "roots://", "xroot://")
 
 
@@ -119,7 +118,7 @@ def bound_waiting(pfn: str) -> None:
     if pfn.startswith("s3://") and "AWS_MAX_ATTEMPTS" not in os.environ:
         options = fsspec.config.conf.setdefault("s3", {})
         options["config_kwargs"] = S3_WAITING | options.get("config_kwargs", {})
-        fsspec.get_filesystem_class("s3").retries = S3_TRIES
+        fsspec.get_filesystem_class("s3").retries = 2
 
 
 def drop_handle(pfn: str) -> None:
