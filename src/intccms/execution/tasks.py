@@ -204,7 +204,7 @@ class Observer(Protocol):
         """Show what holds the stage up, as long as it does; empty: nothing any more."""
 
     def receipt(self, receipt: ChunkReport) -> None:
-        """Take the receipt of a chunk, which counts as its events."""
+        """Take the report of a chunk, which counts as its events."""
 
     def end(self) -> None:
         """Say that the stage is over."""
