@@ -11,9 +11,9 @@ from pathlib import Path
 from correctionlib import schemav2
 
 from benchmarks.setup import MANY_SOURCES, PROCESSES, make_config, source_keys
-from intccms.sample import write_sample
-from intccms.sample.calibrations.nodes import binning, correction, formula
 from intccms.schema import load_config
+from nanosample import write_sample
+from nanosample.calibration import binning, correction, formula
 
 __all__ = ["SETS", "DataSet", "ensure", "files_of"]
 

@@ -103,8 +103,8 @@ def shared_data() -> Path:
 def tiny_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a synthetic sample for `example_opendata`: read it, never write to it."""
     from example_opendata.configs.configuration import config
-    from intccms.sample import write_sample
     from intccms.schema import load_config
+    from nanosample import write_sample
 
     out = tmp_path_factory.mktemp("tiny_sample")
     arguments: dict[str, Any] = {"files_per_process": 1, "events_per_file": 2000, "seed": 1}

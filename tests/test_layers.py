@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "intccms"
+SAMPLE = PACKAGE.parent / "nanosample"  # a package of its own beside the library
 
 FLOORS = {
     "cli": 11,
@@ -40,12 +41,11 @@ FLOORS = {
     "errors": 0,
     "redaction": -1,  # nothing is said without it
 }
-# What stands beside the floors.
-SAMPLE_MAY_IMPORT = {"errors", "schema", "datasets", "storage"}  # and only cli imports sample
+SAMPLE_MAY_IMPORT = {"errors", "schema"}  # of the library, of which only cli imports the sample
 ENTRY_POINTS = {"__main__": {"cli"}, "__init__": {"errors", "redaction"}}
 # No computing package may need a display, a browser or a notebook.
 SHOWS = {"matplotlib", "mplhep", "bokeh", "ipywidgets", "IPython", "jupyter_bokeh"}
-MAY_SHOW = {"plots", "widgets", "notebook", "cli", "pipeline", "sample"}
+MAY_SHOW = {"plots", "widgets", "notebook", "cli", "pipeline"}
 DRAWINGS = {  # the files of metrics that draw; workers load the others
     "metrics/inspector/page.py",
     "metrics/inspector/plots.py",
@@ -90,12 +90,6 @@ def wrong_arrow(importer: str, imported: str) -> str | None:
     elif importer in ENTRY_POINTS:
         if imported not in ENTRY_POINTS[importer]:
             reason = "an entry point stays thin"
-    elif importer == "sample":
-        if imported not in SAMPLE_MAY_IMPORT:
-            reason = "sample imports schema, datasets, storage"
-    elif imported == "sample":
-        if importer != "cli":
-            reason = "only cli imports sample"
     elif imported not in FLOORS:
         reason = f"{imported!r} has no floor"
     elif FLOORS[imported] >= FLOORS[importer]:
@@ -115,6 +109,8 @@ def faults_of(path: Path, package: Path = PACKAGE) -> list[str]:
             reason = "imports are written in full"
         elif parts[0] == "intccms" and len(parts) > 1:
             reason = wrong_arrow(importer, parts[1])
+        elif parts[0] == "nanosample" and importer != "cli":
+            reason = "only cli imports nanosample"
         elif parts[0].startswith("example_") or parts[0] == "tests":
             reason = "the library knows no example and no test"
         elif parts[0] in SHOWS and importer not in MAY_SHOW and where not in DRAWINGS:
@@ -126,12 +122,19 @@ def faults_of(path: Path, package: Path = PACKAGE) -> list[str]:
 
 def test_every_room_has_a_floor() -> None:
     rooms = {room_of(path) for path in source_files()}
-    assert rooms <= set(FLOORS) | {"sample"} | set(ENTRY_POINTS)
+    assert rooms <= set(FLOORS) | set(ENTRY_POINTS)
 
 
 def test_imports_only_go_down() -> None:
     faults = [fault for path in source_files() for fault in faults_of(path)]
     assert not faults, "\n".join(faults)
+
+
+def test_the_sample_uses_little_of_the_library() -> None:
+    names = {name for path in SAMPLE.rglob("*.py") for _, name in imported_names(path.read_text())}
+    rooms = {name.split(".")[1] for name in names if name.startswith("intccms.")}
+    assert rooms <= SAMPLE_MAY_IMPORT
+    assert not {name.split(".")[0] for name in names} & (SHOWS | {"tests"})
 
 
 @pytest.mark.parametrize(
@@ -140,8 +143,7 @@ def test_imports_only_go_down() -> None:
         ("schema/base.py", "from intccms.analysis import runner", "floor 1"),
         ("histograms/book.py", "def f():\n    import intccms.skimming.columns", "floor 3"),
         ("execution/retry.py", "from intccms import histograms", "floor 3"),
-        ("pipeline.py", "from intccms.sample import write_sample", "only cli"),
-        ("sample/events.py", "from intccms.engine.objects import mask", "sample imports"),
+        ("pipeline.py", "from nanosample import write_sample", "only cli"),
         ("datasets/manager.py", "from .fileset import Fileset", "in full"),
         ("errors.py", "from intccms.newroom import x", "no floor"),
         ("analysis/batch.py", "import matplotlib.pyplot as plt", "does not draw"),
@@ -164,7 +166,7 @@ def test_a_wrong_arrow_is_found(tmp_path: Path, where: str, source: str, reason:
     [
         ("analysis/runner.py", "from intccms.datasets.metadata import collect"),
         ("schema/physics.py", "from intccms.schema.base import Model"),
-        ("cli.py", "from intccms.sample import write_sample"),
+        ("cli.py", "from nanosample import write_sample"),
         ("metrics/inspector/plots.py", "import matplotlib.pyplot as plt"),
         ("metrics/report.py", "import numpy as np\nfrom intccms.errors import InputError"),
     ],

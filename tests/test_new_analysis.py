@@ -45,15 +45,14 @@ def test_a_copy_of_the_second_example_needs_none_of_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = from_example("mycms", tmp_path, "example_cms")
-    code = [path for path in folder.rglob("*.py") if path.parent.name != "shared"]
-    assert not any("example_opendata" in path.read_text() for path in code)
+    assert not any("example_" in path.read_text() for path in folder.rglob("*.py"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     config = load_config("mycms.configs.configuration")
     assert config.general.output_dir == "outputs/mycms"
     assert all("mycms/" in one for entry in config.datasets.datasets for one in entry.directories)
     places = {sys.modules[name].__file__ for name in sys.modules if name.startswith("mycms.")}
-    assert any("shared/cuts.py" in str(place) for place in places)
+    assert any("mycms/configs/reconstruction.py" in str(place) for place in places)
 
 
 def write_events(path: Path, **columns: object) -> Path:

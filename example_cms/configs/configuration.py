@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from example_opendata.configs.cuts import baseline
-from example_opendata.configs.observables import ttbar_chi2, ttbar_mass, workshop_mtt
-from example_opendata.configs.reconstruction import reconstruct_ttbar
-
 from . import NAME
 from .corrections import CORRECTIONS
-from .cuts import channel_selection, good_fatjets, good_jets, good_muons
+from .cuts import baseline, channel_selection, good_fatjets, good_jets, good_muons
 from .datasets import DATASETS, LUMI_IPB
+from .observables import ttbar_chi2, ttbar_mass, workshop_mtt
 from .plotting import PLOTTING
+from .reconstruction import reconstruct_ttbar
 from .signals import MASSES_GEV, of_width
 from .skim import PREPROCESS
 

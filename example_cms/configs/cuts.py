@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from functools import reduce
+import json
+from functools import lru_cache, reduce
 from operator import and_, or_
+from pathlib import Path
 
 import awkward as ak
 import numpy as np
 from coffea.analysis_tools import PackedSelection
 
+from intccms.datasets.sections import LumiSections
+from intccms.fingerprint.digest import content_digest
+
 __all__ = [
     "B_TAG",
+    "baseline",
     "channel_selection",
     "good_fatjets",
     "good_jets",
     "good_muons",
+    "lumi_mask",
     "skim_selection",
 ]
 
@@ -91,6 +98,26 @@ def good_jets(
 def good_fatjets(pt: ak.Array, eta: ak.Array, top_vs_qcd: ak.Array) -> ak.Array:
     """Large-radius jets in the range where they hold a whole top quark decay, top-tagged."""
     return (pt > 400) & (abs(eta) < 2.4) & (top_vs_qcd > 0.5)
+
+
+def lumi_mask(run: ak.Array, luminosity_block: ak.Array, *, lumifile: str) -> ak.Array:
+    """Events in the luminosity sections that the golden JSON at `lumifile` certifies."""
+    return _golden_json(lumifile, content_digest(lumifile)).holds(run, luminosity_block)
+
+
+@lru_cache(maxsize=4)
+def _golden_json(lumifile: str, digest: str) -> LumiSections:  # noqa: ARG001
+    """Read a golden JSON once per worker, and again when its content changes."""
+    return LumiSections.from_ranges(json.loads(Path(lumifile).read_text()))
+
+
+def baseline(muon_pt: ak.Array, jet_pt: ak.Array) -> PackedSelection:
+    """Exactly one good muon and at least two good jets; any column serves to count."""
+    selection = PackedSelection()
+    selection.add("exactly_1mu", ak.num(muon_pt, axis=1) == 1)
+    selection.add("atleast_2jet", ak.num(jet_pt, axis=1) >= 2)
+    selection.add("baseline", selection.all("exactly_1mu", "atleast_2jet"))
+    return selection
 
 
 def channel_selection(

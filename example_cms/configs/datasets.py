@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from example_opendata.configs.cuts import lumi_mask
-
 from . import NAME
+from .cuts import lumi_mask
 from .signals import SIGNALS
 from .years import YEARS
 

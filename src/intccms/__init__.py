@@ -21,12 +21,12 @@
 `pipeline`      the stages in their order
 `batch`         notebooks as batch jobs, one or a grid
 `notebook`      what the notebooks call; `cli` is its twin for the terminal
-`sample`        synthetic NanoAOD for the demo, the tests and the benchmarks
 `storage`       atomic files at any place, and the layout of the results
 =============== =================================================================================
 
-`errors` and `redaction` are words that all of them share; the package `chunkcolumns` beside
-this one has the fast columns that functions are given. Importing this package changes nothing.
+`errors` and `redaction` are words that all of them share. Beside this package stand
+`chunkcolumns`, the fast columns, and `nanosample`, which writes synthetic NanoAOD. Importing this
+package changes nothing.
 """
 
 from __future__ import annotations

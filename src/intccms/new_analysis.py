@@ -21,7 +21,6 @@ from intccms.errors import InputError, nearest
 from intccms.schema import examples_folder
 
 EXAMPLES = ("example_opendata", "example_cms")
-SHARED = "shared"  # folder of a copy for what both examples use
 WEIGHTS = ("genWeight", "Generator_weight")
 METS = ("PuppiMET", "MET", "PFMET")
 COLLECTIONS = ("Muon", "Electron", "Tau", "Photon", "Jet", "FatJet")  # the first that is there
@@ -57,16 +56,10 @@ def from_example(name: str, parent: Path, example: str = EXAMPLES[0]) -> Path:
     folder = _new_folder(name, parent)
     made = shutil.ignore_patterns("__pycache__", "*.pyc", "*.txt", "corrections.lock")
     shutil.copytree(examples_folder() / example, folder, ignore=made)
-    texts = {rf"\b{example}\b": name}
-    if example != EXAMPLES[0]:  # it uses functions of the first
-        shutil.copytree(examples_folder() / EXAMPLES[0] / "configs", folder / SHARED, ignore=made)
-        texts = {rf"\b{EXAMPLES[0]}\.configs\b": f"{name}.{SHARED}"} | texts
     for path in folder.rglob("*"):
         if path.suffix in (".py", ".yaml", ".md"):
             text = path.read_text(encoding="utf-8")
-            for pattern, new in texts.items():
-                text = re.sub(pattern, new, text)
-            path.write_text(text, encoding="utf-8")
+            path.write_text(re.sub(rf"\b{example}\b", name, text), encoding="utf-8")
     return folder
 
 

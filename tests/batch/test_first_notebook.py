@@ -17,8 +17,8 @@ import pytest
 
 from intccms.cli import main
 from intccms.histograms import storage
-from intccms.sample import write_sample
 from intccms.schema import load_config
+from nanosample import write_sample
 from tests.facility.conftest import same
 from tests.pipeline.runs import NOMINAL_ONLY
 

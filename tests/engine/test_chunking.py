@@ -10,8 +10,8 @@ from example_opendata.configs.configuration import config as example
 from intccms.analysis import runner
 from intccms.execution.executors import FuturesExecutor, IterativeExecutor
 from intccms.execution.memory import SIZES, Load, choose, worker_memory
-from intccms.sample import write_sample
 from intccms.schema import Config, load_config
+from nanosample import write_sample
 
 LOAD = Load(
     event_bytes=300.0,

@@ -17,8 +17,8 @@ from intccms.engine.objects import Objects, from_events
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
-from intccms.sample import write_sample
 from intccms.schema import load_config
+from nanosample import write_sample
 
 SIGNALS = ("zprime_m1000_w100", "zprime_m2000_w200", "zprime_m3000_w300")
 N_EVENTS = 300

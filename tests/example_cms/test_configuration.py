@@ -16,6 +16,7 @@ from example_cms.configs import cuts
 from example_cms.configs.datasets import BACKGROUNDS, REDIRECTORS
 from example_cms.configs.signals import MASSES_GEV, SIGNALS, of_width
 from example_cms.configs.years import YEARS
+from intccms.new_analysis import EXAMPLES
 from intccms.schema import Config, Functor, load_config
 from intccms.schema.base import ObjVar
 
@@ -178,3 +179,12 @@ def test_every_process_has_a_colour_and_a_label_that_matplotlib_can_draw(config:
     for label in plotting.process_labels.values():
         figure.text(0, 0, label)
     figure.canvas.draw()
+
+
+@pytest.mark.parametrize("name", ["kinematics.py", "observables.py", "reconstruction.py"])
+def test_what_both_examples_have_is_the_same_in_each(name: str) -> None:
+    root = Path(__file__).resolve().parents[2]
+    texts = {(root / one / "configs" / name).read_text() for one in EXAMPLES}
+    assert len(texts) == 1
+    folder = root / "example_cms"
+    assert not [path for path in folder.rglob("*.py") if "example_opendata" in path.read_text()]

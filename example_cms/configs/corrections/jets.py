@@ -16,7 +16,6 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from example_opendata.configs.corrections import JES_SOURCES
 from intccms.schema.base import Sys
 
 from ..years import CORRECTIONS, Era, Year
@@ -54,7 +53,25 @@ EACH_YEAR = (
     "RelativeStatHF",
     "TimePtEta",
 )
-CORRELATED = tuple(source for source in JES_SOURCES if source not in EACH_YEAR)
+CORRELATED = (
+    "AbsoluteMPFBias",
+    "AbsoluteScale",
+    "FlavorQCD",
+    "Fragmentation",
+    "PileUpDataMC",
+    "PileUpPtBB",
+    "PileUpPtEC1",
+    "PileUpPtEC2",
+    "PileUpPtHF",
+    "PileUpPtRef",
+    "RelativeBal",
+    "RelativeFSR",
+    "RelativeJERHF",
+    "RelativePtBB",
+    "RelativePtHF",
+    "SinglePionECAL",
+    "SinglePionHCAL",
+)
 
 # Made by two corrections for the third: the simulation has no such columns.
 COLUMNS = [("Jet", "jer_resolution"), ("Jet", "jer_scale_factor")]

@@ -6,7 +6,6 @@ from typing import Any
 
 import awkward as ak
 
-from example_opendata.configs.corrections import absolute_eta
 from intccms.schema.base import Sys
 
 from ..years import Year
@@ -29,6 +28,11 @@ def pileup(year: Year) -> dict[str, Any]:
         "args": [("Pileup", "nTrueInt"), Sys()],
         "uncertainty_sources": [{"name": "pileup"}],
     }
+
+
+def absolute_eta(eta: ak.Array, pt: ak.Array) -> tuple[ak.Array, ak.Array]:
+    """Give a muon scale factor what it is measured in: bins of |η| and transverse momentum."""
+    return abs(eta), pt
 
 
 def muons(year: Year) -> list[dict[str, Any]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-
-from example_opendata.configs.corrections import constant
 
 from ..years import Year
 from .theory import TTBAR
@@ -28,6 +27,15 @@ CROSS_SECTIONS: dict[str, tuple[float, float, list[str]]] = {
     # leading order with up to four partons: no better than a factor of 1.5
     "xsec_qcd": (0.5, 0.5, ["qcd"]),
 }
+
+
+def constant(value: float) -> Callable[[], float]:
+    """Make a function that gives every event the same factor."""
+
+    def factor() -> float:
+        return value
+
+    return factor
 
 
 def luminosity(year: Year) -> dict[str, Any]:

@@ -56,8 +56,8 @@ def new(parsed: argparse.Namespace) -> None:
 def sample(parsed: argparse.Namespace) -> None:
     """Write synthetic NanoAOD with listings, golden JSON and corrections."""
     from intccms.metrics.progress import make_observer
-    from intccms.sample import write_sample
     from intccms.storage import check_writable, disk_errors
+    from nanosample import write_sample
 
     config = load(parsed)
     observer = make_observer()

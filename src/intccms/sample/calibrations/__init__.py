@@ -1,1 +1,0 @@
-"""Correction files with the names and inputs of the real ones."""
