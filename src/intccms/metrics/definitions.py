@@ -10,18 +10,6 @@ from dataclasses import dataclass
 
 from intccms.errors import InputError, nearest
 
-__all__ = [
-    "ALIASES",
-    "METRICS",
-    "Measured",
-    "Metric",
-    "by_old_names",
-    "evaluate",
-    "formatted",
-    "value_of",
-    "violations",
-]
-
 TOLERANCE = 0.05  # of times that different clocks and samples give
 
 

@@ -28,8 +28,6 @@ from intccms.metrics.worker_tracker import (
     run_by_value,
 )
 
-__all__ = ["TOPIC", "WATCHER", "Recorder", "Tracker", "Watcher", "is_watched"]
-
 log = logging.getLogger(__name__)
 
 TOPIC = "intccms-run"  # of events that the scheduler's dashboard listens to

@@ -269,10 +269,6 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-def _count(value: int | None) -> str:
-    return "?" if value is None else f"{value:,}"
-
-
 SHOWN_RUNS = 5
 SHOWN_NOTES = 20
 REDUCED = 1e-3  # of a limit, by smoothing and pruning, without a word

@@ -12,8 +12,6 @@ from matplotlib.figure import Figure
 from intccms.plots.data_mc import Contents, draw_contents, panels
 from intccms.plots.style import Look, cms_style, new_figure
 
-__all__ = ["side_by_side"]
-
 FloatArray = npt.NDArray[np.float64]
 HALF_RANGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the panel of ratios
 

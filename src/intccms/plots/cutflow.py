@@ -10,8 +10,6 @@ from intccms.errors import InputError, nearest
 from intccms.histograms.cutflow import Cutflow, CutStep
 from intccms.plots.style import Look, axes_of, cms_label, cms_style
 
-__all__ = ["plot", "table"]
-
 FONT = 18.0
 ROW_INCHES = 0.75
 
@@ -74,7 +72,11 @@ def table(cutflow: Cutflow, channel: str, *, look: Look | None = None) -> list[l
     processes = look.ordered(flow)
     rows = [["cut", *processes]]
     for name in _cuts(flow):
-        rows.append([name, *(_cell(flow[process], name) for process in processes)])
+        cells = []
+        for process in processes:
+            step = next((step for step in flow[process] if step.name == name), None)
+            cells.append("" if step is None else f"{step.yields:,.1f} ({step.n_events:,})")
+        rows.append([name, *cells])
     return rows
 
 
@@ -98,9 +100,3 @@ def _after_each(steps: list[CutStep], names: list[str]) -> list[float]:
     for name in names:
         found.append(yields.get(name, found[-1] if found else np.nan))
     return found
-
-
-def _cell(steps: list[CutStep], name: str) -> str:
-    """Text for one step, empty where the process does not have it."""
-    found = [step for step in steps if step.name == name]
-    return f"{found[0].yields:,.1f} ({found[0].n_events:,})" if found else ""

@@ -12,8 +12,6 @@ from matplotlib.figure import Figure
 from intccms.mva import Evaluation
 from intccms.plots.style import Look, axes_of, cms_label, cms_style, figure_of
 
-__all__ = ["feature", "importance", "roc", "score"]
-
 LOWEST = 1e-4  # efficiency of the background
 
 

@@ -15,8 +15,6 @@ from intccms.histograms import Book
 from intccms.plots.data_mc import Blind, contents
 from intccms.plots.style import Look, cms_label, cms_style, figure_of, new_figure
 
-__all__ = ["maps"]
-
 FloatArray = npt.NDArray[np.float64]
 COLORS = "viridis"  # of even steps for all kinds of colour vision
 HIDDEN = "#d9d9d9"  # bins that are empty, or whose data are blinded

@@ -144,13 +144,10 @@ def cms_style(**settings: Any) -> Iterator[None]:
     **settings
         Further settings, with ``_`` for the ``.`` that a keyword cannot hold: ``font_size=14``.
     """
-    extra = {_setting(name): value for name, value in settings.items()}
+    known = {name.replace(".", "_"): name for name in mpl.rcParams}
+    extra: dict[str, Any] = {known[name]: value for name, value in settings.items()}
     with plt.style.context([mplhep.style.CMS, extra]):
         yield
-
-
-def _setting(keyword: str) -> str:
-    return next(name for name in mpl.rcParams if name.replace(".", "_") == keyword)
 
 
 class CmsFigure(Figure):

@@ -14,8 +14,6 @@ from intccms.errors import InputError
 from intccms.histograms import Book, shifts
 from intccms.plots.style import Look, cms_label, cms_style, new_figure, simulated
 
-__all__ = ["grid", "summary"]
-
 FloatArray = npt.NDArray[np.float64]
 
 UP, DOWN = "#bd1f01", "#3f90da"  # told apart by those who do not see red and green, too

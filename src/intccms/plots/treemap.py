@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Tile", "packed", "treemap"]
-
 SHOWN_BRANCHES = 12  # of a collection; the others share one tile
 SHOWN_COLLECTIONS = 24
 

@@ -15,7 +15,7 @@ from concurrent.futures import Executor as Pool
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from intccms.datasets import Fileset
 from intccms.datasets.contents import FileCount, FileFailure, FileQuery, examine, unchanged
@@ -23,8 +23,7 @@ from intccms.datasets.fileset import read_listing
 from intccms.errors import InputError
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.metrics.inspector.record import FileRecord, Look, interned
-
-__all__ = ["Store", "inspect_files"]
+from intccms.metrics.inspector.store import RecordStore
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +34,6 @@ T = TypeVar("T")
 TIMEOUT_S = 600.0  # for one file, all its places and tries together
 SUFFIXES = (".root", ".parquet")
 AHEAD = 4  # submitted files per worker of a plain pool
-
-
-class Store(Protocol):
-    """What is known from an earlier look."""
-
-    def known(self, query: FileQuery) -> FileRecord | None:
-        """Give the record of a file as it was then, or None."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,7 @@ def inspect_files(  # noqa: PLR0913 - all by name
     timeout_s: float | None = TIMEOUT_S,
     read_events: bool = True,
     verify: bool = False,
-    store: Store | None = None,
+    store: RecordStore | None = None,
 ) -> Iterator[FileRecord]:
     """Yield a record of each file as soon as it is known.
 
@@ -113,7 +104,7 @@ def _records(
     look: Look,
     timeout_s: float | None,
     *,
-    store: Store | None,
+    store: RecordStore | None,
 ) -> Iterator[FileRecord]:
     todo: list[_Task] = []
     seen: dict[tuple[str, str], FileRecord] = {}

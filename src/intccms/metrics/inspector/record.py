@@ -79,13 +79,10 @@ def _compressions(branches: list[Any]) -> tuple[str, ...]:
     names = dict.fromkeys(_compression(code) for code, _ in codes.most_common())
     packed = [one for one in branches if one.member("fZipBytes") < one.member("fTotBytes")]
     if tuple(names) == (NO_COMPRESSION,) and packed:
-        blocks = min(packed, key=_zip_bytes).basket(0).block_compression_info or ()
+        smallest = min(packed, key=lambda branch: int(branch.member("fZipBytes")))
+        blocks = smallest.basket(0).block_compression_info or ()
         names = dict.fromkeys(block[0] for block in blocks) or names
     return tuple(names)
-
-
-def _zip_bytes(branch: Any) -> int:
-    return int(branch.member("fZipBytes"))
 
 
 def _clusters_of(branches: list[Any], n_events: int) -> IntArray:

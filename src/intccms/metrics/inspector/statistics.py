@@ -69,7 +69,10 @@ def find_problems(
         for record in every
         if record.error is not None
     ]
-    found += _differing(every, disagreement)
+    for record in every if disagreement is not None else ():
+        text = disagreement(record)  # type: ignore[misc]
+        if text is not None:
+            found.append(Problem("catalogue", record.dataset, record.path, text))
     found += _twins(good)
     found += _repeated(good)
     for dataset, files in groups.items():
@@ -78,15 +81,6 @@ def find_problems(
         found += _empty(dataset, files)
         found += _outliers(dataset, files)
     return tuple(found)
-
-
-def _differing(
-    records: list[FileRecord], disagreement: Callable[[FileRecord], str | None] | None
-) -> Iterator[Problem]:
-    for record in records if disagreement is not None else ():
-        text = disagreement(record) if disagreement is not None else None
-        if text is not None:
-            yield Problem("catalogue", record.dataset, record.path, text)
 
 
 def _twins(records: list[FileRecord]) -> Iterator[Problem]:
@@ -448,6 +442,12 @@ def _dataset(
     good = [record for record in sums.files if record.error is None]
     first = sums.files[0]
     weights = [record.runs_sumw for record in good]
+    file_sizes = [
+        record.size_bytes
+        if record.size_bytes is not None
+        else (sizes.size_of(record.path) if sizes is not None else None) or 0
+        for record in good
+    ]
     return DatasetStatistics(
         dataset=name,
         process=first.process or name,
@@ -457,7 +457,7 @@ def _dataset(
         n_listed=max(n_listed or 0, len(sums.files)),
         paths=tuple(record.path for record in good),
         events_per_file=np.array([record.n_events for record in good], dtype=np.int64),
-        file_sizes=np.array([_size(record, sizes) for record in good], dtype=np.int64),
+        file_sizes=np.array(file_sizes, dtype=np.int64),
         branches=_branches(sums),
         compressions=_counted(record.compression for record in good if record.compression),
         formats=_counted(record.format for record in good),
@@ -469,13 +469,6 @@ def _dataset(
         run_range=_joined(record.run_range for record in good),
         lumi_range=_joined(record.lumi_range for record in good),
     )
-
-
-def _size(record: FileRecord, sizes: Sizes | None) -> int:
-    known = record.size_bytes
-    if known is None and sizes is not None:
-        known = sizes.size_of(record.path)
-    return known or 0
 
 
 def _branches(sums: _Sums) -> dict[str, BranchStatistics]:

@@ -21,8 +21,6 @@ from intccms.metrics.inspector.record import FileRecord, interned
 from intccms.redaction import redacted
 from intccms.storage import write_bytes
 
-__all__ = ["FILE_NAME", "RecordStore", "read_records", "write_records"]
-
 log = logging.getLogger(__name__)
 
 FILE_NAME = "files.parquet"
@@ -68,13 +66,12 @@ def write_records(path: str | Path, records: Iterable[FileRecord]) -> None:
     with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
         for start in range(0, len(rows), _ROWS):
             some = rows[start : start + _ROWS]
-            columns = [_column(some, name, _SCHEMA.field(name).type) for name in _SCHEMA.names]
+            columns = [
+                pa.array([getattr(one, column.name) for one in some], type=column.type)
+                for column in _SCHEMA
+            ]
             writer.write_table(pa.table(columns, schema=_SCHEMA))
     write_bytes(path, sink.getvalue().to_pybytes())
-
-
-def _column(records: list[FileRecord], name: str, kind: pa.DataType) -> pa.Array:
-    return pa.array([getattr(record, name) for record in records], type=kind)
 
 
 def read_records(path: str | Path) -> list[FileRecord]:
@@ -90,23 +87,18 @@ def read_records(path: str | Path) -> list[FileRecord]:
         raise ValueError(f"{path} was written by another version")
     records: list[FileRecord] = []
     for batch in file.iter_batches(batch_size=_ROWS):
-        arrays = {name: _arrays(batch.column(name)) for name in _ARRAYS}
+        arrays = {
+            name: [np.array(one.values.to_numpy(zero_copy_only=False)) for one in batch[name]]
+            for name in _ARRAYS
+        }
         others = [name for name in _SCHEMA.names if name not in _ARRAYS]
         for index, row in enumerate(batch.select(others).to_pylist()):
-            lists = {name: columns[index] for name, columns in arrays.items()}
-            records.append(_record(row, lists))
+            for name in _TUPLES:
+                row[name] = None if row[name] is None else tuple(row[name])
+            row["branches"] = interned(tuple(row["branches"]))
+            lists: dict[str, Any] = {name: columns[index] for name, columns in arrays.items()}
+            records.append(FileRecord(**row, **lists))
     return records
-
-
-def _arrays(column: pa.ListArray) -> list[Any]:
-    return [np.array(one.values.to_numpy(zero_copy_only=False)) for one in column]
-
-
-def _record(row: dict[str, Any], lists: dict[str, Any]) -> FileRecord:
-    for name in _TUPLES:
-        row[name] = None if row[name] is None else tuple(row[name])
-    row["branches"] = interned(tuple(row["branches"]))
-    return FileRecord(**row, **lists)
 
 
 class RecordStore:
