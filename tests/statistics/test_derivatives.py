@@ -7,7 +7,7 @@ import pytest
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics import build_workspace
-from intccms.statistics.derivatives import Expectation
+from intccms.statistics.optimizer import Expectation
 
 SETTINGS = {"normsys": {"interpcode": "code4"}, "histosys": {"interpcode": "code4p"}}
 

@@ -8,7 +8,7 @@ from intccms.errors import FitError
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics import Workspace, build_workspace, build_workspaces, infer, limits
-from intccms.statistics.optimizer import LeastSquaresOptimizer, pyhf_backend
+from intccms.statistics.optimizer import NewtonOptimizer, pyhf_backend
 from tests.statistics.conftest import SIGNAL_REGION, MakeBook, MakeConfig
 
 
@@ -111,7 +111,7 @@ def test_the_answer_does_not_depend_on_what_was_asked_before(workspace: Workspac
 
 def test_a_fit_does_not_depend_on_those_before(workspace: Workspace) -> None:
     model, data = workspace.model_and_data()
-    alone, after = LeastSquaresOptimizer(), LeastSquaresOptimizer()
+    alone, after = NewtonOptimizer(), NewtonOptimizer()
     values = []
     for optimizer, before in ((alone, ()), (after, (9.0, 3.0, 0.2))):
         with pyhf_backend(optimizer):

@@ -7,7 +7,7 @@ import pytest
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics import build_workspace
-from intccms.statistics.optimizer import LeastSquaresOptimizer, pyhf_backend
+from intccms.statistics.optimizer import NewtonOptimizer, pyhf_backend
 
 MINUIT = pyhf.optimize.minuit_optimizer(tolerance=1e-4)
 
@@ -28,7 +28,7 @@ def best(optimizer: object, model: pyhf.Model, data: list[float], mu: float | No
 def test_it_finds_the_minimum_that_minuit_finds(
     model_and_data: tuple[pyhf.Model, list[float]], mu: float | None
 ) -> None:
-    parameters, value = best(LeastSquaresOptimizer(), *model_and_data, mu)
+    parameters, value = best(NewtonOptimizer(), *model_and_data, mu)
     expected, lowest = best(MINUIT, *model_and_data, mu)
     assert float(value) == pytest.approx(float(lowest), abs=1e-5)
     assert parameters == pytest.approx(expected, abs=2e-3)
@@ -39,7 +39,7 @@ def test_a_parameter_stops_at_its_bound(config: Config, book: Book) -> None:
     data = [0.5 * one for one in data[: model.config.nmaindata]] + data[model.config.nmaindata :]
     bounds = model.config.suggested_bounds()
     bounds[model.config.poi_index] = (0.0, np.inf)
-    with pyhf_backend(LeastSquaresOptimizer()):
+    with pyhf_backend(NewtonOptimizer()):
         free = pyhf.infer.mle.fit(data, model)
         bounded = pyhf.infer.mle.fit(data, model, par_bounds=bounds)
     assert free[model.config.poi_index] < -1
@@ -47,7 +47,7 @@ def test_a_parameter_stops_at_its_bound(config: Config, book: Book) -> None:
 
 
 def test_the_same_fit_is_not_done_twice(model_and_data: tuple[pyhf.Model, list[float]]) -> None:
-    optimizer = LeastSquaresOptimizer()
+    optimizer = NewtonOptimizer()
     first, _ = best(optimizer, *model_and_data)
     first[:] = 0.0  # what was handed out is a copy
     n_known = len(optimizer.known)
@@ -59,11 +59,11 @@ def test_the_same_fit_is_not_done_twice(model_and_data: tuple[pyhf.Model, list[f
 def test_data_that_are_not_a_number_fail(model_and_data: tuple[pyhf.Model, list[float]]) -> None:
     model, data = model_and_data
     with pytest.raises((ValueError, pyhf.exceptions.FailedMinimization)):
-        best(LeastSquaresOptimizer(), model, [np.nan, *data[1:]])
+        best(NewtonOptimizer(), model, [np.nan, *data[1:]])
 
 
 def test_the_backend_is_restored_after_an_error() -> None:
     before = pyhf.get_backend()
-    with pytest.raises(KeyError), pyhf_backend(LeastSquaresOptimizer()):
+    with pytest.raises(KeyError), pyhf_backend(NewtonOptimizer()):
         raise KeyError
     assert pyhf.get_backend() == before

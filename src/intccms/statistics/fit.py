@@ -17,7 +17,7 @@ from scipy.stats import chi2
 
 from intccms.errors import FitError
 from intccms.statistics.errors import Errors, fit_bounds, parameter_errors
-from intccms.statistics.optimizer import LeastSquaresOptimizer, deviance, pyhf_backend
+from intccms.statistics.optimizer import NewtonOptimizer, deviance, pyhf_backend
 from intccms.statistics.workspace import Workspace
 
 __all__ = ["FitOutcome", "Prediction", "failures_named", "fit", "ranking"]
@@ -101,7 +101,7 @@ def fit(workspace: Workspace) -> FitOutcome:
         If the fit does not converge or its result is not a number; the text says which.
     """
     model, data = workspace.model_and_data()
-    optimizer = LeastSquaresOptimizer()
+    optimizer = NewtonOptimizer()
     with failures_named(f"fit of {workspace.signal}"), pyhf_backend(optimizer):
         best, twice_nll = pyhf.infer.mle.fit(
             data, model, par_bounds=fit_bounds(model), return_fitted_val=True
@@ -211,7 +211,7 @@ def ranking(workspace: Workspace, outcome: FitOutcome, *, n_parameters: int = 15
     slopes = np.nan_to_num(results.corr_mat * errors[:, None] / np.where(errors > 0, errors, 1.0))
     impacts = np.zeros((len(chosen), 4))
     named = failures_named(f"ranking of {workspace.signal}")
-    with named, pyhf_backend(LeastSquaresOptimizer()):
+    with named, pyhf_backend(NewtonOptimizer()):
         best = results.bestfit
         for row, index in enumerate(chosen):
             post = results.uncertainty[index]

@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from intccms.statistics.errors import LARGEST
 from intccms.statistics.fit import failures_named
-from intccms.statistics.optimizer import LeastSquaresOptimizer, pyhf_backend
+from intccms.statistics.optimizer import NewtonOptimizer, pyhf_backend
 from intccms.statistics.validity import few_events
 from intccms.statistics.workspace import Workspace
 
@@ -168,7 +168,7 @@ def limits(workspace: Workspace, *, confidence_level: float = 0.95) -> LimitOutc
     J. Phys. G 28 (2002) 2693.
     """
     model, data = workspace.model_and_data()
-    optimizer = LeastSquaresOptimizer()
+    optimizer = NewtonOptimizer()
     with failures_named(f"limit on {workspace.signal}"), pyhf_backend(optimizer):
         for _ in range(MOST_SCANS):
             scan = _Scan(model, data, 1.0 - confidence_level)
@@ -191,7 +191,7 @@ def scan_range(workspace: Workspace, target: float) -> tuple[float, float]:
         If the data cannot exclude any signal strength.
     """
     model, data = workspace.model_and_data()
-    with pyhf_backend(LeastSquaresOptimizer()):
+    with pyhf_backend(NewtonOptimizer()):
         found = [one for one in _search(_Scan(model, data, target)) if math.isfinite(one)]
     return 0.7 * min(found), 2.0 * max(found)
 
@@ -213,7 +213,7 @@ def median_expected(workspace: Workspace, guess: float) -> float:
     """
     model, data = workspace.model_and_data()
     named = failures_named(f"limit on {workspace.signal}")
-    with named, pyhf_backend(LeastSquaresOptimizer()):
+    with named, pyhf_backend(NewtonOptimizer()):
         return _Scan(model, data, 0.05).limit(1 + SIGMAS.index(0), guess)
 
 

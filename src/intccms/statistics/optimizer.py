@@ -1,8 +1,8 @@
-"""A minimiser for profile likelihoods that makes pyhf's limits and impacts quick.
+"""A minimiser for profile likelihoods that makes pyhf's fits, limits and impacts quick.
 
--2 ln L of a HistFactory model is a sum of squares: the signed roots of the Poisson deviances and
-the pulls of the constraints. scipy's `least_squares` minimises it in a few steps from the
-derivatives of the expectation, where Minuit without gradients needs thousands of evaluations.
+-ln L of a HistFactory model has exact first derivatives, and its second ones are those of the
+expectation with small corrections: Newton steps find a minimum in a few evaluations, where Minuit
+without gradients needs thousands.
 """
 
 from __future__ import annotations
@@ -17,27 +17,20 @@ import numpy as np
 import numpy.typing as npt
 import pyhf
 from cabinetry import model_utils
-from scipy.optimize import least_squares, minimize
+from scipy import linalg
 from threadpoolctl import threadpool_limits
-
-from intccms.statistics.derivatives import Expectation
-
-__all__ = [
-    "LeastSquaresOptimizer",
-    "deviance",
-    "hessian",
-    "minimum",
-    "pyhf_backend",
-    "rough_errors",
-]
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int_]
 
-TOLERANCE = 1e-10  # relative, of the sum of squares
+DIFFERENCE = 1e-6  # of a parameter, for derivatives of the expectation
+ADDED, MULTIPLIED = "addition", "multiplication"
+CLOSE = 1e-8  # of 2 ln L, foreseen of a step that is the last one
 SAME = 1e-3  # of -2 ln L: minima that differ by less are one
-MOST_STEPS = 60  # of one method before the other has its turn
-ROUNDS = 8
+MOST_STEPS = 300
+MOST_HELD = 5  # times that parameters are held at the end of their range in one step
+GOOD, POOR = 0.75, 0.25  # gain of a step over the one foreseen
+LEAST_DAMPING, LEAST_USEFUL, MOST_DAMPING = 1e-9, 1e-4, 1e12  # of the expected information
 N_SCATTERED = 4  # more starts where minima differ or parameters are at the end of their range
 AT_BOUND = 1e-6
 ONE_AT_A_TIME = threading.RLock()  # pyhf has one backend for all threads of a process
@@ -59,6 +52,236 @@ def pyhf_backend(optimizer: Any = None) -> Iterator[None]:
             pyhf.set_backend(*before)
 
 
+class Expectation:
+    """Expected events per bin as a function of all parameters of a model.
+
+    A bin holds sum_s prod_f f (nominal_s + sum_d d): each factor f and each addend d belongs to
+    one parameter, so all of them are differentiated in one step, and the product rule does the
+    rest.
+    """
+
+    def __init__(self, model: pyhf.Model):
+        self.model = model
+        self._main = model.main_model
+        n_parameters = model.config.npars
+        indices = {
+            name: np.arange(n_parameters)[model.config.par_slice(name)]
+            for name, _ in model.config.modifiers
+        }
+        of_bins = _bins_of_single(model)
+        # by kind of modifier, as they are stored: index of each, and its bins where it has its own
+        self._rows: dict[str, list[tuple[Indices, Indices | None]]] = {ADDED: [], MULTIPLIED: []}
+        for kind, applier in self._main.modifiers_appliers.items():
+            self._rows[applier.op_code] += [
+                (indices[name], of_bins.get(name))
+                for name, of in model.config.modifiers
+                if of == kind
+            ]
+        shared = [own for name, own in indices.items() if own.size > 1 and name not in of_bins]
+        self._others = np.unique(np.concatenate([np.zeros(0, dtype=int), *shared]))
+
+    def __call__(self, parameters: Array) -> Array:
+        """Events per bin."""
+        return np.asarray(self._main.expected_data(parameters))
+
+    def with_derivatives(self, parameters: Array) -> tuple[Array, Array]:
+        """Events per bin and, shape (n_bins, n_parameters), their derivatives."""
+        before, after = self._modifiers(parameters), self._modifiers(parameters + DIFFERENCE)
+        product, others = _products(before[MULTIPLIED])
+        total = before[ADDED].sum(axis=0) + self._main.nominal_rates[0]
+        weight = {ADDED: product, MULTIPLIED: others * total}
+        expected = np.asarray((product * total).sum(axis=(0, 1)))
+        result = np.zeros((expected.size, parameters.size))
+        for code, rows in self._rows.items():
+            change = (weight[code] * (after[code] - before[code])).sum(axis=(1, 2)) / DIFFERENCE
+            for (index, bins), of_modifier in zip(rows, change, strict=True):
+                if bins is not None:
+                    result[bins, index] += of_modifier[bins]
+                elif index.size == 1:
+                    result[:, index[0]] += of_modifier
+        for index in self._others:
+            shifted = parameters.copy()
+            shifted[index] += DIFFERENCE
+            result[:, index] = (self(shifted) - self(parameters)) / DIFFERENCE
+        if self._main.clip_bin_data is not None:
+            low = expected < self._main.clip_bin_data
+            expected = np.where(low, self._main.clip_bin_data, expected)
+            result[low] = 0.0
+        return expected, result
+
+    def _modifiers(self, parameters: Array) -> dict[str, Array]:
+        """All addends and all factors, shape (n_modifiers, n_samples, 1, n_bins)."""
+        empty = np.zeros((0, *self._main.nominal_rates.shape[1:]))
+        parts: dict[str, list[Array]] = {ADDED: [empty], MULTIPLIED: [empty]}
+        for applier in self._main.modifiers_appliers.values():
+            applied = applier.apply(parameters)
+            if applied is not None:
+                parts[applier.op_code].append(applied)
+        return {code: np.concatenate(arrays) for code, arrays in parts.items()}
+
+
+def _products(factors: Array) -> tuple[Array, Array]:
+    """Product along the first axis, and the product of all but each one; factors may be 0."""
+    one = np.ones((1, *factors.shape[1:]))
+    before = np.cumprod(np.concatenate([one, factors]), axis=0)
+    after = np.cumprod(np.concatenate([one, factors[::-1]]), axis=0)[::-1]
+    return before[-1], before[:-1] * after[1:]
+
+
+def _bins_of_single(model: pyhf.Model) -> dict[str, Indices]:
+    """Bins of the statistical errors of one channel each: one parameter for one bin."""
+    bins = np.arange(model.config.nmaindata)
+    result = {}
+    for name in (name for name, kind in model.config.modifiers if kind == "staterror"):
+        owners = [
+            channel["name"]
+            for channel in model.spec["channels"]
+            if any(one["name"] == name for s in channel["samples"] for one in s["modifiers"])
+        ]
+        if len(owners) == 1:
+            result[name] = bins[model.config.channel_slices[owners[0]]]
+    return result
+
+
+class Likelihood:
+    """-ln L of a model over that of the saturated one, as a function of some of its parameters."""
+
+    def __init__(
+        self,
+        expectation: Expectation,
+        data: Sequence[float] | Array,
+        parameters: Array,
+        free: Indices | None = None,
+    ):
+        config = expectation.model.config
+        self.expectation = expectation
+        self.start = parameters
+        self.free = np.arange(config.npars) if free is None else free
+        self.observed, auxiliary = np.split(np.asarray(data, dtype=float), [config.nmaindata])
+        indices = np.arange(config.npars)
+        slices = [config.par_slice(name) for name in config.auxdata_order]
+        constrained = np.concatenate([indices[:0], *(indices[part] for part in slices)])
+        widths = model_utils.prefit_uncertainties(expectation.model)[constrained]
+        held = widths <= 0  # bins without statistical error: their parameter is fixed at 1
+        self.centres, self.inverse = np.zeros(config.npars), np.zeros(config.npars)
+        self.centres[constrained[~held]] = auxiliary[~held]
+        self.inverse[constrained[~held]] = widths[~held] ** -2.0
+
+    def parameters(self, values: Array) -> Array:
+        """All parameters from the free ones."""
+        result = np.array(self.start, dtype=float)
+        result[self.free] = values
+        return result
+
+    def __call__(self, values: Array) -> float:
+        """Value of -ln L."""
+        parameters = self.parameters(values)
+        return self._value(parameters, self.expectation(parameters))
+
+    def _value(self, parameters: Array, expected: Array) -> float:
+        n = self.observed
+        logarithm = np.log(np.where(n > 0, n, 1.0) / np.where(n > 0, expected, 1.0))
+        deviances = np.maximum(expected - n + n * logarithm, 0.0)
+        pulls = self.inverse * (parameters - self.centres) ** 2
+        return float(deviances.sum() + 0.5 * pulls.sum())
+
+    def derivatives(self, values: Array) -> tuple[float, Array, Array, Array]:
+        """Value, gradient, second derivatives where the expectation is linear, and information.
+
+        The second derivatives are those that the data have, the information (its diagonal) is the
+        expected one, which is never 0 for a parameter that changes something.
+        """
+        parameters = self.parameters(values)
+        expected, slopes = self.expectation.with_derivatives(parameters)
+        slopes, inverse = slopes[:, self.free], self.inverse[self.free]
+        pulls = inverse * (parameters - self.centres)[self.free]
+        gradient = slopes.T @ (1.0 - self.observed / expected) + pulls
+        curvature = slopes.T @ (slopes * (self.observed / expected**2)[:, None])
+        information = (slopes**2 / expected[:, None]).sum(axis=0) + inverse
+        value = self._value(parameters, expected)
+        return value, gradient, curvature + np.diag(inverse), information
+
+    def minimise(self, bounds: Array) -> tuple[Array, float]:
+        """All parameters at the minimum next to the start, and -2 ln L there.
+
+        Newton steps, damped as Levenberg and Marquardt do where one would not lead downwards.
+
+        Raises
+        ------
+        pyhf.exceptions.FailedMinimization
+            If nothing converged.
+        """
+        values, damping = self.start[self.free], LEAST_DAMPING
+        if not values.size:
+            return self.parameters(values), 2.0 * self(values)
+        value, gradient, curvature, information = self.derivatives(values)
+        scale = np.where(information > 0, information, 1.0)
+        for _ in range(MOST_STEPS):
+            if not (np.isfinite(value) and np.isfinite(curvature).all()):
+                break
+            step = _step(values, bounds, gradient, curvature + np.diag(damping * scale))
+            there = np.clip(values + step, *bounds.T)
+            found, foreseen = self(there), -float(gradient @ step)
+            is_close = foreseen * (1.0 + damping) < CLOSE
+            if is_close or damping > MOST_DAMPING:
+                if not is_close and foreseen * damping > SAME:
+                    break
+                values, value = (there, found) if found < value else (values, value)
+                return self.parameters(values), 2.0 * value
+            if not found < value:
+                damping = max(10.0 * damping, LEAST_USEFUL)
+                continue
+            success = (value - found) / (foreseen - 0.5 * float(step @ curvature @ step))
+            if success > GOOD:
+                damping = max(0.1 * damping, LEAST_DAMPING)
+            elif success < POOR:
+                damping = max(5.0 * damping, LEAST_USEFUL)
+            values = there
+            value, gradient, curvature, information = self.derivatives(values)
+            scale = np.maximum(information, 1e-3 * scale)
+        raise pyhf.exceptions.FailedMinimization(f"-2 ln L = {2 * value:g} is no minimum")
+
+
+def _step(values: Array, bounds: Array, gradient: Array, curvature: Array) -> Array:
+    """Newton step to the minimum of a parabola within the bounds, parameter by parameter."""
+    low, high = (bounds - values[:, None]).T
+    step = np.zeros(values.size)
+    free = ~(((low >= 0) & (gradient > 0)) | ((high <= 0) & (gradient < 0)))
+    for _ in range(MOST_HELD):
+        downhill = -(gradient + curvature[:, ~free] @ step[~free])[free]
+        try:
+            factor = linalg.cho_factor(curvature[np.ix_(free, free)], check_finite=False)
+            step[free] = linalg.cho_solve(factor, downhill, check_finite=False)
+        except linalg.LinAlgError:  # not positive by rounding
+            step[free] = downhill / np.diag(curvature)[free]
+        outside = free & ((step < low) | (step > high))
+        if not outside.any():
+            break
+        step = np.where(outside, np.clip(step, low, high), step)
+        free &= ~outside
+    return np.clip(step, low, high)
+
+
+def minimum(
+    expectation: Expectation,
+    data: Array,
+    start: Array,
+    bounds: Array,
+    fixed: Mapping[int, float],
+) -> tuple[Array, float]:
+    """Find the minimum of -2 ln L next to a start, and its value over that of the saturated model.
+
+    Raises
+    ------
+    pyhf.exceptions.FailedMinimization
+        If nothing converged.
+    """
+    begin = np.clip(start, bounds[:, 0], bounds[:, 1])
+    begin[list(fixed)] = list(fixed.values())
+    free = np.asarray([i for i in range(begin.size) if i not in fixed], dtype=int)
+    return Likelihood(expectation, data, begin, free).minimise(bounds[free])
+
+
 def deviance(model: pyhf.Model, data: Sequence[float], parameters: Array) -> float:
     """-2 ln of the likelihood over that of the saturated model: a chi2 of the goodness of fit.
 
@@ -67,13 +290,46 @@ def deviance(model: pyhf.Model, data: Sequence[float], parameters: Array) -> flo
     R. D. Cousins, "Generalization of chi-square goodness-of-fit test for binned data using
     saturated models, with application to histograms", 2013.
     """
-    free = np.arange(model.config.npars)
-    residuals = _Residuals(Expectation(model), np.asarray(data, dtype=float), parameters, free)
-    return float((residuals(np.asarray(parameters)) ** 2).sum())
+    return 2.0 * Likelihood(Expectation(model), data, parameters)(np.asarray(parameters))
+
+
+def rough_errors(model: pyhf.Model, data: Sequence[float], parameters: Array) -> Array:
+    """Error of each parameter with all others fixed; infinite if the likelihood ignores it."""
+    information = Likelihood(Expectation(model), data, parameters).derivatives(parameters)[3]
+    with np.errstate(divide="ignore"):
+        return np.asarray(information**-0.5)
+
+
+def hessian(
+    model: pyhf.Model, data: Sequence[float], best: Array, chosen: Indices, steps: Array
+) -> Array:
+    """Second derivatives of -ln L in some parameters: differences of the exact first ones."""
+    likelihood = Likelihood(Expectation(model), data, best, chosen)
+    result = np.empty((chosen.size, chosen.size))
+    for row, step in enumerate(np.diag(steps)):
+        up, down = (likelihood.derivatives(best[chosen] + sign * step)[1] for sign in (1, -1))
+        result[row] = (up - down) / (2.0 * steps[row])
+    return 0.5 * (result + result.T)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """One minimum that is asked for."""
+
+    data: Array
+    start: Array
+    bounds: Array  # (n_parameters, 2)
+    fixed: dict[int, float]
+
+    @property
+    def key(self) -> tuple[bytes, ...]:
+        """The same for the same problem."""
+        held = np.asarray(sorted(self.fixed.items()), dtype=float)
+        return tuple(one.tobytes() for one in (self.data, self.start, self.bounds, held))
 
 
 @dataclass
-class LeastSquaresOptimizer:
+class NewtonOptimizer:
     """An optimizer for `pyhf.set_backend` that does no fit twice.
 
     It needs models whose constraints are normal, as all are that cabinetry builds. A result
@@ -82,7 +338,7 @@ class LeastSquaresOptimizer:
     counts.
     """
 
-    name: str = "intccms_least_squares"
+    name: str = "intccms_newton"
     known: dict[tuple[bytes, ...], tuple[Array, float]] = field(default_factory=dict)
     expectation: Expectation | None = None
     learnt: dict[bytes, Array] = field(default_factory=dict)  # data -> one more start
@@ -110,20 +366,23 @@ class LeastSquaresOptimizer:
         observed = np.asarray(data, dtype=float)
         start, bounds = np.asarray(init_pars, dtype=float), np.asarray(par_bounds, dtype=float)
         best = self._solved(_Problem(observed, start, bounds, dict(fixed_vals or [])))[0]
-        value = np.asarray(objective(best, observed, pdf)).item()
-        return (best.copy(), np.asarray(value)) if return_fitted_val else best.copy()
+        if not return_fitted_val:
+            return best.copy()
+        return best.copy(), np.asarray(np.asarray(objective(best, observed, pdf)).item())
 
     def _solved(self, problem: _Problem) -> tuple[Array, float]:
-        """Best parameters, and the sum of squares there."""
+        """Best parameters, and -2 ln L there."""
         if problem.key not in self.known:
             starts = [problem.start, *self._related(problem)]
             if problem.data.tobytes() in self.learnt:
                 starts.append(self.learnt[problem.data.tobytes()])
-            found = self._minima(problem, starts)
-            values = [value for _, value in found]
-            if max(values) - min(values) > SAME or self._ends_at_bounds(problem, found):
-                found += self._minima(problem, self._scattered(problem), required=False)
-            self.known[problem.key] = min(found, key=lambda one: one[1])
+            minima = self._minima(problem, starts)
+            values = [value for _, value in minima]
+            if self._is_first(problem) and (
+                max(values) - min(values) > SAME or self._ends_at_bounds(problem, minima)
+            ):
+                minima += self._minima(problem, self._scattered(problem), required=False)
+            self.known[problem.key] = min(minima, key=lambda one: one[1])
         return self.known[problem.key]
 
     def learns(self) -> bool:
@@ -145,43 +404,53 @@ class LeastSquaresOptimizer:
             self.known.clear()
         return bool(wrong)
 
+    def _held(self, problem: _Problem) -> dict[int, float]:
+        """What a problem holds beside the parameters that a model holds anyway."""
+        usual = self._model.config.suggested_fixed()
+        return {index: value for index, value in problem.fixed.items() if not usual[index]}
+
+    def _is_first(self, problem: _Problem) -> bool:
+        """Whether others begin from this minimum: the one of all parameters, or without signal."""
+        poi = self._model.config.poi_index
+        return set(self._held(problem).items()) <= {(poi, 0.0)}
+
     def _related(self, problem: _Problem) -> Iterator[Array]:
         """Minimum without signal for a strength that is free; for one that is held the free one.
 
-        A fit that holds anything else is one of an impact and begins close to its end.
+        A fit that holds anything else is one of an impact or a scan and begins close to its end.
         """
-        config = self._model.config
-        poi = config.poi_index
-        usual = {i for i, is_fixed in enumerate(config.suggested_fixed()) if is_fixed}
-        if poi is None or set(problem.fixed) - usual - {poi}:
+        poi = self._model.config.poi_index
+        if poi is None or set(self._held(problem)) - {poi}:
             return
         others = {index: value for index, value in problem.fixed.items() if index != poi}
         none = float(np.clip(0.0, *problem.bounds[poi]))
         if poi not in problem.fixed:
             yield self._solved(replace(problem, fixed={**others, poi: none}))[0]
         elif problem.fixed[poi] != none:
-            yield self._solved(replace(problem, fixed=others))[0]
+            start = problem.start.copy()  # the same for all strengths
+            start[poi] = self._model.config.suggested_init()[poi]
+            yield self._solved(replace(problem, start=start, fixed=others))[0]
 
     def _minima(
         self, problem: _Problem, starts: Iterable[Array], *, required: bool = True
     ) -> list[tuple[Array, float]]:
         """Minima that are found from these places; one of them is enough."""
         assert self.expectation is not None
-        found, failures = [], []
+        minima, failures = [], []
         for start in starts:
             try:
-                found.append(
+                minima.append(
                     minimum(self.expectation, problem.data, start, problem.bounds, problem.fixed)
                 )
             except pyhf.exceptions.FailedMinimization as error:
                 failures.append(error)
-        if required and not found:
+        if required and not minima:
             raise failures[0]
-        return found
+        return minima
 
-    def _ends_at_bounds(self, problem: _Problem, found: list[tuple[Array, float]]) -> bool:
+    def _ends_at_bounds(self, problem: _Problem, minima: list[tuple[Array, float]]) -> bool:
         """Whether a nuisance parameter of the best minimum is at the end of its range."""
-        best, _ = min(found, key=lambda one: one[1])
+        best, _ = min(minima, key=lambda one: one[1])
         room = np.minimum(best - problem.bounds[:, 0], problem.bounds[:, 1] - best)
         ends = set(np.flatnonzero(room < AT_BOUND)) - set(problem.fixed)
         return bool(ends - {self._model.config.poi_index})
@@ -197,182 +466,3 @@ class LeastSquaresOptimizer:
     def _model(self) -> pyhf.Model:
         assert self.expectation is not None
         return self.expectation.model
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """One minimum that is asked for."""
-
-    data: Array
-    start: Array
-    bounds: Array  # (n_parameters, 2)
-    fixed: dict[int, float]
-
-    @property
-    def key(self) -> tuple[bytes, ...]:
-        """The same for the same problem."""
-        held = np.asarray(sorted(self.fixed.items()), dtype=float)
-        return tuple(one.tobytes() for one in (self.data, self.start, self.bounds, held))
-
-
-def minimum(
-    expectation: Expectation,
-    data: Array,
-    start: Array,
-    bounds: Array,
-    fixed: Mapping[int, float],
-) -> tuple[Array, float]:
-    """Find the minimum of -2 ln L next to a start, and its value over that of the saturated model.
-
-    Raises
-    ------
-    pyhf.exceptions.FailedMinimization
-        If nothing converged.
-    """
-    begin = np.clip(start, bounds[:, 0], bounds[:, 1])
-    begin[list(fixed)] = list(fixed.values())
-    free = np.asarray([i for i in range(begin.size) if i not in fixed], dtype=int)
-    return _Residuals(expectation, data, begin, free).minimise(bounds[free])
-
-
-def rough_errors(model: pyhf.Model, data: Sequence[float], parameters: Array) -> Array:
-    """Error of each parameter with all others fixed; infinite if the likelihood ignores it."""
-    every = np.arange(model.config.npars)
-    residuals = _Residuals(Expectation(model), np.asarray(data, dtype=float), parameters, every)
-    slopes = np.sqrt((residuals.jacobian(parameters) ** 2).sum(axis=0))
-    return np.asarray(np.where(slopes > 0, 1.0 / np.where(slopes > 0, slopes, 1.0), np.inf))
-
-
-def hessian(
-    model: pyhf.Model, data: Sequence[float], best: Array, chosen: Indices, steps: Array
-) -> Array:
-    """Second derivatives of -ln L in some parameters: differences of the exact first ones."""
-    residuals = _Residuals(Expectation(model), np.asarray(data, dtype=float), best, chosen)
-    result = np.empty((chosen.size, chosen.size))
-    for row, step in enumerate(np.diag(steps)):
-        difference = residuals.gradient(best[chosen] + step) - residuals.gradient(
-            best[chosen] - step
-        )
-        result[row] = difference / (2.0 * steps[row])
-    return 0.5 * (result + result.T)
-
-
-class _Residuals:
-    """Residuals of a model as a function of its free parameters."""
-
-    def __init__(self, expectation: Expectation, data: Array, start: Array, free: Indices):
-        config = expectation.model.config
-        self.expectation = expectation
-        self.start = start
-        self.free = free
-        self.observed, auxiliary = np.split(data, [config.nmaindata])
-        indices = np.arange(config.npars)
-        slices = [config.par_slice(name) for name in config.auxdata_order]
-        constrained = np.concatenate([indices[:0], *(indices[part] for part in slices)])
-        widths = model_utils.prefit_uncertainties(expectation.model)[constrained]
-        held = widths <= 0  # bins without statistical error: their parameter is fixed at 1
-        self.constrained = constrained[~held]
-        self.centres, self.widths = auxiliary[~held], widths[~held]
-
-    def parameters(self, values: Array) -> Array:
-        """All parameters from the free ones."""
-        result = self.start.copy()
-        result[self.free] = values
-        return result
-
-    def __call__(self, values: Array) -> Array:
-        """Signed root of each bin's deviance, then the pull of each constraint."""
-        parameters = self.parameters(values)
-        pulls = (parameters[self.constrained] - self.centres) / self.widths
-        return np.concatenate([self._roots(self.expectation(parameters)), pulls])
-
-    def _roots(self, expected: Array) -> Array:
-        n = self.observed
-        logarithm = np.log(np.where(n > 0, n, 1.0) / np.where(n > 0, expected, 1.0))
-        deviance = 2.0 * np.maximum(expected - n + n * logarithm, 0.0)
-        return np.asarray(np.sign(expected - n) * np.sqrt(deviance))
-
-    def jacobian(self, values: Array) -> Array:
-        """Differentiate the residuals."""
-        expected, derivatives = self.expectation.with_derivatives(self.parameters(values))
-        roots = self._roots(expected)
-        small = np.abs(roots) < 1e-6  # there d root / d expected has the limit 1 / sqrt(expected)
-        slope = np.where(small, 1.0, 1.0 - self.observed / expected) / np.where(
-            small, np.sqrt(expected), roots
-        )
-        result = np.zeros((expected.size + self.widths.size, self.free.size))
-        result[: expected.size] = slope[:, None] * derivatives[:, self.free]
-        rows, columns = np.nonzero(self.constrained[:, None] == self.free[None, :])
-        result[expected.size + rows, columns] = 1.0 / self.widths[rows]
-        return result
-
-    def gradient(self, values: Array) -> Array:
-        """Differentiate -ln L, half the sum of the squares."""
-        return np.asarray(self.jacobian(values).T @ self(values))
-
-    def minimise(self, bounds: Array) -> tuple[Array, float]:
-        """All parameters at the minimum, and the sum of squares there.
-
-        Gauss-Newton steps are few where the sum of squares is a parabola. They may end early
-        where it is not, at bins without data for example: quasi-Newton steps go on from there.
-
-        Raises
-        ------
-        pyhf.exceptions.FailedMinimization
-            If nothing converged.
-        """
-        values = self.start[self.free]
-        if not values.size:
-            return self.parameters(values), float((self(values) ** 2).sum())
-        previous = np.inf
-        for _ in range(ROUNDS):
-            result = least_squares(
-                self,
-                values,
-                self.jacobian,
-                bounds=(bounds[:, 0], bounds[:, 1]),
-                method="dogbox",  # its linear algebra is small: no crowd of BLAS threads
-                x_scale="jac",
-                ftol=TOLERANCE,
-                xtol=TOLERANCE,
-                gtol=TOLERANCE,
-                max_nfev=MOST_STEPS,
-            )
-            if not np.isfinite(result.cost):
-                raise pyhf.exceptions.FailedMinimization(result)
-            values, cost = result.x, 2.0 * float(result.cost)
-            if result.success and self._is_minimum(result, bounds):
-                break
-            values, cost = self._quasi_newton(values, bounds)
-            if result.success and previous - cost < SAME / 10:
-                break
-            previous = cost
-        return self.parameters(values), cost
-
-    @staticmethod
-    def _is_minimum(result: Any, bounds: Array) -> bool:
-        """Whether no parameter alone could still lower the sum of squares."""
-        downhill = np.where(result.grad > 0, result.x > bounds[:, 0], result.x < bounds[:, 1])
-        curvature = (result.jac**2).sum(axis=0)
-        counts = downhill & (curvature > 0)
-        gain = np.divide(result.grad**2, curvature, out=np.zeros(counts.size), where=counts)
-        return bool(gain.sum() < SAME**2)
-
-    def _quasi_newton(self, values: Array, bounds: Array) -> tuple[Array, float]:
-        """Go on in units of the error that a parameter has with all others fixed."""
-        slopes = np.sqrt((self.jacobian(values) ** 2).sum(axis=0))
-        units = 1.0 / np.where(slopes > 0, slopes, 1.0)
-
-        def half_sum(scaled: Array) -> tuple[float, Array]:
-            residuals, jacobian = self(scaled * units), self.jacobian(scaled * units)
-            return 0.5 * float(residuals @ residuals), (jacobian.T @ residuals) * units
-
-        result = minimize(
-            half_sum,
-            values / units,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds / units[:, None],
-            options={"maxiter": MOST_STEPS, "ftol": 1e-12, "gtol": 1e-5},
-        )
-        return np.clip(result.x * units, bounds[:, 0], bounds[:, 1]), 2.0 * float(result.fun)

@@ -11,7 +11,7 @@ import pyhf
 from scipy.stats import norm
 
 from intccms.statistics.fit import failures_named
-from intccms.statistics.optimizer import LeastSquaresOptimizer, pyhf_backend
+from intccms.statistics.optimizer import NewtonOptimizer, pyhf_backend
 from intccms.statistics.workspace import Workspace
 
 __all__ = ["Significance", "significance"]
@@ -74,7 +74,7 @@ def significance(workspace: Workspace) -> Significance:
     """
     model, data = workspace.model_and_data()
     named = failures_named(f"significance of {workspace.signal}")
-    with named, pyhf_backend(LeastSquaresOptimizer()):
+    with named, pyhf_backend(NewtonOptimizer()):
         bounds = model.config.suggested_bounds()
         bounds[model.config.poi_index] = (0.0, np.inf)
         observed, expected = pyhf.infer.hypotest(

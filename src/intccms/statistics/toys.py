@@ -19,11 +19,11 @@ from cabinetry import model_utils
 from scipy.stats import norm
 
 from intccms.errors import FitError
-from intccms.statistics.derivatives import Expectation
+from intccms.statistics.optimizer import Expectation
 from intccms.statistics.errors import fit_bounds
 from intccms.statistics.fit import FitOutcome, failures_named
 from intccms.statistics.limits import SIGMAS, LimitOutcome, scan_range
-from intccms.statistics.optimizer import LeastSquaresOptimizer, minimum, pyhf_backend
+from intccms.statistics.optimizer import NewtonOptimizer, minimum, pyhf_backend
 from intccms.statistics.significance import Significance
 from intccms.statistics.workspace import Workspace
 
@@ -245,7 +245,7 @@ def _conditional(
 ) -> tuple[Array, tuple[float, ...]]:
     """Parameters that fit the data best for a strength, and the test statistic of the data."""
     model, data = workspace.model_and_data()
-    with pyhf_backend(LeastSquaresOptimizer()):
+    with pyhf_backend(NewtonOptimizer()):
         bounds = _bounds(model, statistic).tolist()
         best = pyhf.infer.mle.fixed_poi_fit(mu, data, model, par_bounds=bounds)
         start = pyhf.infer.mle.fit(data, model, par_bounds=bounds)
