@@ -20,7 +20,7 @@ import pyhf
 
 from intccms.errors import FitError
 from intccms.statistics import POI, Workspace, fit, limits
-from intccms.statistics.errors import fit_bounds
+from intccms.statistics.fit import fit_bounds
 from intccms.statistics.optimizer import pyhf_backend
 from intccms.statistics.templates import Region
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from intccms.histograms.exact import ExactSums
-from intccms.histograms.members import MemberSums, WeightSums
+from intccms.histograms.sums import MemberSums, WeightSums
 
 N, LABELS = 900, tuple("abcde")
 

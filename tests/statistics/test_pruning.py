@@ -11,7 +11,7 @@ import yaml
 from intccms.errors import InputError
 from intccms.histograms import Book
 from intccms.statistics import Workspace, build_config, build_workspace, infer, limits
-from intccms.statistics.pruning import Thresholds, thresholds
+from intccms.statistics.workspace import Thresholds, thresholds
 from tests.statistics.conftest import SIGNAL_REGION, MakeBook, MakeConfig
 
 

@@ -7,7 +7,7 @@ import pyhf
 import pytest
 
 from intccms.statistics import build_workspace, significance
-from intccms.statistics.significance import Significance
+from intccms.statistics.limits import Significance
 from tests.statistics.conftest import SIGNAL_REGION, MakeBook, MakeConfig
 
 

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 from scipy.stats import poisson
 
 from intccms.statistics import limits
-from intccms.statistics.validity import FEWEST_EVENTS, sensitive_background
+from intccms.statistics.limits import FEWEST_EVENTS, sensitive_background
 from tests.statistics.counting import counting
 
 

@@ -30,7 +30,6 @@ from intccms.fingerprint.digest import (
 )
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
-from intccms.histograms.members import MemberSums, WeightSums
 from intccms.histograms.spectrum import WeightSpectrum
 from intccms.histograms.sums import HistogramSums
 from intccms.reading.cache import ColumnCache

@@ -36,8 +36,8 @@ from intccms.fingerprint.watching import Inputs
 from intccms.histograms.book import Book, Theory, make_book
 from intccms.histograms.cutflow import Cutflow, CutflowSums, make_cutflow
 from intccms.histograms.exact import ExactSums
-from intccms.histograms.members import WeightSums
 from intccms.histograms.spectrum import WeightSpectrum
+from intccms.histograms.sums import WeightSums
 from intccms.skimming.writing import WrittenSkim
 
 log = logging.getLogger(__name__)

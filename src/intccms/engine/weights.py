@@ -14,8 +14,7 @@ from intccms.engine.object_corrections import content, lists_of
 from intccms.engine.objects import Objects, top_level
 from intccms.engine.variations import VariationPlan, WeightSource, changes, directions
 from intccms.errors import FunctorError, MissingColumnError, MissingSumsError
-from intccms.histograms.members import MemberSums, WeightSums
-from intccms.histograms.sums import bin_indices
+from intccms.histograms.sums import MemberSums, WeightSums, bin_indices
 from intccms.histograms.theory import layout_of
 from intccms.schema import Correction, ObjVar, UncertaintySource
 

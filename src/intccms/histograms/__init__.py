@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from intccms.histograms.book import NOMINAL, Book, Yield, make_book
+from intccms.histograms.book import (
+    NOMINAL,
+    Book,
+    Yield,
+    make_book,
+    shifts,
+    total_uncertainty,
+    uncertainty_sources,
+)
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.storage import load, save
 from intccms.histograms.sums import HistogramSums, bin_indices
-from intccms.histograms.uncertainty import shifts, total_uncertainty, uncertainty_sources
 
 __all__ = [
     "NOMINAL",

@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from intccms.histograms.exact import ExactSums
 
-__all__ = ["CutStep", "Cutflow", "CutflowSums", "make_cutflow"]
-
 
 @dataclass(frozen=True, slots=True)
 class CutStep:

@@ -11,8 +11,6 @@ import numpy.typing as npt
 
 from intccms.histograms.book import Book
 
-__all__ = ["TemplateChange", "template_changes"]
-
 BoolArray = npt.NDArray[np.bool_]
 Hidden = Callable[[str, str, npt.NDArray[np.float64]], BoolArray]  # channel, observable, edges
 

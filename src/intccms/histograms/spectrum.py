@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from intccms.histograms.exact import ExactSums
 
-__all__ = ["WeightReport", "WeightSpectrum"]
-
 IntArray = npt.NDArray[np.int64]
 
 PER_OCTAVE = 4  # bins between a weight and its double

@@ -26,17 +26,6 @@ from intccms.errors import InputError
 from intccms.histograms.book import Book
 from intccms.storage import write_bytes, write_text
 
-__all__ = [
-    "JSON_NAME",
-    "PICKLE_NAME",
-    "ROOT_NAME",
-    "load",
-    "load_with_origin",
-    "load_years",
-    "save",
-    "save_years",
-]
-
 ROOT_NAME = "histograms.root"
 JSON_NAME = "histograms.json"
 PICKLE_NAME = "histograms.pkl"

@@ -5,26 +5,26 @@ It calls cabinetry and pyhf; templates come from the book, results leave as froz
 
 from __future__ import annotations
 
-from intccms.statistics.changes import Change
 from intccms.statistics.configuration import (
+    POI,
     build_config,
     check_cabinetry_config,
     signal_processes,
 )
 from intccms.statistics.export import changes_of, write
-from intccms.statistics.families import Family, families
 from intccms.statistics.fit import FitOutcome, Prediction, fit, ranking
-from intccms.statistics.generation import POI
-from intccms.statistics.limits import LimitOutcome, limits
+from intccms.statistics.limits import LimitOutcome, Significance, limits, significance
 from intccms.statistics.results import (
+    Family,
     SignalResult,
     cross_section_of,
+    families,
     infer,
     mass_of,
     needs_toys,
     with_toys,
 )
-from intccms.statistics.significance import Significance, significance
+from intccms.statistics.templates import Change
 from intccms.statistics.toys import Toys, toy_goodness_of_fit, toy_limits, toy_significance
 from intccms.statistics.workspace import Workspace, build_workspace, build_workspaces
 

@@ -1,4 +1,4 @@
-"""Expected and observed upper limits on the signal strength: asymptotic CLs from pyhf."""
+"""Upper limits and significance from asymptotic formulas, and where these do not hold."""
 
 from __future__ import annotations
 
@@ -13,13 +13,9 @@ import pyhf
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from intccms.statistics.errors import LARGEST
-from intccms.statistics.fit import failures_named
+from intccms.statistics.fit import LARGEST, failures_named
 from intccms.statistics.optimizer import NewtonOptimizer, pyhf_backend
-from intccms.statistics.validity import few_events
 from intccms.statistics.workspace import Workspace
-
-__all__ = ["SIGMAS", "LimitOutcome", "limits", "median_expected", "scan_range", "shown"]
 
 log = logging.getLogger(__name__)
 
@@ -266,3 +262,120 @@ def _outcome(
         is_blinded=workspace.is_blinded,
         notes=notes,
     )
+
+
+# One counting experiment without uncertainties, where CLs is known exactly: the asymptotic limit
+# is too low by 34 % with 0.05 expected background events, 26 % with 0.5, 14 % with 3, 8 % with 10
+# and 5.5 % with 20 (tests/statistics/test_validity.py).
+FEWEST_EVENTS = 10.0
+LEAST_EVENTS = 0.04  # below it an asymptotic limit is wrong by more than a third: there is none
+REMEDY = "toys are right (statistics.calculator: toys or auto)"
+SHARE = 0.9  # of the sensitivity: the bins that carry it are looked at
+
+
+def sensitive_background(model: pyhf.Model, mu: float) -> float:
+    """Count the background expected in the bins that carry the power to exclude a strength.
+
+    A bin with background b and signal s adds 2 (mu s - b ln(1 + mu s / b)) to the test statistic
+    of the background-only data set. The bins with the largest of these, up to 90 % of the sum,
+    are those that count.
+
+    References
+    ----------
+    Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727, equation 62 for data that are expected
+    without signal, no nuisance parameters.
+    """
+    parameters = np.asarray(model.config.suggested_init(), dtype=float)
+    parameters[model.config.poi_index] = 0.0
+    background = np.asarray(model.main_model.expected_data(parameters))
+    parameters[model.config.poi_index] = mu
+    signal = np.maximum(np.asarray(model.main_model.expected_data(parameters)) - background, 0.0)
+    known = np.maximum(background, 1e-300)
+    power = 2.0 * (signal - background * np.log1p(signal / known))
+    order = np.argsort(-power, kind="stable")
+    before = np.concatenate([[0.0], np.cumsum(power[order])[:-1]])
+    return float(background[order][before < SHARE * power.sum()].sum())
+
+
+def few_events(model: pyhf.Model, mu: float) -> list[str]:
+    """Say, in one line if at all, that asymptotic results for this strength are not valid.
+
+    Raises
+    ------
+    ValueError
+        If there is next to no background to base them on.
+    """
+    background = sensitive_background(model, mu)
+    if background >= FEWEST_EVENTS:
+        return []
+    text = f"{background:.2g} expected background events in the bins that carry the sensitivity"
+    if background < LEAST_EVENTS:
+        raise ValueError(f"asymptotic formulas say nothing with {text}: {REMEDY}")
+    return [
+        f"asymptotic limits and p-values are not valid with {text} (fewer than "
+        f"{FEWEST_EVENTS:g}), limits are too low by 8 to 34 %: {REMEDY}"
+    ]
+
+
+@dataclass(frozen=True)
+class Significance:
+    """Local p-values of the background-only hypothesis.
+
+    Parameters
+    ----------
+    observed_p_value, expected_p_value
+        Of the data, and the median one with a signal of strength 1.
+    is_blinded
+        In some bins the expected background stood in for data.
+    n_toys
+        That the p-values are fractions of; 0: asymptotic formulas.
+    """
+
+    observed_p_value: float
+    expected_p_value: float
+    is_blinded: bool = False
+    n_toys: int = 0
+
+    @property
+    def observed_error(self) -> float:
+        """Statistical error of the observed p-value; not a number without toys."""
+        p_value = self.observed_p_value
+        return math.sqrt(p_value * (1 - p_value) / self.n_toys) if self.n_toys else math.nan
+
+    @property
+    def observed_sigmas(self) -> float:
+        """Standard deviations of a one-sided normal distribution; 0 for a deficit."""
+        return max(float(norm.isf(self.observed_p_value)), 0.0)
+
+    @property
+    def expected_sigmas(self) -> float:
+        """The same, expected with a signal of strength 1."""
+        return max(float(norm.isf(self.expected_p_value)), 0.0)
+
+
+def significance(workspace: Workspace) -> Significance:
+    """Test the hypothesis that there is no signal.
+
+    Parameters
+    ----------
+    workspace
+        One signal; where it is blinded the expected background stands in for data.
+
+    Raises
+    ------
+    FitError
+        If a fit fails.
+
+    References
+    ----------
+    Test statistic q0: Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727, equations 12 and 52.
+    """
+    model, data = workspace.model_and_data()
+    named = failures_named(f"significance of {workspace.signal}")
+    with named, pyhf_backend(NewtonOptimizer()):
+        bounds = model.config.suggested_bounds()
+        bounds[model.config.poi_index] = (0.0, np.inf)
+        observed, expected = pyhf.infer.hypotest(
+            0.0, data, model, par_bounds=bounds, test_stat="q0", return_expected=True
+        )
+    return Significance(float(observed), float(expected), workspace.is_blinded)

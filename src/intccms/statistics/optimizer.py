@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyhf
 from cabinetry import model_utils
 from scipy import linalg
+from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 Array = npt.NDArray[np.float64]
@@ -26,11 +27,13 @@ Indices = npt.NDArray[np.int_]
 DIFFERENCE = 1e-6  # of a parameter, for derivatives of the expectation
 ADDED, MULTIPLIED = "addition", "multiplication"
 CLOSE = 1e-8  # of 2 ln L, foreseen of a step that is the last one
+NOTHING = 1e-6  # of the smallest expectation of a bin
 SAME = 1e-3  # of -2 ln L: minima that differ by less are one
 MOST_STEPS = 300
+MOST_QUASI_STEPS = 60
 MOST_HELD = 5  # times that parameters are held at the end of their range in one step
 GOOD, POOR = 0.75, 0.25  # gain of a step over the one foreseen
-LEAST_DAMPING, LEAST_USEFUL, MOST_DAMPING = 1e-9, 1e-4, 1e12  # of the expected information
+LEAST_DAMPING, LEAST_USEFUL, MOST_DAMPING = 1e-9, 1e-4, 1e8  # of the expected information
 N_SCATTERED = 4  # more starts where minima differ or parameters are at the end of their range
 AT_BOUND = 1e-6
 ONE_AT_A_TIME = threading.RLock()  # pyhf has one backend for all threads of a process
@@ -104,9 +107,9 @@ class Expectation:
             shifted[index] += DIFFERENCE
             result[:, index] = (self(shifted) - self(parameters)) / DIFFERENCE
         if self._main.clip_bin_data is not None:
-            low = expected < self._main.clip_bin_data
-            expected = np.where(low, self._main.clip_bin_data, expected)
-            result[low] = 0.0
+            least = self._main.clip_bin_data
+            result[expected < NOTHING * least] = 0.0  # above, a bin at its end counts as falling
+            expected = np.maximum(expected, least)
         return expected, result
 
     def _modifiers(self, parameters: Array) -> dict[str, Array]:
@@ -223,11 +226,16 @@ class Likelihood:
             there = np.clip(values + step, *bounds.T)
             found, foreseen = self(there), -float(gradient @ step)
             is_close = foreseen * (1.0 + damping) < CLOSE
-            if is_close or damping > MOST_DAMPING:
-                if not is_close and foreseen * damping > SAME:
-                    break
+            if is_close:
                 values, value = (there, found) if found < value else (values, value)
                 return self.parameters(values), 2.0 * value
+            if damping > MOST_DAMPING:  # a kink, as where a bin begins to expect nothing
+                there, found = self._quasi_newton(values, bounds, scale**-0.5)
+                if value - found < SAME / 10:
+                    return self.parameters(values), 2.0 * value
+                values, damping = there, LEAST_USEFUL
+                value, gradient, curvature, information = self.derivatives(values)
+                continue
             if not found < value:
                 damping = max(10.0 * damping, LEAST_USEFUL)
                 continue
@@ -240,6 +248,19 @@ class Likelihood:
             value, gradient, curvature, information = self.derivatives(values)
             scale = np.maximum(information, 1e-3 * scale)
         raise pyhf.exceptions.FailedMinimization(f"-2 ln L = {2 * value:g} is no minimum")
+
+    def _quasi_newton(self, values: Array, bounds: Array, units: Array) -> tuple[Array, float]:
+        """Go on where Newton steps end at a kink."""
+
+        def scaled(position: Array) -> tuple[float, Array]:
+            value, gradient, *_ = self.derivatives(position * units)
+            return value, gradient * units
+
+        result = minimize(
+            scaled, values / units, jac=True, method="L-BFGS-B", bounds=bounds / units[:, None],
+            options={"maxiter": MOST_QUASI_STEPS, "ftol": 1e-12, "gtol": 1e-5},
+        )  # fmt: skip
+        return np.clip(result.x * units, *bounds.T), float(result.fun)
 
 
 def _step(values: Array, bounds: Array, gradient: Array, curvature: Array) -> Array:
@@ -405,7 +426,7 @@ class NewtonOptimizer:
         return bool(wrong)
 
     def _held(self, problem: _Problem) -> dict[int, float]:
-        """What a problem holds beside the parameters that a model holds anyway."""
+        """Give what a problem holds beside the parameters that a model holds anyway."""
         usual = self._model.config.suggested_fixed()
         return {index: value for index, value in problem.fixed.items() if not usual[index]}
 

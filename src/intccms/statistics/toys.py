@@ -19,15 +19,10 @@ from cabinetry import model_utils
 from scipy.stats import norm
 
 from intccms.errors import FitError
-from intccms.statistics.optimizer import Expectation
-from intccms.statistics.errors import fit_bounds
-from intccms.statistics.fit import FitOutcome, failures_named
-from intccms.statistics.limits import SIGMAS, LimitOutcome, scan_range
-from intccms.statistics.optimizer import NewtonOptimizer, minimum, pyhf_backend
-from intccms.statistics.significance import Significance
+from intccms.statistics.fit import FitOutcome, failures_named, fit_bounds
+from intccms.statistics.limits import SIGMAS, LimitOutcome, Significance, scan_range
+from intccms.statistics.optimizer import Expectation, NewtonOptimizer, minimum, pyhf_backend
 from intccms.statistics.workspace import Workspace
-
-__all__ = ["Toys", "toy_goodness_of_fit", "toy_limits", "toy_significance"]
 
 Array = npt.NDArray[np.float64]
 Statistic = Literal["qtilde", "q0", "saturated"]

@@ -18,26 +18,103 @@ from cabinetry import workspace as cabinetry_workspace
 from intccms.errors import FitError, InputError
 from intccms.histograms import Book
 from intccms.schema import Config
-from intccms.statistics.changes import Change
 from intccms.statistics.configuration import (
+    NO_PRUNING,
+    Thresholds,
     build_config,
     cabinetry_config,
     region_path,
     selected,
     settings,
     signal_processes,
+    thresholds,
 )
-from intccms.statistics.pruning import NO_PRUNING, pruned, thresholds, without_unused
+from intccms.statistics.repairs import repair
 from intccms.statistics.templates import (
+    Change,
     Region,
     TemplateSet,
     collect_templates,
     overlaps,
     rebin,
-    repair,
 )
 
-__all__ = ["Workspace", "build_workspace", "build_workspaces"]
+Modifier = dict[str, Any]
+
+
+def pruned(spec: dict[str, Any], limits: Thresholds) -> tuple[dict[str, Any], list[Change]]:
+    """Leave out what is below the thresholds, and note what is odd about the rest.
+
+    Parameters
+    ----------
+    spec
+        Workspace of pyhf; it stays as it is.
+    limits
+        Thresholds; 0 keeps everything.
+
+    Returns
+    -------
+    spec, changes
+        A workspace without what has no effect.
+    """
+    changes: list[Change] = []
+    channels = []
+    for channel in spec["channels"]:
+        samples = []
+        for sample in channel["samples"]:
+            modifiers = []
+            for modifier in sample["modifiers"]:
+                where = (channel["name"], sample["name"], modifier["name"])
+                notes = list(_notes(where, modifier, sample["data"], limits))
+                changes += notes
+                if all(one.action != "pruned" for one in notes):
+                    modifiers.append(modifier)
+            samples.append({**sample, "modifiers": modifiers})
+        channels.append({**channel, "samples": samples})
+    return without_unused({**spec, "channels": channels}), changes
+
+
+def _notes(
+    where: tuple[str, str, str], modifier: Modifier, nominal: list[float], limits: Thresholds
+) -> Iterator[Change]:
+    """Say what there is to say about a modifier; that it is pruned perhaps."""
+    data = modifier["data"]
+    if modifier["type"] == "normsys":
+        effects = np.asarray([data["hi"], data["lo"]]) - 1.0
+        largest, smallest = float(abs(effects).max()), float(abs(effects).min())
+        if largest < limits.Normalization:
+            text = f"norm changes less than {limits.Normalization:g}"
+            yield Change("pruned", *where, "", text, largest, "relative")
+        elif effects.prod() > 0 and smallest >= limits.Normalization:
+            text = f"up and down both {'raise' if data['hi'] > 1 else 'lower'} the norm"
+            yield Change("kept", *where, "", text, smallest, "relative")
+    elif modifier["type"] == "histosys":
+        bins = np.asarray(nominal, dtype=float)
+        sides = np.asarray([data["hi_data"], data["lo_data"]], dtype=float)
+        change = abs(sides - bins).max(axis=0)
+        if change[bins <= 0].any():  # events where there were none
+            return
+        largest = float((change[bins > 0] / bins[bins > 0]).max(initial=0.0))
+        if largest < limits.Shape:
+            text = f"shape changes less than {limits.Shape:g}"
+            yield Change("pruned", *where, "", text, largest, "relative")
+
+
+def without_unused(spec: dict[str, Any]) -> dict[str, Any]:
+    """Forget the settings of parameters that are in no sample of a workspace any more."""
+    used = {
+        one["name"]
+        for channel in spec["channels"]
+        for sample in channel["samples"]
+        for one in sample["modifiers"]
+    }
+    measurements = []
+    for one in spec["measurements"]:
+        parameters = [p for p in one["config"]["parameters"] if p["name"] in used]
+        config = {**one["config"], "parameters": parameters}
+        measurements.append({**one, "config": config})
+    return {**spec, "measurements": measurements}
+
 
 log = logging.getLogger(__name__)
 

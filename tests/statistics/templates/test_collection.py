@@ -9,7 +9,8 @@ from intccms.errors import FitError, InputError
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics import build_config
-from intccms.statistics.templates import TemplateSet, collect_templates, repair
+from intccms.statistics.repairs import repair
+from intccms.statistics.templates import TemplateSet, collect_templates
 from tests.statistics.conftest import CONTROL_REGION, SIGNAL_REGION, MakeBook, MakeConfig
 
 

@@ -18,8 +18,6 @@ import uproot
 from intccms.statistics.workspace import Workspace
 from intccms.storage import write_bytes, write_text
 
-__all__ = ["Datacard", "datacard", "write_datacard"]
-
 Array = npt.NDArray[np.float64]
 WIDTH = 22  # characters of a column
 # pyhf's modifiers that Combine has another way for, or needs no line for.

@@ -14,14 +14,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from intccms.statistics.families import families
 from intccms.statistics.fit import FitOutcome, Prediction
-from intccms.statistics.limits import LimitOutcome
-from intccms.statistics.results import SignalResult
-from intccms.statistics.significance import Significance
+from intccms.statistics.limits import LimitOutcome, Significance
+from intccms.statistics.results import SignalResult, families
 from intccms.storage import write_text
-
-__all__ = ["Table", "hepdata_tables", "write_hepdata"]
 
 DIGITS = 5  # significant ones
 Column = dict[str, Any]

@@ -13,10 +13,7 @@ import numpy.typing as npt
 from cabinetry import configuration, smooth
 
 from intccms.errors import FitError
-from intccms.statistics.changes import Change
-from intccms.statistics.templates.collection import Array, Template, TemplateSet
-
-__all__ = ["EMPTY", "repair"]
+from intccms.statistics.templates import Array, Change, Template, TemplateSet
 
 log = logging.getLogger(__name__)
 

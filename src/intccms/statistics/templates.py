@@ -1,10 +1,12 @@
-"""Templates of a measurement as the book has them; pure but for the log."""
+"""Templates of a measurement: taken from the book, bins merged, and what was changed in them."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass, field, fields, replace
+from itertools import combinations
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +14,86 @@ from cabinetry import configuration, route
 
 from intccms.errors import FitError, InputError, nearest
 from intccms.histograms import NOMINAL, Book
-from intccms.schema import Config
-from intccms.statistics.changes import Action, Change
+from intccms.schema import Config, Statistics
 from intccms.statistics.configuration import region_path, selected, settings
 
-__all__ = ["Region", "Template", "TemplateSet", "collect_templates"]
+Action = Literal[
+    "overlap", "left out", "dropped", "folded", "clipped", "filled", "reduced", "thin", "merged",
+    "smoothed", "symmetrised", "pruned", "kept",
+]  # fmt: skip
+REPAIRS = ("overlap", "dropped", "folded", "clipped", "filled", "reduced", "thin", "merged")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was done to a template, or that a reader should know about it.
+
+    Parameters
+    ----------
+    action
+        ``overlap``: events that are in another region too, as is allowed; ``left out``: not in the
+        workspace; ``dropped``, ``folded``: outside of the edges, and lost
+        or in the first and last bin; ``clipped``: negative bins became 0; ``filled``:
+        what simulation does not exclude where there was nothing; ``reduced``: more than can be;
+        ``thin``: bins with little simulation; ``merged``: bins that were; ``kept``: nothing was
+        done, though one could.
+    region, sample
+        Where.
+    systematic, direction
+        Of the template; both empty for the nominal one.
+    reason
+        Why, in words.
+    amount, unit
+        How much: the sum of the bins that were changed, or the largest relative change of a bin,
+        for the norm alone that of the norm; of thin and merged bins the smallest effective number
+        of background events.
+    """
+
+    action: Action
+    region: str
+    sample: str
+    systematic: str
+    direction: str
+    reason: str
+    amount: float
+    unit: Literal["events", "relative"]
+
+    @property
+    def is_repair(self) -> bool:
+        """Whether the fit should tell of it: a nominal template, or one that was empty."""
+        return self.action in REPAIRS and not (self.action == "clipped" and self.systematic)
+
+    def __str__(self) -> str:
+        """One line."""
+        where = (self.region, self.sample, f"{self.systematic} {self.direction}".strip())
+        return f"{', '.join(part for part in where if part)}: {self.reason}"
+
+
+def as_table(changes: Mapping[Change, Iterable[str]]) -> str:
+    """Write changes as a table for humans, those of one action together.
+
+    Parameters
+    ----------
+    changes
+        Each with the signals in whose workspaces it was made.
+    """
+    order = get_args(Action)
+    found = sorted(changes, key=lambda one: (order.index(one.action), astuple(one)))
+    head = [field.name for field in fields(Change) if field.name != "unit"]
+    rows = [[*map(str, astuple(one)[:6]), _amount(one)] for one in found]
+    every = {signal for signals in changes.values() for signal in signals}
+    for row, one in zip(rows, found, strict=True):
+        missing = every - set(changes[one])
+        row.append("all" if not missing else " ".join(changes[one]))
+    table = [[*head, "signals"], *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+    return "\n".join(lines) + "\n"
+
+
+def _amount(one: Change) -> str:
+    return f"{one.amount:.3g} events" if one.unit == "events" else f"{100 * one.amount:.3g} %"
+
 
 log = logging.getLogger(__name__)
 
@@ -201,3 +278,87 @@ def _read(book: Book, key: tuple[str, str], processes: list[str], variation: str
         what = f"{'/'.join(key)}/{'+'.join(processes)}/{variation}"
         raise FitError(f"histogram {what}: bins {bad} are not a number, nothing can be fitted")
     return result
+
+
+def overlaps(book: Book, regions: dict[str, str], settings: Statistics) -> Iterator[Change]:
+    """Give what two regions have in common and are allowed to have.
+
+    Parameters
+    ----------
+    book
+        Knows the events that channels have in common; nothing is said of data that are blinded.
+    regions
+        Channel of each region.
+    settings
+        Say which pairs are allowed, and what is blinded.
+
+    Raises
+    ------
+    FitError
+        If a pair has events in common, and is not allowed to.
+    """
+    allowed = {frozenset(pair) for pair in settings.allow_overlap}
+    for (region, one), (other_region, other) in combinations(regions.items(), 2):
+        if one == other:
+            text = f"regions {region!r} and {other_region!r} are both made of channel {one!r}"
+            raise FitError(f"{text}: each event would count twice in the fit")
+        is_blinded = bool({one, other} & settings.blind.keys())
+        counts = {
+            process: pairs.get((min(one, other), max(one, other)), 0)
+            for process, pairs in book.overlaps.items()
+            if process in book.processes and not (is_blinded and process in book.data_processes)
+        }
+        if not (total := sum(counts.values())):
+            continue
+        events = ", ".join(f"{count} of {process}" for process, count in counts.items() if count)
+        if {one, other} not in allowed:
+            raise FitError(
+                f"channels {one!r} and {other!r} hold the same events ({events}), which would "
+                "count twice in the fit: select them apart, or name the pair in "
+                "statistics.allow_overlap"
+            )
+        text = f"shares events with {other_region} that count twice ({events})"
+        yield Change("overlap", region, "", "", "", text, float(total), "events")
+
+
+def rebin(result: TemplateSet, fewest: float) -> None:
+    """Merge bins in place until each has enough background, from the last bin to the first.
+
+    Parameters
+    ----------
+    result
+        Templates as they were filled.
+    fewest
+        Effective background events (square of the sum of weights over the sum of their squares)
+        of a bin, at least; a region that has less in all is one bin.
+    """
+    for name, region in result.regions.items():
+        samples = [result.nominal(name, one) for one in result.backgrounds(name)]
+        empty = np.zeros((2, region.edges.size - 1))
+        values, variances = sum((np.asarray(one) for one in samples), empty)
+        starts = _starts(values, variances, fewest)
+        if len(starts) == values.size:
+            continue
+        for key, (contents, squares) in result.templates.items():
+            if key[0] == name:
+                merged = (np.add.reduceat(contents, starts), np.add.reduceat(squares, starts))
+                result.templates[key] = Template(*merged)
+        edges = np.append(region.edges[starts], region.edges[-1])
+        blinded = np.logical_or.reduceat(region.blinded, starts)
+        result.regions[name] = replace(region, edges=edges, blinded=blinded)
+        text = f"{values.size} bins merged into {len(starts)}: {', '.join(f'{e:g}' for e in edges)}"
+        result.note(Change("merged", name, "", "", "", text, fewest, "events"))
+
+
+def _starts(values: Array, variances: Array, fewest: float) -> list[int]:
+    """First bin of each group; what is left over at the low end joins its neighbour."""
+    starts: list[int] = []
+    stop = values.size
+    for start in range(values.size - 1, -1, -1):
+        total, variance = values[start:stop].sum(), variances[start:stop].sum()
+        if total > 0 and total**2 >= fewest * variance:
+            starts.append(start)
+            stop = start
+    if stop:
+        starts = [*starts[:-1], 0]
+    return starts[::-1]
