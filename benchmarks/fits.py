@@ -118,10 +118,13 @@ def minuit(workspace: Workspace, seed: int) -> tuple[float, float, float]:
             )
             minimiser.errordef = 1
             minimiser.limits, minimiser.fixed = bounds, fixed.tolist()
+            minimiser.strategy = 0
             minimiser.migrad(ncall=100_000)
             if best is None or minimiser.fval < best.fval:
                 best = minimiser
         assert best is not None
+        best.strategy = 1
+        best.migrad(ncall=100_000)
         best.hesse()
     poi = model.config.poi_index
     return float(best.fval), float(best.values[poi]), float(best.errors[poi])
@@ -178,7 +181,9 @@ def main() -> None:
     logging.disable(logging.WARNING)
     end = time.monotonic() + asked.seconds
     rows = []
-    for seed in range(asked.first, asked.first + asked.models):
+    seeds = range(asked.first, asked.first + asked.models)
+    sizes = {seed: random_model(seed)[1].model_and_data()[0].config.npars for seed in seeds}
+    for seed in sorted(seeds, key=lambda one: sizes[one]):  # as many as there is time for
         if time.monotonic() > end:
             break
         rows.append(compared(seed, asked.largest))

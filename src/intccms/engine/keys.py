@@ -31,7 +31,7 @@ from intccms.fingerprint.digest import (
 from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.spectrum import WeightSpectrum
-from intccms.histograms.sums import HistogramSums
+from intccms.histograms.sums import HistogramSums, MemberSums, WeightSums
 from intccms.reading.cache import ColumnCache
 from intccms.schema import Channel, Config, Correction, Functor
 from intccms.skimming.reading import input_store

@@ -50,6 +50,11 @@ def _with_alpha_s(first_id: int, name: str, n_errors: int, error_type: ErrorType
     return PdfSet(first_id, name, n_errors, error_type, has_alpha_s=True)
 
 
+# Sources. Ids and names up to 325100: LHAPDF's pdfsets.index (github.com/hep-mirrors/lhapdf, all
+# compared). Those above, and the members of all sets that CMS writes in full: the table of
+# bin/Powheg/make_rwl.py in github.com/cms-sw/genproductions, where 103 = 1 + 100 + 2 with the
+# strong coupling. 14400, 27100: MadGraphControl of ATLAS's athena. CT14: ErrorConfLevel 90 of its
+# .info file. Not found in a public table, but for the name: 93100 and 331100.
 _REPLICAS = {  # 100 each
     260000: "NNPDF30_nlo_as_0118",
     260400: "NNPDF30_nlo_as_0118_nf_4",
@@ -84,6 +89,8 @@ PDF_SETS: tuple[PdfSet, ...] = (
     _with_alpha_s(305200, "NNPDF31_nnlo_pdfas", 100, "replicas"),
     _with_alpha_s(90000, "PDF4LHC15_nlo_mc_pdfas", 100, "replicas"),
     _with_alpha_s(91000, "PDF4LHC15_nnlo_mc_pdfas", 100, "replicas"),
+    _with_alpha_s(331300, "NNPDF40_nnlo_pdfas", 100, "replicas"),
+    _with_alpha_s(335500, "NNPDF40_nnlo_nf_4_pdfas", 100, "replicas"),
     PdfSet(303000, "NNPDF30_nlo_as_0118_hessian", 100, "symmhessian"),
     PdfSet(303200, "NNPDF30_nnlo_as_0118_hessian", 100, "symmhessian"),
     PdfSet(304200, "NNPDF31_nlo_as_0118_hessian", 100, "symmhessian"),
@@ -103,11 +110,14 @@ PDF_SETS: tuple[PdfSet, ...] = (
     _with_alpha_s(90400, "PDF4LHC15_nlo_30_pdfas", 30, "symmhessian"),
     _with_alpha_s(91400, "PDF4LHC15_nnlo_30_pdfas", 30, "symmhessian"),
     _with_alpha_s(93300, "PDF4LHC21_40_pdfas", 40, "symmhessian"),
+    _with_alpha_s(93700, "PDF4LHC21_40_pdfas_nf4", 40, "symmhessian"),
+    _with_alpha_s(331600, "NNPDF40_nnlo_hessian_pdfas", 50, "symmhessian"),
     PdfSet(10800, "CT10", 52, "hessian", confidence=0.90),
     PdfSet(11000, "CT10nlo", 52, "hessian", confidence=0.90),
     PdfSet(13000, "CT14nnlo", 56, "hessian", confidence=0.90),
     PdfSet(13100, "CT14nlo", 56, "hessian", confidence=0.90),
     PdfSet(14000, "CT18NNLO", 58, "hessian", confidence=0.90),
+    PdfSet(14100, "CT18ZNNLO", 58, "hessian", confidence=0.90),
     PdfSet(14400, "CT18NLO", 58, "hessian", confidence=0.90),
     PdfSet(21100, "MSTW2008nlo68cl", 40, "hessian"),
     PdfSet(21200, "MSTW2008nnlo68cl", 40, "hessian"),
@@ -117,6 +127,7 @@ PDF_SETS: tuple[PdfSet, ...] = (
     PdfSet(25300, "MMHT2014nnlo68cl", 50, "hessian"),
     PdfSet(27100, "MSHT20nlo_as118", 64, "hessian"),
     PdfSet(27400, "MSHT20nnlo_as118", 64, "hessian"),
+    PdfSet(27810, "MSHT20nnlo_nf4", 64, "hessian"),
 )
 
 
