@@ -239,10 +239,10 @@ class Likelihood:
             if not found < value:
                 damping = max(10.0 * damping, LEAST_USEFUL)
                 continue
-            success = (value - found) / (foreseen - 0.5 * float(step @ curvature @ step))
-            if success > GOOD:
+            gain = foreseen - 0.5 * float(step @ curvature @ step)
+            if 0 < gain * GOOD < value - found:
                 damping = max(0.1 * damping, LEAST_DAMPING)
-            elif success < POOR:
+            elif gain <= 0 or value - found < POOR * gain:
                 damping = max(5.0 * damping, LEAST_USEFUL)
             values = there
             value, gradient, curvature, information = self.derivatives(values)
