@@ -96,3 +96,17 @@ def test_the_tests_that_the_docs_name_are_there() -> None:
     named = re.findall(r"`(tests/[\w/.]+)`", text)
     assert len(named) > 20
     assert [one for one in named if not (ROOT / one).exists()] == []
+
+
+def test_the_files_that_the_architecture_names_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+(?:\.py|\.md|/))`", text))
+    places = (ROOT, ROOT / "src", ROOT / "src" / "intccms")
+    files = {path.name for path in (ROOT / "src").rglob("*.py")}
+    absent = {
+        name
+        for name in named
+        if not any((place / name).exists() for place in places) and name not in files
+    }
+    assert len(named) > 20
+    assert absent == set()
