@@ -174,13 +174,10 @@ def isolated(function: Callable[..., Any], *arguments: Any) -> Any:
         raise
 
 
-def _module_of(frame: traceback.FrameSummary | object) -> str:
-    return str(getattr(frame, "f_globals", {}).get("__name__", ""))
-
-
 def is_read_failure(exc: BaseException) -> bool:
     """Say whether `exc` came through a reading library, where virtual arrays are read."""
-    modules = [_module_of(frame) for frame, _ in traceback.walk_tb(exc.__traceback__)]
+    frames = (frame for frame, _ in traceback.walk_tb(exc.__traceback__))
+    modules = [str(frame.f_globals.get("__name__", "")) for frame in frames]
     return any(
         module.split(".")[0] in READERS or module == "intccms.reading.columns" for module in modules
     )

@@ -258,11 +258,9 @@ NAMES = {
     *("importlib.import_module", "importlib.reload", "builtins.__import__", "builtins.input"),
     *("threading.Thread", "gc.get_objects"),
 }
-MODULES = {"socket", "subprocess", "multiprocessing", "concurrent.futures", "requests", "httpx"} | {
-    "urllib.request",
-    "http.client",
-    "aiohttp",
-    "sqlite3",
+MODULES = {
+    *("socket", "subprocess", "multiprocessing", "concurrent.futures", "requests", "httpx"),
+    *("urllib.request", "http.client", "aiohttp", "sqlite3"),
 }
 RANDOM = {"random", "secrets", "cupy.random", "tensorflow.random"}  # modules
 DRAWS = {  # from the generator of a package

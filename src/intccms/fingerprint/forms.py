@@ -96,7 +96,7 @@ def _form(value: Any) -> Form:
     for kind, form in _BY_KIND.items():
         if isinstance(value, kind):
             return form(value)
-    return _numba(value) if _package(type(value)) == "numba" else _reduced(value)
+    return _numba(value) if type(value).__module__.partition(".")[0] == "numba" else _reduced(value)
 
 
 def _text(*words: str) -> bytes:
@@ -105,10 +105,6 @@ def _text(*words: str) -> bytes:
 
 def _leaf(*words: str) -> Form:
     return Form(_text(*words))
-
-
-def _package(kind: type) -> str:
-    return str(kind.__module__).partition(".")[0]
 
 
 def _by_name(value: Any) -> Form | None:

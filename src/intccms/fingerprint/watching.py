@@ -42,13 +42,9 @@ BEYOND = {
     "sqlite3.connect": "a database",
 }
 # Modules that look around for Python itself: for sources, compiled code, libraries, cores.
-ITS_OWN = {"importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport"} | {
-    "ctypes",
-    "inspect",
-    "joblib",
-    "linecache",
-    "platform",
-    "tokenize",
+ITS_OWN = {
+    *("importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport"),
+    *("ctypes", "inspect", "joblib", "linecache", "platform", "tokenize"),
 }
 REMOTE = {"root", "xroot", "s3", "gs", "dav", "davs"}  # libraries read there without a word
 LARGE_BYTES = 1_000_000_000  # above, a file counts by size and time
