@@ -140,18 +140,14 @@ def digest_of_place(pfn: str, size_bytes: int | None = None) -> str:
     OSError
         If it cannot be read.
     """
-    if "://" in pfn:
-        drop_handle(pfn)
-        bound_waiting(pfn)
+    drop_handle(pfn)
+    bound_waiting(pfn)
     filesystem, path = url_to_fs(pfn)
     size_bytes = stamp(pfn).size_bytes if size_bytes is None else size_bytes
 
     def read(ranges: Sequence[Range]) -> list[bytes]:
-        starts, stops = zip(*ranges, strict=True)
-        blocks: list[bytes] = filesystem.cat_ranges(
-            [path] * len(ranges), list(starts), list(stops), on_error="raise"
-        )
-        return blocks
+        starts, stops = map(list, zip(*ranges, strict=True))
+        return list(filesystem.cat_ranges([path] * len(ranges), starts, stops, on_error="raise"))
 
     return digest_of_blocks(size_bytes, read)
 

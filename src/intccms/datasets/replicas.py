@@ -13,8 +13,7 @@ from contextlib import suppress
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
-import fsspec.config
-from fsspec.core import url_to_fs
+from fsspec.core import get_filesystem_class, url_to_fs
 
 AVOIDED_S = 120.0
 REMEMBERED_S = 3.0  # a refused connection; then another one is tried
@@ -104,9 +103,6 @@ WAITING = {
     "XRD_REQUESTTIMEOUT": "120",  # seconds for one answer; default 1800
     "XRD_STREAMTIMEOUT": "60",  # seconds without a byte; default 60
 }
-# An S3 server that does not answer within 15 s is asked 125 times: five times by botocore, five
-# times that by s3fs, and five times all that. Eight are enough, as we try again ourselves.
-S3_WAITING = {"retries": {"max_attempts": 1}}
 SCHEMES = ("root://", "roots://", "xroot://")
 
 
@@ -115,10 +111,11 @@ def bound_waiting(pfn: str) -> None:
     if pfn.startswith(SCHEMES):
         for name, value in WAITING.items():
             os.environ.setdefault(name, value)
-    if pfn.startswith("s3://") and "AWS_MAX_ATTEMPTS" not in os.environ:
-        options = fsspec.config.conf.setdefault("s3", {})
-        options["config_kwargs"] = S3_WAITING | options.get("config_kwargs", {})
-        fsspec.get_filesystem_class("s3").retries = 2
+    # An S3 server that does not answer within 15 s is asked 125 times: five times by botocore, five
+    # times that by s3fs, and five times all that. Eight are enough, as we try again ourselves.
+    if pfn.startswith("s3://"):
+        os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")
+        get_filesystem_class("s3").retries = 2
 
 
 def drop_handle(pfn: str) -> None:

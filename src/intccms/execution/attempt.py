@@ -274,8 +274,7 @@ class Attempt:
 
     def _check_unchanged(self) -> None:
         """Refuse what was read of a file that somebody wrote to at the same time."""
-        source = self._source
-        if self.piece is None and source is not None and source.has_changed(ask=True):
+        if self.piece is None and self._source is not None and self._source.has_changed(ask=True):
             self.stage = "read"
             raise ValueError(f"{self.pfn} was changed while it was read")
 

@@ -310,8 +310,7 @@ class RootFile:
 
     def _empty(self, name: str) -> Content:
         branch = self._branch(name)
-        is_field = isinstance(branch, uproot.behaviors.RNTuple.HasFields)
-        if is_field:
+        if isinstance(branch, uproot.behaviors.RNTuple.HasFields):
             form = branch.to_akform()[0].contents[0]
         else:
             form = branch.interpretation.awkward_form(None)
