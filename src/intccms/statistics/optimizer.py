@@ -30,6 +30,7 @@ CLOSE = 1e-8  # of 2 ln L, foreseen of a step that is the last one
 NOTHING = 1e-6  # of the smallest expectation of a bin
 SAME = 1e-3  # of -2 ln L: minima that differ by less are one
 MOST_STEPS = 300
+MOST_IN_A_ROW = 40  # Newton steps before the other method has its turn
 MOST_QUASI_STEPS = 60
 MOST_HELD = 5  # times that parameters are held at the end of their range in one step
 GOOD, POOR = 0.75, 0.25  # gain of a step over the one foreseen
@@ -219,7 +220,7 @@ class Likelihood:
             return self.parameters(values), 2.0 * self(values)
         value, gradient, curvature, information = self.derivatives(values)
         scale = np.where(information > 0, information, 1.0)
-        for _ in range(MOST_STEPS):
+        for n_steps in range(1, MOST_STEPS + 1):
             if not (np.isfinite(value) and np.isfinite(curvature).all()):
                 break
             step = _step(values, bounds, gradient, curvature + np.diag(damping * scale))
@@ -229,7 +230,8 @@ class Likelihood:
             if is_close:
                 values, value = (there, found) if found < value else (values, value)
                 return self.parameters(values), 2.0 * value
-            if damping > MOST_DAMPING:  # a kink, as where a bin begins to expect nothing
+            # at a kink, as where a bin begins to expect nothing, or in a bent valley
+            if damping > MOST_DAMPING or n_steps % MOST_IN_A_ROW == 0:
                 there, found = self._quasi_newton(values, bounds, scale**-0.5)
                 if value - found < SAME / 10:
                     return self.parameters(values), 2.0 * value
