@@ -19,7 +19,7 @@ FLOORS = {
     "new_analysis": 10,
     "pipeline": 10,
     "metrics": 9,
-    "widgets": 9.5,  # shows tables of metrics
+    "widgets": 10.5,  # shows what a pipeline has saved
     "preflight": 9,
     "plots": 8,
     "statistics": 7,

@@ -58,6 +58,20 @@ def test_blinded_data_are_not_listed(finished: Config) -> None:
     assert ["data", "blinded", "-", "-"] in explorer.yields().rows
 
 
+def test_another_luminosity_is_applied_and_not_only_written_on_the_figure(finished: Config) -> None:
+    def n_events(config: Config, process: str) -> float:
+        book = ResultExplorer(config).book
+        histogram = book.histograms[next(iter(book.histograms))]
+        return float(histogram[:, process, "nominal"].values(flow=True).sum())
+
+    lumi = finished.general.lumi
+    assert isinstance(lumi, float)
+    twice = load_config(finished, {"general.lumi": 2.0 * lumi})
+    before, after = ({p: n_events(c, p) for p in ("signal", "data")} for c in (finished, twice))
+    assert after["signal"] == pytest.approx(2.0 * before["signal"])
+    assert after["data"] == before["data"]
+
+
 def test_without_histograms_it_is_an_error_that_says_where(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="histograms"):
         ResultExplorer(load_config(SOURCE, {"general.output_dir": str(tmp_path)}))

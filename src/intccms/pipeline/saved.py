@@ -25,7 +25,7 @@ from intccms.pipeline.result import RunResult
 from intccms.pipeline.summary import INFERRED, MEASURED, read_summary, saved_cutflow, saved_ledger
 from intccms.schema import Config
 from intccms.schema.resolved import as_json
-from intccms.storage import write_json
+from intccms.storage import Output, write_json
 
 log = logging.getLogger(__name__)
 
@@ -113,9 +113,7 @@ def _adapt(
 ) -> list[str]:
     """Apply to what was saved what can be applied; say in words what changes numbers."""
     config = result.config
-    check_settings(config, made, book)
-    scale = {name: _scale_of(config, made, name) for name in _used(config, made)}
-    factors = {name: one / made["datasets"][name]["scale"] for name, one in scale.items()}
+    scale, factors = _scales(config, made, book)
     total, by_year = _scaled(made, factors, book, years)
     channels = [one.name for one in config.active_channels]
     flows = {
@@ -132,6 +130,33 @@ def _adapt(
     )
     result.cutflow = make_cutflow(flows, scale, process_of)
     return list(_applied(made, factors, config))
+
+
+def book_for(config: Config) -> Book:
+    """Load the histograms that an earlier run has saved, as the configuration wants them now.
+
+    What can be applied to them is: luminosity, cross sections, labels, the choice of processes.
+
+    Raises
+    ------
+    InputError
+        If there are none, or they cannot be what the configuration asks for.
+    """
+    folder = Output(config.general).histograms_dir
+    book, made = storage.load_with_origin(folder)
+    if made is None:
+        return book
+    _, factors = _scales(config, made, book)
+    return _chosen(_scaled(made, factors, book, storage.load_years(folder))[0], config)
+
+
+def _scales(
+    config: Config, made: Mapping[str, Any], book: Book
+) -> tuple[dict[str, float], dict[str, float]]:
+    """By dataset: its scale now, and that over the one of the saved histograms."""
+    check_settings(config, made, book)
+    scale = {name: _scale_of(config, made, name) for name in _used(config, made)}
+    return scale, {name: one / made["datasets"][name]["scale"] for name, one in scale.items()}
 
 
 def _applied(

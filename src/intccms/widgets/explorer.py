@@ -6,7 +6,6 @@ import html
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import ipywidgets
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from intccms.errors import InputError, IntccmsError
 from intccms.histograms import Book, storage
 from intccms.metrics.tables import Table, with_error
+from intccms.pipeline.saved import book_for
 from intccms.plots import blind_of, data_mc, look_of, systematics
 from intccms.schema import Config, load_config
 from intccms.storage import Output
@@ -196,7 +196,8 @@ class ResultExplorer:
     Parameters
     ----------
     config
-        That of the run: where its histograms are, colours, labels, luminosity, blinding.
+        That of the run: where its histograms are, colours, labels, blinding. Another luminosity
+        or cross section is applied to what was saved.
 
     Attributes
     ----------
@@ -206,12 +207,12 @@ class ResultExplorer:
     Raises
     ------
     InputError
-        If there are no histograms.
+        If there are no histograms, or they are not those that the configuration asks for.
     """
 
     def __init__(self, config: Any) -> None:
         self.config: Config = load_config(config)
-        self.book: Book = storage.load(Path(Output(self.config.general).histograms_dir))
+        self.book: Book = book_for(self.config)
         names = self.book.processes
         sources = sorted({_source(v) for labels in self.book.varied.values() for v in labels})
         self.channel = ipywidgets.Dropdown(options=self.book.channels, description="channel")
