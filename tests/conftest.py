@@ -36,6 +36,7 @@ def _require(needed: object, reason: str) -> None:
         pytest.skip(reason)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run the tests of a file, and one those that share a batch system."""
     for item in items:
