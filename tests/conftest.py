@@ -19,16 +19,24 @@ import pytest
 
 from tests import rucio_server as rucio
 
-os.environ.setdefault("MPLBACKEND", "Agg")  # also for the processes that tests start
-# XRootD's own defaults wait for minutes before they give a server up.
-os.environ.setdefault("XRD_CONNECTIONRETRY", "1")
-os.environ.setdefault("XRD_CONNECTIONWINDOW", "5")
-os.environ.setdefault("XRD_STREAMERRORWINDOW", "0")
-os.environ.setdefault("XRD_LOGLEVEL", "Error")
+ENVIRONMENT = {
+    "MPLBACKEND": "Agg",
+    # XRootD's own defaults wait for minutes before they give a server up.
+    "XRD_CONNECTIONRETRY": "1",
+    "XRD_CONNECTIONWINDOW": "5",
+    "XRD_STREAMERRORWINDOW": "0",
+    "XRD_LOGLEVEL": "Error",
+}
 
 ROOT = Path(__file__).resolve().parents[1]
 collect_ignore = ["rucio_policy"]  # for the Rucio server, which has an environment of its own
 REQUIRE_ALL = os.environ.get("INTCCMS_REQUIRE_ALL", "") not in ("", "0")
+
+
+def pytest_configure() -> None:
+    """Set what the processes that tests start inherit; not where one of them imports this file."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
 
 
 def _require(needed: object, reason: str) -> None:

@@ -9,6 +9,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -200,8 +201,11 @@ class Attempt:
         begin, input_s = time.perf_counter(), self._input_s
         try:
             sums = processor.process(events)
-        finally:
-            self._check_unchanged()
+        except Exception:
+            with suppress(OSError):  # what was raised says more
+                self._check_unchanged()
+            raise
+        self._check_unchanged()
         in_functions_s = time.perf_counter() - begin - (self._input_s - input_s)
         if kept is not None:
             kept.save(events, sums, self._source)
@@ -273,10 +277,25 @@ class Attempt:
         return source
 
     def _check_unchanged(self) -> None:
-        """Refuse what was read of a file that somebody wrote to at the same time."""
-        if self.piece is None and self._source is not None and self._source.has_changed(ask=True):
-            self.stage = "read"
+        """Refuse what was read of a file that somebody wrote to at the same time.
+
+        Raises
+        ------
+        ValueError
+            If it is another file now.
+        OSError
+            If its place does not say.
+        """
+        if self.piece is not None or self._source is None:
+            return
+        stage, self.stage = self.stage, "read"
+        try:
+            has_changed = self._source.has_changed(ask=True)
+        except (OSError, ValueError) as exc:  # of a connection that is closed, too
+            raise OSError(f"{self.pfn} cannot be read any more: {describe(exc)}") from exc
+        if has_changed:
             raise ValueError(f"{self.pfn} was changed while it was read")
+        self.stage = stage
 
     def _metadata(self) -> dict[str, Any]:
         """Say what the events are, in terms of JSON."""
