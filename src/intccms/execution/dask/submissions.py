@@ -303,7 +303,11 @@ class Merging:
             elif finished:
                 ready[one] = finished[0]
             elif any(future.status == "cancelled" for future in one.tries):
-                self._drop(one)  # the scheduler knows neither it nor its parts any more
+                left = [part for part in one.parts if part.status == "finished"]
+                left = left if len(left) < len(one.parts) else []
+                self._drop(one, left)  # the scheduler knows neither it nor the other parts
+                if left:
+                    self._merge(_Sum(one.group, one.worker, left))
             elif (
                 # Dask blames all that waits at a worker for its death: an addition may be innocent
                 all(future.status == "error" for future in one.tries)
@@ -320,10 +324,12 @@ class Merging:
                 del self._busy[one]
                 one.release()
 
-    def _drop(self, one: _Sum) -> None:
+    def _drop(self, one: _Sum, left: Collection[Future[Any]] = ()) -> None:
         log.warning("sums of %s are lost with their workers", one.group)
         del self._busy[one]
-        one.release()
+        for future in (*one.tries, *one.parts):
+            if future not in left:
+                future.release()
 
     def is_finished(self) -> bool:
         """Whether all is added up, when nothing more will come."""
