@@ -57,7 +57,7 @@ demo: $(READY)
 	$(BIN)python -m intccms summary $(DEMO)
 
 test: $(READY)
-	$(BIN)python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup $(ARGS)
+	$(BIN)python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 # JupyterLab opens on the README; "New" in its Dask panel starts a cluster with our plots.
 lab: export JUPYTER_CONFIG_PATH := $(CURDIR)/jupyter$(if $(JUPYTER_CONFIG_PATH),:$(JUPYTER_CONFIG_PATH))

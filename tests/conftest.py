@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests import rucio_server as rucio
 
@@ -44,12 +45,19 @@ def _require(needed: object, reason: str) -> None:
         pytest.skip(reason)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run the tests of a file, and one those that share a batch system."""
-    for item in items:
-        group = "facility" if item.get_closest_marker("facility") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Lets one process run the tests of a file, and one those that share a batch system."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        shares = file.startswith("tests/facility/") or file == "tests/batch/test_first_notebook.py"
+        return "facility" if shares else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Distribute the tests over the processes of ``make test``."""
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
