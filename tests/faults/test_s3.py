@@ -13,7 +13,7 @@ import s3fs
 from botocore.exceptions import BotoCoreError
 
 from intccms.analysis.runner import AnalysisResult
-from intccms.reading.source import open_source
+from intccms.reading.source import forget, open_source
 from tests.faults.analysis import N_EVENTS, make_config
 from tests.faults.inputs import list_files, write_twins
 from tests.faults.runs import analysed, bits, check_replaced
@@ -102,6 +102,7 @@ def test_a_server_that_never_recovers_costs_what_was_not_read_in_bounded_time(
 def test_a_server_that_does_not_answer_is_asked_few_times(
     faulty: FaultyS3, names: list[str]
 ) -> None:
+    forget(names[0], "Events")  # another test may have left it open
     faulty.stalls = lambda _: True
     with pytest.raises((OSError, TimeoutError, BotoCoreError)):
         open_source(names[0], "Events")
