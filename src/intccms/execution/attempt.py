@@ -202,8 +202,9 @@ class Attempt:
         try:
             sums = processor.process(events)
         except Exception:
-            with suppress(OSError):  # what was raised says more
+            with suppress(OSError):
                 self._check_unchanged()
+            self.stage = "process"  # what was raised says more
             raise
         self._check_unchanged()
         in_functions_s = time.perf_counter() - begin - (self._input_s - input_s)
@@ -288,14 +289,14 @@ class Attempt:
         """
         if self.piece is not None or self._source is None:
             return
-        stage, self.stage = self.stage, "read"
+        self.stage = "read"
         try:
             has_changed = self._source.has_changed(ask=True)
         except (OSError, ValueError) as exc:  # of a connection that is closed, too
             raise OSError(f"{self.pfn} cannot be read any more: {describe(exc)}") from exc
         if has_changed:
             raise ValueError(f"{self.pfn} was changed while it was read")
-        self.stage = stage
+        self.stage = "process"
 
     def _metadata(self) -> dict[str, Any]:
         """Say what the events are, in terms of JSON."""

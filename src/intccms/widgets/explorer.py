@@ -1,4 +1,4 @@
-"""The editor of a binning: edges as text, and the saved histogram in these bins beside it."""
+"""What a run has saved, in forms: beside the edges of a binning, and in the explorer of results."""
 
 from __future__ import annotations
 
