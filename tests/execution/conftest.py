@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import dask
+import psutil
 import pytest
 from distributed import Client, LocalCluster
 
@@ -18,13 +19,16 @@ from tests.execution.tasks import running
 
 @pytest.fixture
 def nothing_left() -> Iterator[None]:
-    """Fail if a process is still running when the test is over."""
+    """Fail if a process is still running when the test is over.
+
+    What another test's server starts in the meantime is that server's.
+    """
     before = running()
     yield
     until = time.monotonic() + 5
-    while running() - before and time.monotonic() < until:
+    while (left := running(without=before)) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not running() - before
+    assert not left, [psutil.Process(pid).cmdline() for pid in left if psutil.pid_exists(pid)]
 
 
 @pytest.fixture

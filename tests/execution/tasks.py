@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,34 @@ __all__ = [
 ]
 
 
-def running() -> set[int]:
-    """Return the pids of all processes that this one has started, and these."""
+def running(without: Collection[int] = ()) -> set[int]:
+    """Return the pids of all processes that this one has started, and these.
+
+    Parameters
+    ----------
+    without
+        Neither these nor what they have started.
+    """
+    children = [child for child in psutil.Process().children() if child.pid not in without]
+    below = [each for child in children for each in _children(child)]
     return {
         child.pid
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in _line(child)
+        for child in [*children, *below]
+        if child.pid not in without and "resource_tracker" not in _line(child)
     }
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _line(process: psutil.Process) -> str:
     try:
-        return " ".join(process.cmdline())
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return "resource_tracker" if ended else " ".join(process.cmdline())
     except psutil.Error:
         return "resource_tracker"  # it has just ended
 

@@ -48,7 +48,7 @@ def make_good(
     without_5: bool = False,
 ) -> None:
     """Run once more what went down with a worker and could not be made again, as ChunkRun does."""
-    items = set(totals.by_group["all"]["items"])
+    items = set(totals.by_group.get("all", {"items": ()})["items"])
     gone = [item for item in range(N) if item not in items and (item != 5 or not without_5)]
     list(DaskExecutor(client).map(function, gone, arguments=(folder,), totals=totals))
 
@@ -59,7 +59,7 @@ def none_twice(totals: Totals) -> bool:
     Sums that went down with a worker and cannot be made again are left out, and the totals say
     so: ChunkRun then runs their chunks once more (test_rounds).
     """
-    items = totals.by_group["all"]["items"]
+    items = totals.by_group.get("all", {"items": ()})["items"]
     return len(set(items)) == len(items)
 
 

@@ -36,6 +36,7 @@ from intccms.metrics.tables import Table
 N_SHOWN = 20
 COMPARED = {"event_rate_khz": BLUE, "data_rate_gbps": TEAL, "event_rate_core_khz": ORANGE}
 COMPARISON_DPI = 120
+LONGEST_NAME = 24  # characters of a run's name beside the bars of that figure
 
 
 def state_of(measurement: Measurement) -> RunState:
@@ -214,7 +215,11 @@ def comparison_table(measurements: Sequence[Measurement], names: Sequence[str]) 
 
 
 def comparison_png(measurements: Sequence[Measurement], names: Sequence[str]) -> bytes:
-    """Return the figure: rates, rate against cores, and where the cores' time went."""
+    """Return the figure: rates, rate against cores, and where the cores' time went.
+
+    Of a long name, a path for example, the end is shown.
+    """
+    names = [f"…{name[1 - LONGEST_NAME:]}" if len(name) > LONGEST_NAME else name for name in names]
     values = [one.metrics for one in measurements]
     height = 1.2 + 0.4 * len(names)
     with mpl.rc_context(STYLE):
@@ -228,6 +233,7 @@ def comparison_png(measurements: Sequence[Measurement], names: Sequence[str]) ->
                         names="run", end=1.25 * max([*rates, 1e-9]))  # fmt: skip
             texts = [f"{rate:.4g}" for rate in rates]
             draw(ax, plot, {"run": names, "rate": rates, "text": texts})
+            ax.tick_params(labelleft=metric is shown[0])
         left, right = areas[1].subplots(1, 2)
         _draw_scaling(left, values, names)
         parts = Bars(PART_COLOURS, PART_NAMES, width=0.7)
