@@ -73,7 +73,7 @@ def add_up(item: int, folder: Path, pause_s: float = 0.0) -> tuple[int, dict[str
     time.sleep(pause_s)
     with (folder / f"{item}.runs").open("a") as file:
         file.write("x")
-    return item, {"items": (item,), "n": 1, "weight": 2.0**-item}
+    return item, {"items": (item,), "n": 1, "weight": 2.0 ** -(item % 40)}
 
 
 def kill_always(item: int, folder: Path, victim: int = 5) -> tuple[int, dict[str, Any]]:

@@ -46,7 +46,7 @@ def test_each_item_comes_back_once_with_its_result(name: str, tmp_path: Path) ->
     assert sorted(reports) == [(i, i) for i in range(50)]
     assert sorted(totals.by_group["even"]["items"]) == list(range(0, 50, 2))
     assert totals.by_group["odd"]["n"] == 25
-    assert totals.by_group["odd"]["weight"] == sum(2.0**-i for i in range(1, 50, 2))
+    assert totals.by_group["odd"]["weight"] == sum(2.0 ** -(i % 40) for i in range(1, 50, 2))
     assert {len(file.read_text()) for file in tmp_path.glob("*.runs")} == {1}
 
 

@@ -131,6 +131,7 @@ class _Run:
         self.channel = ReportChannel(self.client, self.woken.set)
         self.jobs: dict[Job, None] = {}  # in the order of their submission
         self.again: deque[Job] = deque()
+        self.leaves_marks = False  # what ends its worker is known by them, once one was seen
         self.merging: Merging | None = None
         if totals is not None:
             self.merging = Merging(self.workers, totals, 2 * patience.seconds)
@@ -252,9 +253,10 @@ class _Run:
             if not isinstance(error, KilledWorker):
                 raise explained(error)
         left = self.workers.marks_of([one.key for one in killed.values()])
+        self.leaves_marks |= bool(left)
         for job, one in killed.items():
             marks = left.get(one.key, [])
-            is_innocent = not marks and (bool(left) or not job.has_begun)
+            is_innocent = not marks and (self.leaves_marks or not job.has_begun)
             if not marks and job.has_begun and job.n_asked < ASKED:
                 job.n_asked += 1
                 continue
