@@ -41,15 +41,6 @@ def test_axes_of_ones_own_are_used() -> None:
     assert cutflow.plot(FLOW, "sr", ax=ax) == (figure, ax)
 
 
-def test_table_has_yields_and_counts() -> None:
-    assert cutflow.table(FLOW, "sr") == [
-        ["cut", "ttbar", "data"],
-        ["all", "2,000.5 (1,000)", "3,000.0 (3,000)"],
-        ["lumi mask", "", "2,000.0 (2,000)"],
-        ["one muon", "150.2 (100)", "0.0 (0)"],
-    ]
-
-
 def test_unknown_channel_is_refused() -> None:
     with pytest.raises(InputError, match="'cr'"):
         cutflow.plot(FLOW, "cr")

@@ -1,4 +1,4 @@
-"""The cutflow, as a figure and as a table."""
+"""The cutflow as a figure."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intccms.errors import InputError, nearest
-from intccms.histograms.cutflow import Cutflow, CutStep
-from intccms.plots.style import Look, axes_of, cms_label, cms_style
+from intccms.histograms.cutflow import Cutflow
+from intccms.plots.style import PLAIN, Look, cms_axes, figure_of
 
 FONT = 18.0
 ROW_INCHES = 0.75
 
 
 def plot(
-    cutflow: Cutflow, channel: str, *, look: Look | None = None, ax: Axes | None = None
+    cutflow: Cutflow, channel: str, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the yield of each process after each cut, the first cut on top.
+
+    A cut that a process does not have leaves its yield as it is.
 
     Parameters
     ----------
@@ -28,27 +30,29 @@ def plot(
     ax
         Axes to draw in.
     """
-    look = look or Look()
-    flow = _channel(cutflow, channel)
-    names = _cuts(flow)
+    if channel not in cutflow:
+        raise InputError(f"no cutflow of channel {channel!r}; {nearest(channel, cutflow)}")
+    flow = cutflow[channel]
+    longest = max(flow.values(), key=len, default=[])
+    names = list(dict.fromkeys(step.name for steps in (longest, *flow.values()) for step in steps))
     shown = look.overlaid(flow)
     processes = [one for one in look.ordered(flow) if one in shown or not look.is_signal(one)]
     colors = look.colors_of(name for name in processes if name not in look.data)
-    with cms_style(font_size=FONT):
-        figure, ax = axes_of(ax, 10, 2.6 + ROW_INCHES * len(names))
+    has_data = any(name in look.data for name in flow)
+    size = (10, 2.6 + ROW_INCHES * len(names))
+    with cms_axes(ax, look, size, with_data=has_data, label_size=1.1 * FONT, font_size=FONT) as ax:
         edges = np.arange(len(names) + 1) - 0.5
         for process in reversed(processes):
-            yields = np.array(_after_each(flow[process], names))
+            after = {step.name: step.yields for step in flow[process]}
+            yields: list[float] = []
+            for name in names:
+                yields.append(after.get(name, yields[-1] if yields else np.nan))
+            style = "--" if look.is_signal(process) else "-"
             ax.stairs(
-                np.where(yields > 0, yields, np.nan),
-                edges,
-                orientation="horizontal",
-                baseline=None,
-                linewidth=3,
-                linestyle="--" if look.is_signal(process) else "-",
-                color=colors.get(process, "black"),
+                [one if one > 0 else np.nan for one in yields], edges, orientation="horizontal",
+                baseline=None, linewidth=3, linestyle=style, color=colors.get(process, "black"),
                 label=look.label_of(process),
-            )
+            )  # fmt: skip
         if any(step.yields > 0 for steps in flow.values() for step in steps):
             ax.set_xscale("log")
         ax.set_ylim(len(names) - 0.5, -0.5)
@@ -58,45 +62,4 @@ def plot(
         ax.grid(axis="x")
         ax.set_xlabel(f"Events, {channel}")
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
-        cms_label(ax, look, with_data=any(name in look.data for name in flow), fontsize=FONT * 1.1)
-    return figure, ax
-
-
-def table(cutflow: Cutflow, channel: str, *, look: Look | None = None) -> list[list[str]]:
-    """All yields as text: a row of headings, then one row per cut.
-
-    Each cell is the weighted yield and, in brackets, the number of events it stands on.
-    """
-    look = look or Look()
-    flow = _channel(cutflow, channel)
-    processes = look.ordered(flow)
-    rows = [["cut", *processes]]
-    for name in _cuts(flow):
-        cells = []
-        for process in processes:
-            step = next((step for step in flow[process] if step.name == name), None)
-            cells.append("" if step is None else f"{step.yields:,.1f} ({step.n_events:,})")
-        rows.append([name, *cells])
-    return rows
-
-
-def _channel(cutflow: Cutflow, channel: str) -> dict[str, list[CutStep]]:
-    if channel not in cutflow:
-        raise InputError(f"no cutflow of channel {channel!r}; {nearest(channel, cutflow)}")
-    return cutflow[channel]
-
-
-def _cuts(flow: dict[str, list[CutStep]]) -> list[str]:
-    """Names of all steps, in the order of the process that has most of them."""
-    longest = max(flow.values(), key=len, default=[])
-    every = [step.name for steps in (longest, *flow.values()) for step in steps]
-    return list(dict.fromkeys(every))
-
-
-def _after_each(steps: list[CutStep], names: list[str]) -> list[float]:
-    """Give the yields of a process; a cut that it does not have leaves it as it is."""
-    yields = {step.name: step.yields for step in steps}
-    found: list[float] = []
-    for name in names:
-        found.append(yields.get(name, found[-1] if found else np.nan))
-    return found
+    return figure_of(ax), ax

@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
 from intccms.histograms import Book, total_uncertainty
-from intccms.plots.style import Look, cms_label, cms_style, figure_of, new_figure
+from intccms.plots.style import PLAIN, Look, cms_label, cms_style, figure_of, new_figure
 from intccms.schema import Config
 
 Blind = bool | tuple[float, float] | None  # all data, those in a range, or none are hidden
@@ -113,16 +113,9 @@ def contents(
     if book.data_processes:
         observed = np.sum([values[name] for name in book.data_processes], axis=0)
         data = np.where(hidden, np.nan, observed)
-    return Contents(
-        edges=axis.edges,
-        label=book.label(channel, observable),
-        backgrounds=backgrounds,
-        signals={name: values[name] for name in look.overlaid(book.mc_processes)},
-        down=down,
-        up=up,
-        data=data,
-        hidden=hidden,
-    )
+    signals = {name: values[name] for name in look.overlaid(book.mc_processes)}
+    label = book.label(channel, observable)
+    return Contents(axis.edges, label, backgrounds, signals, down, up, data, hidden)
 
 
 BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#404040", "hatch": "////"}
@@ -221,7 +214,7 @@ def data_mc(
     channel: str,
     observable: str,
     *,
-    look: Look | None = None,
+    look: Look = PLAIN,
     blind: Blind = None,
     ax: tuple[Axes, Axes] | None = None,
 ) -> tuple[Figure, tuple[Axes, Axes]]:
@@ -246,7 +239,6 @@ def data_mc(
     figure, (axes, ratio axes)
         Ready to be saved or changed.
     """
-    look = look or Look()
     numbers = contents(book, channel, observable, look, blind)
     title = f"{channel}, {look.period}" if look.period else channel
     return draw_contents(numbers, title, look=look, ax=ax)
@@ -256,7 +248,7 @@ def draw_contents(
     numbers: Contents,
     title: str,
     *,
-    look: Look | None = None,
+    look: Look = PLAIN,
     ax: tuple[Axes, Axes] | None = None,
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """Draw numbers that need not come from a book, in the same way.
@@ -270,21 +262,18 @@ def draw_contents(
     look, ax
         As for `data_mc`.
     """
-    look = look or Look()
     with cms_style():
-        top, bottom = ax if ax is not None else _own_panels()
+        if ax is None:
+            figure = new_figure(figsize=(10, 10))
+            frame = figure.add_gridspec(1, 1, left=0.15, right=0.96, top=0.93, bottom=0.1)
+            ax = panels(figure, frame[0])
+        top, bottom = ax
         _draw_distribution(top, numbers, look)
         (draw_pulls if look.panel == "pull" else draw_ratio)(bottom, numbers)
         _annotate(top, bottom, title, numbers, look)
         _make_room(top, numbers, look)
         cms_label(top, look, with_data=numbers.shows_data)  # last: it makes way for "x 10^6"
     return figure_of(top), (top, bottom)
-
-
-def _own_panels() -> tuple[Axes, Axes]:
-    figure = new_figure(figsize=(10, 10))
-    whole = figure.add_gridspec(1, 1, left=0.15, right=0.96, top=0.93, bottom=0.1)
-    return panels(figure, whole[0])
 
 
 def panels(figure: Figure, place: SubplotSpec) -> tuple[Axes, Axes]:
@@ -306,15 +295,10 @@ def _draw_distribution(ax: Axes, numbers: Contents, look: Look) -> None:
     colors = look.colors_of([*numbers.backgrounds, *numbers.signals])
     if numbers.backgrounds:
         mplhep.histplot(
-            list(numbers.backgrounds.values()),
-            bins=numbers.edges,
-            stack=True,
-            histtype="fill",
-            sort=None,
-            color=[colors[name] for name in numbers.backgrounds],
-            label=[look.label_of(name) for name in numbers.backgrounds],
-            ax=ax,
-        )
+            list(numbers.backgrounds.values()), bins=numbers.edges, stack=True, histtype="fill",
+            sort=None, color=[colors[name] for name in numbers.backgrounds],
+            label=[look.label_of(name) for name in numbers.backgrounds], ax=ax,
+        )  # fmt: skip
         total = numbers.total
         label = r"Stat. $\oplus$ syst. unc."
         ax.stairs(
@@ -361,8 +345,8 @@ def _annotate(top: Axes, bottom: Axes, title: str, numbers: Contents, look: Look
     entries = sorted(zip(labels, handles, strict=True), key=lambda entry: entry[0] != "Data")
     if numbers.shows_data and numbers.hidden.any():
         for ax in (top, bottom):
-            for low, high in _runs(numbers.edges, numbers.hidden):
-                ax.axvspan(low, high, zorder=0, **BLINDED)
+            for part in np.ma.clump_masked(np.ma.array(numbers.hidden, mask=numbers.hidden)):
+                ax.axvspan(*numbers.edges[[part.start, part.stop]], zorder=0, **BLINDED)
         entries.append(("Data blinded", Rectangle((0, 0), 1, 1, **BLINDED)))
     _draw_legend(top, entries, title)
 
@@ -397,24 +381,19 @@ def _events_label(numbers: Contents) -> str:
     return f"Events / {widths[0]:.4g} {unit.group(1)}"
 
 
-def _runs(edges: FloatArray, chosen: npt.NDArray[np.bool_]) -> list[tuple[float, float]]:
-    """Low and high end of each run of chosen bins."""
-    steps = np.diff(np.concatenate([[0], chosen.astype(int), [0]]))
-    return list(zip(edges[steps == 1], edges[steps == -1], strict=True))
-
-
 def _make_room(ax: Axes, numbers: Contents, look: Look) -> None:
     """Raise the axis until the highest content is below legend and text."""
+    shown = [numbers.total, *numbers.signals.values()]
+    scales = _signal_scales(numbers, look)
     heights = [numbers.total + numbers.up]
-    heights += [
-        numbers.signals[name] * scale for name, scale in _signal_scales(numbers, look).items()
-    ]
+    heights += [numbers.signals[name] * scale for name, scale in scales.items()]
     if numbers.data is not None:
-        heights.append(np.nan_to_num(numbers.data) + numbers.data_errors()[1] * ~numbers.hidden)
+        shown.append(np.nan_to_num(numbers.data))
+        heights.append(shown[-1] + numbers.data_errors()[1] * ~numbers.hidden)
     highest = max(float(np.max(height)) for height in heights)
     highest = highest if highest > 0 else 1.0
     free = max(_legend_box(ax).y0 - HEADROOM, 0.3)
-    if look.log and _has_content(numbers):
+    if look.log and any((values > 0).any() for values in shown):
         positive = numbers.total[numbers.total > 0]
         low = max(float(positive.min(initial=highest)) / 3, highest * 1e-6)
         ax.set_yscale("log")
@@ -422,11 +401,3 @@ def _make_room(ax: Axes, numbers: Contents, look: Look) -> None:
     else:
         ax.set_ylim(0, highest / free)
         ax.ticklabel_format(axis="y", style="sci", scilimits=(-3, 5), useMathText=True)
-
-
-def _has_content(numbers: Contents) -> bool:
-    """Whether anything is above 0, and so has a place on a logarithmic axis."""
-    drawn = [numbers.total, *numbers.signals.values()]
-    if numbers.data is not None:
-        drawn.append(np.nan_to_num(numbers.data))
-    return any(bool((values > 0).any()) for values in drawn)

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intccms.mva import Evaluation
-from intccms.plots.style import Look, axes_of, cms_label, cms_style, figure_of
+from intccms.plots.style import PLAIN, Look, cms_axes, figure_of
 
 LOWEST = 1e-4  # efficiency of the background
-
-
-@contextmanager
-def _axes(ax: Axes | None, look: Look) -> Iterator[Axes]:
-    """Give axes in CMS style, with the label when all is drawn."""
-    with cms_style(font_size=18.0):
-        _, ax = axes_of(ax, 9, 8)
-        yield ax
-        cms_label(ax, look, with_data=False, fontsize=18)
+STYLE: dict[str, Any] = {"size": (9, 8), "label_size": 18, "font_size": 18.0}
 
 
 def roc(
-    evaluation: Evaluation, *, look: Look | None = None, ax: Axes | None = None
+    evaluation: Evaluation, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the ROC curves of training and validation events, with the areas under them."""
-    look = look or Look()
     colors = look.colors_of(evaluation.curves)
-    with _axes(ax, look) as ax:
+    with cms_axes(ax, look, **STYLE) as ax:
         for name, curves in evaluation.curves.items():
             sides = (("training", "--"), ("validation", "-"))
             for curve, (side, style) in zip(curves, sides, strict=True):
@@ -43,16 +33,15 @@ def roc(
 
 
 def score(
-    evaluation: Evaluation, *, look: Look | None = None, ax: Axes | None = None
+    evaluation: Evaluation, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the score of each class: validation events filled, training events as points.
 
     The legend has the p-value of the Kolmogorov-Smirnov test between the two: where it is tiny,
     the classifier has learnt its training events by heart.
     """
-    look = look or Look()
     colors = look.colors_of(evaluation.scores)
-    with _axes(ax, look) as ax:
+    with cms_axes(ax, look, **STYLE) as ax:
         for name, (training, validation, p_value) in evaluation.scores.items():
             label, color = look.label_of(name), colors[name]
             ax.stairs(
@@ -75,13 +64,12 @@ def score(
 
 
 def feature(
-    evaluation: Evaluation, name: str, *, look: Look | None = None, ax: Axes | None = None
+    evaluation: Evaluation, name: str, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the distribution of one feature in each class."""
-    look = look or Look()
     label, shapes = evaluation.features[name]
     colors = look.colors_of(shapes)
-    with _axes(ax, look) as ax:
+    with cms_axes(ax, look, **STYLE) as ax:
         for group, shape in shapes.items():
             text = look.label_of(group)
             ax.stairs(shape.values, shape.edges, linewidth=3, color=colors[group], label=text)
@@ -92,18 +80,18 @@ def feature(
 
 
 def importance(
-    evaluation: Evaluation, *, look: Look | None = None, ax: Axes | None = None
+    evaluation: Evaluation, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw how much each feature counts, the most important on top."""
-    look, found = look or Look(), evaluation.importance
+    sizes = evaluation.importance
     labels = [label for label, _ in evaluation.features.values()]
-    order = np.argsort(found.values, kind="stable")
-    with _axes(ax, look) as ax:
+    order = np.argsort(sizes.values, kind="stable")
+    with cms_axes(ax, look, **STYLE) as ax:
         ax.barh(
-            [labels[i] for i in order], found.values[order], xerr=found.errors[order],
+            [labels[i] for i in order], sizes.values[order], xerr=sizes.errors[order],
             color=look.colors_of([evaluation.name])[evaluation.name],
         )  # fmt: skip
-        ax.set_xlabel(found.of)
+        ax.set_xlabel(sizes.of)
         ax.tick_params(axis="y", which="both", left=False, right=False)
         ax.yaxis.minorticks_off()
     return figure_of(ax), ax

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from intccms.engine.derived import Plane
 from intccms.histograms import Book
 from intccms.plots.data_mc import Blind, contents
-from intccms.plots.style import Look, cms_label, cms_style, figure_of, new_figure
+from intccms.plots.style import PLAIN, Look, cms_label, cms_style, figure_of, new_figure
 
 FloatArray = npt.NDArray[np.float64]
 COLORS = "viridis"  # of even steps for all kinds of colour vision
@@ -27,7 +27,7 @@ def maps(
     observable: str,
     plane: Plane,
     *,
-    look: Look | None = None,
+    look: Look = PLAIN,
     blind: Blind = None,
 ) -> tuple[Figure, list[Axes]]:
     """Draw the background, the data where they may be seen, and the first signal.
@@ -46,7 +46,6 @@ def maps(
     figure, axes
         One axes per map; all have the same colours.
     """
-    look = look or Look()
     numbers = contents(book, channel, observable, look, blind)
     shown: dict[str, FloatArray] = {"Background": numbers.total}
     if numbers.data is not None and numbers.shows_data:

@@ -17,7 +17,16 @@ from matplotlib.patches import Patch
 from scipy.stats import norm
 
 from intccms.plots.data_mc import Contents, draw_contents
-from intccms.plots.style import PALETTE, Look, axes_of, cms_label, cms_style, figure_of, new_figure
+from intccms.plots.style import (
+    PALETTE,
+    PLAIN,
+    Look,
+    cms_axes,
+    cms_label,
+    cms_style,
+    figure_of,
+    new_figure,
+)
 from intccms.statistics import Family, FitOutcome, LimitOutcome, Prediction, Workspace
 from intccms.statistics.limits import shown
 
@@ -30,11 +39,11 @@ PULL = r"$(\hat{\theta} - \theta_0) / \Delta\theta$"
 ROW_INCHES = 0.36
 MOST_ROWS = 40  # of pulls in a column
 BIN = "staterror_"  # how cabinetry begins the names of the statistical errors of bins
-FONT = {"font_size": 16.0}
+FONT: dict[str, Any] = {"font_size": 16.0}
 
 
 def fitted(
-    prediction: Prediction, *, look: Look | None = None, ax: tuple[Axes, Axes] | None = None
+    prediction: Prediction, *, look: Look = PLAIN, ax: tuple[Axes, Axes] | None = None
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """Draw data over the expectation before or after the fit, and their ratio below.
 
@@ -45,26 +54,19 @@ def fitted(
     look, ax
         As for `data_mc`.
     """
-    look = look or Look()
     names = sorted(look.ordered(prediction.samples), key=look.is_signal)
     yields = dict(zip(prediction.samples, prediction.yields, strict=True))
     hidden = np.isnan(prediction.observed)
     numbers = Contents(
-        edges=prediction.edges,
-        label=prediction.label,
-        backgrounds={name: yields[name] for name in names},
-        signals={},
-        down=prediction.errors,
-        up=prediction.errors,
-        data=prediction.observed,
-        hidden=hidden,
-    )
+        prediction.edges, prediction.label, {name: yields[name] for name in names}, {},
+        down=prediction.errors, up=prediction.errors, data=prediction.observed, hidden=hidden,
+    )  # fmt: skip
     title = f"{prediction.channel}, {'post-fit' if prediction.is_postfit else 'pre-fit'}"
     return draw_contents(numbers, title, look=look, ax=ax)
 
 
 def goodness_of_fit(
-    outcome: FitOutcome, *, look: Look | None = None, ax: Axes | None = None
+    outcome: FitOutcome, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw what the chi2 of the saturated model is, and how it is distributed if all is well.
 
@@ -72,12 +74,10 @@ def goodness_of_fit(
     """
     from scipy.stats import chi2  # 0.3 s
 
-    look = look or Look()
     low, high = chi2.isf([0.9999, 1e-4], outcome.n_dof)
     values = np.linspace(min(low, outcome.chi2), max(high, 1.05 * outcome.chi2), 400)
     density = chi2.pdf(values, outcome.n_dof)
-    with cms_style():
-        figure, ax = axes_of(ax, 10, 9)
+    with cms_axes(ax, look, (10, 9), with_data=_has_data(outcome)) as ax:
         ax.plot(values, density, color=PALETTE[0], linewidth=2, label="Asymptotic distribution")
         beyond = values >= outcome.chi2
         source = f" ({outcome.n_toys} toys)" if outcome.n_toys else ""
@@ -86,18 +86,15 @@ def goodness_of_fit(
         name = "Partly blinded" if outcome.is_blinded else "Observed"
         text = rf"{name}: $\chi^2$ = {outcome.chi2:.1f}"
         ax.vlines(outcome.chi2, 0, 1.1 * density.max(), color="black", linewidth=2, label=text)
-        ax.set_xlim(values[0], values[-1])
-        ax.set_ylim(0, 1.6 * density.max())
-        ax.set_xlabel(r"$\chi^2$ of the saturated model")
-        ax.set_ylabel("Probability density")
+        ax.set(xlim=(values[0], values[-1]), ylim=(0, 1.6 * density.max()))
+        ax.set(xlabel=r"$\chi^2$ of the saturated model", ylabel="Probability density")
         title = f"{look.label_of(outcome.signal)}, {outcome.n_dof} degrees of freedom"
         ax.legend(loc="upper right", fontsize=18, title=title, alignment="left")
-        cms_label(ax, look, with_data=_has_data(outcome))
-    return figure, ax
+    return figure_of(ax), ax
 
 
 def pulls(
-    outcome: FitOutcome, *, look: Look | None = None, ax: Axes | None = None
+    outcome: FitOutcome, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the pull and the constraint of each systematic, in standard deviations of its prior.
 
@@ -111,7 +108,7 @@ def pulls(
         for one, rows in zip(axes, np.array_split(np.arange(len(labels)), len(axes)), strict=True):
             _draw_pulls(one, values[rows, 0], values[rows, 1])
             _name_rows(one, [labels[row] for row in rows])
-        cms_label(axes[0], look or Look(), with_data=_has_data(outcome), fontsize=18)
+        cms_label(axes[0], look, with_data=_has_data(outcome), fontsize=18)
     return figure_of(axes[0]), axes[0]
 
 
@@ -119,7 +116,7 @@ def correlations(
     outcome: FitOutcome,
     *,
     n_parameters: int = 20,
-    look: Look | None = None,
+    look: Look = PLAIN,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Draw the correlation matrix of the parameters with the largest correlations, and of the POI.
@@ -139,11 +136,11 @@ def correlations(
     chosen = np.sort(np.argsort(-strongest, kind="stable")[:n_parameters])
     matrix = 100 * results.corr_mat[np.ix_(chosen, chosen)]
     labels = [_label(results.labels[index]) for index in chosen]
-    with cms_style(**FONT):
-        side = 4.0 + 0.5 * len(chosen)
-        figure, ax = axes_of(ax, side + 1, side)
+    side = 4.0 + 0.5 * len(chosen)
+    size = (side + 1, side)
+    with cms_axes(ax, look, size, with_data=_has_data(outcome), label_size=18, **FONT) as ax:
         image = ax.imshow(matrix, vmin=-100, vmax=100, cmap="RdBu_r")
-        figure.colorbar(image, ax=ax, label="Correlation [%]", shrink=0.85)
+        figure_of(ax).colorbar(image, ax=ax, label="Correlation [%]", shrink=0.85)
         for (row, column), value in np.ndenumerate(matrix):
             if abs(value) >= 1:
                 color = "white" if abs(value) > 60 else "black"
@@ -152,15 +149,14 @@ def correlations(
         ax.set_xticks(positions, labels, rotation=90, fontsize=12)
         ax.set_yticks(positions, labels, fontsize=12)
         ax.tick_params(which="both", length=0)
-        cms_label(ax, look or Look(), with_data=_has_data(outcome), fontsize=18)
-    return figure, ax
+    return figure_of(ax), ax
 
 
 def impacts(
     ranking: RankingResults,
     outcome: FitOutcome,
     *,
-    look: Look | None = None,
+    look: Look = PLAIN,
     ax: tuple[Axes, Axes] | None = None,
 ) -> tuple[Figure, tuple[Axes, Axes]]:
     """Draw pulls and, beside them, impacts on the signal strength.
@@ -203,18 +199,16 @@ def impacts(
         )  # fmt: skip
         text = rf"$\hat{{\mu}} = {_with_errors(outcome)}$"
         right.set_title(text, loc="right", fontsize=16, y=1.0)
-        cms_label(left, look or Look(), with_data=_has_data(outcome), fontsize=16)
+        cms_label(left, look, with_data=_has_data(outcome), fontsize=16)
     return figure_of(left), (left, right)
 
 
 def cls_scan(
-    limits: LimitOutcome, *, look: Look | None = None, ax: Axes | None = None
+    limits: LimitOutcome, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw CLs against the signal strength, with the limits where it crosses the threshold."""
-    look = look or Look()
     target = 1 - limits.confidence_level
-    with cms_style():
-        figure, ax = axes_of(ax, 10, 9)
+    with cms_axes(ax, look, (10, 9), with_data=not limits.is_blinded) as ax:
         mu = np.concatenate([[0.0], limits.mu])
         bands = np.concatenate([np.ones((1, 5)), limits.expected_cls])
         ax.fill_between(mu, bands[:, 0], bands[:, 4], color=OUTER, label="95% expected")
@@ -235,13 +229,10 @@ def cls_scan(
         ax.set_yticks(decades)
         ax.set_yticks(np.outer(decades[:-1], np.arange(2, 10)).ravel(), minor=True)
         ax.set_ylim(target / 10, 30)
-        ax.set_xlabel(r"Signal strength $\mu$")
-        ax.set_ylabel(r"$\mathrm{CL_s}$")
-        ax.legend(
-            loc="upper right", fontsize=18, title=look.label_of(limits.signal), alignment="left"
-        )
-        cms_label(ax, look, with_data=not limits.is_blinded)
-    return figure, ax
+        ax.set(xlabel=r"Signal strength $\mu$", ylabel=r"$\mathrm{CL_s}$")
+        title = look.label_of(limits.signal)
+        ax.legend(loc="upper right", fontsize=18, title=title, alignment="left")
+    return figure_of(ax), ax
 
 
 def _has_data(outcome: FitOutcome) -> bool:
@@ -323,7 +314,7 @@ LINES: dict[str, Any] = {"linewidth": 2, "color": "black"}
 
 
 def limits_by_mass(
-    family: Family, *, look: Look | None = None, ax: Axes | None = None
+    family: Family, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the limits on the cross section times branching fraction against the mass.
 
@@ -342,28 +333,25 @@ def limits_by_mass(
     bands = np.asarray([one.expected for one in points]).T * scale
     observed = np.asarray([one.observed for one in points]) * scale
     blinded = any(one.is_blinded for one in points)
-    with cms_style():
-        figure, ax = axes_of(ax, 10, 9)
+    with cms_axes(ax, look, (10, 9), with_data=not blinded) as ax:
         ax.fill_between(mass, bands[0], bands[4], color=OUTER, label="95% expected")
         ax.fill_between(mass, bands[1], bands[3], color=INNER, label="68% expected")
         ax.plot(mass, bands[2], "--", label="Median expected", **LINES)
-        name = "Partly blinded" if blinded else "Observed"
-        ax.plot(mass, observed, "o-", label=name, markersize=7, **LINES)
+        _draw_observed(ax, mass, observed, blinded=blinded)
         ax.plot(mass, scale, color=PALETTE[2], linewidth=2, label="Signal in the configuration")
-        ax.set_yscale("log")
-        _make_room(ax, np.concatenate([bands.ravel(), observed, scale]))
-        ax.set_xlim(mass.min(), mass.max())
-        ax.set_xlabel(MASS)
+        values = np.concatenate([bands.ravel(), observed, scale])
+        decades = np.log10(values[(values > 0) & np.isfinite(values)])
+        reach = max(np.ptp(decades), 1.0)  # the upper part of the axis is for the legend
+        ax.set_ylim(10 ** (decades.min() - 0.1 * reach), 10 ** (decades.max() + 0.75 * reach))
         ax.set_ylabel(r"$\sigma(Z') \times \mathcal{B}(Z' \to t\bar{t})$ [pb]")
         level = points[0].confidence_level
         title = f"{level:.0%} CL upper limits\n{family.label}".strip()
         ax.legend(loc="upper right", title=title, alignment="left")
-        cms_label(ax, look or Look(), with_data=not blinded)
-    return figure, ax
+    return figure_of(ax), ax
 
 
 def p_values_by_mass(
-    family: Family, *, look: Look | None = None, ax: Axes | None = None
+    family: Family, *, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the local p-value of the background-only hypothesis against the mass.
 
@@ -379,12 +367,9 @@ def p_values_by_mass(
     observed = np.asarray([one.observed_p_value for one in points])
     expected = np.asarray([one.expected_p_value for one in points])
     blinded = any(one.is_blinded for one in points)
-    with cms_style():
-        figure, ax = axes_of(ax, 10, 9)
+    with cms_axes(ax, look, (10, 9), with_data=not blinded) as ax:
         ax.plot(mass, expected, "--", label="Expected with the signal", **LINES)
-        name = "Partly blinded" if blinded else "Observed"
-        ax.plot(mass, observed, "o-", label=name, markersize=7, **LINES)
-        ax.set_yscale("log")
+        _draw_observed(ax, mass, observed, blinded=blinded)
         lowest = max(min(observed.min(), expected.min()), norm.sf(MOST_SIGMAS))
         n_sigmas = min(max(math.ceil(norm.isf(lowest)), 3), MOST_SIGMAS)
         for n in range(1, n_sigmas + 1):
@@ -396,20 +381,16 @@ def p_values_by_mass(
         bottom = norm.sf(n_sigmas) / 5
         ax.set_ylim(bottom, bottom**-HEADROOM)
         ax.set_yticks([tick for tick in ax.get_yticks() if bottom < tick < 2])
-        ax.set_xlim(mass.min(), mass.max())
-        ax.set_xlabel(MASS)
         ax.set_ylabel("Local p-value")
         ax.legend(loc="upper right", title=family.label or None, alignment="left")
-        cms_label(ax, look or Look(), with_data=not blinded)
-    return figure, ax
+    return figure_of(ax), ax
 
 
-def _make_room(ax: Axes, values: FloatArray) -> None:
-    """Leave the upper part of the logarithmic axis to the legend."""
-    positive = values[(values > 0) & np.isfinite(values)]
-    low, high = math.log10(positive.min()), math.log10(positive.max())
-    reach = max(high - low, 1.0)
-    ax.set_ylim(10 ** (low - 0.1 * reach), 10 ** (high + 0.75 * reach))
+def _draw_observed(ax: Axes, mass: FloatArray, observed: FloatArray, *, blinded: bool) -> None:
+    """Draw what was observed at each mass, and make the axes for it."""
+    label = "Partly blinded" if blinded else "Observed"
+    ax.plot(mass, observed, "o-", label=label, markersize=7, **LINES)
+    ax.set(yscale="log", xlim=(mass.min(), mass.max()), xlabel=MASS)
 
 
 # Index of a colour: 1 norm + 2 shape; 0 where there is nothing, 4 where all was pruned.
@@ -424,7 +405,7 @@ def treated(
     workspaces: Sequence[Workspace],
     region: str,
     *,
-    look: Look | None = None,
+    look: Look = PLAIN,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Draw which systematics a region has, and which were pruned, smoothed or mirrored.
@@ -438,36 +419,30 @@ def treated(
     look, ax
         Labels of the processes; axes of one's own.
     """
-    look = look or Look()
     kinds, letters = _cells(workspaces, region)
     names = dict.fromkeys(sample for sample, _ in kinds)
     samples = sorted(look.ordered(names), key=look.is_signal)
     systematics = list(dict.fromkeys(name for _, name in kinds))
     table = np.asarray([[kinds.get((one, name), 0) for one in samples] for name in systematics])
-    with cms_style(font_size=16):
-        width = max(5 + CELL_INCHES * len(samples), 9)
-        figure, ax = axes_of(ax, width, 3.5 + CELL_INCHES * len(systematics))
+    size = (max(5 + CELL_INCHES * len(samples), 9), 3.5 + CELL_INCHES * len(systematics))
+    with cms_axes(ax, look, size, label_size=16, **FONT) as ax:
         ax.pcolormesh(
             table, cmap=ListedColormap(COLORS), vmin=-0.5, vmax=4.5, edgecolors="white", linewidth=1
         )
         for (sample, name), letter in letters.items():
-            where = (samples.index(sample) + 0.5, systematics.index(name) + 0.5)
-            ax.text(*where, letter, ha="center", va="center", fontsize=12, color="black")
+            cell = (samples.index(sample) + 0.5, systematics.index(name) + 0.5)
+            ax.text(*cell, letter, ha="center", va="center", fontsize=12, color="black")
         ax.invert_yaxis()
         labels = [look.label_of(sample) for sample in samples]
         ax.set_xticks(np.arange(len(samples)) + 0.5, labels, rotation=90, fontsize=13)
         ax.set_yticks(np.arange(len(systematics)) + 0.5, systematics, fontsize=13)
         ax.tick_params(which="both", length=0)
-        handles = [
-            Patch(color=color, label=kind)
-            for color, kind in zip(COLORS[1:], KINDS[1:], strict=True)
-        ]
+        colors = zip(COLORS[1:], KINDS[1:], strict=True)
+        handles = [Patch(color=color, label=kind) for color, kind in colors]
         handles += [Patch(alpha=0, label=f"{letter}: {word}") for word, letter in LETTERS.items()]
-        ax.legend(
-            handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title=region, fontsize=14
-        )
-        cms_label(ax, look, with_data=False, fontsize=16)
-    return figure, ax
+        where: Any = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        ax.legend(handles=handles, title=region, fontsize=14, **where)
+    return figure_of(ax), ax
 
 
 def _cells(

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,17 +26,8 @@ from intccms.schema.datasets import is_signal
 from intccms.storage import write_bytes
 
 # M. A. Petroff, arXiv:2107.02270, ten colours: told apart with all kinds of colour vision
-PALETTE = (
-    "#3f90da",
-    "#ffa90e",
-    "#bd1f01",
-    "#94a4a2",
-    "#832db6",
-    "#a96b59",
-    "#e76300",
-    "#b9ac70",
-    "#717581",
-    "#92dadd",
+PALETTE: tuple[str, ...] = tuple(
+    plt.style.library["petroff10"]["axes.prop_cycle"].by_key()["color"]
 )
 SHRINKING_STEPS = 10  # of 7 % each
 GAP_EM = 0.3  # between status and luminosity
@@ -95,16 +87,11 @@ class Look:
         """Colour of each process; those without one take what is left of the palette."""
         chosen = self.plotting.process_colors
         taken = {color.lower() for color in chosen.values()}
-        free = [color for color in PALETTE if color not in taken] or list(PALETTE)
-        result: dict[str, str] = {}
-        n_defaults = 0
-        for name in processes:
-            if name in chosen:
-                result[name] = chosen[name]
-            else:
-                result[name] = free[n_defaults % len(free)]
-                n_defaults += 1
-        return result
+        free = cycle([color for color in PALETTE if color not in taken] or PALETTE)
+        return {name: chosen[name] if name in chosen else next(free) for name in processes}
+
+
+PLAIN = Look()
 
 
 def look_of(config: Config, book: Book | None = None) -> Look:
@@ -117,22 +104,14 @@ def look_of(config: Config, book: Book | None = None) -> Look:
     book
         Knows which processes are data, where there is one.
     """
-    lumi = config.general.lumi
+    lumi, entries = config.general.lumi, config.datasets.datasets
     if isinstance(lumi, dict):
-        used = {
-            year
-            for entry in config.datasets.datasets
-            if entry.name in config.processes
-            for year in entry.years
-        }
-        lumi = sum(value for year, value in lumi.items() if year in used)
-    data = tuple(entry.name for entry in config.datasets.datasets if entry.is_data)
-    return Look(
-        plotting=config.plotting,
-        lumi_fb=lumi / 1000,
-        signals=config.signals,
-        data=data if book is None else book.data_processes,
-    )
+        years = {year for one in entries if one.name in config.processes for year in one.years}
+        lumi = sum(value for year, value in lumi.items() if year in years)
+    data = tuple(entry.name for entry in entries if entry.is_data)
+    if book is not None:
+        data = book.data_processes
+    return Look(config.plotting, lumi / 1000, signals=config.signals, data=data)
 
 
 @contextmanager
@@ -198,11 +177,32 @@ def figure_of(ax: Axes) -> Figure:
     return figure
 
 
-def axes_of(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
-    """Figure and axes to draw in: those that are given, or new ones of a size in inches."""
-    if ax is None:
-        ax = new_figure(figsize=(width, height), layout="constrained").add_subplot()
-    return figure_of(ax), ax
+@contextmanager
+def cms_axes(  # noqa: PLR0913 - all but the first three by name
+    ax: Axes | None,
+    look: Look,
+    size: tuple[float, float],
+    *,
+    with_data: bool = False,
+    label_size: float = 26.0,
+    **settings: Any,
+) -> Iterator[Axes]:
+    """Give axes in CMS style to draw in; the label is written when all else is drawn.
+
+    Parameters
+    ----------
+    ax, size
+        Axes of one's own, or None: new ones of a width and a height in inches.
+    look, with_data, label_size
+        As for `cms_label`.
+    **settings
+        As for `cms_style`.
+    """
+    with cms_style(**settings):
+        if ax is None:
+            ax = new_figure(figsize=size, layout="constrained").add_subplot()
+        yield ax
+        cms_label(ax, look, with_data=with_data, fontsize=label_size)
 
 
 def cms_label(ax: Axes, look: Look, *, with_data: bool = True, fontsize: float = 26) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,15 @@ from matplotlib.figure import Figure
 
 from intccms.errors import InputError
 from intccms.histograms import Book, shifts
-from intccms.plots.style import Look, cms_label, cms_style, new_figure, simulated
+from intccms.plots.style import (
+    PLAIN,
+    Look,
+    cms_axes,
+    cms_style,
+    figure_of,
+    new_figure,
+    simulated,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -29,6 +38,10 @@ RELIABLE = 0.2  # bins of a smaller relative statistical error decide on the ran
 GRID_FONT = 13.0
 ROW_INCHES = 0.36
 SUMMARY_FONT = 16.0
+SMALL: dict[str, Any] = {  # for panels far smaller than what the CMS style is made for
+    "axes_linewidth": 1.2, "xtick_major_size": 6, "xtick_minor_size": 3, "ytick_major_size": 6,
+    "ytick_minor_size": 3,
+}  # fmt: skip
 
 
 def grid(
@@ -37,8 +50,7 @@ def grid(
     observable: str,
     process: str,
     *,
-    look: Look | None = None,
-    labels: Mapping[str, str] | None = None,
+    look: Look = PLAIN,
 ) -> tuple[Figure, npt.NDArray[np.object_]]:
     """Draw the ratio to nominal of the up and down variation of each source.
 
@@ -48,8 +60,6 @@ def grid(
         What is drawn; the grey band is the statistical uncertainty of its nominal.
     look
         Label of the process, luminosity and status.
-    labels
-        Text for a source where its name will not do.
 
     Returns
     -------
@@ -63,7 +73,6 @@ def grid(
     InputError
         If the process has no variations.
     """
-    look = look or Look()
     changes = _changes(book, channel, observable, process)
     nominal, relative_error = _nominal(book, channel, observable, process)
     axis = book.histogram(channel, observable).axes[0]
@@ -72,38 +81,34 @@ def grid(
     )
     shown = _largest(changes, errors)
     ratios = {source: tuple(_ratio(one, nominal) for one in changes[source]) for source in shown}
-    half = _half_range(
-        [part[relative_error < RELIABLE] for both in ratios.values() for part in both]
-    )
-    with cms_style(**_small(GRID_FONT)):
+    sizes = np.abs([part[relative_error < RELIABLE] for both in ratios.values() for part in both])
+    sizes = sizes[np.isfinite(sizes)]
+    wanted = float(np.quantile(sizes, 0.98)) if sizes.size else 0.0  # of the bins are shown
+    half = next((half for half in HALF_RANGES if wanted <= 0.9 * half), HALF_RANGES[-1])
+    band = np.where(np.isfinite(relative_error), relative_error, 0.0)
+    with cms_style(**SMALL, font_size=GRID_FONT):
         figure, axes = _grid_panels(len(ratios))
         for ax, (source, (down, up)) in zip(axes, ratios.items(), strict=True):
-            _band(ax, axis.edges, relative_error)
+            ax.stairs(1 + band, axis.edges, baseline=1 - band, fill=True, color="#d9d9d9",
+                      linewidth=0, label="Stat. unc.")  # fmt: skip
+            ax.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
             ax.stairs(1 + down, axis.edges, baseline=None, color=DOWN, linewidth=1.6, label="Down")
             ax.stairs(1 + up, axis.edges, baseline=None, color=UP, linewidth=1.6, label="Up")
-            text = (labels or {}).get(source, source)
-            ax.set_title(text, fontsize=_fitting(text), pad=4, loc="left", y=1.0)
+            fitting = GRID_FONT * min(1, 24 / len(source))  # no wider than the panel
+            ax.set_title(source, fontsize=fitting, pad=4, loc="left", y=1.0)
             ax.minorticks_off()
-            ax.set_xlim(axis.edges[0], axis.edges[-1])
-            ax.set_ylim(1 - half, 1 + half)
+            ax.set(xlim=(axis.edges[0], axis.edges[-1]), ylim=(1 - half, 1 + half))
         _grid_frame(figure, axes, look, book.label(channel, observable), look.label_of(process))
         if len(shown) < len(changes):
             width, height = figure.get_size_inches()
-            text = (
-                f"Not shown: {len(changes) - len(shown)} of {len(changes)} sources that change less"
-            )
+            left_out = f"{len(changes) - len(shown)} of {len(changes)}"
+            text = f"Not shown: {left_out} sources that change less"
             figure.text(0.2 / width, 0.15 / height, text, fontsize=GRID_FONT, color="#606060")
     return figure, axes
 
 
 def summary(
-    book: Book,
-    channel: str,
-    observable: str,
-    process: str,
-    *,
-    look: Look | None = None,
-    labels: Mapping[str, str] | None = None,
+    book: Book, channel: str, observable: str, process: str, *, look: Look = PLAIN
 ) -> tuple[Figure, Axes]:
     """Draw the relative effect of each source on the yield, the largest on top.
 
@@ -115,15 +120,12 @@ def summary(
         What is drawn.
     look
         Label of the process, luminosity and status.
-    labels
-        Text for a source where its name will not do.
 
     Raises
     ------
     InputError
         If the process has no variations.
     """
-    look = look or Look()
     changes = _changes(book, channel, observable, process)
     nominal, _ = _nominal(book, channel, observable, process)
     total = float(nominal.sum()) or math.nan
@@ -135,17 +137,16 @@ def summary(
     ranked = sorted(
         moving or effects, key=lambda source: (-max(map(abs, effects[source])), source)
     )[:MOST]
-    with cms_style(**_small(SUMMARY_FONT)):
-        height = 2.0 + ROW_INCHES * len(ranked)
-        figure = new_figure(figsize=(9, height), layout="constrained")
-        ax = figure.add_subplot()
+    size = (9, 2.0 + ROW_INCHES * len(ranked))
+    style = SMALL | {"font_size": SUMMARY_FONT}
+    with cms_axes(None, look, size, label_size=SUMMARY_FONT * 1.1, **style) as ax:
         rows = np.arange(len(ranked))
         for index, (name, color) in enumerate((("Down", DOWN), ("Up", UP))):
             values = [effects[source][index] for source in ranked]
             offset = 0.19 if name == "Down" else -0.19
             ax.barh(rows + offset, values, height=0.38, color=color, label=name)
         ax.axvline(0.0, color="black", linewidth=1)
-        ax.set_yticks(rows, [(labels or {}).get(source, source) for source in ranked])
+        ax.set_yticks(rows, ranked)
         ax.tick_params(axis="y", which="both", left=False, right=False)
         ax.minorticks_off()
         ax.set_ylim(len(ranked) - 0.4, -0.6)
@@ -153,12 +154,11 @@ def summary(
         ax.set_xlim(-1.15 * reach, 1.15 * reach)
         ax.set_xlabel(f"Change of the yield of {look.label_of(process)}, {channel} [%]")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0)
-        cms_label(ax, look, with_data=False, fontsize=SUMMARY_FONT * 1.1)
         if len(ranked) < len(effects):
             left_out = f"{len(effects) - len(ranked)} of {len(effects)}"
             text = f"Not shown:\n{left_out}\nsources that\nchange less"
             ax.text(1.02, 0.0, text, transform=ax.transAxes, fontsize=GRID_FONT, color="#606060")
-    return figure, ax
+    return figure_of(ax), ax
 
 
 def _changes(
@@ -198,31 +198,6 @@ def _ratio(change: FloatArray, nominal: FloatArray) -> FloatArray:
     return np.divide(change, nominal, out=np.full_like(change, np.nan), where=nominal > 0)
 
 
-def _half_range(ratios: Sequence[FloatArray]) -> float:
-    """Smallest range of the list that shows 98 in 100 of the bins."""
-    values = np.abs(np.concatenate(ratios))
-    values = values[np.isfinite(values)]
-    wanted = float(np.quantile(values, 0.98)) if values.size else 0.0
-    return next((half for half in HALF_RANGES if wanted <= 0.9 * half), HALF_RANGES[-1])
-
-
-def _small(size: float) -> dict[str, float]:
-    """Small settings, for panels far smaller than what the CMS style is made for."""
-    return {
-        "font_size": size,
-        "axes_linewidth": 1.2,
-        "xtick_major_size": 6,
-        "xtick_minor_size": 3,
-        "ytick_major_size": 6,
-        "ytick_minor_size": 3,
-    }
-
-
-def _fitting(text: str) -> float:
-    """Font size at which a title is no wider than its panel."""
-    return min(GRID_FONT, GRID_FONT * 24 / max(len(text), 1))
-
-
 def _grid_panels(n_panels: int) -> tuple[Figure, npt.NDArray[np.object_]]:
     columns = min(COLUMNS, n_panels)
     rows = math.ceil(n_panels / columns)
@@ -242,20 +217,6 @@ def _grid_panels(n_panels: int) -> tuple[Figure, npt.NDArray[np.object_]]:
     for ax in panels[max(n_panels - columns, 0) : n_panels]:
         ax.tick_params(labelbottom=True)  # the last row may not be full
     return figure, panels[:n_panels]
-
-
-def _band(ax: Axes, edges: FloatArray, error: FloatArray) -> None:
-    shown = np.where(np.isfinite(error), error, 0.0)
-    ax.stairs(
-        1 + shown,
-        edges,
-        baseline=1 - shown,
-        fill=True,
-        color="#d9d9d9",
-        linewidth=0,
-        label="Stat. unc.",
-    )
-    ax.axhline(1.0, color="black", linewidth=0.8, linestyle="--")
 
 
 def _grid_frame(
