@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -78,46 +79,40 @@ class Measurement:
     @property
     def measured(self) -> Measured:
         """The numbers that the metrics are made of."""
-        done = [receipt for receipt in self.receipts if receipt.status.is_in_rates]
-        statuses = [receipt.status for receipt in self.receipts]
+        done = [report for report in self.receipts if report.status.is_in_rates]
+        cached = [report for report in done if report.status is ChunkStatus.CACHED]
         parts = (*PARTS, "decompress_s")
-        sums = {part: sum(getattr(receipt, part) for receipt in done) for part in parts}
         covers = self.coverage.values()
-        begun = [receipt.started for receipt in done if receipt.started]
+        begun = [report.started for report in done if report.started]
+        timeline = self.timeline or Timeline()
+        core_s, worker_s, memory_byte_s = (
+            timeline.integral(name, self.started, self.started + self.wall_s)
+            for name in ("n_threads", "n_workers", "memory_bytes")
+        )
         return Measured(
-            n_events=sum(receipt.n_events for receipt in done),
-            bytes_read=sum(receipt.bytes_read for receipt in done),
+            n_events=sum(report.n_events for report in done),
+            bytes_read=sum(report.bytes_read for report in done),
             wall_s=self.wall_s,
             warm_up_s=max(min(begun) - self.started, 0.0) if begun else None,
             n_chunks=len(done),
-            chunk_s=sum(receipt.wall_s for receipt in done),
+            chunk_s=sum(report.wall_s for report in done),
+            core_s=core_s,
+            worker_s=worker_s,
             n_planned=self.n_planned,
-            n_cached=statuses.count(ChunkStatus.CACHED),
-            n_events_cached=sum(
-                receipt.n_events for receipt in done if receipt.status is ChunkStatus.CACHED
-            ),
-            n_resumed=sum(status.is_resumed for status in statuses),
-            n_lost=sum(status.is_lost for status in statuses),
-            n_impossible=sum(not receipt.has_possible_times for receipt in self.receipts),
-            peak_rss_bytes=max((receipt.rss_bytes for receipt in done), default=0),
+            n_cached=len(cached),
+            n_events_cached=sum(report.n_events for report in cached),
+            n_resumed=sum(report.status.is_resumed for report in self.receipts),
+            n_lost=sum(report.status.is_lost for report in self.receipts),
+            n_impossible=sum(not report.has_possible_times for report in self.receipts),
+            peak_workers=timeline.peak("n_workers"),
+            peak_rss_bytes=max((report.rss_bytes for report in done), default=0),
+            memory_byte_s=memory_byte_s,
             column_bytes=sum(one.column_bytes for one in covers) if covers else None,
             tree_bytes=sum(one.tree_bytes for one in covers) if covers else None,
             n_columns=max((one.n_columns for one in covers), default=None),
             n_branches=max((one.n_branches for one in covers), default=None),
-            **sums,
-            **self._workers(),
+            **{part: sum(getattr(report, part) for report in done) for part in parts},
         )
-
-    def _workers(self) -> dict[str, Any]:
-        if self.timeline is None:
-            return {}
-        span = (self.started, self.started + self.wall_s)
-        return {
-            "core_s": self.timeline.integral("n_threads", *span),
-            "worker_s": self.timeline.integral("n_workers", *span),
-            "memory_byte_s": self.timeline.integral("memory_bytes", *span),
-            "peak_workers": self.timeline.peak("n_workers"),
-        }
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -153,7 +148,7 @@ class Measurement:
 
     def save(self, directory: Path) -> None:
         """Write receipts, samples and metrics."""
-        lines = [json.dumps(receipt.to_dict()) for receipt in self.receipts]
+        lines = [json.dumps(report.to_dict()) for report in self.receipts]
         write_text(directory / RECEIPTS, "".join(f"{line}\n" for line in lines))
         if self.timeline is not None:
             self.timeline.save(directory / TIMELINE)
@@ -199,13 +194,11 @@ def find_measurement(directory: Path) -> Path:
     """
     if (directory / METRICS_JSON).is_file():
         return directory
-    found = sorted(directory.glob(f"metrics/*/{METRICS_JSON}"), key=lambda one: one.stat().st_mtime)
-    if not found:
-        raise InputError(
-            f"no measurement in {directory}: give an output directory, or one of those in its "
-            "metrics/"
-        )
-    return found[-1].parent
+    saved = sorted(directory.glob(f"metrics/*/{METRICS_JSON}"), key=lambda one: one.stat().st_mtime)
+    if not saved:
+        advice = "give an output directory, or one of those in its metrics/"
+        raise InputError(f"no measurement in {directory}: {advice}")
+    return saved[-1].parent
 
 
 N_LARGEST = 10
@@ -232,7 +225,7 @@ def tree_sizes(place: TreePlace) -> TreeSizes | None:
         try:
             with uproot.open({pfn: place.tree_name}) as tree:
                 layout = layout_of(tree)
-                sizes = [int(size) for size in layout.compressed_bytes]
+                sizes = layout.compressed_bytes.tolist()
                 branches = dict(zip(layout.branches, sizes, strict=True))
                 return TreeSizes(int(tree.num_entries), branches)
         except Exception:  # noqa: BLE001, S112 - a number that is missing ends no run
@@ -262,18 +255,13 @@ def coverage_of(
     >>> coverage_of({"data": {"Muon_pt": 200}}, sizes, {"data": 20})["data"].tree_bytes
     800
     """
-    found = {}
+    coverage = {}
     for dataset, read in columns.items():
         size = sizes.get(dataset)
-        if size is None or not size.n_events:
-            continue
-        per_event = sum(size.branches.values()) / size.n_events
-        most = sorted(read, key=lambda name: -read[name])[:N_LARGEST]
-        found[dataset] = Coverage(
-            n_columns=len(read),
-            n_branches=len(size.branches),
-            column_bytes=sum(read.values()),
-            tree_bytes=round(per_event * n_events.get(dataset, 0)),
-            largest={name: read[name] for name in most},
-        )
-    return found
+        if size is not None and size.n_events:
+            per_event = sum(size.branches.values()) / size.n_events
+            tree_bytes = round(per_event * n_events.get(dataset, 0))
+            largest = dict(Counter(read).most_common(N_LARGEST))
+            n_bytes = (sum(read.values()), tree_bytes)
+            coverage[dataset] = Coverage(len(read), len(size.branches), *n_bytes, largest)
+    return coverage

@@ -102,8 +102,9 @@ class Panel:
                 self.state.end(time.time())
 
     def table(self) -> Table:
-        """Return the numbers of the panel as text."""
-        return summary_table(self.state)
+        """Return the numbers of the panel as text, one a line."""
+        numbers = summary(self.state, time.time())
+        return Table("This run", [["what", "value"], *map(list, numbers.items())])
 
     def freeze(self) -> None:
         """Put a picture in the place of the live panel: a saved notebook keeps it."""
@@ -117,9 +118,3 @@ class Panel:
         if self.board is not None:
             with self._lock:
                 self.board.show(self.state, time.time())
-
-
-def summary_table(state: RunState) -> Table:
-    """Return the numbers that matter most, one a line."""
-    numbers = summary(state, time.time())
-    return Table("This run", [["what", "value"], *([name, text] for name, text in numbers.items())])

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from distributed.dashboard.scheduler import applications
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from intccms.execution.tasks import ChunkReport
-from intccms.metrics.figures import RUN_PLOTS, RunPlot
+from intccms.metrics.figures import RUN_PLOTS
 from intccms.metrics.live import Board, RunDrawing
 from intccms.metrics.recorder import TOPIC, WATCHER
 from intccms.metrics.state import RunState
@@ -65,25 +66,12 @@ class RunWatcher(SchedulerPlugin):
         return self.state
 
 
-def register() -> None:
-    """Add our routes to those of every scheduler that this process starts from now on."""
-    from distributed.dashboard.scheduler import applications
-
-    applications.update(ROUTES)
-
-
-def _watcher(scheduler: Any) -> RunWatcher:
-    """Return the plugin; a scheduler that was started without our preload gets it now."""
-    watcher = scheduler.plugins.get(WATCHER)
-    if watcher is None:
-        watcher = RunWatcher()
-        watcher.attach(scheduler)
-    return watcher  # type: ignore[no-any-return]
-
-
 def _document(make: Callable[..., Any], title: str, scheduler: Any, _: Any, document: Any) -> None:
     """Fill a Bokeh document, which is drawn anew each second while somebody looks at it."""
-    watcher, view = _watcher(scheduler), make()
+    view = make()
+    if WATCHER not in scheduler.plugins:  # it was started without our preload
+        RunWatcher().attach(scheduler)
+    watcher: RunWatcher = scheduler.plugins[WATCHER]
 
     def update() -> None:
         view.show(watcher.refresh(), time.time())
@@ -94,18 +82,18 @@ def _document(make: Callable[..., Any], title: str, scheduler: Any, _: Any, docu
     document.add_periodic_callback(update, UPDATE_MS)
 
 
-def _route(run_plot: RunPlot) -> Callable[..., None]:
-    make = partial(RunDrawing, run_plot, sizing_mode="stretch_both")
-    return partial(_document, make, run_plot.plot.title)
-
-
 ROUTES: dict[str, Callable[..., None]] = {
     "/individual-intccms-panel": partial(_document, Board, "run"),
-    **{f"/individual-intccms-{name}": _route(one) for name, one in RUN_PLOTS.items()},
+    **{
+        f"/individual-intccms-{name}": partial(
+            _document, partial(RunDrawing, one, sizing_mode="stretch_both"), one.plot.title
+        )
+        for name, one in RUN_PLOTS.items()
+    },
 }
 
 
-register()
+applications.update(ROUTES)  # of every scheduler that this process starts from now on
 
 
 def dask_setup(scheduler: Any) -> None:

@@ -89,7 +89,8 @@ class _Progress:
 
     clock: Callable[[], float] = time.monotonic
     stage: Stage | None = None
-    _last: float = 0.0  # when something was shown
+    every_s: float = 0.0  # between two looks at a stage, beside the last one
+    _last: float = 0.0
 
     def begin(
         self,
@@ -100,44 +101,50 @@ class _Progress:
         parts: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         """See `Observer.begin`."""
-        self.stage = Stage(stage, total, unit, self.clock())
-        self._show_begin(self.stage)
+        self._last = self.clock()
+        self.stage = Stage(stage, total, unit, self._last)
+        self._open(self.stage)
 
     def advance(self, n: int = 1) -> None:
         """See `Observer.advance`."""
         if self.stage is not None:
             self.stage.done += n
-            self._show(self.stage)
+            now = self.clock()
+            if now - self._last >= self.every_s and self._is_due(self.stage):
+                self._last = now
+                self._show(self.stage)
 
     def notice(self, text: str) -> None:
         """See `Observer.notice`."""
         if self.stage is not None:
             self.stage.notice, self._last = text, float("-inf")
-            self._show(self.stage)
+            self.advance(0)
 
     def receipt(self, receipt: ChunkReport) -> None:
         """See `Observer.receipt`."""
-        if self.stage is None:
-            return
-        n = receipt.n_planned
-        self.stage.failed += receipt.status.is_lost
-        self.stage.resumed += n if receipt.status.is_resumed else 0
-        self.advance(n)
+        if self.stage is not None:
+            self.stage.failed += receipt.status.is_lost
+            self.stage.resumed += receipt.n_planned if receipt.status.is_resumed else 0
+            self.advance(receipt.n_planned)
 
     def end(self) -> None:
         """See `Observer.end`."""
         if self.stage is not None:
-            self._show_end(self.stage)
+            self._show(self.stage)
+            self._close()
         self.stage = None
 
-    def _show_begin(self, stage: Stage) -> None:
-        raise NotImplementedError
+    def _open(self, stage: Stage) -> None:
+        """Make what shows the stage."""
+
+    def _is_due(self, stage: Stage) -> bool:
+        return True
 
     def _show(self, stage: Stage) -> None:
         raise NotImplementedError
 
-    def _show_end(self, stage: Stage) -> None:
-        raise NotImplementedError
+    def _close(self) -> None:
+        """Take away what showed the stage."""
 
 
 @dataclass
@@ -147,19 +154,10 @@ class PlainProgress(_Progress):
     stream: TextIO = field(default_factory=lambda: sys.stderr)
     every_s: float = LINE_EVERY_S
 
-    def _show_begin(self, stage: Stage) -> None:
-        self._last = stage.started
+    def _is_due(self, stage: Stage) -> bool:
+        return stage.fraction != 1.0  # the line at the end says it
 
     def _show(self, stage: Stage) -> None:
-        now = self.clock()
-        if now - self._last >= self.every_s and stage.fraction != 1.0:
-            self._last = now
-            self._write(stage)
-
-    def _show_end(self, stage: Stage) -> None:
-        self._write(stage)
-
-    def _write(self, stage: Stage) -> None:
         self.stream.write(stage.line(self.clock()) + "\n")
         self.stream.flush()
 
@@ -169,63 +167,51 @@ class TerminalProgress(_Progress):
     """One bar per stage, in a terminal."""
 
     console: Console = field(default_factory=lambda: Console(stderr=True))
-    _bar: Progress | None = None
+    _bar: Progress = field(default_factory=Progress)
     _task: TaskID = TaskID(0)
 
-    def _show_begin(self, stage: Stage) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=self.console,
-        )
+    def _open(self, stage: Stage) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
+        self._bar = Progress(*columns, console=self.console)
         self._bar.start()
         self._task = self._bar.add_task(stage.name, total=stage.total, text="")
 
     def _show(self, stage: Stage) -> None:
-        assert self._bar is not None
         text = f"{stage.amount()}  {stage.pace(self.clock())}"
         self._bar.update(self._task, completed=stage.done, text=text)
 
-    def _show_end(self, stage: Stage) -> None:
-        assert self._bar is not None
-        self._show(stage)
+    def _close(self) -> None:
         self._bar.stop()
-        self._bar = None
 
 
 @dataclass
 class NotebookProgress(_Progress):
     """One bar per stage below the cell; it stays readable in a saved notebook."""
 
+    every_s: float = REFRESH_S
     _handle: Any = None
 
-    def _show_begin(self, stage: Stage) -> None:
-        from IPython.display import display
-
-        self._last = stage.started
-        show: Any = display
-        self._handle = show(self._bundle(stage), raw=True, display_id=True)
+    def _open(self, stage: Stage) -> None:
+        self._handle = None
+        self._show(stage)
 
     def _show(self, stage: Stage) -> None:
-        now = self.clock()
-        if now - self._last >= REFRESH_S:
-            self._last = now
-            self._handle.update(self._bundle(stage), raw=True)
+        from IPython.display import display
 
-    def _show_end(self, stage: Stage) -> None:
-        self._handle.update(self._bundle(stage), raw=True)
-
-    def _bundle(self, stage: Stage) -> dict[str, str]:
         now = self.clock()
         bar = "<progress style='width: 20em'></progress>"
         if stage.fraction is not None:
             bar = f"<progress value='{stage.fraction:.4f}' max='1' style='width: 20em'></progress>"
         text = html.escape(f"{stage.amount()}  {stage.pace(now)}")
-        return {
+        content = {
             "text/plain": stage.line(now),
             "text/html": f"<div>{html.escape(stage.name)} {bar} {text}</div>",
         }
+        if self._handle is None:
+            show: Any = display
+            self._handle = show(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
 
 
 def make_observer(stream: TextIO | None = None) -> Observer:
@@ -236,19 +222,14 @@ def make_observer(stream: TextIO | None = None) -> Observer:
     stream
         Where lines or bars go; default: standard error.
     """
-    if stream is None and _in_notebook():
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if stream is None and hasattr(shell, "kernel"):  # a notebook, not IPython in a terminal
         return NotebookProgress()
     stream = stream or sys.stderr
     if stream.isatty():
         return TerminalProgress(console=Console(file=stream))
     return PlainProgress(stream=stream)
-
-
-def _in_notebook() -> bool:
-    """Whether this is the kernel of a notebook (and not IPython in a terminal)."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return shell is not None and hasattr(shell, "kernel")
 
 
 def _rate(per_s: float, unit: str) -> str:

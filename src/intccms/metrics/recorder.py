@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self, TextIO, runtime_checkable
 
 from distributed import Client
@@ -44,21 +43,6 @@ class Watcher(Observer, Protocol):
         """Take what was sampled since the last time, and the workers as they are now."""
 
 
-class Tracker(Protocol):
-    """Samples workers: `WorkerTracker` or `ProcessTracker`."""
-
-    timeline: Timeline
-
-    def start(self) -> None:
-        """Begin."""
-
-    def fetch(self) -> tuple[Sequence[Sample], Sequence[WorkerLoad]]:
-        """Return what was sampled since the last time."""
-
-    def stop(self) -> tuple[Sequence[Sample], Sequence[WorkerLoad]]:
-        """End; return the rest."""
-
-
 class Recorder:
     """Records a run; a context manager around it.
 
@@ -87,14 +71,11 @@ class Recorder:
     ) -> None:
         self.inner, self.target_gbps = inner, target_gbps
         self.started = time.time()  # of the chunks, when they begin
-        self.tracker: Tracker | None = None
-        if interval_s is not None:
-            is_local = client is None
-            self.tracker = (
-                ProcessTracker(interval_s=interval_s)
-                if is_local
-                else WorkerTracker(client, interval_s=interval_s)  # type: ignore[arg-type]
-            )
+        self.tracker: WorkerTracker | ProcessTracker | None = None
+        if interval_s is not None and client is not None:
+            self.tracker = WorkerTracker(client, interval_s=interval_s)
+        elif interval_s is not None:
+            self.tracker = ProcessTracker(interval_s=interval_s)
         self._polls = isinstance(inner, Watcher) or isinstance(self.tracker, ProcessTracker)
         self._every_s = interval_s or 1.0
         self._path = receipts
@@ -115,12 +96,7 @@ class Recorder:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End."""
         self._over.set()
         if self._polls:
@@ -231,8 +207,8 @@ class _ReportChannel:
 
 def is_watched(client: Client) -> bool:
     """Whether the scheduler serves our dashboard."""
-    return bool(run_by_value(client, _has_plugin, WATCHER))
 
+    def has_plugin(*, dask_scheduler: Any) -> bool:
+        return WATCHER in dask_scheduler.plugins
 
-def _has_plugin(name: str, *, dask_scheduler: Any) -> bool:
-    return name in dask_scheduler.plugins
+    return bool(run_by_value(client, has_plugin))

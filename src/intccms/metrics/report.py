@@ -42,13 +42,13 @@ LONGEST_NAME = 24  # characters of a run's name beside the bars of that figure
 def state_of(measurement: Measurement) -> RunState:
     """Return the state in which the run ended."""
     parts: dict[str, list[int]] = {}
-    for receipt in measurement.receipts:
-        parts.setdefault(receipt.dataset, []).append(receipt.n_planned)
+    for report in measurement.receipts:
+        parts.setdefault(report.dataset, []).append(report.n_planned)
     end = measurement.started + measurement.wall_s
     state = RunState(measurement.target_gbps)
     state.begin(parts, measurement.started)
-    for receipt in measurement.receipts:
-        state.take(receipt, end)
+    for report in measurement.receipts:
+        state.take(report, end)
     if measurement.timeline is not None:
         timeline = measurement.timeline
         state.watch(timeline.samples, list(timeline.workers.values()))
@@ -75,16 +75,14 @@ def metric_tables(measurement: Measurement) -> list[Table]:
 def dataset_table(measurement: Measurement) -> Table:
     """Say what each dataset has cost."""
     rows = [["dataset", "chunks", "events", "read [GB]", "in chunks [s]", "kHz per thread"]]
-    for dataset in dict.fromkeys(receipt.dataset for receipt in measurement.receipts):
-        done = [
-            one for one in measurement.receipts if one.dataset == dataset and one.status.is_in_rates
-        ]
+    in_rates = [report for report in measurement.receipts if report.status.is_in_rates]
+    for dataset in dict.fromkeys(report.dataset for report in measurement.receipts):
+        done = [report for report in in_rates if report.dataset == dataset]
         n_events, wall_s = sum(one.n_events for one in done), sum(one.wall_s for one in done)
         rate = f"{n_events / wall_s / 1e3:.3g}" if wall_s else "-"
         read = sum(one.bytes_read for one in done) / 1e9
-        rows.append(
-            [dataset, f"{len(done):,}", f"{n_events:,}", f"{read:.3g}", f"{wall_s:.3g}", rate]
-        )
+        numbers = [f"{len(done):,}", f"{n_events:,}", f"{read:.3g}", f"{wall_s:.3g}", rate]
+        rows.append([dataset, *numbers])
     return Table("By dataset; resumed and lost chunks are left out", rows)
 
 
@@ -103,7 +101,7 @@ def coverage_table(measurement: Measurement) -> Table | None:
 
 def failure_table(measurement: Measurement) -> Table | None:
     """List what failed; None if nothing did."""
-    failed = [receipt for receipt in measurement.receipts if receipt.status.is_lost]
+    failed = [report for report in measurement.receipts if report.status.is_lost]
     if not failed:
         return None
     rows = [["dataset", "file", "entries", "host", "stage", "error"]]
@@ -132,15 +130,10 @@ img { max-width: 100%; }
 
 def page(title: str, blocks: Iterable[str], *, head: str = "") -> str:
     """Return a whole HTML page."""
-    return "\n".join(
-        [
-            "<!DOCTYPE html>",
-            f"<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>",
-            f"<style>{CSS}</style>{head}</head><body>",
-            *blocks,
-            "</body></html>",
-        ]
-    )
+    begin = f"""<!DOCTYPE html>
+<html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>
+<style>{CSS}</style>{head}</head><body>"""
+    return "\n".join([begin, *blocks, "</body></html>"])
 
 
 def report_html(measurement: Measurement, *, ledger: Table, with_plots: bool = True) -> str:
@@ -157,35 +150,25 @@ def report_html(measurement: Measurement, *, ledger: Table, with_plots: bool = T
     """
     when = datetime.fromtimestamp(measurement.started, UTC)
     title = f"Run {measurement.name}"
+    wrong = [f"<p class='wrong'>{html.escape(text)}</p>" for text in measurement.violations]
     blocks = [
         f"<h1>{html.escape(title)}</h1>",
         f"<p class='when'>{when:%Y-%m-%d %H:%M:%S} UTC, {measurement.wall_s:.1f} s</p>",
-        *_checks(measurement),
+        *(wrong or ["<p class='right'>✓ times, chunks and bytes are consistent</p>"]),
     ]
     head = ""
     if with_plots:
-        script, div = _plots(measurement)
+        board, state = Board(), state_of(measurement)
+        board.show(state, state.ended or 0.0)
+        script, div = components(board.root)
         head = Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).render()
-        blocks += [div, script]
+        blocks += [str(div), str(script)]
     blocks += ["<h2>Metrics</h2>", _side_by_side(metric_tables(measurement))]
     blocks += ["<h2>Events</h2>", ledger._repr_html_(), dataset_table(measurement)._repr_html_()]
     for table in (coverage_table(measurement), failure_table(measurement)):
         blocks += [] if table is None else [table._repr_html_()]
     blocks += ["<h2>With what</h2>", _side_by_side(_notes(measurement.notes))]
     return page(title, blocks, head=head)
-
-
-def _plots(measurement: Measurement) -> tuple[str, str]:
-    board = Board()
-    state = state_of(measurement)
-    board.show(state, state.ended or 0.0)
-    script, div = components(board.root)
-    return str(script), str(div)
-
-
-def _checks(measurement: Measurement) -> list[str]:
-    wrong = [f"<p class='wrong'>{html.escape(text)}</p>" for text in measurement.violations]
-    return wrong or ["<p class='right'>✓ times, chunks and bytes are consistent</p>"]
 
 
 def _side_by_side(tables: Iterable[Table]) -> str:
@@ -205,12 +188,11 @@ def comparison_table(measurements: Sequence[Measurement], names: Sequence[str]) 
     values = [one.metrics for one in measurements]
     rows = [["metric", *names, f"{names[-1]} / {names[0]}"]]
     for metric in METRICS:
-        found = [one[metric.name] for one in values]
-        if all(value is None for value in found):
-            continue
-        first, last = found[0], found[-1]
-        ratio = f"{last / first:.3g}" if first and last is not None else "-"
-        rows.append([metric.label, *(formatted(metric, value) for value in found), ratio])
+        numbers = [one[metric.name] for one in values]
+        if any(number is not None for number in numbers):
+            first, last = numbers[0], numbers[-1]
+            ratio = f"{last / first:.3g}" if first and last is not None else "-"
+            rows.append([metric.label, *(formatted(metric, one) for one in numbers), ratio])
     return Table("Measurements", rows)
 
 
@@ -219,7 +201,7 @@ def comparison_png(measurements: Sequence[Measurement], names: Sequence[str]) ->
 
     Of a long name, a path for example, the end is shown.
     """
-    names = [f"…{name[1 - LONGEST_NAME:]}" if len(name) > LONGEST_NAME else name for name in names]
+    names = [f"…{name[1 - LONGEST_NAME :]}" if len(name) > LONGEST_NAME else name for name in names]
     values = [one.metrics for one in measurements]
     height = 1.2 + 0.4 * len(names)
     with mpl.rc_context(STYLE):

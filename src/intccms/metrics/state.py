@@ -6,11 +6,11 @@ measurement afterwards. Touches nothing else.
 
 from __future__ import annotations
 
-import heapq
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -68,7 +68,7 @@ class RunState:
     wall_s: array[float] = field(default_factory=lambda: array("d"))
     n_events: array[int] = field(default_factory=lambda: array("q"))
     n_bytes: array[int] = field(default_factory=lambda: array("q"))
-    _slow: list[tuple[float, int, ChunkReport]] = field(default_factory=list)
+    slowest: list[ChunkReport] = field(default_factory=list)  # chunks, the slowest first
 
     def begin(self, parts: Mapping[str, Sequence[int]], now: float) -> None:
         """Begin anew with a plan: events of each chunk, by dataset."""
@@ -100,11 +100,7 @@ class RunState:
         self.wall_s.append(receipt.wall_s)
         self.n_events.append(receipt.n_events)
         self.n_bytes.append(receipt.bytes_read)
-        slow = (receipt.wall_s, len(self.wall_s), receipt)
-        if len(self._slow) < N_SLOW:
-            heapq.heappush(self._slow, slow)
-        else:
-            heapq.heappushpop(self._slow, slow)
+        self.slowest = nlargest(N_SLOW, [*self.slowest, receipt], key=lambda one: one.wall_s)
 
     def watch(self, samples: Iterable[Sample], loads: Sequence[WorkerLoad]) -> None:
         """Take samples of the workers."""
@@ -146,11 +142,6 @@ class RunState:
         idle = (one.t for one in reversed(self.timeline.samples) if not one.n_executing)
         return max(self.started, last, next(idle, self.started))
 
-    @property
-    def slowest(self) -> list[ChunkReport]:
-        """The slowest chunks, slowest first."""
-        return [receipt for *_, receipt in sorted(self._slow, reverse=True)]
-
     def clock(self, now: float) -> float:
         """Return the time that the run has come to: it stops when the run ends."""
         return now if self.ended is None else self.ended
@@ -165,7 +156,6 @@ N_DATASETS = 14
 N_FAILURES = 8
 STATES = ("done", "resumed", "running", "waiting", "failed")  # kept columns or not: done
 NOBODY = Sample(0.0, 0, 0, 0, 0, 0, 0.0, 0, 0)
-TIMES = (*PARTS, "decompress_s")
 BUSY_S = 2.0  # in a chunk: from then on it is worth saying
 
 
@@ -195,15 +185,15 @@ def rates(state: RunState, now: float) -> Columns:
     width = np.minimum(window, np.maximum(grid, 1e-9))
     end = np.array(state.finished) - (state.started or 0.0)
     begin = np.clip(end - np.array(state.wall_s), 0.0, end - 1e-3)
-    found: Columns = {"t": grid}
+    curves: Columns = {"t": grid}
     for name, amounts, unit in (("khz", state.n_events, 1e3), ("gbps", state.n_bytes, 0.125e9)):
         per_s = np.array(amounts, dtype=float) / (end - begin)
-        done = [
+        now_done, then_done = (
             _ramps(begin, per_s, times) - _ramps(end, per_s, times)
             for times in (grid, grid - window)
-        ]
-        found[name] = np.maximum(done[0] - done[1], 0) / np.maximum(width, window / 4) / unit
-    return found
+        )
+        curves[name] = np.maximum(now_done - then_done, 0) / np.maximum(width, window / 4) / unit
+    return curves
 
 
 def _ramps(starts: Floats, slopes: Floats, times: Floats) -> Floats:
@@ -242,9 +232,8 @@ def busy(state: RunState, now: float) -> str:
         return ""
     n = state.n_busy
     if not len(state.finished):
-        return (
-            f"busy: first {'chunk' if n == 1 else f'{n:,} chunks'} running for {now - since:.0f} s"
-        )
+        chunks = "chunk" if n == 1 else f"{n:,} chunks"
+        return f"busy: first {chunks} running for {now - since:.0f} s"
     return f"busy: {n:,} running, none has ended for {now - since:.0f} s"
 
 
@@ -262,8 +251,6 @@ def worker_times(state: RunState, now: float) -> Columns:
         "threads": [one.n_threads for one in samples],
         "busy": [min(one.n_executing, one.n_threads) for one in samples],
         "cores": [one.cpu_percent / 100 for one in samples],
-        "memory_gb": [one.memory_bytes / 1e9 for one in samples],
-        "largest_gb": [one.largest_bytes / 1e9 for one in samples],
     }
 
 
@@ -326,8 +313,7 @@ def dataset_progress(state: RunState, now: float) -> Columns:
         text = f"{100 * (1 - one.n_left / total):.0f} %"
         if not one.n_left:
             lost = 100 * one.n_failed / total
-            text = f"{lost:.0f} % failed" if lost >= 1 else f"{lost:.1g} % failed"
-            text = text if lost else "done"
+            text = f"{lost:.{'0f' if lost >= 1 else '1g'}} % failed" if lost else "done"
         elif state.ended is None and rate:
             text += f", {clock(left / rate)} left"
         if one.n_unopened:
@@ -337,8 +323,8 @@ def dataset_progress(state: RunState, now: float) -> Columns:
     if len(rows) > N_DATASETS:
         rows = sorted(rows, key=lambda row: not row[-1])[:N_DATASETS]
     names = ("dataset", "done", "resumed", "failed", "text")
-    found: Columns = {name: [row[index] for row in rows] for index, name in enumerate(names)}
-    return found | {"all": [1.0] * len(rows)}
+    progress: Columns = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+    return progress | {"all": [1.0] * len(rows)}
 
 
 def failures(state: RunState, now: float) -> Columns:
@@ -367,25 +353,19 @@ def runtimes(state: RunState, now: float) -> Columns:
 def slow_chunks(state: RunState, now: float) -> Columns:
     """Return where the time of the slowest chunks went, slowest first."""
     slow = state.slowest
-    found: dict[str, list[Any]] = {
+    return {
         "label": [f"{rank}. {one.dataset}" for rank, one in enumerate(slow, start=1)],
         "file": [PurePosixPath(one.file).name for one in slow],
         "entries": [f"{one.entry_start:,} to {one.entry_stop:,}" for one in slow],
         "host": [one.host for one in slow],
         "tries": [one.tries for one in slow],
         "text": [f"{one.wall_s:.3g} s" for one in slow],
+        **{part: [getattr(one, part) for one in slow] for part in (*PARTS, "decompress_s")},
+        "read_s": [max(one.read_s - one.decompress_s, 0.0) for one in slow],
+        "other_s": [
+            max(one.wall_s - sum(getattr(one, part) for part in PARTS), 0.0) for one in slow
+        ],
     }
-    for part in TIMES:
-        found[part] = [getattr(one, part, 0.0) for one in slow]
-    found["read_s"] = [
-        max(read - unpack, 0.0)
-        for read, unpack in zip(found["read_s"], found["decompress_s"], strict=True)
-    ]
-    found["other_s"] = [
-        max(one.wall_s - sum(found[part][index] for part in TIMES), 0.0)
-        for index, one in enumerate(slow)
-    ]
-    return {**found}
 
 
 def summary(state: RunState, now: float) -> dict[str, str]:
@@ -393,27 +373,27 @@ def summary(state: RunState, now: float) -> dict[str, str]:
     elapsed = _elapsed(state, now)
     n_left = sum(one.n_left for one in state.datasets.values())
     over = state.ended is not None
-    found = rate_now(state, now)
-    khz, gbps = found or (0.0, 0.0)
+    rates_now = rate_now(state, now)
+    khz, gbps = rates_now or (0.0, 0.0)
     last = state.timeline.samples[-1] if state.timeline.samples else None
-    threads = last.n_threads if last else 0
-    if over and elapsed and state.started is not None and state.ended is not None:
+    threads: float = last.n_threads if last else 0
+    if elapsed and state.started is not None and state.ended is not None:
         core_s = state.timeline.integral("n_threads", state.started, state.ended)
-        threads = core_s / elapsed if core_s else threads  # type: ignore[assignment]
+        threads = core_s / elapsed if core_s else threads
     rate = _rate(state, now)
     known = sum(state.chunks.values())
     text = f"{khz / 1e3:.3g} MHz" if khz >= 1e3 else f"{khz:.3g} kHz"
     waiting = busy(state, now)
     return {
-        "event rate": text if found else waiting or "-",
-        "data rate": f"{gbps:.3g} Gbit/s" if found else "-",
-        "per core": f"{khz / threads:.3g} kHz" if found and threads else "-",
+        "event rate": text if rates_now else waiting or "-",
+        "data rate": f"{gbps:.3g} Gbit/s" if rates_now else "-",
+        "per core": f"{khz / threads:.3g} kHz" if rates_now and threads else "-",
         "workers": f"{last.n_workers:,}" if last else "-",
         "chunks": f"{known:,} / {state.n_chunks:,}",
         "failed": failed(state),
         "elapsed": clock(elapsed),
         "time left": "done" if over else clock(n_left / rate) if rate else "-",
-        **({"now": waiting} if found and waiting else {}),
+        **({"now": waiting} if rates_now and waiting else {}),
         **({"waiting": state.notice} if state.notice else {}),
     }
 

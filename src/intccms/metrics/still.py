@@ -61,7 +61,14 @@ def picture(state: RunState, now: float) -> bytes:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=SIZE, layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06))
         areas: Any = figure.subfigures(1 + len(ROWS), 1, height_ratios=[0.3, *[1.0] * len(ROWS)])
-        _draw_numbers(areas[0], summary(state, now))
+        numbers = summary(state, now)
+        widths = [max(1.15 * len(text), 0.7 * len(name)) + 3 for name, text in numbers.items()]
+        x, size = 0.012, min(13.0, 13.0 * 95 / sum(widths))
+        for (name, text), width in zip(numbers.items(), widths, strict=True):
+            style = {"fontsize": size, "fontweight": "bold", "color": card_colour(name, text)}
+            areas[0].text(x, 0.78, name, fontsize=8, color=GREY)
+            areas[0].text(x, 0.2, text, **style)
+            x += 0.98 * width / max(sum(widths), 95)
         for area, names in zip(areas[1:], ROWS, strict=True):
             for ax, name in zip(area.subplots(1, len(names)), names, strict=True):
                 data = RUN_PLOTS[name].columns(state, now)
@@ -69,15 +76,6 @@ def picture(state: RunState, now: float) -> bytes:
         memory = io.BytesIO()
         figure.savefig(memory, format="png", dpi=DPI, metadata={"Software": None})
     return memory.getvalue()
-
-
-def _draw_numbers(area: Any, numbers: dict[str, str]) -> None:
-    widths = [max(1.15 * len(text), 0.7 * len(name)) + 3 for name, text in numbers.items()]
-    x, size = 0.012, min(13.0, 13.0 * 95 / sum(widths))
-    for (name, text), width in zip(numbers.items(), widths, strict=True):
-        area.text(x, 0.78, name, fontsize=8, color=GREY)
-        area.text(x, 0.2, text, fontsize=size, fontweight="bold", color=card_colour(name, text))
-        x += 0.98 * width / max(sum(widths), 95)
 
 
 def draw(ax: Axes, plot: Plot, data: Columns, frame: Frame | None = None) -> None:

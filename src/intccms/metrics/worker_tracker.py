@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import cloudpickle
+import numpy as np
 import psutil
 from distributed import Client
 from distributed.diagnostics.plugin import SchedulerPlugin
@@ -257,14 +257,9 @@ class Timeline:
         """Return the integral of a column of `Sample` over time; None if nothing was sampled."""
         if not self.samples or stop <= start:
             return None
-        total, value, t = 0.0, float(getattr(self.samples[0], name)), start
-        for sample in self.samples:
-            if sample.t > t:
-                until = min(sample.t, stop)
-                total += value * (until - t)
-                t = until
-            value = float(getattr(sample, name))
-        return total + value * (stop - t)
+        begins = [start, *(sample.t for sample in self.samples[1:]), stop]
+        values = [float(getattr(sample, name)) for sample in self.samples]
+        return float(np.dot(values, np.diff(np.clip(begins, start, stop))))
 
     def peak(self, name: str) -> int | None:
         """Return the largest value of a column of `Sample`."""
@@ -327,12 +322,7 @@ class WorkerTracker:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop."""
         self.stop()
 

@@ -345,7 +345,8 @@ def _annotate(top: Axes, bottom: Axes, title: str, numbers: Contents, look: Look
     entries = sorted(zip(labels, handles, strict=True), key=lambda entry: entry[0] != "Data")
     if numbers.shows_data and numbers.hidden.any():
         for ax in (top, bottom):
-            for part in np.ma.clump_masked(np.ma.array(numbers.hidden, mask=numbers.hidden)):
+            hidden = np.ma.array(numbers.hidden, mask=numbers.hidden)
+            for part in np.ma.clump_masked(hidden):  # type: ignore[no-untyped-call]
                 ax.axvspan(*numbers.edges[[part.start, part.stop]], zorder=0, **BLINDED)
         entries.append(("Data blinded", Rectangle((0, 0), 1, 1, **BLINDED)))
     _draw_legend(top, entries, title)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from intccms.metrics.inspector.files import inspect_files
 from intccms.metrics.inspector.record import FileRecord
@@ -12,10 +13,6 @@ from intccms.metrics.inspector.statistics import (
     aggregate_statistics,
     forecast,
 )
-
-if TYPE_CHECKING:
-    from intccms.metrics.inspector.plots import plot_file_size_distribution
-    from intccms.metrics.inspector.rucio import fetch_file_sizes
 
 __all__ = [
     "FileRecord",
@@ -35,6 +32,4 @@ def __getattr__(name: str) -> Any:
     """Import what workers need not load when it is first asked for."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -9,27 +9,25 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from intccms.datasets import Fileset
 from intccms.datasets.contents import FileCount, FileFailure, FileQuery, examine, unchanged
 from intccms.datasets.fileset import read_listing
 from intccms.errors import InputError
 from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.metrics.inspector.record import FileRecord, Look, interned
+from intccms.metrics.inspector.record import COUNTED, FileRecord, Look, interned
 from intccms.metrics.inspector.store import RecordStore
 
 log = logging.getLogger(__name__)
 
 Paths = Fileset | Mapping[str, Iterable[str | Path]] | Iterable[str | Path] | str | Path
-
-T = TypeVar("T")
 
 TIMEOUT_S = 600.0  # for one file, all its places and tries together
 SUFFIXES = (".root", ".parquet")
@@ -42,6 +40,16 @@ class _Task:
 
     query: FileQuery
     process: str
+
+    def record(self, **fields: Any) -> FileRecord:
+        """Make the record of the file; `fields` are what was found in it."""
+        query = self.query
+        return FileRecord(query.lfn, query.dataset, self.process, tree_name=query.tree_name,
+                          is_data=query.is_data, **fields)  # fmt: skip
+
+    def failed(self, error_type: str, error: str) -> FileRecord:
+        """Make the record of a file that cannot be read."""
+        return self.record(error=error or error_type, error_type=error_type)
 
 
 def inspect_files(  # noqa: PLR0913 - all by name
@@ -113,8 +121,8 @@ def _records(
         record = store.known(query) if store is not None else None
         if record is not None:
             seen[query.dataset, query.lfn] = record
-            task = replace(task, query=replace(query, known=record.count(query.dataset)))
-        todo.append(task)
+            query = replace(query, known=record.count(query.dataset))
+        todo.append(replace(task, query=query))
     if executor is not None and todo and Path(todo[0].query.lfn).is_file():
         first = _inspected(todo[0], look, timeout_s)  # while others have to start their workers
         if isinstance(first, FileCount):
@@ -128,7 +136,7 @@ def _records(
         elif isinstance(answer, FileCount):
             yield _again(seen, task, answer)
         else:  # the worker died or hung
-            yield _failed(task, type(answer).__name__, str(answer))
+            yield task.failed(type(answer).__name__, str(answer))
 
 
 def _again(seen: dict[tuple[str, str], FileRecord], task: _Task, now: FileCount) -> FileRecord:
@@ -170,8 +178,8 @@ def _expanded(path: str) -> list[str]:
     if path.endswith(".txt"):
         return read_listing(Path(path))
     if Path(path).is_dir():
-        found = sorted(one for one in Path(path).iterdir() if one.suffix in SUFFIXES)
-        return [str(one) for one in found] or [path]
+        inside = sorted(str(one) for one in Path(path).iterdir() if one.suffix in SUFFIXES)
+        return inside or [path]
     return [path]
 
 
@@ -179,11 +187,9 @@ def _sampled(tasks: list[_Task], n_max: int | None, seed: int) -> list[_Task]:
     """Choose files of each process at random, and keep their order."""
     if n_max is None:
         return tasks
-    by_process: dict[str, list[int]] = {}
-    for index, task in enumerate(tasks):
-        by_process.setdefault(task.process, []).append(index)
     chosen: set[int] = set()
-    for process, indices in by_process.items():
+    for process in dict.fromkeys(task.process for task in tasks):
+        indices = [index for index, task in enumerate(tasks) if task.process == process]
         generator = random.Random(f"{seed}/{process}")  # noqa: S311 - the seed is the point
         chosen.update(generator.sample(indices, min(n_max, len(indices))))
     return [tasks[index] for index in sorted(chosen)]
@@ -227,74 +233,35 @@ def _pooled(
 def _inspected(task: _Task, look: Look, timeout_s: float | None) -> FileRecord | FileCount:
     """Look at one file, for no longer than `timeout_s`; what is known of it if it is the same."""
     start = time.perf_counter()
-    record = _within(timeout_s, lambda: _looked_at(task, look))
-    if record is None:
-        record = _failed(task, "TimeoutError", f"no answer within {timeout_s:g} s")
+    records: list[FileRecord | FileCount] = []
+
+    def examined() -> None:
+        try:
+            records.append(unchanged(task.query) or _record(task, look))
+        except Exception as error:  # noqa: BLE001  whatever a file makes of it, it stops no other
+            records.append(task.failed(type(error).__name__, " ".join(str(error).split())))
+
+    thread = threading.Thread(target=examined, daemon=True)  # what hangs in it is left behind
+    thread.start()
+    thread.join(timeout_s)
+    if not records:
+        records.append(task.failed("TimeoutError", f"no answer within {timeout_s:g} s"))
+    record = records[0]
     if isinstance(record, FileCount):
         return record
     return replace(record, open_s=time.perf_counter() - start)
 
 
-def _within(timeout_s: float | None, function: Callable[[], T]) -> T | None:
-    """Call a function; None if it takes too long (what hangs in it is left behind)."""
-    if timeout_s is None:
-        return function()
-    answers: list[T] = []
-    thread = threading.Thread(target=lambda: answers.append(function()), daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    return answers[0] if answers else None
-
-
-def _looked_at(task: _Task, look: Look) -> FileRecord | FileCount:
-    try:
-        return unchanged(task.query) or _record(task, look)
-    except Exception as error:  # noqa: BLE001  whatever a file makes of it, it stops no other
-        return _failed(task, type(error).__name__, " ".join(str(error).split()))
-
-
 def _record(task: _Task, look: Look) -> FileRecord:
     query = task.query
-    if query.lfn.endswith("/") or ("://" not in query.lfn and Path(query.lfn).is_dir()):
+    is_local, path = "://" not in query.lfn, Path(query.lfn)
+    if query.lfn.endswith("/") or (is_local and path.is_dir()):
         text = f"this is a directory, not a file; name the files in it: {query.lfn}"
-        return _failed(task, "IsADirectoryError", text)
+        return task.failed("IsADirectoryError", text)
     counted, found = examine(query, replace(look, weight_branch=query.weight_branch))
     if isinstance(counted, FileFailure):
-        if (
-            "://" not in query.lfn
-            and Path(query.lfn).is_file()
-            and not Path(query.lfn).stat().st_size
-        ):
-            return _failed(task, "EmptyFile", f"the file is empty: {query.lfn}")
-        return _failed(task, counted.error_type, counted.error)
-    return FileRecord(
-        path=query.lfn,
-        dataset=query.dataset,
-        process=task.process,
-        tree_name=query.tree_name,
-        is_data=query.is_data,
-        weight_branch=query.weight_branch or "",
-        pfn=counted.pfn,
-        uuid=counted.uuid,
-        n_events=counted.n_events,
-        runs_sumw=counted.runs_sumw,
-        runs_count=counted.runs_count,
-        sections=counted.sections,
-        size_bytes=counted.size_bytes,
-        modified=counted.modified,
-        digest=counted.digest,
-        **found,
-    )
-
-
-def _failed(task: _Task, error_type: str, error: str) -> FileRecord:
-    query = task.query
-    return FileRecord(
-        path=query.lfn,
-        dataset=query.dataset,
-        process=task.process,
-        tree_name=query.tree_name,
-        is_data=query.is_data,
-        error=error or error_type,
-        error_type=error_type,
-    )
+        if is_local and path.is_file() and not path.stat().st_size:
+            return task.failed("EmptyFile", f"the file is empty: {query.lfn}")
+        return task.failed(counted.error_type, counted.error)
+    known: dict[str, Any] = {name: getattr(counted, name) for name in COUNTED}
+    return task.record(weight_branch=query.weight_branch or "", **known, **found)

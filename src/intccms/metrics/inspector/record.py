@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 import numpy as np
@@ -26,8 +27,7 @@ IntArray = npt.NDArray[np.int64]
 NO_COMPRESSION = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(NamedTuple):
     """Columns of a file, see `FileRecord`."""
 
     format: str
@@ -37,6 +37,15 @@ class Layout:
     uncompressed_bytes: IntArray
     n_baskets: IntArray
     clusters: IntArray
+
+    @classmethod
+    def of(cls, kind: str, packing: Iterable[str], names: Iterable[str], numbers: Any,
+           clusters: Any) -> Layout:  # fmt: skip
+        """Make it of rows of compressed bytes, uncompressed bytes and baskets, one a branch."""
+        packed, bare, n_baskets = np.array(numbers, dtype=np.int64).reshape(-1, 3).T.copy()
+        cuts = np.asarray(clusters, dtype=np.int64)
+        branches = interned(tuple(names))
+        return cls(kind, tuple(packing), branches, packed, bare, n_baskets, cuts)
 
 
 def layout_of(tree: Any) -> Layout:
@@ -54,20 +63,16 @@ def layout_of(tree: Any) -> Layout:
 
 def _of_ttree(tree: Any) -> Layout:
     branches = tree.branches
+    names = [branch.name for branch in branches]
     if any(branch.branches for branch in branches):  # not in NanoAOD
-        branches = [tree[name] for name in tree.keys()]  # noqa: SIM118 - a TTree is no dict
+        names = tree.keys()
+        branches = [tree[name] for name in names]
     numbers = [
         (branch.member("fZipBytes"), branch.member("fTotBytes"), branch.num_baskets)
         for branch in branches
     ]
-    names = tuple(branch.name for branch in branches) if branches is tree.branches else tree.keys()
-    return Layout(
-        "TTree",
-        _compressions(branches),
-        interned(tuple(names)),
-        *_columns(np.array(numbers, dtype=np.int64).reshape(-1, 3)),
-        _clusters_of(branches, int(tree.num_entries)),
-    )
+    clusters = _clusters_of(branches, int(tree.num_entries))
+    return Layout.of("TTree", _compressions(branches), names, numbers, clusters)
 
 
 def _compressions(branches: list[Any]) -> tuple[str, ...]:
@@ -85,16 +90,15 @@ def _compressions(branches: list[Any]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _clusters_of(branches: list[Any], n_events: int) -> IntArray:
+def _clusters_of(branches: list[Any], n_events: int) -> Any:
     """Find where clusters begin and end: at each of them every branch starts a basket.
 
     ROOT does not always keep the list of clusters; the branch with the fewest baskets shows them.
     """
     if n_events == 0 or not branches:
-        return np.zeros(1, dtype=np.int64)
+        return [0]
     fewest = min(branches, key=lambda branch: branch.num_baskets or n_events + 1)
-    offsets = fewest.entry_offsets if fewest.num_baskets else [0, n_events]
-    return np.asarray(offsets, dtype=np.int64)
+    return fewest.entry_offsets if fewest.num_baskets else [0, n_events]
 
 
 def _of_rntuple(tree: Any) -> Layout:
@@ -110,16 +114,11 @@ def _of_rntuple(tree: Any) -> Layout:
                 n_bytes = (page.num_elements * n_bits + 7) // 8
                 numbers[index] += (page.locator.num_bytes, n_bytes, 1)
     ends = [one.num_first_entry + one.num_entries for one in tree.cluster_summaries]
-    return Layout(
-        "RNTuple",
-        tuple(_compression(code) for code, _ in codes.most_common() if code is not None),
-        interned(names),
-        *_columns(numbers),
-        np.asarray([0, *ends], dtype=np.int64),
-    )
+    packing = (_compression(code) for code, _ in codes.most_common() if code is not None)
+    return Layout.of("RNTuple", packing, names, numbers, [0, *ends])
 
 
-def _owners(tree: Any) -> tuple[tuple[str, ...], dict[int, int]]:
+def _owners(tree: Any) -> tuple[list[str], dict[int, int]]:
     """Name the top-level fields and say to which of them each field's bytes belong."""
     records = tree.field_records
     top: dict[int, int] = {}
@@ -143,7 +142,7 @@ def _owners(tree: Any) -> tuple[tuple[str, ...], dict[int, int]]:
     # Last wins: the offsets of a collection belong to its counter, not to one of its fields.
     sources = {source: ancestor(index) for source, _, index in sorted(projected)}
     sources |= {source: ancestor(index) for source, counts, index in projected if counts}
-    return tuple(names), owner | sources
+    return names, owner | sources
 
 
 def _of_parquet(file: Any) -> Layout:
@@ -160,19 +159,8 @@ def _of_parquet(file: Any) -> Layout:
             name = column.path_in_schema
             owner = index.get(name, index.get(name.partition(".")[0], 0))
             numbers[owner] += (column.total_compressed_size, column.total_uncompressed_size, 1)
-    if metadata.num_rows == 0:
-        clusters = [0]
-    return Layout(
-        "parquet",
-        tuple(codec for codec, _ in codecs.most_common()),
-        interned(names),
-        *_columns(numbers),
-        np.asarray(clusters, dtype=np.int64),
-    )
-
-
-def _columns(numbers: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    return numbers[:, 0].copy(), numbers[:, 1].copy(), numbers[:, 2].copy()
+    packing = (codec for codec, _ in codecs.most_common())
+    return Layout.of("parquet", packing, names, numbers, clusters if metadata.num_rows else [0])
 
 
 @lru_cache(maxsize=64)
@@ -192,6 +180,10 @@ def _compression(code: int) -> str:
 
 def _none() -> IntArray:
     return np.empty(0, dtype=np.int64)
+
+
+# What a record and a count of a file have both, beside its dataset and name.
+COUNTED = tuple(one.name for one in fields(FileCount) if one.name not in ("dataset", "lfn"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,29 +252,15 @@ class FileRecord:
         if name not in self.branches:
             raise KeyError(name)
         index = self.branches.index(name)
-        return {
-            "compressed_bytes": int(self.compressed_bytes[index]),
-            "uncompressed_bytes": int(self.uncompressed_bytes[index]),
-            "n_baskets": int(self.n_baskets[index]),
-        }
+        columns = ("compressed_bytes", "uncompressed_bytes", "n_baskets")
+        return {column: int(getattr(self, column)[index]) for column in columns}
 
     def count(self, dataset: str | None = None) -> FileCount | None:
         """Give what `metadata` needs of this file; None if it cannot be trusted."""
         if self.error is not None or self.n_events is None:
             return None
-        return FileCount(
-            dataset=self.dataset if dataset is None else dataset,
-            lfn=self.path,
-            pfn=self.pfn,
-            uuid=self.uuid,
-            n_events=self.n_events,
-            runs_sumw=self.runs_sumw,
-            runs_count=self.runs_count,
-            sections=self.sections,
-            size_bytes=self.size_bytes,
-            modified=self.modified,
-            digest=self.digest,
-        )
+        fields: dict[str, Any] = {name: getattr(self, name) for name in COUNTED}
+        return FileCount(self.dataset if dataset is None else dataset, self.path, **fields)
 
     @property
     def spectrum(self) -> WeightSpectrum | None:
@@ -357,7 +335,7 @@ class Look:
     def __call__(self, tree: Any, counted: FileCount) -> dict[str, Any]:
         """Return fields of a `FileRecord`."""
         layout = layout_of(tree)
-        found: dict[str, Any] = {name: getattr(layout, name) for name in layout.__slots__}
+        found: dict[str, Any] = layout._asdict()
         if not isinstance(tree, pyarrow.parquet.ParquetFile):
             file = tree.file
             found["root_version"] = file.root_version
@@ -408,7 +386,11 @@ def _column(tree: Any, name: str) -> npt.NDArray[Any]:
 
 def _verified(tree: Any, branches: tuple[str, ...], counted: FileCount) -> dict[str, Any]:
     """Decompress every column and compute the checksum; the first damage is the error."""
-    found: dict[str, Any] = {"adler32": _adler32(counted.pfn)}
+    checksum = 1
+    with fsspec.open(counted.pfn, "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            checksum = zlib.adler32(block, checksum)
+    found: dict[str, Any] = {"adler32": f"{checksum:08x}"}
     for name in branches:
         try:
             _decompress(tree, name, counted.n_events)
@@ -427,11 +409,3 @@ def _decompress(tree: Any, name: str, n_events: int) -> None:
         return
     for start in range(0, n_events, ROWS):
         tree[name].array(entry_start=start, entry_stop=min(start + ROWS, n_events))
-
-
-def _adler32(pfn: str) -> str:
-    value = 1
-    with fsspec.open(pfn, "rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            value = zlib.adler32(block, value)
-    return f"{value:08x}"

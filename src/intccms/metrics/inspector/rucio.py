@@ -5,14 +5,15 @@ Asks a Rucio server through the official client; its configuration and credentia
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from intccms.datasets import DatasetManager, Fileset
 from intccms.errors import InputError, ServiceError, nearest
@@ -20,7 +21,10 @@ from intccms.facility.credentials import find_credentials
 from intccms.metrics.inspector.record import FileRecord
 from intccms.storage import write_json
 
+log = logging.getLogger(__name__)
+
 AVAILABLE = "AVAILABLE"
+BATCH = 500  # files in one query
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +132,8 @@ class SizeSummary:
         redirectors: Counter[str] = Counter()
         for file in (self.files[lfn] for lfn in chosen if lfn in self.files):
             for site in file.available_at:
-                if self.sites.get(site) != "TAPE":
-                    redirectors.update(
-                        {_redirector(pfn, file.lfn) for pfn in file.pfns.get(site, ())}
-                    )
+                pfns = file.pfns.get(site, ()) if self.sites.get(site) != "TAPE" else ()
+                redirectors.update({_redirector(pfn, file.lfn) for pfn in pfns})
         return tuple(sorted(redirectors, key=lambda name: (-redirectors[name], name)))
 
     def summary(self) -> dict[str, Any]:
@@ -165,11 +167,6 @@ def _redirector(pfn: str, lfn: str) -> str:
     head = pfn.removesuffix(lfn)
     scheme, _, place = head.partition("://")
     return f"{scheme}://{place.rstrip('/')}/" if "/" not in place.rstrip("/") else head
-
-
-log = logging.getLogger(__name__)
-
-BATCH = 500  # files in one query
 
 
 def connect() -> Any:
@@ -275,32 +272,20 @@ def fetch_file_sizes(  # noqa: PLR0913 - all but the first three by name
             _check_scope(client, scope)
     summary = SizeSummary(files, errors, sites, scope, fetched)
     if cache is not None and todo:
-        merged = asdict(summary) | {"files": {**_plain(known.files), **_plain(files)}}
-        write_json(cache, merged)
+        write_json(cache, asdict(replace(summary, files=known.files | files)))
     return summary
 
 
-def _plain(files: Mapping[str, FileSize]) -> dict[str, Any]:
-    return {lfn: asdict(file) for lfn, file in files.items()}
-
-
 def _load(path: Path, scope: str) -> SizeSummary:
-    if not path.exists():
-        return SizeSummary()
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if saved["scope"] != scope:
-            return SizeSummary()
-        files = {
-            lfn: FileSize(
-                **one | {"pfns": {site: tuple(pfns) for site, pfns in one["pfns"].items()}}
-            )
-            for lfn, one in saved["files"].items()
-        }
-        return SizeSummary(files, {}, saved["sites"], scope, saved["fetched"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        saved = TypeAdapter(SizeSummary).validate_json(path.read_bytes())
+        if saved.scope == scope:
+            return saved
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
         log.warning("the saved answers of Rucio are not used: %s: %s", path, error)
-        return SizeSummary()
+    return SizeSummary()
 
 
 def _asked(client: Any, scope: str, lfns: list[str]) -> Iterator[tuple[str, FileSize | str]]:
@@ -309,12 +294,9 @@ def _asked(client: Any, scope: str, lfns: list[str]) -> Iterator[tuple[str, File
     try:
         about = {one["name"]: one for one in client.get_metadata_bulk(dids)}
         present = [did for did in dids if did["name"] in about]
-        replicas = {
-            one["name"]: one
-            for one in (
-                client.list_replicas(present, schemes=["root"], all_states=True) if present else ()
-            )
-        }
+        asked = {"schemes": ["root"], "all_states": True}
+        listed = client.list_replicas(present, **asked) if present else ()
+        replicas = {one["name"]: one for one in listed}
     except Exception as error:  # noqa: BLE001  one bad name must not hide the others
         if len(lfns) == 1:
             yield lfns[0], f"{type(error).__name__}: {_one_line(error)}"
@@ -326,19 +308,11 @@ def _asked(client: Any, scope: str, lfns: list[str]) -> Iterator[tuple[str, File
     for lfn in lfns:
         if lfn not in about:
             yield lfn, f"Rucio does not know it in scope {scope!r}"
-        else:
-            yield lfn, _file_size(lfn, about[lfn], replicas.get(lfn, {}))
-
-
-def _file_size(lfn: str, about: Mapping[str, Any], replica: Mapping[str, Any]) -> FileSize:
-    return FileSize(
-        lfn=lfn,
-        size_bytes=about.get("bytes"),
-        adler32=about.get("adler32"),
-        n_events=about.get("events"),
-        states=dict(replica.get("states") or {}),
-        pfns={site: tuple(pfns) for site, pfns in (replica.get("rses") or {}).items()},
-    )
+            continue
+        size, checksum, n = (about[lfn].get(name) for name in ("bytes", "adler32", "events"))
+        replica = replicas.get(lfn, {})
+        pfns = {site: tuple(names) for site, names in (replica.get("rses") or {}).items()}
+        yield lfn, FileSize(lfn, size, checksum, n, dict(replica.get("states") or {}), pfns)
 
 
 def _check_scope(client: Any, scope: str) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,17 @@ from intccms.execution.memory import Load, choose
 from intccms.histograms.spectrum import WeightReport, WeightSpectrum
 from intccms.metrics.inspector.record import FileRecord, IntArray, collection_of
 
+if TYPE_CHECKING:
+    from intccms.metrics.inspector.rucio import SizeSummary
+
 SHOWN = 5  # names in one text
 OUTLIER_SIGMAS = 6.0  # of the median absolute deviation
 OUTLIER_FRACTION = 0.3  # of the median, at least
 OUTLIER_FILES = 5  # in a dataset, at least
 OUTLIER_EVENTS = 100  # in a file, at least
 
-Groups = dict[str, list[FileRecord]]
+Files = list[FileRecord]
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,6 @@ class Problem:
     path: str  # of the file, or of the first of several
     text: str
     n_files: int = 1
-
-    def summary(self) -> dict[str, Any]:
-        """Give it, ready for JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def find_problems(
@@ -56,31 +56,33 @@ def find_problems(
     """
     every = list(records)
     good = [record for record in every if record.error is None]
-    groups: Groups = {}
-    for record in good:
-        groups.setdefault(record.dataset, []).append(record)
-    found = [
-        Problem(
-            "unreadable" if record.n_events is None else "damaged",
-            record.dataset,
-            record.path,
-            f"{record.error_type}: {record.error}",
-        )
-        for record in every
-        if record.error is not None
-    ]
+    problems = []
+    for record in every:
+        if record.error is not None:
+            kind = "unreadable" if record.n_events is None else "damaged"
+            text = f"{record.error_type}: {record.error}"
+            problems.append(Problem(kind, record.dataset, record.path, text))
     for record in every if disagreement is not None else ():
-        text = disagreement(record)  # type: ignore[misc]
+        text = disagreement(record)  # type: ignore[misc,assignment]
         if text is not None:
-            found.append(Problem("catalogue", record.dataset, record.path, text))
-    found += _twins(good)
-    found += _repeated(good)
-    for dataset, files in groups.items():
-        found += _missing_branches(dataset, files)
-        found += _compressions(dataset, files)
-        found += _empty(dataset, files)
-        found += _outliers(dataset, files)
-    return tuple(found)
+            problems.append(Problem("catalogue", record.dataset, record.path, text))
+    problems += [*_twins(good), *_repeated(good)]
+    for files in _grouped(good, lambda record: record.dataset).values():
+        problems += [*_missing_branches(files), *_compressions(files), *_outliers(files)]
+    return tuple(problems)
+
+
+def _grouped(records: Iterable[FileRecord], key: Callable[[FileRecord], K]) -> dict[K, Files]:
+    groups: dict[K, Files] = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    return groups
+
+
+def _of_several(kind: str, files: Files, text: str) -> Problem:
+    """Name the problem of files of one dataset, after the first of them."""
+    count = "1 file" if len(files) == 1 else f"{len(files):,} files"
+    return Problem(kind, files[0].dataset, files[0].path, f"{count} {text}", len(files))
 
 
 def _twins(records: list[FileRecord]) -> Iterator[Problem]:
@@ -101,9 +103,7 @@ def _repeated(records: list[FileRecord]) -> Iterator[Problem]:
     Run, section and number name an event of data anywhere, one of simulation only within its
     dataset.
     """
-    groups: Groups = {}
-    for record in records:
-        groups.setdefault("" if record.is_data else record.dataset or "-", []).append(record)
+    groups = _grouped(records, lambda one: "" if one.is_data else one.dataset or "-")
     for files in groups.values():
         pairs: Counter[tuple[int, int]] = Counter()
         lengths = [len(record.event_hashes) for record in files]
@@ -120,40 +120,33 @@ def _repeated(records: list[FileRecord]) -> Iterator[Problem]:
                 yield Problem("repeated_events", files[two].dataset, files[two].path, text)
 
 
-def _missing_branches(dataset: str, files: list[FileRecord]) -> Iterator[Problem]:
-    layouts: dict[tuple[str, ...], list[FileRecord]] = {}
-    for record in files:
-        layouts.setdefault(record.branches, []).append(record)
+def _missing_branches(files: Files) -> Iterator[Problem]:
+    layouts = _grouped(files, lambda record: record.branches)
     union = frozenset(  # ROOT's own names for collections in RNTuples are not the user's
         name for names in layouts for name in names if not name.startswith("_")
     )
     for names, group in layouts.items():
         missing = sorted(union.difference(names))
         if missing:
-            text = f"{_files(group)} without {_named(missing)}, which other files have"
-            yield Problem("missing_branch", dataset, group[0].path, text, len(group))
+            more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+            text = f"without {', '.join(missing[:SHOWN])}{more}, which other files have"
+            yield _of_several("missing_branch", group, text)
 
 
-def _compressions(dataset: str, files: list[FileRecord]) -> Iterator[Problem]:
-    groups: dict[str, list[FileRecord]] = {}
-    for record in files:
-        if record.n_events:
-            groups.setdefault(f"{record.format} {record.compression}", []).append(record)
-    usual = max(groups, key=lambda one: len(groups[one]), default="")
+def _compressions(files: Files) -> Iterator[Problem]:
+    """Find files that are stored in another way than the others, and those without events."""
+    with_events = [record for record in files if record.n_events]
+    groups = _grouped(with_events, lambda record: f"{record.format} {record.compression}")
+    usual = max(groups, key=lambda name: len(groups[name]), default="")
     for name, group in groups.items():
         if name != usual:
-            text = f"{_files(group)} stored as {name}, the others as {usual}"
-            yield Problem("compression", dataset, group[0].path, text, len(group))
-
-
-def _empty(dataset: str, files: list[FileRecord]) -> Iterator[Problem]:
+            yield _of_several("compression", group, f"stored as {name}, the others as {usual}")
     empty = [record for record in files if record.n_events == 0]
     if empty:
-        text = f"{_files(empty)} without a single event"
-        yield Problem("no_events", dataset, empty[0].path, text, len(empty))
+        yield _of_several("no_events", empty, "without a single event")
 
 
-def _outliers(dataset: str, files: list[FileRecord]) -> Iterator[Problem]:
+def _outliers(files: Files) -> Iterator[Problem]:
     """Find files whose events are much larger or smaller than those of the others."""
     chosen = [one for one in files if (one.n_events or 0) >= OUTLIER_EVENTS and one.size_bytes]
     if len(chosen) < OUTLIER_FILES:
@@ -165,33 +158,12 @@ def _outliers(dataset: str, files: list[FileRecord]) -> Iterator[Problem]:
     for record, size in zip(chosen, sizes.tolist(), strict=True):
         if abs(size - median) > limit:
             text = f"{size:,.0f} bytes per event, the median of its dataset is {median:,.0f}"
-            yield Problem("bytes_per_event", dataset, record.path, text)
-
-
-def _files(group: list[FileRecord]) -> str:
-    return "1 file" if len(group) == 1 else f"{len(group):,} files"
-
-
-def _named(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+            yield Problem("bytes_per_event", record.dataset, record.path, text)
 
 
 OUTLIER_FACTOR = 10.0
 RANGES = 1024  # that one vector read of XRootD asks for at most
 WORKER_BYTES = 2e9
-
-
-class Sizes(Protocol):
-    """What is used of a `SizeSummary`."""
-
-    def size_of(self, path: str) -> int | None:
-        """Give the size of a file in bytes, if it is known."""
-        ...
-
-    def disagreement(self, record: FileRecord) -> str | None:
-        """Say in what a file differs from its entry, or None."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +187,11 @@ class BranchStatistics:
     def ratio(self) -> float | None:
         """Uncompressed over compressed bytes; None if there are none."""
         return self.uncompressed_bytes / self.compressed_bytes if self.compressed_bytes else None
+
+    def __add__(self, other: BranchStatistics) -> BranchStatistics:
+        """Add up those of other files."""
+        sums = {name: getattr(self, name) + getattr(other, name) for name in self.__slots__[2:]}
+        return replace(self, **sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +265,9 @@ class DatasetStatistics:
             "dataset process is_data n_files n_failed n_listed n_events size_bytes bytes_per_event "
             "ratio compressions formats root_versions cluster_events runs_sumw run_range lumi_range"
         )
-        found = {name: getattr(self, name) for name in names.split()}
         events = self.events_per_file
         spread = np.quantile(events, [0.0, 0.5, 1.0]).tolist() if len(events) else None
-        return found | {
+        return {name: getattr(self, name) for name in names.split()} | {
             "n_branches": len(self.branches),
             "events_per_file_min_median_max": spread,
             "weights": None if self.weights is None else self.weights.to_dict(),
@@ -304,7 +280,6 @@ class Statistics:
 
     datasets: dict[str, DatasetStatistics]
     problems: tuple[Problem, ...]
-    has_rucio_sizes: bool = False
 
     @property
     def n_files(self) -> int:
@@ -332,7 +307,7 @@ class Statistics:
         sums: dict[str, BranchStatistics] = {}
         for branch in (branch for one in chosen for branch in one.branches.values()):
             before = sums.get(branch.name)
-            sums[branch.name] = branch if before is None else _added(before, branch)
+            sums[branch.name] = branch if before is None else before + branch
         return tuple(sorted(sums.values(), key=lambda one: (-one.compressed_bytes, one.name)))
 
     def collections(self, dataset: str | None = None) -> dict[str, int]:
@@ -351,45 +326,35 @@ class Statistics:
             "size_bytes": self.size_bytes,
             "datasets": {name: one.summary() for name, one in self.datasets.items()},
             "collections": self.collections(),
-            "branches": [
-                {name: getattr(branch, name) for name in branch.__slots__}
-                for branch in self.branches()[:n_branches]
-            ],
-            "problems": [problem.summary() for problem in self.problems],
+            "branches": [asdict(branch) for branch in self.branches()[:n_branches]],
+            "problems": [asdict(problem) for problem in self.problems],
         }
+
+
+PER_BRANCH = ("compressed_bytes", "uncompressed_bytes", "n_baskets")
 
 
 @dataclass
 class _Sums:
     """What is kept of a dataset while records come in."""
 
-    files: list[FileRecord] = field(default_factory=list)  # without the bytes of branches
+    files: Files = field(default_factory=list)  # without the bytes of branches
     by_layout: dict[tuple[str, ...], npt.NDArray[np.int64]] = field(default_factory=dict)
-    n_of_layout: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    events_of_layout: Counter[tuple[str, ...]] = field(default_factory=Counter)
     cluster_events: list[int] = field(default_factory=list)
 
     def take(self, record: FileRecord) -> None:
         """Add one file."""
-        none = np.empty(0, dtype=np.int64)
-        slim = {
-            name: none
-            for name in ("compressed_bytes", "uncompressed_bytes", "n_baskets", "clusters")
-        }
-        self.files.append(replace(record, **slim))  # type: ignore[arg-type]
-        if record.error is not None:
-            return
-        key = record.branches
-        table = np.stack([record.compressed_bytes, record.uncompressed_bytes, record.n_baskets])
-        self.by_layout[key] = self.by_layout.get(key, 0) + table
-        self.n_of_layout[key] += 1
-        self.events_of_layout[key] += record.n_events or 0
-        self.cluster_events += np.diff(record.clusters).tolist()
+        slim: Any = dict.fromkeys((*PER_BRANCH, "clusters"), np.empty(0, dtype=np.int64))
+        self.files.append(replace(record, **slim))
+        if record.error is None:
+            table = np.stack([getattr(record, name) for name in PER_BRANCH])
+            self.by_layout[record.branches] = self.by_layout.get(record.branches, 0) + table
+            self.cluster_events += np.diff(record.clusters).tolist()
 
 
 def aggregate_statistics(
     results: Iterable[FileRecord],
-    size_summary: Sizes | None = None,
+    size_summary: SizeSummary | None = None,
     *,
     n_listed: Mapping[str, int] | None = None,
     outlier_factor: float = OUTLIER_FACTOR,
@@ -410,9 +375,10 @@ def aggregate_statistics(
     sums: dict[str, _Sums] = {}
     for record in results:
         sums.setdefault(record.dataset, _Sums()).take(record)
+    size_of = (lambda _: None) if size_summary is None else size_summary.size_of
     datasets = {
         name: replace(
-            _dataset(name, one, size_summary, (n_listed or {}).get(name)),
+            _dataset(name, one, size_of, (n_listed or {}).get(name, 0)),
             weights=_weights(one.files, outlier_factor),
         )
         for name, one in sums.items()
@@ -424,7 +390,7 @@ def aggregate_statistics(
         for name, one in datasets.items()
         if one.weights is not None and one.weights.is_odd
     )
-    return Statistics(datasets, (*problems, *absurd), size_summary is not None)
+    return Statistics(datasets, (*problems, *absurd))
 
 
 def _weights(files: Iterable[FileRecord], factor: float) -> WeightReport | None:
@@ -437,15 +403,13 @@ def _weights(files: Iterable[FileRecord], factor: float) -> WeightReport | None:
 
 
 def _dataset(
-    name: str, sums: _Sums, sizes: Sizes | None, n_listed: int | None
+    name: str, sums: _Sums, size_of: Callable[[str], int | None], n_listed: int
 ) -> DatasetStatistics:
     good = [record for record in sums.files if record.error is None]
     first = sums.files[0]
-    weights = [record.runs_sumw for record in good]
+    sumw = [record.runs_sumw for record in good if record.runs_sumw is not None]
     file_sizes = [
-        record.size_bytes
-        if record.size_bytes is not None
-        else (sizes.size_of(record.path) if sizes is not None else None) or 0
+        size_of(record.path) or 0 if record.size_bytes is None else record.size_bytes
         for record in good
     ]
     return DatasetStatistics(
@@ -454,7 +418,7 @@ def _dataset(
         is_data=first.is_data,
         n_files=len(sums.files),
         n_failed=len(sums.files) - len(good),
-        n_listed=max(n_listed or 0, len(sums.files)),
+        n_listed=max(n_listed, len(sums.files)),
         paths=tuple(record.path for record in good),
         events_per_file=np.array([record.n_events for record in good], dtype=np.int64),
         file_sizes=np.array(file_sizes, dtype=np.int64),
@@ -463,29 +427,22 @@ def _dataset(
         formats=_counted(record.format for record in good),
         root_versions=_counted(record.root_version for record in good if record.root_version),
         cluster_events=float(np.median(sums.cluster_events)) if sums.cluster_events else 0.0,
-        runs_sumw=sum(weight for weight in weights if weight is not None)
-        if weights and None not in weights
-        else None,
+        runs_sumw=sum(sumw) if sumw and len(sumw) == len(good) else None,
         run_range=_joined(record.run_range for record in good),
         lumi_range=_joined(record.lumi_range for record in good),
     )
 
 
 def _branches(sums: _Sums) -> dict[str, BranchStatistics]:
-    found: dict[str, BranchStatistics] = {}
-    for names, table in sums.by_layout.items():
-        known = frozenset(names)
-        n_files, n_events = sums.n_of_layout[names], sums.events_of_layout[names]
-        for name, (packed, bare, n_baskets) in zip(names, table.T.tolist(), strict=True):
+    branches: dict[str, BranchStatistics] = {}
+    good = [record for record in sums.files if record.error is None]
+    for names, files in _grouped(good, lambda record: record.branches).items():
+        known, n_events = frozenset(names), sum(record.n_events or 0 for record in files)
+        for name, (packed, bare, n) in zip(names, sums.by_layout[names].T.tolist(), strict=True):
             collection = collection_of(name, known)
-            branch = BranchStatistics(name, collection, packed, bare, n_baskets, n_files, n_events)
-            found[name] = _added(found[name], branch) if name in found else branch
-    return found
-
-
-def _added(one: BranchStatistics, other: BranchStatistics) -> BranchStatistics:
-    numbers = ("compressed_bytes", "uncompressed_bytes", "n_baskets", "n_files", "n_events")
-    return replace(one, **{name: getattr(one, name) + getattr(other, name) for name in numbers})
+            branch = BranchStatistics(name, collection, packed, bare, n, len(files), n_events)
+            branches[name] = branches[name] + branch if name in branches else branch
+    return branches
 
 
 def _counted(values: Iterable[str]) -> dict[str, int]:
@@ -529,10 +486,6 @@ class DatasetForecast:
     memory_bytes: int
     seconds: float | None
 
-    def summary(self) -> dict[str, Any]:
-        """Give it, ready for JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
 
 @dataclass(frozen=True)
 class Forecast:
@@ -572,7 +525,7 @@ class Forecast:
             "n_bytes": self.n_bytes,
             "chunk_size": self.chunk_size,
             "seconds": self.seconds,
-            "datasets": {name: one.summary() for name, one in self.datasets.items()},
+            "datasets": {name: asdict(one) for name, one in self.datasets.items()},
         }
 
 

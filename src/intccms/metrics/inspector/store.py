@@ -26,27 +26,20 @@ log = logging.getLogger(__name__)
 FILE_NAME = "files.parquet"
 
 _NUMBERS = pa.list_(pa.int64())
-_RANGE = pa.list_(pa.int64())
-_TYPES: dict[str, pa.DataType] = {
-    "is_data": pa.bool_(),
-    "n_events": pa.int64(),
-    "size_bytes": pa.int64(),
-    "compressions": pa.list_(pa.string()),
-    "branches": pa.list_(pa.string()),
-    "compressed_bytes": _NUMBERS,
-    "uncompressed_bytes": _NUMBERS,
-    "n_baskets": _NUMBERS,
-    "clusters": _NUMBERS,
-    "runs_sumw": pa.float64(),
-    "runs_count": pa.int64(),
-    "run_range": _RANGE,
-    "lumi_range": _RANGE,
-    "event_hashes": pa.list_(pa.uint64()),
-    "open_s": pa.float64(),
+_TYPES: dict[str, pa.DataType] = {  # of the fields of a record, by their annotations
+    "bool": pa.bool_(),
+    "int | None": pa.int64(),
+    "float": pa.float64(),
+    "float | None": pa.float64(),
+    "tuple[str, ...]": pa.list_(pa.string()),
+    "tuple[int, int] | None": _NUMBERS,
+    "IntArray": _NUMBERS,
+    "npt.NDArray[np.uint64]": pa.list_(pa.uint64()),
 }
-_ARRAYS = ("compressed_bytes", "uncompressed_bytes", "n_baskets", "clusters", "event_hashes")
-_TUPLES = ("compressions", "run_range", "lumi_range")
-_SCHEMA = pa.schema([(one.name, _TYPES.get(one.name, pa.string())) for one in fields(FileRecord)])
+_FIELDS = {one.name: str(one.type) for one in fields(FileRecord)}
+_ARRAYS = tuple(name for name, kind in _FIELDS.items() if "Array" in kind)
+_TUPLES = tuple(name for name, kind in _FIELDS.items() if "tuple" in kind)
+_SCHEMA = pa.schema([(name, _TYPES.get(kind, pa.string())) for name, kind in _FIELDS.items()])
 _ROWS = 500  # in a row group: bounds the memory of reading
 
 
@@ -65,12 +58,11 @@ def write_records(path: str | Path, records: Iterable[FileRecord]) -> None:
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
         for start in range(0, len(rows), _ROWS):
-            some = rows[start : start + _ROWS]
-            columns = [
-                pa.array([getattr(one, column.name) for one in some], type=column.type)
-                for column in _SCHEMA
+            group = [
+                {name: getattr(one, name) for name in _FIELDS}
+                for one in rows[start : start + _ROWS]
             ]
-            writer.write_table(pa.table(columns, schema=_SCHEMA))
+            writer.write_table(pa.Table.from_pylist(group, schema=_SCHEMA))
     write_bytes(path, sink.getvalue().to_pybytes())
 
 
@@ -140,7 +132,7 @@ class RecordStore:
 
     def counts(self, fileset: Fileset) -> Mapping[tuple[str, str], FileCount]:
         """Give what `intccms.datasets.metadata.collect` may know of files, by dataset and LFN."""
-        found: dict[tuple[str, str], FileCount] = {}
+        counts: dict[tuple[str, str], FileCount] = {}
         for files in fileset:
             for lfn in files.lfns:
                 query = FileQuery(
@@ -149,5 +141,5 @@ class RecordStore:
                 record = self.known(query)
                 count = None if record is None else record.count(files.dataset)
                 if count is not None:
-                    found[files.dataset, lfn] = count
-        return found
+                    counts[files.dataset, lfn] = count
+        return counts
