@@ -29,19 +29,22 @@ KNOWN = {
     "Legacy_2016": "e63961f7d175746c3d1ba985d293de0a822d041094c7991c41cffa661d982e28",
     "Legacy_2017": "729090482495266873b5de50cf82b70fce42a2514e17f13a749346c02ee443ac",
     "Legacy_2018": "af6012aa931709d4e6523ab7b8f3afc7909d2f6d8e10a6815effa698a0af7368",
-    "LUM/2016postVFP_UL": "e95e77a855093b6da926469c6001e54919d3390591efd426c75eb010e4e003d3",
-    "LUM/2018_UL": "6ac304f725844d70511a52c15c4733db505862cd18aeb88c8e8cafa0f6f76e23",
-    "MUO/2018_UL": "d90d058ce2d7890ae6f75241bf8b107c306d005fe819baaf0618b4eb460c6fe9",
-    "JME/2018_UL": "0cddb56a7a3a0d5617474c5182daa6cc30359fed562ec53322929b0601409747",
-    "BTV/2018_UL": "5b3a2dd83cbb9b502dcf2e7771d9f2d7ff61f3ff0005c4c1035a5a1fb02ec8ed",
+    "2016postVFP_UL/puWeights": "e95e77a855093b6da926469c6001e54919d3390591efd426c75eb010e4e003d3",
+    "2018_UL/puWeights": "6ac304f725844d70511a52c15c4733db505862cd18aeb88c8e8cafa0f6f76e23",
+    "2018_UL/muon_Z": "d90d058ce2d7890ae6f75241bf8b107c306d005fe819baaf0618b4eb460c6fe9",
+    "2018_UL/jet_jerc": "0cddb56a7a3a0d5617474c5182daa6cc30359fed562ec53322929b0601409747",
+    "2018_UL/btagging": "5b3a2dd83cbb9b502dcf2e7771d9f2d7ff61f3ff0005c4c1035a5a1fb02ec8ed",
+    "2018_UL/jetvetomaps": "2c5d7478a35530b6bec883251acb3f82c24d094d06236cf1f730314d462306ae",
     "JME": "a6a625b958704991147f2e90aa53631df100db9390b0981b9553298cb70cda05",
 }
-GROUPS = {
-    "LUM": "puWeights.json.gz",
-    "MUO": "muon_Z.json.gz",
-    "JME": "jet_jerc.json.gz",
-    "BTV": "btagging.json.gz",
-}
+FILES = (
+    "LUM/puWeights",
+    "MUO/muon_Z",
+    "JME/jet_jerc",
+    "JME/jetvetomaps",
+    "JME/jmar",
+    "BTV/btagging",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,9 @@ def _inputs() -> Iterator[InputFile]:
         folder = f"Legacy_{year.name}"
         source = f"Collisions{year.name[2:]}/13TeV/{folder}/{Path(year.golden_json).name}"
         yield InputFile(year.golden_json, source, True, KNOWN.get(folder))
-        for group, name in GROUPS.items():
-            folder = f"{group}/{year.pog}"
-            yield InputFile(year.file(name), f"{folder}/{name}", False, KNOWN.get(folder))
+        for group, _, name in (file.partition("/") for file in FILES):
+            source, path = f"{year.pog}/{name}", year.file(f"{name}.json.gz")
+            yield InputFile(path, f"{group}/{source}.json.gz", False, KNOWN.get(source))
     smearing = "jer_smear.json.gz"
     yield InputFile(f"{CORRECTIONS}/{smearing}", f"JME/{smearing}", False, KNOWN["JME"])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import NAME
 from .corrections import CORRECTIONS
+from .corrections.quality import VETO
 from .cuts import baseline, channel_selection, good_fatjets, good_jets, good_muons
 from .datasets import DATASETS, LUMI_IPB
 from .observables import ttbar_chi2, ttbar_mass, workshop_mtt
@@ -31,8 +32,8 @@ GOOD_OBJECT_MASKS: list[dict[str, Any]] = [
         "object": "Jet",
         "function": good_jets,
         "use": [
-            *(("Jet", name) for name in ("pt", "eta", "phi", "jetId")),
-            *(("Muon", name) for name in ("eta", "phi")),
+            *(("Jet", name) for name in ("pt", "eta", "phi", "jetId", "puId")),
+            ("Muon", None),
         ],
     },
     {
@@ -95,7 +96,7 @@ config: dict[str, Any] = {
     "good_object_masks": {"analysis": GOOD_OBJECT_MASKS},
     "baseline_selection": {
         "function": baseline,
-        "use": [("Muon", "pt"), ("Jet", "pt")],
+        "use": [("Muon", "pt"), ("Jet", "pt"), VETO],
     },
     "ghost_observables": [
         {

@@ -22,6 +22,7 @@ __all__ = [
     "good_jets",
     "good_muons",
     "lumi_mask",
+    "no_pileup",
     "skim_selection",
 ]
 
@@ -48,6 +49,7 @@ NOT_IN_2016 = "ecalBadCalibFilter"
 B_TAG = 0.304
 
 JET_RADIUS = 0.4
+PILEUP_GEV = 50.0  # above, no jet is pile-up
 FAR = 99.0  # pseudorapidity of a muon that is not there
 
 
@@ -77,22 +79,33 @@ def good_muons(
     return (pt > 55) & (abs(eta) < 2.4) & is_tight & is_probe
 
 
+def no_pileup(pt: ak.Array, pileup_id: ak.Array) -> ak.Array:
+    """Loose pile-up identification of jets below 50 GeV.
+
+    The bits of 2016 are in another order than those of 2017 and 2018, but each working point holds
+    the looser ones: any bit is the loose one.
+    https://twiki.cern.ch/twiki/bin/view/CMS/PileupJetIDUL
+    """
+    return (pt >= PILEUP_GEV) | (pileup_id > 0)
+
+
 def good_jets(
     pt: ak.Array,
     eta: ak.Array,
     phi: ak.Array,
     jet_id: ak.Array,
-    muon_eta: ak.Array,
-    muon_phi: ak.Array,
+    pileup_id: ak.Array,
+    muons: ak.Array,
 ) -> ak.Array:
-    """Jets with tight identification and lepton veto, where b tags exist.
+    """Jets with tight identification and lepton veto, no pile-up, where b tags exist.
 
     An isolated muon is a jet of its own; that of the leading good muon is no jet of the event.
     """
-    delta_eta = eta - ak.fill_none(ak.firsts(muon_eta), FAR)
-    delta_phi = (phi - ak.fill_none(ak.firsts(muon_phi), 0.0) + np.pi) % (2 * np.pi) - np.pi
+    delta_eta = eta - ak.fill_none(ak.firsts(muons.eta), FAR)
+    delta_phi = (phi - ak.fill_none(ak.firsts(muons.phi), 0.0) + np.pi) % (2 * np.pi) - np.pi
     is_apart = delta_eta**2 + delta_phi**2 > JET_RADIUS**2
-    return (pt > 30) & (abs(eta) < 2.4) & (jet_id >= 6) & is_apart
+    is_good = (pt > 30) & (abs(eta) < 2.4) & (jet_id >= 6) & no_pileup(pt, pileup_id)
+    return is_good & is_apart
 
 
 def good_fatjets(pt: ak.Array, eta: ak.Array, top_vs_qcd: ak.Array) -> ak.Array:
@@ -111,12 +124,16 @@ def _golden_json(lumifile: str, digest: str) -> LumiSections:  # noqa: ARG001
     return LumiSections.from_ranges(json.loads(Path(lumifile).read_text()))
 
 
-def baseline(muon_pt: ak.Array, jet_pt: ak.Array) -> PackedSelection:
-    """Exactly one good muon and at least two good jets; any column serves to count."""
+def baseline(muon_pt: ak.Array, jet_pt: ak.Array, is_quiet: ak.Array) -> PackedSelection:
+    """Exactly one good muon, at least two good jets, and none in a bad part of the detector.
+
+    Any column serves to count.
+    """
     selection = PackedSelection()
+    selection.add("jet_veto_map", is_quiet > 0)
     selection.add("exactly_1mu", ak.num(muon_pt, axis=1) == 1)
     selection.add("atleast_2jet", ak.num(jet_pt, axis=1) >= 2)
-    selection.add("baseline", selection.all("exactly_1mu", "atleast_2jet"))
+    selection.add("baseline", selection.all(*selection.names))
     return selection
 
 

@@ -21,7 +21,10 @@ MC_ONLY: dict[str, list[str]] = {
 BOTH: dict[str, list[str]] = {
     # NanoEvents makes no muon without its charge
     "Muon": ["pt", "eta", "phi", "mass", "charge", "tightId", "highPtId", "tkIsoId"],
-    "Jet": ["pt", "eta", "phi", "mass", "rawFactor", "area", "jetId", "btagDeepFlavB"],
+    "Jet": [
+        *("pt", "eta", "phi", "mass", "rawFactor", "area", "jetId", "puId", "btagDeepFlavB"),
+        *("muonSubtrFactor", "chEmEF", "neEmEF"),
+    ],
     "FatJet": ["pt", "eta", "phi", "mass", "particleNet_TvsQCD"],
     "MET": ["pt", "phi"],
     "HLT": list(MUON_TRIGGERS),

@@ -275,6 +275,8 @@ def _collections(events: Batch, rho: Array, rng: Rng, *, is_data: bool) -> dict[
             pt, eta, area = (columns[axis].astype(np.float64) for axis in ("pt", "eta", "area"))
             density = np.repeat(rho, counts).astype(np.float64)
             columns["rawFactor"] = raw_factor(pt, eta, area, density).astype(np.float32)
+            rest = 1 - sum(columns[name] for name in ("chHEF", "neHEF", "neEmEF", "muEF"))
+            columns |= _floats(chEmEF=0.1 * np.maximum(rest, 0), muonSubtrFactor=columns["muEF"])
         if not (is_data and name.startswith(ONLY_SIMULATION)):
             hidden = ONLY_SIMULATION if is_data else ()
             shown = {key: one for key, one in columns.items() if not key.startswith(hidden)}

@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,6 @@ REGIONS = "BEFH"  # of |eta|: barrel, endcap, forward, hadron forward
 
 Node = dict[str, Any] | float
 
-_PILEUP = re.compile(r"goldenJSON|pile-?up", re.IGNORECASE)
 _MUON = re.compile(r"^NUM_\w+_DEN_\w+$")
 _JET = re.compile(r"^(?P<campaign>.+?)_(?P<level>[A-Za-z0-9]+)_(?P<algorithm>AK\d+\w+)$")
 _YEAR = re.compile(r"(201[678])")
@@ -90,22 +89,19 @@ def correction_set(file: str, keys: Iterable[str]) -> schemav2.CorrectionSet:
 
 def _family(file: str, key: str) -> list[schemav2.Correction]:
     """Make the family to which a key belongs."""
-    if _PILEUP.search(key):
-        return [_pileup(key)]
+    for name, make in _MAKERS.items():
+        if re.search(name, key, re.IGNORECASE):
+            return [make(key)]
     if _MUON.match(key):
         return [_muon(name) for name in sorted({*settings()["muon_keys"], key})]
     if key.endswith("_shape"):
         return [_btag_shape(key, file)]
-    if key.endswith("_yield_ratio"):
-        return [_yield_ratio(key)]
-    if key == "JERSmear":
-        return [_smearing(key)]
     if found := _JET.match(key):
         return _jet_energy(found["campaign"], found["level"], found["algorithm"])
     raise InputError(
         f"{file}: cannot make a correction called {key!r}; known are pile-up (…_goldenJSON), "
-        "muons (NUM_…_DEN_…), jets (<campaign>_<level>_AK4PFchs, JERSmear) and b tags (…_shape, "
-        "…_yield_ratio)"
+        "muons (NUM_…_DEN_…), jets (<campaign>_<level>_AK4PFchs, JERSmear, PUJetID_eff, "
+        "<campaign>_V1 for veto maps) and b tags (…_shape, …_yield_ratio)"
     )
 
 
@@ -217,6 +213,29 @@ def _smearing(key: str) -> schemav2.Correction:
     return correction(key, inputs, {"nodetype": "binning", "input": "GenPt", **edges})
 
 
+def _pileup_identification(key: str) -> schemav2.Correction:
+    """Make efficiency ratios of jets that are no pile-up, by working point as in the real file."""
+    edges = {"eta": [-5.0, -2.5, 2.5, 5.0], "pt": [20.0, 30.0, 40.0, 50.0]}
+    points = {}
+    for point, loss in {"L": 0.01, "M": 0.02, "T": 0.03}.items():
+        shifts = {"nom": 0.0, "up": 0.6 * loss, "down": -0.6 * loss}
+        ratios = [1 - loss * (2 - 0.5 * i) * (1 + (j != 1)) for j in range(3) for i in range(3)]
+        sides = {name: binning(edges, [r + by for r in ratios]) for name, by in shifts.items()}
+        points[point] = category("systematic", sides | {"MCEff": 0.95})
+    inputs = "eta pt systematic:string workingpoint:string"
+    return correction(key, inputs, category("workingpoint", points))
+
+
+def _veto_map(key: str) -> schemav2.Correction:
+    """Make a map that is not zero where jets are not to be trusted: one hot and one cold spot."""
+    pi = 3.1415926536
+    edges = {"eta": [-5.191, -2.5, -1.3, 0.9, 1.1, 5.191], "phi": [-pi, -1.57, -0.87, 2.1, 2.3, pi]}
+    spots = [10.0 * ((i, j) in ((1, 1), (3, 3))) for i in range(5) for j in range(5)]
+    table: dict[str, Any] = {"nodetype": "multibinning", "inputs": list(edges)}
+    table |= {"edges": list(edges.values()), "content": spots, "flow": "error"}
+    return correction(key, "type:string eta phi", category("type", {"jetvetomap": table}))
+
+
 def _yield_ratio(key: str) -> schemav2.Correction:
     """Make what keeps yields as they were before the factors of b tags, by number of jets."""
     edges = {"n_jets": [-0.5, *(count + 0.5 for count in range(9))]}
@@ -261,3 +280,12 @@ def _by_flavour(flavours: Sequence[int], shift: float) -> Node:
         ]
         contents[flavour] = binning(edges, [round(value, 6) for value in values])
     return category("flavor", contents)
+
+
+_MAKERS: dict[str, Callable[[str], schemav2.Correction]] = {
+    "goldenJSON|pile-?up": _pileup,
+    "_yield_ratio$": _yield_ratio,
+    "^JERSmear$": _smearing,
+    "^PUJetID_eff$": _pileup_identification,
+    r"^Summer\w+_V\d+$": _veto_map,
+}

@@ -99,11 +99,12 @@ def real_corrections(
     base = tmp_path_factory.mktemp("real")
     real, own = shared_data / "corrections", Path("example_cms/corrections")
     (base / own / "2018").mkdir(parents=True)
-    names = {"LUM": "puWeights", "MUO": "muon_Z", "JME": "jet_jerc", "BTV": "btagging"}
-    for group, name in names.items():
+    names = {"puWeights": "LUM", "muon_Z": "MUO", "jet_jerc": "JME", "btagging": "BTV"}
+    for name, group in (names | {"jetvetomaps": "JME"}).items():
         (base / own / "2018" / f"{name}.json.gz").symlink_to(
             real / f"{group}_2018_UL_{name}.json.gz"
         )
     (base / own / "jer_smear.json.gz").symlink_to(real / "JME_jer_smear.json.gz")
-    (base / own / "2018" / "btag_yields.json").symlink_to(run2 / own / "2018/btag_yields.json")
+    for name in ("btag_yields.json", "jmar.json.gz"):  # not at hand
+        (base / own / "2018" / name).symlink_to(run2 / own / "2018" / name)
     return base

@@ -22,7 +22,7 @@ from intccms.schema.base import ObjVar
 
 NAME = "example_cms.configs.configuration:config"
 MADE = {("ttbar_reco", None), ("Jet", "jer_resolution"), ("Jet", "jer_scale_factor")}
-MADE |= {("event", "seed")}
+MADE |= {("event", "seed"), ("Flag", "jetVetoMap"), ("Jet", "type1_share")}
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from intccms.engine.objects import event_seeds
 from tests.example_cms.conftest import Chunk, chunk, simulated
 
 BY_NAME = {year.name: year for year in YEARS}
-JETS = ("pt", "eta", "phi", "mass", "rawFactor", "area")
+JETS = ("pt", "eta", "phi", "mass", "rawFactor", "area", "muonSubtrFactor", "chEmEF", "neEmEF")
 
 
 @dataclass
@@ -114,6 +114,14 @@ def events_of(made: Chunk, *, is_data: bool) -> list[Event]:
     ]
 
 
+def type1(jet: dict[str, float]) -> float:
+    """What of a jet counts in the type-1 correction."""
+    share = 1 - jet["muonSubtrFactor"]
+    if jet["pt"] * share <= 15 or jet["chEmEF"] + jet["neEmEF"] >= 0.9:
+        return 0.0
+    return share
+
+
 def check(made: Chunk, loop: Loop, *, systematic: str | None) -> None:
     """Compare every jet and the missing momentum of every event."""
     is_data = systematic is None
@@ -131,8 +139,9 @@ def check(made: Chunk, loop: Loop, *, systematic: str | None) -> None:
             after = [loop.smeared(event, jet, systematic) for jet in after]
         px, py = event.met[0] * math.cos(event.met[1]), event.met[0] * math.sin(event.met[1])
         for old, new in zip(event.jets, after, strict=True):
-            px -= (new["pt"] - old["pt"]) * math.cos(old["phi"])
-            py -= (new["pt"] - old["pt"]) * math.sin(old["phi"])
+            share = type1(old)
+            px -= share * (new["pt"] - old["pt"]) * math.cos(old["phi"])
+            py -= share * (new["pt"] - old["pt"]) * math.sin(old["phi"])
         after.sort(key=lambda jet: -jet["pt"])
         assert pt[i] == pytest.approx([jet["pt"] for jet in after], rel=1e-6)
         assert mass[i] == pytest.approx([jet["mass"] for jet in after], rel=1e-6)
@@ -268,7 +277,7 @@ def test_the_shift_of_the_missing_momentum_adds_to_what_the_jets_change(run2: Pa
         before = np.asarray(nominal.pt, "f8") * trigonometric(np.asarray(nominal.phi, "f8"))
         after = found["pt"] * trigonometric(found["phi"])
         np.testing.assert_allclose(after - before, delta, atol=5e-3)
-    assert {ref.obj for ref in columns if ref.field} == {"MET", "Jet"}
+    assert {ref.obj for ref in columns if ref.field} == {"MET", "Jet", "Flag"}
     jets = next(new for ref, new in columns.items() if ref == ("Jet", "pt"))
     np.testing.assert_array_equal(jets, np.asarray(ak.flatten(ak.Array(stages[-1]["Jet"].pt))))
 
@@ -286,6 +295,7 @@ def test_jets_in_the_dead_sectors_lose_energy() -> None:
 def test_the_jet_that_is_the_muon_is_none_of_the_event() -> None:
     pt, jet_id = ak.Array([[60.0, 60.0, 60.0]] * 2), ak.Array([[6, 6, 6]] * 2)
     eta, phi = ak.Array([[0.1, 0.1, 0.1]] * 2), ak.Array([[3.1, -3.1, 0.0]] * 2)
-    muon_eta, muon_phi = ak.Array([[0.0, 0.1], []]), ak.Array([[3.1, 0.0], []])
-    good = good_jets(pt, eta, phi, jet_id, muon_eta, muon_phi)
+    pileup_id = ak.Array([[0, 0, 0]] * 2)
+    muons = ak.zip({"eta": [[0.0, 0.1], []], "phi": [[3.1, 0.0], []]})
+    good = good_jets(pt, eta, phi, jet_id, pileup_id, muons)
     assert good.to_list() == [[False, False, True], [True, True, True]]

@@ -43,6 +43,7 @@ def test_only_the_processes_that_are_asked_for_are_written(
 def test_corrections_of_all_years_are_written(written: tuple[Path, SampleSummary]) -> None:
     folder = written[0] / "example_cms" / "corrections"
     names = {"puWeights.json.gz", "muon_Z.json.gz", "jet_jerc.json.gz", "btagging.json.gz"}
+    names |= {"jetvetomaps.json.gz", "jmar.json.gz"}
     for year in ("2016", "2017", "2018"):
         assert {path.name for path in (folder / year).iterdir()} == names | {"btag_yields.json"}
     assert (folder / "jer_smear.json.gz").is_file()
@@ -81,6 +82,21 @@ def test_smearing_is_that_of_the_real_file(shared_data: Path) -> None:
         for event in (1, 2**62 + 3):
             inputs = (60.0, 1.1, gen_pt, 20.0, event, 0.12, 1.15)
             assert ours.evaluate(*inputs) == real.evaluate(*inputs)
+
+
+def test_veto_maps_are_asked_as_the_real_ones(shared_data: Path) -> None:
+    key = "Summer19UL18_V1"
+    made = correction_set("jetvetomaps.json.gz", [key]).model_dump_json(exclude_unset=True)
+    ours = correctionlib.CorrectionSet.from_string(made)[key]
+    path = shared_data / "corrections" / "JME_2018_UL_jetvetomaps.json.gz"
+    real = correctionlib.CorrectionSet.from_file(str(path))[key]
+    assert [(one.name, one.type) for one in ours.inputs] == [
+        (one.name, one.type) for one in real.inputs
+    ]
+    for eta, phi in ((-5.19, -3.14159), (5.19, 3.14159), (-2.0, -1.2)):
+        values = [one.evaluate("jetvetomap", eta, phi) for one in (ours, real)]
+        assert all(value in (0.0, 10.0) for value in values)
+    assert ours.evaluate("jetvetomap", -2.0, -1.2) == real.evaluate("jetvetomap", -2.0, -1.2) != 0
 
 
 def test_the_command_takes_settings(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from ..years import YEARS, Year
 from .btag import btag_shape
 from .jets import jet_energy
 from .objects import muons, pileup, prefiring
+from .quality import pileup_identification
 from .rates import cross_sections, luminosity
 from .theory import theory_weights
 
@@ -20,6 +21,7 @@ def _of(year: Year) -> list[dict[str, Any]]:
         pileup(year),
         prefiring(year),
         *muons(year),
+        pileup_identification(year),
         *btag_shape(year),
         *theory_weights(),
         luminosity(year),

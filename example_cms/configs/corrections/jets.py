@@ -4,6 +4,9 @@ Everything goes into the missing transverse momentum of the same kind, that of p
 PUPPI, whose type-1 correction NanoAOD has made with such jets: the changes of all steps, the first
 of which takes back what NanoAOD had applied, add up to corrected minus original jet.
 
+What is carried is the share of a jet that counts in the type-1 correction: without its muons, above
+15 GeV without them and not electromagnetic.
+
 https://cms-jerc.web.cern.ch and arXiv:1607.03663
 """
 
@@ -19,11 +22,13 @@ import numpy as np
 from intccms.schema.base import Sys
 
 from ..years import CORRECTIONS, Era, Year
+from .quality import veto_map
 
 __all__ = ["CORRELATED", "EACH_YEAR", "jes_sources", "jet_energy"]
 
 ALGORITHM = "AK4PFchs"
 MISSING = "MET"
+SHARE = ("Jet", "type1_share")  # a column that the first correction makes
 MOMENTUM = [("Jet", "pt"), ("Jet", "mass")]
 UNCLUSTERED = [("MET", f"MetUnclustEnUpDelta{axis}") for axis in "XY"]
 
@@ -76,6 +81,9 @@ CORRELATED = (
 # Made by two corrections for the third: the simulation has no such columns.
 COLUMNS = [("Jet", "jer_resolution"), ("Jet", "jer_scale_factor")]
 
+TYPE1_GEV = 15.0  # without muons
+MOST_ELECTROMAGNETIC = 0.9
+
 MATCHED_DELTA_R = 0.2  # half the radius of the jets
 MATCHED_SIGMAS = 3.0  # of the resolution
 LEAST_FACTOR = 0.01  # so that no jet's momentum changes its sign
@@ -91,9 +99,11 @@ def jet_energy(year: Year) -> list[dict[str, Any]]:
     """All object corrections of a year, in order."""
     return [
         _unclustered(),
+        _type1(),
         _step("jec_raw", nominal_function=raw_factor, args=[("Jet", "rawFactor")]),
         *(_level(year, level, year.jec) for level in LEVELS_MC),
         *(_level(year, level, era.jec, era) for level in LEVELS_DATA for era in year.eras),
+        veto_map(year),
         *_resolution(year),
         *([_dead_sectors()] if year.has_dead_sectors else []),
         _step(
@@ -120,6 +130,7 @@ def _step(name: str, *, applies_to: str = "both", **settings: Any) -> dict[str, 
         "applies_to": applies_to,
         "use_correctionlib": "file" in settings,
         "propagate_to": MISSING,
+        "propagate_share": SHARE,
         **settings,
     }
 
@@ -155,6 +166,34 @@ def unclustered(
     x, y = pt * np.cos(phi) + sign * dx, pt * np.sin(phi) + sign * dy
     turned = (np.arctan2(y, x) - phi + np.pi) % (2 * np.pi) - np.pi
     return np.hypot(x, y) - pt, turned
+
+
+def _type1() -> dict[str, Any]:
+    """Share of each jet in the type-1 correction, as NanoAOD's jet says it.
+
+    That has the same calibration, and the missing momentum that NanoAOD has made with it is what
+    the changes are added to. The jets below 15 GeV (``CorrT1METJet``) count in neither.
+    https://twiki.cern.ch/twiki/bin/view/CMSPublic/WorkBookMetAnalysis; nanoAOD-tools,
+    jetmetUncertainties.py.
+    """
+    columns = ("pt", "muonSubtrFactor", "chEmEF", "neEmEF")
+    return {
+        "name": "met_type1",
+        "type": "object",
+        "target": SHARE,
+        "applies_to": "both",
+        "use_correctionlib": False,
+        "args": [("Jet", name) for name in columns],
+        "nominal_function": type1_share,
+    }
+
+
+def type1_share(
+    pt: ak.Array, muon_share: ak.Array, charged: ak.Array, neutral: ak.Array
+) -> ak.Array:
+    """Share without muons; 0 below 15 GeV and for electrons and photons."""
+    share = 1 - muon_share
+    return share * ((pt * share > TYPE1_GEV) & (charged + neutral < MOST_ELECTROMAGNETIC))
 
 
 def _dead_sectors() -> dict[str, Any]:

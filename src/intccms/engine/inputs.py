@@ -271,9 +271,9 @@ def _missing_in(
         source = open_source(look.pfn, look.tree_name, options)
         events = source.events(0, n_events, ReadMeter(), dict(look.about))
         if processor.has_analysis:
-            corrections = processor.plan(files.dataset).corrections
-            objects = with_new_columns(from_events(events), corrections)
-            for correction in corrections:
+            plan = processor.plan(files.dataset)
+            objects = with_new_columns(from_events(events), plan.corrections, plan.read)
+            for correction in plan.corrections:
                 if correction.type == "object":  # without events no shift is evaluated
                     for ref in reads(correction):
                         objects.column(ref)

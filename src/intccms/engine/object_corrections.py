@@ -23,7 +23,8 @@ def carried(correction: Correction, before: Objects, after: Objects) -> Objects:
     """Carry the change of transverse momenta into what the correction names `propagate_to`.
 
     The missing transverse momentum is minus the vector sum of all objects, so the sum of the
-    changes of theirs is taken from it. Where no momentum has changed, it keeps its bits.
+    changes of theirs, or of the share of each that `propagate_share` says, is taken from it. Where
+    nothing is carried, it keeps its bits.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ def carried(correction: Correction, before: Objects, after: Objects) -> Objects:
     for target in correction.momenta:
         old, new = before.column(target), after.column(target)
         change = content(new).astype(np.float64) - content(old)
+        if correction.propagate_share is not None:
+            change *= content(before.column(correction.propagate_share))
         changed, lists = np.flatnonzero(change), lists_of(old)
         event = changed if lists is None else lists.events[changed]
         angle = content(before.column(ObjVar(target.obj, "phi")))[changed].astype(np.float64)
@@ -141,7 +144,7 @@ def correct(plan: VariationPlan, objects: Objects, factors: Factors) -> list[Obj
     list of Objects
         Before each correction of the plan, and after the last. Event weights change nothing.
     """
-    objects = with_new_columns(objects, plan.corrections)
+    objects = with_new_columns(objects, plan.corrections, plan.read)
     stages = [with_orders(objects, plan.corrections)]
     for correction in plan.corrections:
         now = stages[-1]
@@ -151,15 +154,18 @@ def correct(plan: VariationPlan, objects: Objects, factors: Factors) -> list[Obj
     return stages
 
 
-def with_new_columns(objects: Objects, corrections: Sequence[Correction]) -> Objects:
-    """Add the columns that one correction makes for another, before anything is applied to them.
+def with_new_columns(
+    objects: Objects, corrections: Sequence[Correction], read: Iterable[ObjVar]
+) -> Objects:
+    """Add the columns that corrections make, before anything is applied to them.
 
-    Such a column is the target of an object correction, read by name by a later one, and none that
-    the events have; each object has one value of it.
+    Such a column is the target of an object correction, `read` by name by masks, selections or
+    observables or by a later correction, and none that the events have; each object has one value.
     """
     for i, correction in enumerate(corrections):
-        args = (arg for other in corrections[i + 1 :] for arg in other.args)
-        later = {arg for arg in args if isinstance(arg, ObjVar)}
+        after = corrections[i + 1 :]
+        args = (arg for other in after for arg in (*other.args, other.propagate_share))
+        later = {*read, *(arg for arg in args if isinstance(arg, ObjVar))}
         for target in later.intersection(correction.target):
             like = [a for a in correction.args if isinstance(a, ObjVar) and a.obj == target.obj]
             is_column = target == top_level(target)  # and not one of the event

@@ -67,6 +67,8 @@ class VariationPlan:
         Sources that are made of many weights each; they have no label before these are combined.
     normalised
         Sources whose sums over all events, before any cut, are wanted.
+    read
+        What masks, selections and observables read, of all that corrections may make.
     """
 
     process: str
@@ -77,6 +79,7 @@ class VariationPlan:
     normalised: tuple[WeightSource, ...] = ()
     dataset: str | None = None
     year: str | None = None
+    read: frozenset[ObjVar] = frozenset()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -122,12 +125,19 @@ def changes(correction: Correction) -> tuple[ObjVar, ...]:
     return (*correction.target, *carried, *again)
 
 
+def carrying(correction: Correction) -> list[ObjVar]:
+    """Return what is read of the objects whose changes go into `propagate_to`."""
+    if correction.propagate_to is None:
+        return []
+    share = correction.propagate_share
+    angles = [ObjVar(ref.obj, "phi") for ref in correction.momenta]
+    return angles if share is None else [*angles, share]
+
+
 def needs(correction: Correction, columns: Iterable[ObjVar]) -> bool:
     """Say whether a correction needs any of `columns`, be it to change it."""
     args = [arg for arg in correction.args if isinstance(arg, ObjVar)]
-    met = correction.propagate_to
-    angles = [ObjVar(ref.obj, "phi") for ref in correction.momenta if met is not None]
-    refs = (*args, *angles, *changes(correction))
+    refs = (*args, *carrying(correction), *changes(correction))
     return any(overlaps(ref, other) for ref in refs for other in columns)
 
 
@@ -178,8 +188,16 @@ def plan_variations(
                 variations.append(Variation(f"{source.name}_{direction}", i, j, direction))
     return VariationPlan(
         process, corrections, _joined(shifts), tuple(weights),
-        tuple(members), tuple(normalised), dataset, year,
+        tuple(members), tuple(normalised), dataset, year, _read(config),
     )  # fmt: skip
+
+
+def _read(config: Config) -> frozenset[ObjVar]:
+    """Return what the functions that come after the corrections read."""
+    masks, parts = config.good_object_masks, [config.baseline_selection]
+    parts += [*masks.analysis, *masks.mva, *config.ghost_observables]
+    parts += [one for c in config.channels for one in (c.selection, *c.observables)]
+    return frozenset(ref for part in parts if part is not None for ref in part.use)
 
 
 def _joined(shifts: Iterable[Variation]) -> tuple[Variation, ...]:

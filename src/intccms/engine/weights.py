@@ -12,7 +12,7 @@ from intccms.engine.calls import as_flat
 from intccms.engine.corrections import Factors, apply
 from intccms.engine.object_corrections import content, lists_of
 from intccms.engine.objects import Objects, top_level
-from intccms.engine.variations import VariationPlan, WeightSource, changes, directions
+from intccms.engine.variations import VariationPlan, WeightSource, carrying, changes, directions
 from intccms.errors import FunctorError, MissingColumnError, MissingSumsError
 from intccms.histograms.sums import MemberSums, WeightSums, bin_indices
 from intccms.histograms.theory import layout_of
@@ -86,8 +86,7 @@ def reads(correction: Correction) -> list[ObjVar]:
     """Return the columns that a correction or one of its sources reads, be it to change them."""
     sources = [one for one in correction.uncertainty_sources if one.members is None]
     refs = [ref for ref in changes(correction) if ref.field is not None]
-    if correction.propagate_to is not None:
-        refs += [ObjVar(ref.obj, "phi") for ref in correction.momenta]
+    refs += carrying(correction)
     own = correction.args if sources or correction.has_nominal else ()  # members need not be there
     args = [*own, *(arg for source in sources for arg in source.args or ())]
     return [*(arg for arg in args if isinstance(arg, ObjVar)), *refs]

@@ -171,6 +171,8 @@ Name = Annotated[str, AfterValidator(_check_name)]
 
 Names = Annotated[tuple[Name, ...], BeforeValidator(as_names)]
 
+Ref = Annotated[ObjVar, PlainValidator(_as_ref)]
+
 Refs = Annotated[tuple[ObjVar, ...], PlainValidator(as_refs)]
 
 Year = Annotated[Name, BeforeValidator(_as_year)]

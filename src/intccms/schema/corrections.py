@@ -13,6 +13,7 @@ from intccms.schema.base import (
     Name,
     Names,
     ObjVar,
+    Ref,
     Refs,
     Sys,
     Years,
@@ -22,7 +23,7 @@ from intccms.schema.older import CORRECTION
 
 Function = Callable[..., Any]
 _ALL_CHANNELS = "objects are the same in all channels; only weights can differ"
-OBJECT_ONLY = ("target", "propagate_to", "resort")
+OBJECT_ONLY = ("target", "propagate_to", "propagate_share", "resort")
 
 
 class Scope(Model):
@@ -143,6 +144,11 @@ class Correction(Scope):
     propagate_to: Name | None = setting(
         None, "Collection into which changes of pt are carried, e.g. PuppiMET."
     )
+    propagate_share: Ref | None = setting(
+        None,
+        "Column with the share of each object's change that is carried, such as 0 for jets below "
+        "the threshold of the type-1 correction; None: all of it.",
+    )
     resort: Bool = setting(False, "Sort the changed collection by pt again.")
     uncertainty_sources: tuple[UncertaintySource, ...] = setting(
         (), "What is uncertain about the correction."
@@ -192,6 +198,12 @@ class Correction(Scope):
                 raise KeyProblem(key, "the correction changes no pt")
         if self.propagate_to in {ref.obj for ref in self.momenta}:
             raise KeyProblem("propagate_to", "it is the corrected collection itself")
+        share = self.propagate_share
+        if share is not None and self.propagate_to is None:
+            raise KeyProblem("propagate_share", "of what? There is no 'propagate_to'")
+        if share is not None and (not share.field or {share.obj} != {t.obj for t in self.momenta}):
+            text = "a column of the collection whose pt is changed, and of no other"
+            raise KeyProblem("propagate_share", text)
         return self
 
     @model_validator(mode="after")
