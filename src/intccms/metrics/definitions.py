@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from intccms.errors import InputError, nearest
-
 TOLERANCE = 0.05  # of times that different clocks and samples give
 
 
@@ -228,24 +226,12 @@ def evaluate(measured: Measured) -> dict[str, float | None]:
     return {metric.name: metric.value(measured) for metric in METRICS}
 
 
-def value_of(name: str, values: Mapping[str, float | None]) -> float | None:
-    """Return a metric by its name here or in an earlier tool, in the unit of that name.
-
-    Raises
-    ------
-    InputError
-        If there is no such metric.
-    """
-    own, factor = ALIASES.get(name, (name, 1.0))
-    if own not in values:
-        raise InputError(f"no metric {name!r}; {nearest(name, [*values, *ALIASES])}")
-    value = values[own]
-    return None if value is None else value * factor
-
-
 def by_old_names(values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Return the metrics that earlier tools know, under their names and in their units."""
-    return {name: value_of(name, values) for name in ALIASES}
+    return {
+        name: None if (value := values[own]) is None else value * factor
+        for name, (own, factor) in ALIASES.items()
+    }
 
 
 def formatted(metric: Metric, value: float | None) -> str:
@@ -258,14 +244,9 @@ def formatted(metric: Metric, value: float | None) -> str:
     """
     if value is None:
         return "-"
-    places = 0
-    if value and metric.digits < 12:
-        rounded = float(f"{value:.{metric.digits}g}")
-        text = f"{rounded:,.{metric.digits}g}" if abs(rounded) < 10**metric.digits else ""
-        text = text or f"{rounded:,.{places}f}"
-    else:
-        text = f"{value:,.0f}"
-    return f"{text} {metric.unit}".rstrip()
+    rounded = float(f"{value:.{metric.digits}g}")
+    is_whole = metric.digits >= 12 or abs(rounded) >= 10**metric.digits
+    return f"{rounded:,{'.0f' if is_whole else f'.{metric.digits}g'}} {metric.unit}".rstrip()
 
 
 def violations(measured: Measured) -> list[str]:

@@ -59,15 +59,10 @@ class Panel:
         self._handle = show(BokehModel(self.board.root), display_id=True)
 
     def begin(
-        self,
-        stage: str,
-        *,
-        total: int | None = None,
-        unit: str = "steps",
-        parts: Mapping[str, Sequence[int]] | None = None,
+        self, stage: str, *, parts: Mapping[str, Sequence[int]] | None = None, **amount: Any
     ) -> None:
         """See `Observer.begin`."""
-        self.inner.begin(stage, total=total, unit=unit, parts=parts)
+        self.inner.begin(stage, parts=parts, **amount)
         if parts is not None:
             with self._lock:
                 self.state.begin(parts, time.time())

@@ -80,7 +80,9 @@ class Recorder:
         self._every_s = interval_s or 1.0
         self._path = receipts
         self._file: TextIO | None = None
-        self._channel = _ReportChannel(client) if client is not None else None
+        self._dashboard = client if client is not None and is_watched(client) else None
+        self._unsent: list[dict[str, Any]] = []  # chunk reports for the dashboard
+        self._sent = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="intccms-recorder", daemon=True)
 
@@ -112,20 +114,15 @@ class Recorder:
         return None if self.tracker is None else self.tracker.timeline
 
     def begin(
-        self,
-        stage: str,
-        *,
-        total: int | None = None,
-        unit: str = "steps",
-        parts: Mapping[str, Sequence[int]] | None = None,
+        self, stage: str, *, parts: Mapping[str, Sequence[int]] | None = None, **amount: Any
     ) -> None:
         """See `Observer.begin`."""
         if parts is not None:
             self.started = time.time()
-        self.inner.begin(stage, total=total, unit=unit, parts=parts)
-        if self._channel is not None and parts is not None:
+        self.inner.begin(stage, parts=parts, **amount)
+        if parts is not None:
             plan = {name: list(sizes) for name, sizes in parts.items()}
-            self._channel.send({"begin": plan, "target_gbps": self.target_gbps})
+            self._send({"begin": plan, "target_gbps": self.target_gbps})
 
     def advance(self, n: int = 1) -> None:
         """See `Observer.advance`."""
@@ -142,14 +139,25 @@ class Recorder:
             with self._optional():
                 self._file.write(json.dumps(receipt.to_dict()) + "\n")
                 self._file.flush()
-        if self._channel is not None:
-            self._channel.add(receipt)
+        if self._dashboard is not None:
+            self._unsent.append(receipt.to_dict())
+            if time.monotonic() - self._sent > SEND_S:
+                self._send({})
 
     def end(self) -> None:
         """See `Observer.end`."""
         self.inner.end()
-        if self._channel is not None:
-            self._channel.send({"end": time.time()})
+        self._send({"end": time.time()})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        """Tell the dashboard on the scheduler, if ours is there, with the reports that wait."""
+        if self._dashboard is None or self._dashboard.status != "running":
+            return
+        reports, self._unsent, self._sent = self._unsent, [], time.monotonic()
+        try:
+            self._dashboard.log_event(TOPIC, {**message, "receipts": reports})
+        except OSError as error:  # the run itself finds out whether the scheduler is gone
+            log.debug("the dashboard was not told: %s", error)
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
@@ -176,33 +184,6 @@ class Recorder:
                 self.inner.workers(samples, loads)
         except Exception as error:  # noqa: BLE001 - what only looks must not end the run
             log.warning("the workers could not be sampled: %s", error)
-
-
-class _ReportChannel:
-    """Tells the dashboard on the scheduler, if ours is there."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self._is_on = is_watched(client)
-        self._waiting: list[dict[str, Any]] = []
-        self._sent = 0.0
-
-    def add(self, receipt: ChunkReport) -> None:
-        """Send a receipt, together with others."""
-        if self._is_on:
-            self._waiting.append(receipt.to_dict())
-            if time.monotonic() - self._sent > SEND_S:
-                self.send({})
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Send a message with the receipts that wait."""
-        if not self._is_on or self.client.status != "running":
-            return
-        receipts, self._waiting, self._sent = self._waiting, [], time.monotonic()
-        try:
-            self.client.log_event(TOPIC, {**message, "receipts": receipts})
-        except OSError as error:  # the run itself finds out whether the scheduler is gone
-            log.debug("the dashboard was not told: %s", error)
 
 
 def is_watched(client: Client) -> bool:

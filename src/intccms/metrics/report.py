@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +29,7 @@ from intccms.metrics.figures import (
 from intccms.metrics.live import Board
 from intccms.metrics.measurement import Measurement
 from intccms.metrics.state import Columns, RunState
-from intccms.metrics.still import STYLE, draw
+from intccms.metrics.still import STYLE, draw, png_of
 from intccms.metrics.tables import Table
 
 N_SHOWN = 20
@@ -205,7 +204,7 @@ def comparison_png(measurements: Sequence[Measurement], names: Sequence[str]) ->
     values = [one.metrics for one in measurements]
     height = 1.2 + 0.4 * len(names)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, height + 4.3), layout="constrained")
+        figure = Figure((11, height + 4.3), COMPARISON_DPI, layout="constrained")
         areas: Any = figure.subfigures(2, 1, height_ratios=[height, 3.2])
         shown = [metric for metric in METRICS if metric.name in COMPARED]
         for ax, metric in zip(areas[0].subplots(1, len(shown)), shown, strict=True):
@@ -222,9 +221,7 @@ def comparison_png(measurements: Sequence[Measurement], names: Sequence[str]) ->
         title = "Where the time of the cores went"
         plot = Plot("parts", title, (parts,), "% (rest: no chunk)", names="run", end=100.0)
         draw(right, plot, {"run": names} | _shares(measurements))
-        memory = io.BytesIO()
-        figure.savefig(memory, format="png", dpi=COMPARISON_DPI, metadata={"Software": None})
-    return memory.getvalue()
+        return png_of(figure)
 
 
 def comparison_html(measurements: Sequence[Measurement], names: Sequence[str]) -> str:

@@ -59,7 +59,7 @@ def picture(state: RunState, now: float) -> bytes:
         Seconds since the epoch; after its end it does not matter.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=SIZE, layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06))
+        figure = Figure(SIZE, DPI, layout=ConstrainedLayoutEngine(h_pad=0.09, w_pad=0.06))
         areas: Any = figure.subfigures(1 + len(ROWS), 1, height_ratios=[0.3, *[1.0] * len(ROWS)])
         numbers = summary(state, now)
         widths = [max(1.15 * len(text), 0.7 * len(name)) + 3 for name, text in numbers.items()]
@@ -73,8 +73,13 @@ def picture(state: RunState, now: float) -> bytes:
             for ax, name in zip(area.subplots(1, len(names)), names, strict=True):
                 data = RUN_PLOTS[name].columns(state, now)
                 draw(ax, RUN_PLOTS[name].plot, data, RUN_PLOTS[name].frame(state, data))
-        memory = io.BytesIO()
-        figure.savefig(memory, format="png", dpi=DPI, metadata={"Software": None})
+        return png_of(figure)
+
+
+def png_of(figure: Figure) -> bytes:
+    """Return a figure as PNG; without the version that made it, equal figures are equal bytes."""
+    memory = io.BytesIO()
+    figure.savefig(memory, format="png", dpi="figure", metadata={"Software": None})
     return memory.getvalue()
 
 

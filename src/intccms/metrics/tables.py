@@ -74,8 +74,8 @@ def size_text(n_bytes: float) -> str:
     return f"{n_bytes:.0f} B"
 
 
-def with_error(value: float | None, error: float | None, *, digits: int = 2) -> str:
-    """Write a value with its error, rounded to so many digits of the error.
+def with_error(value: float | None, error: float | None) -> str:
+    """Write a value with its error, rounded to two digits of the error.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def with_error(value: float | None, error: float | None, *, digits: int = 2) -> 
         return "-"
     if error <= 0:
         return f"{value:,.6g} ± 0"
-    places = max(0, digits - 1 - math.floor(math.log10(error)))
+    places = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:,.{places}f} ± {error:,.{places}f}"
 
 
@@ -114,8 +114,8 @@ def cutflow_table(summary: Summary, channel: str) -> Table:
     for name in names:
         cells = []
         for steps in flow.values():
-            found = [step for step in steps if step["name"] == name]
-            cells += [f"{one['yields']:,.1f} ({one['n_events']:,})" for one in found] or ["-"]
+            step = next((step for step in steps if step["name"] == name), None)
+            cells.append(f"{step['yields']:,.1f} ({step['n_events']:,})" if step else "-")
         rows.append([name, *cells])
     return Table(f"Cutflow in {channel}: yield (events)", rows)
 
@@ -130,18 +130,14 @@ def ledger_table(summary: Summary) -> Table:
          "resumed"]
     ]  # fmt: skip
     for name in (*summary["datasets"], None):
-        chunks = amounts(summary, "chunks", name)
-        files, events = amounts(summary, "files", name), amounts(summary, "events", name)
-        rows.append(
-            [
-                "total" if name is None else name,
-                f"{files.processed}/{files.planned}",
-                files.lost,
-                f"{chunks.processed}/{chunks.planned}",
-                *events,
-            ]
-        )
+        files, chunks, events = (amounts(summary, what, name) for what in BOOKED)
+        done = [f"{files.processed}/{files.planned}", files.lost]
+        done.append(f"{chunks.processed}/{chunks.planned}")
+        rows.append(["total" if name is None else name, *done, *events])
     return Table("Events planned / processed / lost", rows)
+
+
+BOOKED = ("files", "chunks", "events")
 
 
 class Amounts(NamedTuple):
@@ -177,27 +173,20 @@ def amounts(summary: Summary, what: str, dataset: str | None = None) -> Amounts:
         book = books[name]
         processed += book["processed"][what] or 0
         resumed += book["resumed"][what] or 0
-        if book["lost"][what] is None:
-            is_unknown = True
-            lost += _known_loss(summary, what, name)
-        else:
+        if book["lost"][what] is not None:
             lost += book["lost"][what]
+            continue
+        is_unknown = True  # but for the chunks of files that opened, and their events
+        for chunk in summary.get("lost_chunks", ()):
+            if chunk["dataset"] == name and chunk["entries"] is not None:
+                start, stop = chunk["entries"]
+                lost += 1 if what == "chunks" else stop - start
 
     def text(number: int) -> str:
         more = " + ?" if number else "?"
         return (f"{number:,}" if number or not is_unknown else "") + (more if is_unknown else "")
 
     return Amounts(text(processed + lost), f"{processed:,}", text(lost), f"{resumed:,}")
-
-
-def _known_loss(summary: Summary, what: str, dataset: str) -> int:
-    """Count the chunks that were lost, or their events, without files that never opened."""
-    entries = [
-        one["entries"]
-        for one in summary.get("lost_chunks", ())
-        if one["dataset"] == dataset and one["entries"] is not None
-    ]
-    return len(entries) if what == "chunks" else sum(stop - start for start, stop in entries)
 
 
 def lost_in_words(summary: Summary) -> str:
@@ -220,9 +209,8 @@ def lost_in_words(summary: Summary) -> str:
     if events.lost not in ("0", "?"):
         parts.append(f"{events.lost} of {events.planned} events")
     if n_unknown:
-        parts.append(
-            f"{n_unknown} {'file' if n_unknown == 1 else 'files'} that could not be opened"
-        )
+        some = "file" if n_unknown == 1 else "files"
+        parts.append(f"{n_unknown} {some} that could not be opened")
     return f"{' and '.join(parts)} ({files.lost} of {files.planned} files, wholly or in part)"
 
 
@@ -285,30 +273,25 @@ def describe(summary: Mapping[str, Any], directory: Path) -> str:
     directory
         Where it was found; figures and executed notebooks are looked for below it.
     """
-    blocks: list[str] = [str(table) for table in _tables(summary)]
-    blocks.append("\n".join([*_strengths(summary), *_rate_lines(summary)]))
-    blocks.append("\n".join(_notes(summary["fit"])))
-    blocks.append("\n".join(_lumis(summary, directory)))
-    blocks.append("\n".join([*_skims(summary.get("skims", {})), *_paths(directory)]))
-    undrawn = summary.get("undrawn_figures", ())
-    blocks.append("\n".join(f"not drawn: {one['figure']}: {one['error']}" for one in undrawn))
-    if summary.get("config_file"):
-        blocks.append(f"Configuration: {summary['config_file']}")
+    tolerated, undrawn = summary.get("tolerated_loss"), summary.get("undrawn_figures", ())
     status = f"Status: {summary['status']}"
-    tolerated = summary.get("tolerated_loss")
     if tolerated:
         status += f" within the tolerance of general.max_lost_fraction={tolerated['allowed']:g}"
         status += f": lost {lost_in_words(summary)}"
     if "error" in summary:
         status += f" ({summary['error']})"
-    return "\n\n".join([*(block for block in blocks if block), status])
-
-
-def _tables(summary: Mapping[str, Any]) -> Iterable[Table]:
-    if summary["yields"]:
-        yield yields_table(summary)
-    if summary["datasets"]:
-        yield ledger_table(summary)
+    blocks: list[Iterable[str]] = [
+        [str(yields_table(summary))] if summary["yields"] else [],
+        [str(ledger_table(summary))] if summary["datasets"] else [],
+        [*_strengths(summary), *_rate_lines(summary)],
+        _notes(summary["fit"]),
+        _lumis(summary, directory),
+        [*_skims(summary.get("skims", {})), *_paths(directory)],
+        [f"not drawn: {one['figure']}: {one['error']}" for one in undrawn],
+        [f"Configuration: {summary['config_file']}"] if summary.get("config_file") else [],
+        [status],
+    ]
+    return "\n\n".join(text for block in blocks if (text := "\n".join(block)))
 
 
 def _strengths(summary: Mapping[str, Any]) -> Iterable[str]:
@@ -323,9 +306,9 @@ def _strengths(summary: Mapping[str, Any]) -> Iterable[str]:
             f"(68 %: {_number(band['-1'])} to {_number(band['1'])}), "
             f"observed {_number(one['observed'])}{' (blinded)' if one['is_blinded'] else ''}"
         )
-        whole = one.get("expected_unreduced")  # since 0.2
-        if whole and one["expected"] and abs(one["expected"] / whole - 1) > REDUCED:
-            yield f"  with nothing smoothed or pruned: expected {_number(whole)}"
+        unreduced = one.get("expected_unreduced")  # since 0.2
+        if unreduced and one["expected"] and abs(one["expected"] / unreduced - 1) > REDUCED:
+            yield f"  with nothing smoothed or pruned: expected {_number(unreduced)}"
 
 
 def _notes(fits: Mapping[str, Any]) -> Iterable[str]:

@@ -20,7 +20,7 @@ from intccms.engine.processor import AnalysisProcessor
 from intccms.errors import InputError
 from intccms.execution.executors import Executor
 from intccms.execution.tasks import Observer
-from intccms.metrics.inspector.store import RecordStore
+from intccms.metrics.inspector.files import RecordStore
 from intccms.schema import Config
 from intccms.schema.resolved import leaves
 from intccms.skimming.writing import only_skims, writes_skims

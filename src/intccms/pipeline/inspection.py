@@ -27,6 +27,7 @@ from intccms.metrics.inspector import (
     forecast,
     inspect_files,
 )
+from intccms.metrics.inspector.files import RecordStore, write_records
 from intccms.metrics.inspector.page import (
     branch_table,
     dataset_table,
@@ -40,7 +41,6 @@ from intccms.metrics.inspector.page import (
 from intccms.metrics.inspector.plots import plot_summary
 from intccms.metrics.inspector.rucio import SizeSummary, fetch_file_sizes
 from intccms.metrics.inspector.statistics import WORKER_BYTES
-from intccms.metrics.inspector.store import RecordStore, write_records
 from intccms.metrics.progress import make_observer
 from intccms.metrics.tables import Table, size_text
 from intccms.plots.treemap import treemap

@@ -171,7 +171,10 @@ def impacts(
     n_rows = len(ranking.labels)
     rows = np.arange(n_rows)[::-1]
     with cms_style(**FONT):
-        left, right = ax if ax is not None else _two_panels(n_rows)
+        if ax is None:
+            figure = new_figure(figsize=(15, _height(n_rows)), layout="constrained")
+            ax = tuple(figure.subplots(1, 2))
+        left, right = ax
         _draw_pulls(left, *np.asarray([outcome.pulls[label] for label in ranking.labels]).T)
         _name_rows(left, ranking.labels)
         for values, color, text in (
@@ -279,13 +282,7 @@ def _columns(n_rows: int) -> list[Axes]:
     n_columns = max(math.ceil(n_rows / MOST_ROWS), 1)
     size = (8 * n_columns, _height(math.ceil(n_rows / n_columns)))
     figure = new_figure(figsize=size, layout="constrained")
-    return [figure.add_subplot(1, n_columns, 1 + column) for column in range(n_columns)]
-
-
-def _two_panels(n_rows: int) -> tuple[Axes, Axes]:
-    figure = new_figure(figsize=(15, _height(n_rows)), layout="constrained")
-    grid = figure.add_gridspec(1, 2, width_ratios=(1, 1))
-    return figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
+    return list(figure.subplots(1, n_columns, squeeze=False)[0])
 
 
 def _draw_pulls(ax: Axes, values: FloatArray, errors: FloatArray) -> None:
@@ -455,8 +452,8 @@ def _cells(
         channel = next(one for one in workspace.spec["channels"] if one["name"] == region)
         for sample in channel["samples"]:
             for one in sample["modifiers"]:
+                key = (sample["name"], one["name"])
                 if one["type"] in PARTS:
-                    key = (sample["name"], one["name"])
                     kinds[key] = kinds.get(key, 0) | PARTS[one["type"]]
         for change in workspace.changes:
             key = (change.sample, change.systematic)

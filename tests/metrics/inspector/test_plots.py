@@ -20,12 +20,12 @@ from intccms.plots.treemap import treemap
 from tests.metrics.inspector.small import write_file
 
 FIGURES: dict[str, Callable[[Statistics, Any], Any]] = {
-    "events": lambda one, ax: plots.plot_events_per_file(one, ax),
+    "events": lambda one, ax: plots.events_per_file(one).on(ax),
     "sizes": lambda one, ax: plots.plot_file_size_distribution(one, ax),
-    "treemap": lambda one, ax: plots.plot_branch_sizes(treemap(one.branches()), ax),
-    "branches": lambda one, ax: plots.plot_top_branches(one.branches(), ax),
-    "compression": lambda one, ax: plots.plot_compression(one, ax),
-    "datasets": lambda one, ax: plots.plot_datasets(one, ax),
+    "treemap": lambda one, ax: plots.branch_sizes(treemap(one.branches())).on(ax),
+    "branches": lambda one, ax: plots.top_branches(one.branches()).on(ax),
+    "compression": lambda one, ax: plots.compression(one).on(ax),
+    "datasets": lambda one, ax: plots.bytes_per_event(one).on(ax),
 }
 
 
@@ -65,7 +65,7 @@ def test_a_figure_of_nothing_is_drawn_too(name: str) -> None:
 
 
 def test_bars_are_as_high_as_there_are_files(records: list[FileRecord]) -> None:
-    _, ax = plots.plot_events_per_file(aggregate_statistics(records))
+    _, ax = plots.events_per_file(aggregate_statistics(records)).on()
     assert sum(bar.get_height() > 0 for bar in ax.patches) == 2
     assert max(bar.get_height() for bar in ax.patches) == 2
     assert ax.get_xscale() == "log"  # 4 and 4000 events
@@ -88,6 +88,6 @@ def test_the_summary_holds_every_figure(records: list[FileRecord]) -> None:
 
 def test_plots_leave_the_style_of_others_alone(records: list[FileRecord], tmp_path: Path) -> None:
     before = dict(plt.rcParams)
-    figure, _ = plots.plot_datasets(aggregate_statistics(records))
+    figure, _ = plots.bytes_per_event(aggregate_statistics(records)).on()
     figure.savefig(tmp_path / "a.png")
     assert dict(plt.rcParams) == before

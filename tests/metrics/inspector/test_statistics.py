@@ -12,8 +12,8 @@ import uproot
 
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.metrics.inspector import FileRecord, Statistics, aggregate_statistics, inspect_files
+from intccms.metrics.inspector.files import RecordStore
 from intccms.metrics.inspector.rucio import FileSize, SizeSummary
-from intccms.metrics.inspector.store import RecordStore
 from tests.engine import flat
 from tests.metrics.inspector.small import write_file
 

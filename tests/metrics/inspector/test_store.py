@@ -13,7 +13,7 @@ import pytest
 from intccms.datasets import DatasetFiles, Fileset, metadata
 from intccms.execution.executors import IterativeExecutor
 from intccms.metrics.inspector import inspect_files
-from intccms.metrics.inspector.store import RecordStore, read_records, write_records
+from intccms.metrics.inspector.files import RecordStore, read_records, write_records
 from tests.metrics.inspector.small import write_file
 
 

@@ -11,9 +11,9 @@ from bokeh.models import LayoutDOM
 from bokeh.resources import Resources
 
 from intccms.engine.duplicates import Duplicates
-from intccms.metrics.inspector import Forecast, Statistics
-from intccms.metrics.inspector.plots import all_figures
+from intccms.metrics.inspector.plots import all_figures, named
 from intccms.metrics.inspector.rucio import SizeSummary
+from intccms.metrics.inspector.statistics import Forecast, Statistics
 from intccms.metrics.live import Drawing
 from intccms.metrics.report import page
 from intccms.metrics.tables import Table, size_text
@@ -38,23 +38,24 @@ def dataset_table(statistics: Statistics) -> Table:
         ["dataset", "files", "failed", "events", "size", "kB/event", "branches", "stored as",
          "events/cluster", "sum of weights", "effective events", "largest weight"]
     ]  # fmt: skip
-    for name, one in statistics.datasets.items():
+    for name, one in named(statistics):
         of = f" of {one.n_listed:,}" if one.n_listed > one.n_files else ""
-        stored = ", ".join([*one.formats, *one.compressions])
+        sums = ["-" if one.runs_sumw is None else f"{one.runs_sumw:.6g}", "-", "-"]
+        if one.weights is not None:
+            sums[1] = f"{one.weights.n_effective:,.4g}"
+            sums[2] = f"{one.weights.largest_share:.2g} of the sum"
         rows.append(
             [
-                name or "files",
+                name,
                 f"{one.n_files:,}{of}",
                 f"{one.n_failed:,}",
                 f"{one.n_events:,}",
                 size_text(one.size_bytes),
                 f"{one.bytes_per_event / 1e3:.2f}",
                 f"{len(one.branches):,}",
-                stored or "-",
+                ", ".join([*one.formats, *one.compressions]) or "-",
                 f"{one.cluster_events:,.0f}",
-                "-" if one.runs_sumw is None else f"{one.runs_sumw:.6g}",
-                "-" if one.weights is None else f"{one.weights.n_effective:,.4g}",
-                "-" if one.weights is None else f"{one.weights.largest_share:.2g} of the sum",
+                *sums,
             ]
         )
     return Table("Input files", rows)
@@ -65,17 +66,10 @@ def duplicates_table(found: Iterable[Duplicates]) -> Table:
     rows = [["compared", "events", "repeated", "in", "first", "not looked at"]]
     for one in found:
         pairs = [f"{first}, {second}: {n:,}" for first, second, n in one.pairs]
-        run, section, event = one.first[0][:3] if one.first else (0, 0, 0)
-        rows.append(
-            [
-                one.group,
-                f"{one.n_events:,}",
-                f"{one.n_repeated:,}",
-                "; ".join(pairs) or "-",
-                f"{run}:{section}:{event}" if one.first else "-",
-                f"{len(one.unread):,} files",
-            ]
-        )
+        event = ":".join(map(str, one.first[0][:3])) if one.first else "-"
+        counts = [f"{one.n_events:,}", f"{one.n_repeated:,}"]
+        unread = f"{len(one.unread):,} files"
+        rows.append([one.group, *counts, "; ".join(pairs) or "-", event, unread])
     return Table("Repeated events", rows)
 
 
@@ -93,11 +87,8 @@ def problem_table(statistics: Statistics) -> Table:
 
 def branch_table(statistics: Statistics, forecast: Forecast | None = None) -> Table:
     """List the largest branches, and whether the analysis reads them."""
-    used = (
-        {name for one in forecast.datasets.values() for name in one.branches}
-        if forecast is not None
-        else None
-    )
+    forecasts = [] if forecast is None else forecast.datasets.values()
+    used = {name for one in forecasts for name in one.branches}
     rows = [["branch", "collection", "compressed", "ratio", "bytes/event", "baskets", "read"]]
     for one in statistics.branches()[:SHOWN_BRANCHES]:
         rows.append(
@@ -108,7 +99,7 @@ def branch_table(statistics: Statistics, forecast: Forecast | None = None) -> Ta
                 "-" if one.ratio is None else f"{one.ratio:.2f}",
                 f"{one.bytes_per_event:.1f}",
                 f"{one.n_baskets:,}",
-                "-" if used is None else ("yes" if one.name in used else "no"),
+                "-" if forecast is None else ("yes" if one.name in used else "no"),
             ]
         )
     return Table("Largest branches", rows)
@@ -199,25 +190,20 @@ def inspector_page(
         Sentences at the top, e.g. why Rucio says nothing.
     """
     script, div = components(inspector_layout(statistics, size_summary))
-    resources = Resources(mode="inline", components=["bokeh"])
-    head = (
-        f"{statistics.n_files:,} files, {statistics.n_events:,} events, "
-        f"{size_text(statistics.size_bytes)}"
-    )
-    tables = [dataset_table(statistics)]
-    if forecast is not None:
-        tables.append(forecast_table(forecast))
-    if size_summary is not None:
-        tables.append(site_table(size_summary))
-    if statistics.problems:
-        tables.insert(1, problem_table(statistics))
-    tables.append(branch_table(statistics, forecast))
+    counts = f"{statistics.n_files:,} files, {statistics.n_events:,} events"
+    tables = [
+        dataset_table(statistics),
+        *([problem_table(statistics)] if statistics.problems else []),
+        *([] if forecast is None else [forecast_table(forecast)]),
+        *([] if size_summary is None else [site_table(size_summary)]),
+        branch_table(statistics, forecast),
+    ]
     blocks = [
         f"<h1>{html.escape(title)}</h1>",
-        f"<p class='when'>{html.escape(head)}</p>",
+        f"<p class='when'>{counts}, {size_text(statistics.size_bytes)}</p>",
         *(f"<p class='wrong'>{html.escape(note)}</p>" for note in notes),
         div,
         *(f"<div>{table._repr_html_()}</div>" for table in tables),
         script,
     ]
-    return page(title, blocks, head=resources.render())
+    return page(title, blocks, head=Resources(mode="inline", components=["bokeh"]).render())

@@ -1,8 +1,9 @@
-"""Figures of inspected files, each defined once: in matplotlib by `plot_…`, in Bokeh by `page`."""
+"""Figures of inspected files, each defined once: drawn by `Filled.on`, and in Bokeh by `page`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -32,10 +33,10 @@ class Filled(NamedTuple):
     plot: Plot
     columns: Columns
 
-    def on(self, ax: Axes | None, width: float = 7.0, height: float = 4.5) -> tuple[Figure, Axes]:
-        """Draw it in matplotlib, on a new figure of this size or on axes of one's own."""
+    def on(self, ax: Axes | None = None) -> tuple[Figure, Axes]:
+        """Draw it in matplotlib, on a new figure or on axes of one's own."""
         if ax is None:
-            ax = plt.figure(figsize=(width, height), layout="constrained").add_subplot()
+            ax = plt.figure(figsize=(7.0, 4.5), layout="constrained").add_subplot()
         draw(ax, self.plot, self.columns)
         return figure_of(ax), ax
 
@@ -154,17 +155,17 @@ def top_branches(branches: Sequence[BranchStatistics], n: int = 15) -> Filled:
     columns["end"] = [max(both) for both in zip(columns["bare"], columns["value"], strict=True)]
     layers = (Bars({"bare": PALE}), Bars({"value": PALETTE[0]}), Texts("end"))
     end = 1.4 * max([*columns["end"], 1e-9])
-    return Filled(Plot(plot.name, plot.title, layers, plot.x, names="name", end=end,
-                       hover=plot.hover), columns)  # fmt: skip
+    return Filled(replace(plot, layers=layers, end=end), columns)
 
 
-def _by_dataset(statistics: Statistics) -> list[tuple[str, DatasetStatistics]]:
+def named(statistics: Statistics) -> list[tuple[str, DatasetStatistics]]:
+    """List the datasets with the names that are shown."""
     return [(name or "files", one) for name, one in statistics.datasets.items()]
 
 
 def compression(statistics: Statistics) -> Filled:
     """Fill the figure of the compression ratios, coloured by the usual algorithm."""
-    datasets = _by_dataset(statistics)
+    datasets = named(statistics)
     rows = [(name, one.ratio or 0.0, ", ".join(one.compressions)) for name, one in datasets]
     filled = _bars("Compression", "uncompressed / compressed bytes", rows, "colour")
     colours = _colours(dict.fromkeys(name for _, one in datasets for name in one.compressions))
@@ -176,24 +177,11 @@ def compression(statistics: Statistics) -> Filled:
 def bytes_per_event(statistics: Statistics) -> Filled:
     """Fill the figure of events and bytes per event of each dataset."""
     rows = []
-    for name, one in _by_dataset(statistics):
+    for name, one in named(statistics):
         failed = f", {one.n_failed} failed" if one.n_failed else ""
         text = f"{one.n_events:,} events, files: {one.n_files:,}{failed}"
         rows.append((name, one.bytes_per_event / 1e3, text))
     return _bars("Datasets", "kB per event", rows, PALETTE[1])
-
-
-def plot_events_per_file(statistics: Statistics, ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw how many events the files have.
-
-    Parameters
-    ----------
-    statistics
-        What `aggregate_statistics` returned.
-    ax
-        Where to draw; None: a new figure.
-    """
-    return events_per_file(statistics).on(ax)
 
 
 def plot_file_size_distribution(
@@ -215,62 +203,6 @@ def plot_file_size_distribution(
         files that were not inspected.
     """
     return file_sizes(statistics, size_summary).on(ax)
-
-
-def plot_branch_sizes(tiles: Sequence[Tile], ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw which branches the bytes belong to, as rectangles by collection.
-
-    Parameters
-    ----------
-    tiles
-        What `treemap` returned.
-    ax
-        Where to draw; None: a new figure.
-    """
-    return branch_sizes(tiles).on(ax, 9.0, 5.5)
-
-
-def plot_top_branches(
-    branches: Sequence[BranchStatistics], ax: Axes | None = None, *, n: int = 15
-) -> tuple[Figure, Axes]:
-    """Draw the `n` largest branches, compressed and not.
-
-    Parameters
-    ----------
-    branches
-        What ``Statistics.branches()`` returned, the largest first.
-    ax
-        Where to draw; None: a new figure.
-    n
-        How many.
-    """
-    return top_branches(branches, n).on(ax)
-
-
-def plot_compression(statistics: Statistics, ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw the compression ratio of each dataset, and name the algorithms.
-
-    Parameters
-    ----------
-    statistics
-        What `aggregate_statistics` returned.
-    ax
-        Where to draw; None: a new figure.
-    """
-    return compression(statistics).on(ax)
-
-
-def plot_datasets(statistics: Statistics, ax: Axes | None = None) -> tuple[Figure, Axes]:
-    """Draw events and bytes per event of each dataset.
-
-    Parameters
-    ----------
-    statistics
-        What `aggregate_statistics` returned.
-    ax
-        Where to draw; None: a new figure.
-    """
-    return bytes_per_event(statistics).on(ax)
 
 
 def all_figures(
