@@ -73,6 +73,17 @@ def test_every_template_is_that_of_a_plain_loop(
         )
 
 
+def test_functions_that_get_awkwards_own_arrays_give_the_same_bits(
+    module: ModuleType, inputs: Path, outputs: Path, result: AnalysisResult
+) -> None:
+    config = configured(module, inputs, outputs / f"{module.__name__}_awkward")
+    general = config.general.model_copy(update={"columns": "awkward"})
+    own = run(config.model_copy(update={"general": general})).histograms.histograms
+    assert own.keys() == result.histograms.histograms.keys()
+    for key, histogram in result.histograms.histograms.items():
+        assert own[key].view(flow=True).tobytes() == histogram.view(flow=True).tobytes(), key
+
+
 def test_no_variation_is_left_out_and_none_is_empty(
     module: ModuleType, result: AnalysisResult
 ) -> None:

@@ -34,6 +34,7 @@ CONFIGURATIONS = ("electrons_years", "ghosts", "muons_old", "numba_jets", "taus"
 SUMMARY = ("status", "datasets", "yields", "cutflow", "lumi_sections", "lost_chunks",
            "fit", "limits", "significance")  # fmt: skip
 NO_FIT = "general.run_statistics=False"
+SETTINGS: list[str] = []  # of all runs, from the command line: results must not depend on them
 
 
 def digest(*parts: bytes) -> str:
@@ -90,7 +91,7 @@ def command(*words: str) -> None:
 
 
 def run(name: str, out: Path, *words: str) -> dict[str, str]:
-    command("run", *words, "general.executor=iterative", f"general.output_dir={out}")
+    command("run", *words, *SETTINGS, "general.executor=iterative", f"general.output_dir={out}")
     return {f"{name}: {key}": value for key, value in results(out)}
 
 
@@ -156,7 +157,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
     parser.add_argument("--only", choices=GROUPS, nargs="+", default=list(GROUPS))
     parser.add_argument("--write", action="store_true", help="store the digests")
+    parser.add_argument("settings", nargs="*", help="of all runs: general.columns=awkward")
     parsed = parser.parse_args()
+    SETTINGS += parsed.settings
     digests = measured(parsed.only)
     all_stored = json.loads(STORED.read_text()) if STORED.exists() else {}
     of_groups = {key: one for key, one in all_stored.items() if key.split("/")[0] in parsed.only}

@@ -27,6 +27,16 @@ def test_signals_are_found_by_their_names(table: Table) -> None:
     assert load_config(table).signals == ("signal",)
 
 
+def test_what_is_a_signal_may_be_said_of_the_process(table: Table) -> None:
+    entries = {entry["name"]: entry for entry in table["datasets"]["datasets"]}
+    entries["signal"] |= {"is_signal": False, "cross_sections": 1.0}
+    entries["ttbar"]["is_signal"] = True
+    config = load_config(table)
+    assert config.signals == ("ttbar",)
+    assert config.other_signals == ()
+    assert not config.is_signal("signal")
+
+
 def test_signals_may_be_named(table: Table) -> None:
     table["statistics"]["signals"] = ["ttbar"]
     assert load_config(table).signals == ("ttbar",)

@@ -240,7 +240,7 @@ def _level(year: Year, level: str, campaign: str, era: Era | None = None) -> dic
     if era is None:
         return _step(name, applies_to="mc", args=args, **settings)
     later = [other.first_run for other in year.eras if other.first_run > era.first_run]
-    within = (era.first_run, min(later, default=np.iinfo(np.int64).max))
+    within = (era.first_run, min(later, default=np.iinfo(np.uint32).max))
     return _step(
         f"{name}_{era.name}",
         applies_to="data",

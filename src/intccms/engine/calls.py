@@ -103,6 +103,7 @@ class Caller:
     drew: bool = False  # whether a function has drawn from numpy's global generator
     n_draws: int = 0  # calls that did, and are never forgotten
     is_checked: bool = False  # whether each function is asked again with half of the events
+    is_plain: bool = False  # whether functions get awkward's own arrays, not `chunkcolumns`
 
     @classmethod
     def of_chunk(cls, dataset: str, uuid: str, entry_start: int) -> Caller:
@@ -132,6 +133,8 @@ class Caller:
         MissingColumnError
             If it asked an input for a field that the file does not have.
         """
+        if self.is_plain:
+            inputs = [plain(x) for x in inputs]
         # a function may set a column that no other function sees
         inputs = [copy(x) if isinstance(x, ak.Array) and x.fields else x for x in inputs]
         np.random.seed(self.seed)  # noqa: NPY002 - what the user's function draws from

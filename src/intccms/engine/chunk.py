@@ -245,6 +245,7 @@ class ChunkWork:
         self.config, self.channels, self.plan, self.caller = config, channels, plan, caller
         self.skimmed: Index = np.empty(0, dtype=np.int64)  # events that pass the skim selection
         caller.is_checked = config.general.check_functors
+        caller.is_plain = config.general.columns == "awkward"
         self.factors = Factors(config.general.input_path, caller)
         self._histograms: dict[tuple[str, str], HistogramSums] = {}
         self._cutflow: dict[str, CutflowSums] = {}

@@ -92,6 +92,7 @@ def _parts(processor: AnalysisProcessor) -> dict[str, tuple[Any, ...]]:
             _settled(config.ghost_observables),
             tuple(_channel(channel) for channel in processor.channels),
             config.general.run_histogramming,
+            config.general.columns,
             processor.extra,
             {*processor.behaviors.items()},
         )

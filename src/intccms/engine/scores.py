@@ -28,7 +28,6 @@ from intccms.errors import FunctorError, InputError
 from intccms.execution.failures import user_code
 from intccms.fingerprint.digest import fingerprint
 from intccms.schema import Config, Correction, Feature, Functor, GhostObservable, Mva, ObjVar
-from intccms.schema.datasets import is_signal
 from intccms.storage import Output
 
 Matrix = NDArray[np.float64]
@@ -511,7 +510,7 @@ def score_class(mva: Mva, config: Config) -> int:
     of_signal = [
         i
         for i, entry in enumerate(mva.classes)
-        if any(is_signal(one) if named is None else one in named for one in entry.processes)
+        if any(config.is_signal(one) if named is None else one in named for one in entry.processes)
     ]
     return of_signal[-1] if of_signal else len(mva.classes) - 1
 

@@ -13,7 +13,7 @@ import awkward as ak
 import numpy as np
 from coffea.analysis_tools import PackedSelection
 
-from chunkcolumns import Collection, Column
+from chunkcolumns import Collection, Column, as_column, plain
 from chunkcolumns.library_internals import selection_hooks
 from intccms.engine.evaluation import MVA, Level
 from intccms.engine.objects import Objects, overlaps
@@ -362,6 +362,7 @@ class Traces:
     collections: dict[str, Origins] = field(default_factory=dict)
     baseline: CutOrigins = field(default_factory=lambda: CutOrigins(NONE, {}))
     channels: dict[str, CutOrigins] = field(default_factory=dict)
+    is_plain: bool = False
 
     @property
     def moving(self) -> Origins:
@@ -397,9 +398,10 @@ class Traces:
 
     def _marked(self, spec: Functor, objects: Objects, unmasked: str = "") -> list[Any]:
         decided = {name: refs for name, refs in self.collections.items() if name != unmasked}
+        arrays = [objects.column(ref) for ref in spec.use]
         return [
-            mark(objects.column(ref), ref, self.touched, decided.get(ref.obj, NONE))
-            for ref in spec.use
+            mark(array, ref, self.touched, decided.get(ref.obj, NONE))
+            for array, ref in zip(plain(arrays) if self.is_plain else arrays, spec.use, strict=True)
         ]
 
     def needed(self, masks: Sequence[ObjectMask], stages: Sequence[Objects]) -> dict[str, Column]:
@@ -418,7 +420,8 @@ class Traces:
             name = mask.object
             lists = objects[name].lists if isinstance(objects[name], Collection) else None
             if name not in seen and self.collections.get(name) and lists is not None:
-                parts = needed(mask, self._marked(mask, objects, name), self.moving)
+                known = needed(mask, self._marked(mask, objects, name), self.moving)
+                parts = [as_column(part) for part in known]
                 if all(isinstance(p, Column) and p.matches(lists) for p in parts) and parts:
                     values = np.logical_and.reduce([part.values for part in parts])
                     found[name] = Column(values, lists)
@@ -448,7 +451,7 @@ def trace_functions(
         Objects of events past the nominal baseline, derived columns attached.
     """
     again = {ref.obj: frozenset({ref}) for ref in touched if ref.field is None}  # sorted
-    traces = Traces(touched, again)
+    traces = Traces(touched, again, is_plain=config.general.columns == "awkward")
     for mask, objects in zip(config.good_object_masks.analysis, stages, strict=False):
         if traces.run(mask, _few(objects)).origins & traces.moving:
             before = traces.collections.get(mask.object, NONE)

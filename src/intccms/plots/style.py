@@ -22,7 +22,7 @@ from matplotlib.transforms import Bbox
 
 from intccms.histograms import Book
 from intccms.schema import Config, Plotting
-from intccms.schema.datasets import is_signal
+from intccms.schema.datasets import is_signal_name
 from intccms.storage import write_bytes
 
 # M. A. Petroff, arXiv:2107.02270, ten colours: told apart with all kinds of colour vision
@@ -52,6 +52,7 @@ class Look:
     sqrt_s_tev: float = 13.0
     status: str = "Private work"  # after "CMS"; "Preliminary" and "" are for approved results
     signals: tuple[str, ...] | None = None  # None: by name, as the statistics do
+    other_signals: tuple[str, ...] | None = None  # neither fitted nor drawn; None: by name
     data: tuple[str, ...] = ("data",)  # black, in figures that know no book
     signal_scale: float | None = None  # factor of the overlaid signals; None: what shows them
     n_signals: int = 3  # overlaid at most, from the first to the last
@@ -62,7 +63,9 @@ class Look:
         """Whether a process is never stacked: a signal, or one by its name that is not fitted."""
         if self.signals == ():
             return False
-        return process in (self.signals or ()) or is_signal(process)
+        if self.other_signals is None and is_signal_name(process):
+            return True
+        return process in (*(self.signals or ()), *(self.other_signals or ()))
 
     def overlaid(self, processes: Iterable[str]) -> tuple[str, ...]:
         """Signals to be drawn: all, or `n_signals` of them with even steps in between."""
@@ -111,7 +114,8 @@ def look_of(config: Config, book: Book | None = None) -> Look:
     data = tuple(entry.name for entry in entries if entry.is_data)
     if book is not None:
         data = book.data_processes
-    return Look(config.plotting, lumi / 1000, signals=config.signals, data=data)
+    signals = {"signals": config.signals, "other_signals": config.other_signals}
+    return Look(config.plotting, lumi / 1000, **signals, data=data)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 from intccms.errors import nearest
 from intccms.schema.base import Functor, KeyProblem, Model, Year, duplicates, setting
 from intccms.schema.corrections import Correction, Scope, UncertaintySource
-from intccms.schema.datasets import Dataset, Datasets, General, is_signal
+from intccms.schema.datasets import Dataset, Datasets, General
 from intccms.schema.physics import Channel, GhostObservable, ObjectMasks, Preprocess
 from intccms.schema.resolved import as_json
 from intccms.schema.statistics import Mva, Plotting, Statistics
@@ -95,21 +95,25 @@ class Config(Model):
             if (one.flow or ("fold" if one.name == channel.fit_observable else "drop")) == "fold"
         )
 
+    def is_signal(self, process: str) -> bool:
+        """Say whether a process is a signal, fitted or not."""
+        return any(one.is_signal for one in self.datasets.datasets if one.name == process)
+
     @property
     def signals(self) -> tuple[str, ...]:
         """Signal processes of this run, in the order of the datasets."""
         named = None if self.statistics is None else self.statistics.signals
         if named is not None:
             return tuple(name for name in self.processes if name in named)
-        return tuple(p for p in self.processes if is_signal(p))
+        return tuple(p for p in self.processes if self.is_signal(p))
 
     @property
     def other_signals(self) -> tuple[str, ...]:
-        """Signals by their name or mass that are not among `signals`: never a background."""
+        """Signals, or what has a mass, that are not among `signals`: never a background."""
         masses = {} if self.statistics is None else self.statistics.masses_gev
         fitted = self.signals
         named = (p for p in self.processes if p not in fitted)
-        return tuple(p for p in named if is_signal(p) or p in masses)
+        return tuple(p for p in named if self.is_signal(p) or p in masses)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -36,8 +36,8 @@ PER_DIRECTORY = {
 }
 
 
-def is_signal(process: str) -> bool:
-    """Whether a process is a signal by its name, when no list of signals is given."""
+def is_signal_name(process: str) -> bool:
+    """Whether a process is a signal by its name, where nothing says what it is."""
     return process.lower().startswith(("signal", "zprime"))
 
 
@@ -63,6 +63,9 @@ class Dataset(Model):
         (), "Prefixes of names that begin with /store/, tried in this order."
     )
     is_data: Bool = setting(False, "Collision data, not simulation.")
+    is_signal: Bool | None = setting(
+        None, "A signal, never a background; None: if it is called signal… or zprime…."
+    )
     lumi_mask: tuple[Functor | None, ...] = setting(
         (), "Selects certified sections of data, one per directory or for all."
     )
@@ -82,6 +85,8 @@ class Dataset(Model):
             data["redirector"] = tuple(prefix for prefix in prefixes if prefix != "")
         if data.get("cross_sections") is None and "name" in data:
             data["cross_sections"] = _default_cross_section(data)
+        if data.get("is_signal") is None:
+            data["is_signal"] = is_signal_name(str(data.get("name")))
         directories = data.get("directories")
         if isinstance(directories, str | list | tuple):
             n_directories = 1 if isinstance(directories, str) else len(directories)
@@ -133,8 +138,8 @@ class Dataset(Model):
 
 def _default_cross_section(data: Mapping[str, Any]) -> float:
     """Return 1 pb for data and for a signal, whose strength is fitted; others must say."""
-    name = str(data["name"])
-    if data.get("is_data") is True or is_signal(name):
+    name, is_signal = str(data["name"]), data.get("is_signal")
+    if data.get("is_data") is True or (is_signal_name(name) if is_signal is None else is_signal):
         return 1.0
     raise KeyProblem("cross_sections", f"process {name!r} has no cross section; give it in pb")
 
@@ -261,6 +266,11 @@ class General(Model):
     )
     batch_memory_mb: Positive = setting(
         500.0, "Memory bound of a batch of variations, in MB (1e6 bytes)."
+    )
+    columns: Literal["fast", "awkward"] = setting(
+        "fast",
+        "What functions compute with: `fast`, arrays of awkward's whose usual operations run on "
+        "NumPy; `awkward`, its own. The results are the same.",
     )
     check_functors: Bool = setting(False, "Check that the functions treat events independently.")
     check_duplicates: Bool = setting(
