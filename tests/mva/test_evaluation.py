@@ -14,8 +14,7 @@ from sklearn.metrics import roc_auc_score
 from intccms.datasets import Fileset
 from intccms.engine.results import AnalysisResult
 from intccms.mva import Trained, train
-from intccms.mva.evaluation import ks_p_value
-from intccms.mva.samples import sample_of
+from intccms.mva.evaluation import ks_p_value, sample_of
 from intccms.schema import Config
 from tests.mva.conftest import collected
 from tests.mva.small import classifier, configured

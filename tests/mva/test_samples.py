@@ -12,7 +12,7 @@ import pytest
 from intccms.datasets import Fileset
 from intccms.engine.results import AnalysisResult
 from intccms.errors import InputError
-from intccms.mva.samples import Sample, sample_of, training_rows
+from intccms.mva.evaluation import Sample, sample_of, training_rows
 from intccms.pipeline import Stages
 from intccms.schema import Mva, load_config
 from tests.mva.conftest import collected, collected_by

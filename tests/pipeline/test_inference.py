@@ -19,7 +19,7 @@ from intccms.execution.tasks import Silent
 from intccms.histograms import Book
 from intccms.pipeline.figures import fit_figures
 from intccms.pipeline.inference import _classes, infer_signals, load_results
-from intccms.pipeline.result import RunResult
+from intccms.pipeline.summary import RunResult
 from intccms.plots import look_of
 from intccms.statistics import build_workspace, infer
 from intccms.storage import Output

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from intccms.cli import main
-from intccms.pipeline.profiling import REST, shares, stage_of
+from intccms.pipeline.records import REST, shares, stage_of
 
 CHUNK = "run_chunk\0/x/intccms/execution/chunk.py\0" + "80"
 READING = "read\0/x/intccms/reading/source.py\0" + "170"

@@ -31,7 +31,7 @@ def run(parsed: argparse.Namespace) -> None:
     """Run all stages and print the result."""
     from intccms import pipeline
     from intccms.metrics.progress import make_observer
-    from intccms.pipeline.profiling import ONE_PROCESS, profiled
+    from intccms.pipeline.records import ONE_PROCESS, profiled
     from intccms.storage import Output
 
     config = load(parsed, *(ONE_PROCESS if parsed.profile else ()))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from intccms.pipeline.result import RunResult
 from intccms.pipeline.stages import Stages, run
-from intccms.pipeline.summary import read_summary, summarise
+from intccms.pipeline.summary import RunResult, read_summary, summarise
 
 __all__ = ["RunResult", "Stages", "read_summary", "run", "summarise"]

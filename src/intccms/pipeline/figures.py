@@ -14,7 +14,7 @@ from intccms.engine.derived import Plane
 from intccms.errors import WorkerLostError
 from intccms.execution.executors import FuturesExecutor
 from intccms.histograms import Book
-from intccms.pipeline.result import RunResult
+from intccms.pipeline.summary import RunResult
 from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, systematics
 from intccms.plots.plane import maps
 from intccms.plots.style import Drawn, Planned, draw_and_save

@@ -21,7 +21,7 @@ from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.tasks import Observer
 from intccms.mva import Trained
 from intccms.pipeline.figures import drawn
-from intccms.pipeline.result import RunResult
+from intccms.pipeline.summary import RunResult
 from intccms.plots import look_of
 from intccms.plots import mva as figures_of
 from intccms.plots.style import Drawn, Planned

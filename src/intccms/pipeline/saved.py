@@ -21,8 +21,14 @@ from intccms.histograms import Book, storage
 from intccms.histograms.book import NOMINAL
 from intccms.histograms.cutflow import CutflowSums, make_cutflow
 from intccms.pipeline.made_with import REMAKE, check_settings, norms
-from intccms.pipeline.result import RunResult
-from intccms.pipeline.summary import INFERRED, MEASURED, read_summary, saved_cutflow, saved_ledger
+from intccms.pipeline.summary import (
+    INFERRED,
+    MEASURED,
+    RunResult,
+    read_summary,
+    saved_cutflow,
+    saved_ledger,
+)
 from intccms.schema import Config
 from intccms.schema.resolved import as_json
 from intccms.storage import Output, write_json

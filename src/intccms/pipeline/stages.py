@@ -21,9 +21,8 @@ from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
 from intccms.pipeline.lock import OutputLock
 from intccms.pipeline.made_with import code_of
 from intccms.pipeline.records import RunRecord, write_records
-from intccms.pipeline.result import RunResult
 from intccms.pipeline.saved import fitted, load_saved
-from intccms.pipeline.summary import summarise
+from intccms.pipeline.summary import RunResult, summarise
 from intccms.plots.style import Drawn
 from intccms.schema import Config
 from intccms.storage import Output, disk_errors, write_json

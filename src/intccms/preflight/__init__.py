@@ -5,7 +5,6 @@ Opens one file per dataset and redirector on a worker; leaves nothing behind.
 
 from __future__ import annotations
 
-from intccms.preflight.checks import preflight
-from intccms.preflight.here import Finding, forecast, rows_of
+from intccms.preflight.checks import Finding, forecast, preflight, rows_of
 
 __all__ = ["Finding", "forecast", "preflight", "rows_of"]
