@@ -14,7 +14,7 @@ import pytest
 import uproot
 
 from intccms.datasets.contents import FileCount, FileQuery, count, unchanged
-from intccms.datasets.identity import WHOLE_BYTES, digest_of_blocks, digest_of_place, same_file
+from intccms.datasets.files import WHOLE_BYTES, digest_of_blocks, digest_of_place, same_file
 from intccms.reading.source import open_source
 
 Write = Callable[..., Path]

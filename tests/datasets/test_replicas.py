@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from intccms.datasets import replicas
-from intccms.datasets.replicas import best_first, note_failure
+from intccms.datasets import files
+from intccms.datasets.files import best_first, note_failure
 
 FIRST, SECOND = "root://first.example//store/a.root", "root://second.example//store/a.root"
 
 
 @pytest.fixture(autouse=True)
 def _nothing_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas, "_failed_at", {})
+    monkeypatch.setattr(files, "_failed_at", {})
 
 
 def test_places_are_tried_as_given() -> None:
@@ -21,7 +21,7 @@ def test_a_server_that_failed_is_asked_last_for_a_while(monkeypatch: pytest.Monk
     note_failure(FIRST, OSError("operation expired"))
     other_file = FIRST.replace("a.root", "b.root")
     assert best_first((other_file, SECOND)) == (SECOND, other_file)
-    monkeypatch.setattr(replicas, "AVOIDED_S", 0.0)
+    monkeypatch.setattr(files, "AVOIDED_S", 0.0)
     assert best_first((other_file, SECOND)) == (other_file, SECOND)
 
 

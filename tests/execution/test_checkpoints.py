@@ -19,9 +19,8 @@ import pytest
 from intccms import storage
 from intccms.execution.checkpoints import CheckpointStore
 from intccms.execution.tasks import ChunkReport
-from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
-from intccms.histograms.sums import HistogramSums
+from intccms.histograms.sums import CutflowSums, HistogramSums
 
 CODECS = {one.__name__: one for one in (ExactSums, HistogramSums, CutflowSums, ChunkReport)}
 KEY = CheckpointStore.key_of({"uuid": "5a", "entries": [0, 100]})

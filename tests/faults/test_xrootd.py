@@ -14,7 +14,7 @@ import pytest
 
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets import metadata
-from intccms.datasets.replicas import WAITING
+from intccms.datasets.files import WAITING
 from intccms.errors import InputError
 from intccms.execution.executors import open_executor
 from intccms.reading.source import open_source

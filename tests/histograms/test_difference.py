@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from intccms.histograms import Book, HistogramSums, make_book
-from intccms.histograms.difference import TemplateChange, template_changes
+from intccms.histograms.storage import TemplateChange, template_changes
 
 EDGES = (0.0, 1.0, 2.0, 4.0)
 KEY = ("sr", "m")

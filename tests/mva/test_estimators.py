@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from intccms.errors import FunctorError, InputError
-from intccms.mva.estimators import fitted, prepared
+from intccms.mva.training import fitted, prepared
 from intccms.schema import Mva
 from tests.mva.small import classifier
 

@@ -20,7 +20,7 @@ import pytest
 from example_opendata.configs.configuration import config as example
 from intccms.engine.derived import against, without
 from intccms.errors import FigureError
-from intccms.histograms.cutflow import CutStep
+from intccms.histograms.sums import CutStep
 from intccms.metrics.tables import describe
 from intccms.pipeline import RunResult, Stages
 from intccms.pipeline.figures import MANY, drawn, planned

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.patches import StepPatch
 
 from intccms.errors import InputError
-from intccms.histograms.cutflow import CutStep
+from intccms.histograms.sums import CutStep
 from intccms.plots import Look, cutflow
 from intccms.schema import Plotting
 

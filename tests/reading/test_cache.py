@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.feather
 import pytest
 
-from intccms.reading.cache import ColumnCache, KeptColumns
+from intccms.reading.columns import ColumnCache, KeptColumns
 
 LARGE = 10**9
 

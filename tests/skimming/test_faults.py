@@ -11,8 +11,7 @@ import pytest
 
 from intccms.errors import ConfigError, InputError, SkimWriteError
 from intccms.skimming import SkimColumns, SkimPart, SkimStore
-from intccms.skimming.storage import Storage
-from intccms.skimming.store import SkimFiles
+from intccms.skimming.store import SkimFiles, Storage
 from tests.skimming.conftest import part, store_at, three_chunks
 
 FORMATS = ["parquet", "ttree", "rntuple"]

@@ -8,7 +8,7 @@ import pytest
 
 from intccms.errors import ConfigError, InputError
 from intccms.schema import SkimOutput, WorkerEval
-from intccms.skimming.options import check_options, resolved, secrets
+from intccms.skimming.columns import check_options, resolved, secrets
 from tests.skimming.conftest import store_at
 
 

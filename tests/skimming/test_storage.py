@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from intccms.errors import SkimWriteError
-from intccms.skimming.storage import Storage
+from intccms.skimming.store import Storage
 
 
 @pytest.fixture(params=["local", "memory"])

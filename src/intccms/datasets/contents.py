@@ -20,24 +20,22 @@ import pyarrow.parquet
 import uproot
 from uproot.deserialization import numbytes_version
 
-from intccms.datasets.fileset import DatasetFiles, file_format
-from intccms.datasets.identity import (
+from intccms.datasets.files import (
     Stamp,
-    blocks_of,
-    digest_of_blocks,
-    digest_of_source,
-    same_file,
-    stamp,
-)
-from intccms.datasets.replicas import (
     UnreachableError,
     best_first,
+    blocks_of,
     bound_waiting,
     check_reachable,
+    digest_of_blocks,
+    digest_of_source,
     drop_handle,
     has_failed,
     note_failure,
+    same_file,
+    stamp,
 )
+from intccms.datasets.fileset import DatasetFiles, file_format
 from intccms.datasets.sections import LumiSections
 from intccms.errors import BadContentError
 from intccms.redaction import redacted

@@ -25,8 +25,8 @@ from intccms.datasets.contents import (
     dataset_spec,
     unchanged,
 )
+from intccms.datasets.files import PAUSES_S
 from intccms.datasets.fileset import DatasetFiles, Fileset
-from intccms.datasets.replicas import PAUSES_S
 from intccms.datasets.skimmed_rows import SkimmedRows
 from intccms.errors import ClusterLostError, InputError, WorkerLostError
 from intccms.storage import write_json

@@ -36,10 +36,9 @@ from intccms.engine.weights import (
     weight_sums,
 )
 from intccms.errors import BadContentError, FunctorError
-from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.spectrum import WeightSpectrum
-from intccms.histograms.sums import HistogramSums, MemberSums, WeightSums
+from intccms.histograms.sums import CutflowSums, HistogramSums, MemberSums, WeightSums
 from intccms.schema import Channel, Config, Functor, Observable, UncertaintySource
 
 LARGEST = 1e100  # of a weight; that of its square is 1e200, and sums end at 1e308

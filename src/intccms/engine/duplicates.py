@@ -18,8 +18,8 @@ import numpy.typing as npt
 from awkward.contents import Content
 
 from intccms.datasets import DatasetFiles
+from intccms.datasets.files import best_first
 from intccms.datasets.metadata import Metadata
-from intccms.datasets.replicas import best_first
 from intccms.datasets.sections import LumiSections
 from intccms.errors import IntccmsError
 from intccms.execution.executors import Executor

@@ -28,11 +28,10 @@ from intccms.fingerprint.digest import (
     fingerprint,
     is_reproducible,
 )
-from intccms.histograms.cutflow import CutflowSums
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.spectrum import WeightSpectrum
-from intccms.histograms.sums import HistogramSums, MemberSums, WeightSums
-from intccms.reading.cache import ColumnCache
+from intccms.histograms.sums import CutflowSums, HistogramSums, MemberSums, WeightSums
+from intccms.reading.columns import ColumnCache
 from intccms.schema import Channel, Config, Correction, Functor
 from intccms.skimming.reading import input_store
 from intccms.skimming.writing import NOT_COMPARABLE, SkimTable, exact_as_json

@@ -18,14 +18,13 @@ from urllib.parse import urlparse
 import awkward as ak
 from awkward.contents import Content
 
-from intccms.datasets.replicas import check_reachable
+from intccms.datasets.files import check_reachable
 from intccms.datasets.skimmed_rows import check_unchanged
 from intccms.errors import SkimWriteError
 from intccms.execution.failures import FailureKind, classify, describe, is_read_failure
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
 from intccms.fingerprint.watching import Inputs, adopt, inputs_of
-from intccms.reading.cache import ColumnCache, KeptColumns
-from intccms.reading.columns import Columns, ReadMeter
+from intccms.reading.columns import ColumnCache, Columns, KeptColumns, ReadMeter
 from intccms.reading.events import ChunkEvents
 from intccms.reading.source import Source, forget, forms_of, open_source
 

@@ -18,7 +18,7 @@ from typing import Any
 from coffea.processor import accumulate
 from coffea.processor.executor import WorkItem
 
-from intccms.datasets.replicas import UnreachableError, best_first, note_failure
+from intccms.datasets.files import UnreachableError, best_first, note_failure
 from intccms.errors import EditedInputError, OtherCodeError
 from intccms.execution.attempt import Attempt, ColumnPolicy, Processor
 from intccms.execution.checkpoints import CheckpointStore

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from intccms.datasets.replicas import PAUSES_S
+from intccms.datasets.files import PAUSES_S
 from intccms.errors import (
     ClusterLostError,
     EditedInputError,

@@ -14,7 +14,7 @@ import dask
 from distributed import Client
 from distributed.security import Security
 
-from intccms.datasets.replicas import WAITING
+from intccms.datasets.files import WAITING
 from intccms.errors import InputError, nearest
 from intccms.interrupts import handlers_kept
 

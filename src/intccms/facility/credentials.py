@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from intccms.datasets.replicas import WAITING
+from intccms.datasets.files import WAITING
 from intccms.errors import InputError
 
 Kind = Literal["X509 proxy", "bearer token"]

@@ -1,4 +1,4 @@
-"""How well a trained classifier separates, and whether it has learnt its sample by heart; pure."""
+"""The events that classifiers learn from, how well these separate, and whether they overtrain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from intccms.engine.objects import event_seeds
 from intccms.engine.results import AnalysisResult
 from intccms.engine.scores import FeatureMatrix, fold_of, score_class
 from intccms.errors import InputError
-from intccms.mva.estimators import last_step
 from intccms.schema import Config, Feature, Mva
 
 Floats = NDArray[np.float64]
@@ -396,3 +395,8 @@ def _permuted(model: Any, number: int, mva: Mva, sample: Sample, scaled: Floats)
         scoring="roc_auc" if n_classes == 2 else "roc_auc_ovr",
         random_state=mva.random_state,
     )
+
+
+def last_step(estimator: Any) -> Any:
+    """Return the classifier at the end of a pipeline, or the estimator itself."""
+    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator

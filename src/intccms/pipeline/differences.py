@@ -13,7 +13,7 @@ import numpy as np
 
 from intccms.errors import InputError
 from intccms.histograms import Book, storage
-from intccms.histograms.difference import BoolArray, TemplateChange, template_changes
+from intccms.histograms.storage import BoolArray, TemplateChange, template_changes
 from intccms.metrics.tables import Table, with_error
 from intccms.pipeline.summary import read_summary
 from intccms.plots.comparison import side_by_side

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from intccms.analysis.runner import AnalysisResult
-from intccms.datasets.identity import stamp
+from intccms.datasets.files import stamp
 from intccms.errors import InputError, nearest
 from intccms.fingerprint.digest import fingerprint
 from intccms.histograms import Book

@@ -1,4 +1,4 @@
-"""What the analysis leaves on disk: histograms, processed sections, and what was measured."""
+"""What the analysis leaves on disk: histograms, processed sections, measurement, profile."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import numpy as np
 from intccms.errors import InputError
 from intccms.histograms import Book, storage
 from intccms.histograms.book import NOMINAL
-from intccms.histograms.cutflow import CutflowSums, make_cutflow
+from intccms.histograms.sums import CutflowSums, make_cutflow
 from intccms.pipeline.made_with import REMAKE, check_settings, norms
 from intccms.pipeline.summary import (
     INFERRED,

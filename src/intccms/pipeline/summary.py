@@ -16,7 +16,7 @@ from intccms.analysis.runner import AnalysisResult
 from intccms.errors import InputError, IntccmsError
 from intccms.execution.accounting import Amount, DatasetLedger, Ledger, LostChunk, RepeatedFile
 from intccms.histograms import Book
-from intccms.histograms.cutflow import Cutflow, CutStep
+from intccms.histograms.sums import Cutflow, CutStep
 from intccms.metrics.definitions import evaluate
 from intccms.metrics.measurement import Measurement
 from intccms.metrics.tables import lost_in_words

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intccms.errors import InputError, nearest
-from intccms.histograms.cutflow import Cutflow
+from intccms.histograms.sums import Cutflow
 from intccms.plots.style import PLAIN, Look, cms_axes, figure_of
 
 FONT = 18.0

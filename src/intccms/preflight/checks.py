@@ -1,4 +1,4 @@
-"""All checks of a preflight in their order, and those that need workers, files or a time limit."""
+"""All checks of a preflight, in their order: of this machine, of files, servers and workers."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ import psutil
 from intccms import facility
 from intccms.datasets import DatasetManager, Fileset
 from intccms.datasets.contents import FileFailure, FileQuery, count
-from intccms.datasets.replicas import refusal
+from intccms.datasets.files import refusal
 from intccms.engine.variations import plan_variations
 from intccms.errors import InputError, IntccmsError
 from intccms.execution.executors import Executor, open_executor
 from intccms.facility.upload import version_mismatches
 from intccms.redaction import redacted
 from intccms.schema import Config
-from intccms.skimming.options import resolved
-from intccms.skimming.storage import Storage
+from intccms.skimming.columns import resolved
+from intccms.skimming.store import Storage
 from intccms.storage import Output
 
 State = Literal["ok", "failed", "open"]

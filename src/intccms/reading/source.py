@@ -24,14 +24,15 @@ from coffea.nanoevents.mapping import ParquetSourceMapping
 
 from chunkcolumns.library_internals import parquet_form, root_form
 from intccms.datasets import file_format
-from intccms.datasets.identity import (
+from intccms.datasets.files import (
     blocks_of,
+    bound_waiting,
     digest_of_blocks,
     digest_of_place,
     digest_of_source,
+    drop_handle,
     stamp,
 )
-from intccms.datasets.replicas import bound_waiting, drop_handle
 from intccms.reading.columns import Columns, History, ReadMeter
 from intccms.reading.events import ChunkEvents, NanoForms
 

@@ -37,6 +37,7 @@ from intccms.mva.evaluation import (
     Scored,
     evaluate,
     importance_of,
+    last_step,
     sample_of,
     training_rows,
 )
@@ -137,11 +138,6 @@ def _last(key: str) -> str:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
-
-
-def last_step(estimator: Any) -> Any:
-    """Return the classifier at the end of a pipeline, or the estimator itself."""
-    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
 
 
 def _weights_key(estimator: Any) -> str | None:
