@@ -21,7 +21,7 @@ import pytest
 
 from intccms.errors import InputError
 from intccms.pipeline import lock as lock_module
-from intccms.pipeline.checks import NAME, OutputLock
+from intccms.pipeline.lock import NAME, OutputLock
 
 # The module alone: what else its package imports takes seconds in each process.
 ALONE = f"""

@@ -14,7 +14,7 @@ import pytest
 
 from intccms.errors import InputError
 from intccms.pipeline import Stages
-from intccms.pipeline.checks import NAME, OutputLock
+from intccms.pipeline.lock import NAME, OutputLock
 from tests.pipeline.runs import NOMINAL_ONLY, configured
 
 PROCESSES = "general.processes=[data]"

@@ -26,7 +26,7 @@ class ChunkTask:
     pieces
         What stands in for the entries of the file; None: nothing does.
     digest
-        Of the file that was planned, see `datasets.identity`; empty if it is not known.
+        Of the file that was planned, see `datasets.files`; empty if it is not known.
     """
 
     item: WorkItem

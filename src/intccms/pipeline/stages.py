@@ -17,7 +17,8 @@ from intccms.execution.tasks import Observer, Silent
 from intccms.interrupts import Interrupted
 from intccms.metrics.measurement import Measurement
 from intccms.pipeline import figures
-from intccms.pipeline.checks import OutputLock, check_supported, checked_inputs, kept_clean
+from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
+from intccms.pipeline.lock import OutputLock
 from intccms.pipeline.made_with import code_of
 from intccms.pipeline.records import RunRecord, write_records
 from intccms.pipeline.saved import fitted, load_saved

@@ -114,8 +114,8 @@ def look_of(config: Config, book: Book | None = None) -> Look:
     data = tuple(entry.name for entry in entries if entry.is_data)
     if book is not None:
         data = book.data_processes
-    signals = {"signals": config.signals, "other_signals": config.other_signals}
-    return Look(config.plotting, lumi / 1000, **signals, data=data)
+    signals, others = config.signals, config.other_signals
+    return Look(config.plotting, lumi / 1000, signals=signals, other_signals=others, data=data)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ class ParquetFile:
         return {name: _content(table.column(name)) for name in names}
 
     def digest(self) -> str:
-        """Digest what is open, see `datasets.identity`."""
+        """Digest what is open, see `datasets.files`."""
         size_bytes = self._handle.seek(0, 2)
         return digest_of_blocks(size_bytes, partial(blocks_of, self._handle))
 
@@ -194,7 +194,7 @@ class Source:
 
     @cached_property
     def digest(self) -> str:
-        """Of what is open, see `datasets.identity`."""
+        """Of what is open, see `datasets.files`."""
         return self._file.digest()
 
     def has_changed(self, *, ask: bool = False) -> bool:
@@ -319,7 +319,7 @@ class RootFile:
         return empty
 
     def digest(self) -> str:
-        """Digest what is open, see `datasets.identity`."""
+        """Digest what is open, see `datasets.files`."""
         return digest_of_source(self._directory.file.source)
 
     def close(self) -> None:

@@ -39,7 +39,7 @@ class SkimPart:
     source_sumw: float | None = None  # of its Runs tree
     source_count: int | None = None  # generated events, of its Runs tree
     source_sections: str | None = None  # of data, of its LuminosityBlocks tree
-    source_digest: str | None = None  # of the source file, see `datasets.identity`
+    source_digest: str | None = None  # of the source file, see `datasets.files`
     # Dataset and name under which the events of this file are read, if it is a copy of another.
     same_as: tuple[str, str] | None = None
 

@@ -206,7 +206,7 @@ class FileRecord:
     n_events: int | None = None
     size_bytes: int | None = None
     modified: str = ""  # see `Stamp`
-    digest: str = ""  # see `datasets.identity`
+    digest: str = ""  # see `datasets.files`
     format: str = ""  # "TTree", "RNTuple" or "parquet"
     root_version: str = ""
     compressions: tuple[str, ...] = ()  # "ZLIB-1", that of most branches first
