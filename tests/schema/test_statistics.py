@@ -31,6 +31,7 @@ def test_what_is_a_signal_may_be_said_of_the_process(table: Table) -> None:
     entries = {entry["name"]: entry for entry in table["datasets"]["datasets"]}
     entries["signal"] |= {"is_signal": False, "cross_sections": 1.0}
     entries["ttbar"]["is_signal"] = True
+    table["statistics"] = {}
     config = load_config(table)
     assert config.signals == ("ttbar",)
     assert config.other_signals == ()
