@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import hist
 import jsonschema
 import pytest
 
@@ -98,3 +99,27 @@ def test_a_failed_fit_says_why_and_the_histograms_stay(
     assert summary["error"]
     assert (tmp_path / "out/histograms/histograms.root").is_file()
     assert (tmp_path / "out/plots/CMS_WORKSHOP/mtt_chi2.png").is_file()
+
+
+def test_what_lies_outside_is_named_without_a_fit(
+    tiny_sample: Path,
+    tmp_path: Path,
+    schema: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    narrow = "channels.CMS_WORKSHOP.observables.workshop_mtt.binning='500,1000,5'"
+    config = configured(tiny_sample, tmp_path / "out", *FEW, *NOMINAL_ONLY, narrow)
+    result = pipeline.run(config)
+    summary = pipeline.read_summary(tmp_path / "out")
+    jsonschema.validate(summary, schema)
+    assert result.book is not None
+    where = ("CMS_WORKSHOP", "workshop_mtt")
+    counts = result.book.histograms[where][:, hist.loc("signal"), hist.loc("nominal")]
+    values = counts.values(flow=True)
+    found = summary["outside"][where[0]][where[1]]["signal"]
+    assert found["below"] == pytest.approx(values[0] / values.sum())
+    assert found["above"] == pytest.approx(values[-1] / values.sum())
+    assert found["above"] > 0.5
+    below, above = (f"{100 * found[side]:.3g} %" for side in ("below", "above"))
+    told = f"outside of the edges are {below} below and {above} above"
+    assert f"CMS_WORKSHOP, workshop_mtt, signal: {told}" in caplog.messages

@@ -15,6 +15,7 @@ from intccms.histograms.sums import HistogramSums, MemberSums
 from intccms.histograms.theory import combined
 
 NOMINAL = "nominal"
+MOST_OUTSIDE = 0.01  # of a process, outside of the edges of an observable, without a word
 
 HistogramKey = tuple[str, str]  # (channel, observable)
 FloatArray = npt.NDArray[np.float64]
@@ -104,6 +105,11 @@ class Book:
             for process, (below, above, total) in flows.items()
             if total > 0
         }
+
+    def far_outside(self, channel: str, observable: str) -> dict[str, tuple[float, float]]:
+        """Give those of `outside` of which more than a little is there."""
+        found = self.outside(channel, observable)
+        return {name: one for name, one in found.items() if max(map(abs, one)) > MOST_OUTSIDE}
 
     def _flows(self, channel: str, observable: str) -> dict[str, npt.NDArray[np.float64]]:
         """Events of each simulated process below and above the edges, and in all."""

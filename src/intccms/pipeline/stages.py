@@ -252,6 +252,7 @@ class Stages:
                 infer_signals(self.result, self._workers, self._observer)
             self._workers.close()
             return self.result.results
+        self.result.warn_of_outside()
         return {}
 
     def draw(self, *groups: figures.Group) -> tuple[Path, ...]:

@@ -98,6 +98,15 @@ class RunResult:
         self.book = replace(book, folded=folded)
         self.years = {year: replace(one, folded=folded) for year, one in years.items()}
 
+    def warn_of_outside(self) -> None:
+        """Name the processes with more than a little outside of what would be fitted."""
+        book = self.book or Book({}, {})
+        fitted = {(one.name, one.fit_observable) for one in self.config.channels}
+        for where in filter(fitted.__contains__, book.histograms):
+            for name, (below, above) in book.far_outside(*where).items():
+                text = "%s, %s, %s: outside of the edges are %.3g %% below and %.3g %% above"
+                log.warning(text, *where, name, 100 * below, 100 * above)
+
     def take_figures(self, drawn: Iterable[Drawn]) -> None:
         """Take what became of figures, which may have been tried before."""
         for one in drawn:
@@ -232,6 +241,8 @@ def summarise(result: RunResult, *, unfinished: bool = False) -> dict[str, Any]:
             "chunking": analysis.chunking,
         }
         summary |= {name: value for name, value in optional.items() if value}
+    if result.book is not None:
+        summary["outside"] = _outside(result.book)
     if result.trained:
         summary["mva"] = {
             name: {"folds": one.record["folds"], **one.evaluation.summary()}
@@ -283,6 +294,18 @@ def _yields(result: RunResult) -> dict[str, dict[str, dict[str, float]]]:
             process: {"value": one.value, "error": one.error}
             for process, one in book.yields(channel).items()
             if process not in book.data_processes or not result.is_blind(channel)
+        }
+        for channel in book.channels
+    }
+
+
+def _outside(book: Book) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Return the fractions below and above the edges; without a fit nothing else names them."""
+    return {
+        channel: {
+            observable: {name: {"below": low, "above": high} for name, (low, high) in far.items()}
+            for observable in book.observables(channel)
+            if (far := book.far_outside(channel, observable))
         }
         for channel in book.channels
     }

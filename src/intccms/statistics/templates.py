@@ -99,7 +99,6 @@ log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float64]
 Direction = Literal["Up", "Down"] | None
-MOST_OUTSIDE = 0.01  # of a process, outside of the edges of the fitted observable, without a word
 
 
 class Template(NamedTuple):
@@ -252,16 +251,14 @@ def _note_outside(result: TemplateSet, book: Book, region: str, path: str) -> No
     is_folded = (channel, observable) in book.folded
     action: Action = "folded" if is_folded else "dropped"
     where = "in the first and last bin" if is_folded else "not in the fit"
-    for process, fractions in book.outside(channel, observable).items():
-        if max(abs(one) for one in fractions) > MOST_OUTSIDE:
-            below, above = (f"{100 * one:.3g} %" for one in fractions)
-            edges = result.regions[region].edges
-            text = (
-                f"outside of the edges are {below} below {edges[0]:g} and {above} above "
-                f"{edges[-1]:g}, {where}"
-            )
-            change = Change(action, region, process, "", "", text, sum(fractions), "relative")
-            result.note(change)
+    for process, fractions in book.far_outside(channel, observable).items():
+        below, above = (f"{100 * one:.3g} %" for one in fractions)
+        edges = result.regions[region].edges
+        text = (
+            f"outside of the edges are {below} below {edges[0]:g} and {above} above "
+            f"{edges[-1]:g}, {where}"
+        )
+        result.note(Change(action, region, process, "", "", text, sum(fractions), "relative"))
 
 
 def _read(book: Book, key: tuple[str, str], processes: list[str], variation: str) -> Template:
