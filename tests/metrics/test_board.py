@@ -106,7 +106,7 @@ def test_a_saved_measurement_gives_the_state_of_the_run(measurement: Measurement
 
 
 def test_measurements_are_compared(measurement: Measurement, tmp_path: Path) -> None:
-    both = (measurement, Measurement("second", START, 5.0, measurement.receipts))
+    both = (measurement, Measurement("second", START, 5.0, measurement.reports))
     names = ["first", "second"]
     rows = {row[0]: row[1:] for row in comparison_table(both, names).rows}
     assert rows["event rate"] == ["0.9 kHz", "1.8 kHz", "2"]

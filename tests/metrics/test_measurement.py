@@ -15,7 +15,7 @@ from intccms.metrics.measurement import (
     TreePlace,
     coverage_of,
     find_measurement,
-    load_receipts,
+    load_reports,
     tree_sizes,
 )
 from intccms.metrics.report import dataset_table
@@ -45,7 +45,7 @@ def test_rates_leave_out_what_was_resumed_or_lost(measurement: Measurement) -> N
 
 
 def test_chunks_from_kept_columns_count_and_are_told_apart(measurement: Measurement) -> None:
-    cached = replace(measurement, receipts=(receipt(0, "cached"), *measurement.receipts[1:]))
+    cached = replace(measurement, reports=(receipt(0, "cached"), *measurement.reports[1:]))
     values = cached.metrics
     assert (values["n_events"], values["n_chunks"], values["n_cached_chunks"]) == (200, 2, 1)
     assert values["event_rate_khz"] == pytest.approx(0.02)
@@ -58,8 +58,8 @@ def test_chunks_from_kept_columns_count_and_are_told_apart(measurement: Measurem
 def test_a_chunk_with_times_that_cannot_be_is_a_violation(
     measurement: Measurement, wrong: dict[str, float]
 ) -> None:
-    first, *others = measurement.receipts
-    (text,) = replace(measurement, receipts=(replace(first, **wrong), *others)).violations
+    first, *others = measurement.reports
+    (text,) = replace(measurement, reports=(replace(first, **wrong), *others)).violations
     assert text.startswith("1 chunks have a negative time, or parts")
 
 
@@ -76,7 +76,7 @@ def test_receipts_of_a_killed_run_are_read(measurement: Measurement, tmp_path: P
     measurement.save(tmp_path)
     path = tmp_path / "receipts.jsonl"
     path.write_text(path.read_text() + '{"dataset": "da')
-    assert load_receipts(path) == measurement.receipts
+    assert load_reports(path) == measurement.reports
 
 
 def test_a_directory_without_a_measurement_is_named(tmp_path: Path) -> None:

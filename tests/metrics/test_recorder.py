@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from intccms.execution.tasks import ChunkReport, Silent
-from intccms.metrics.measurement import load_receipts
+from intccms.metrics.measurement import load_reports
 from intccms.metrics.recorder import Recorder, Watcher
 from intccms.metrics.worker_tracker import ProcessTracker, Sample, WorkerLoad
 
@@ -28,10 +28,10 @@ class Eyes(Silent):
 
 def test_receipts_are_on_disk_while_the_run_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "metrics" / "run" / "receipts.jsonl"
-    with Recorder(Silent(), interval_s=None, receipts=path) as recorder:
+    with Recorder(Silent(), interval_s=None, reports=path) as recorder:
         recorder.begin("processing", total=10, unit="events", parts={"data": [10]})
         recorder.receipt(RECEIPT)
-        assert load_receipts(path) == (RECEIPT,)
+        assert load_reports(path) == (RECEIPT,)
         recorder.end()
 
 

@@ -1,4 +1,4 @@
-"""One measured run: its receipts and samples, what follows from them, and its files on disk."""
+"""One measured run: chunk reports and samples, what follows from them, and its files on disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from intccms.metrics.inspector.record import layout_of
 from intccms.metrics.worker_tracker import Timeline
 from intccms.storage import write_json, write_text
 
-RECEIPTS, TIMELINE, METRICS_JSON = "receipts.jsonl", "worker_timeline.json", "metrics.json"
+REPORTS, TIMELINE, METRICS_JSON = "receipts.jsonl", "worker_timeline.json", "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Measurement:
         Of its directory.
     started, wall_s
         Seconds since the epoch, and from the first chunk to the last.
-    receipts
+    reports
         One for each planned chunk.
     timeline
         Of the workers; None if they were not tracked.
@@ -69,7 +69,7 @@ class Measurement:
     name: str
     started: float
     wall_s: float
-    receipts: tuple[ChunkReport, ...]
+    reports: tuple[ChunkReport, ...]
     timeline: Timeline | None = None
     n_planned: int | None = None
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Measurement:
     @property
     def measured(self) -> Measured:
         """The numbers that the metrics are made of."""
-        done = [report for report in self.receipts if report.status.is_in_rates]
+        done = [report for report in self.reports if report.status.is_in_rates]
         cached = [report for report in done if report.status is ChunkStatus.CACHED]
         parts = (*PARTS, "decompress_s")
         covers = self.coverage.values()
@@ -101,9 +101,9 @@ class Measurement:
             n_planned=self.n_planned,
             n_cached=len(cached),
             n_events_cached=sum(report.n_events for report in cached),
-            n_resumed=sum(report.status.is_resumed for report in self.receipts),
-            n_lost=sum(report.status.is_lost for report in self.receipts),
-            n_impossible=sum(not report.has_possible_times for report in self.receipts),
+            n_resumed=sum(report.status.is_resumed for report in self.reports),
+            n_lost=sum(report.status.is_lost for report in self.reports),
+            n_impossible=sum(not report.has_possible_times for report in self.reports),
             peak_workers=timeline.peak("n_workers"),
             peak_rss_bytes=max((report.rss_bytes for report in done), default=0),
             memory_byte_s=memory_byte_s,
@@ -147,9 +147,9 @@ class Measurement:
         }  # fmt: skip
 
     def save(self, directory: Path) -> None:
-        """Write receipts, samples and metrics."""
-        lines = [json.dumps(report.to_dict()) for report in self.receipts]
-        write_text(directory / RECEIPTS, "".join(f"{line}\n" for line in lines))
+        """Write chunk reports, samples and metrics."""
+        lines = [json.dumps(report.to_dict()) for report in self.reports]
+        write_text(directory / REPORTS, "".join(f"{line}\n" for line in lines))
         if self.timeline is not None:
             self.timeline.save(directory / TIMELINE)
         write_json(directory / METRICS_JSON, self.to_dict())
@@ -166,10 +166,10 @@ class Measurement:
         directory = find_measurement(directory)
         try:
             saved = json.loads((directory / METRICS_JSON).read_text(encoding="utf-8"))
-            receipts = load_receipts(directory / RECEIPTS)
+            reports = load_reports(directory / REPORTS)
             timeline = directory / TIMELINE
             return cls(
-                saved["name"], saved["started"], saved["wall_s"], receipts,
+                saved["name"], saved["started"], saved["wall_s"], reports,
                 Timeline.load(timeline) if timeline.exists() else None, saved["n_planned"],
                 {name: Coverage(**one) for name, one in saved["coverage"].items()},
                 saved["target_throughput_gbps"], saved["notes"],
@@ -178,8 +178,8 @@ class Measurement:
             raise InputError(f"no measurement in {directory}: {error!r}") from error
 
 
-def load_receipts(path: Path) -> tuple[ChunkReport, ...]:
-    """Read receipts, also of a run that was killed: a last line that is cut off is left out."""
+def load_reports(path: Path) -> tuple[ChunkReport, ...]:
+    """Read chunk reports, also of a run that was killed: without a last line that is cut off."""
     lines = path.read_text(encoding="utf-8").split("\n")
     return tuple(ChunkReport(**json.loads(line)) for line in lines[:-1])
 

@@ -27,7 +27,7 @@ SAMPLE_S = 1.0
 
 
 class RunWatcher(SchedulerPlugin):
-    """What a scheduler knows of the run: receipts that the client sends, samples of the workers."""
+    """What a scheduler knows of the run: chunk reports of the client, samples of the workers."""
 
     def __init__(self) -> None:
         self.name = WATCHER

@@ -1,4 +1,4 @@
-"""The observer that writes a run down: receipts to disk while they come, samples of the workers.
+"""The observer that writes a run down: chunk reports as they come, samples of the workers.
 
 Hands everything on to the observer behind it; where that one wants to see the workers, or nobody
 else samples them, a thread polls.
@@ -54,8 +54,8 @@ class Recorder:
         Of the cluster that runs it; None: processes of this machine.
     interval_s
         Between two samples of the workers; None: they are not sampled.
-    receipts
-        The file that receipts are written to as they come.
+    reports
+        The file that chunk reports are written to as they come.
     target_gbps
         Data rate to compare with, for the dashboard on the scheduler.
     """
@@ -66,7 +66,7 @@ class Recorder:
         client: Client | None = None,
         *,
         interval_s: float | None = 1.0,
-        receipts: Path | None = None,
+        reports: Path | None = None,
         target_gbps: float = 200.0,
     ) -> None:
         self.inner, self.target_gbps = inner, target_gbps
@@ -78,7 +78,7 @@ class Recorder:
             self.tracker = ProcessTracker(interval_s=interval_s)
         self._polls = isinstance(inner, Watcher) or isinstance(self.tracker, ProcessTracker)
         self._every_s = interval_s or 1.0
-        self._path = receipts
+        self._path = reports
         self._file: TextIO | None = None
         self._dashboard = client if client is not None and is_watched(client) else None
         self._unsent: list[dict[str, Any]] = []  # chunk reports for the dashboard
@@ -161,11 +161,11 @@ class Recorder:
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
-        """Go on without the file of receipts if it cannot be written: it is only a record."""
+        """Go on without the file of chunk reports if it cannot be written: it is only a record."""
         try:
             yield
         except OSError as error:
-            log.warning("receipts are not written to %s: %s", self._path, error.strerror)
+            log.warning("chunk reports are not written to %s: %s", self._path, error.strerror)
             file, self._file = self._file, None
             with suppress(OSError):
                 file and file.close()

@@ -41,12 +41,12 @@ LONGEST_NAME = 24  # characters of a run's name beside the bars of that figure
 def state_of(measurement: Measurement) -> RunState:
     """Return the state in which the run ended."""
     parts: dict[str, list[int]] = {}
-    for report in measurement.receipts:
+    for report in measurement.reports:
         parts.setdefault(report.dataset, []).append(report.n_planned)
     end = measurement.started + measurement.wall_s
     state = RunState(measurement.target_gbps)
     state.begin(parts, measurement.started)
-    for report in measurement.receipts:
+    for report in measurement.reports:
         state.take(report, end)
     if measurement.timeline is not None:
         timeline = measurement.timeline
@@ -74,8 +74,8 @@ def metric_tables(measurement: Measurement) -> list[Table]:
 def dataset_table(measurement: Measurement) -> Table:
     """Say what each dataset has cost."""
     rows = [["dataset", "chunks", "events", "read [GB]", "in chunks [s]", "kHz per thread"]]
-    in_rates = [report for report in measurement.receipts if report.status.is_in_rates]
-    for dataset in dict.fromkeys(report.dataset for report in measurement.receipts):
+    in_rates = [report for report in measurement.reports if report.status.is_in_rates]
+    for dataset in dict.fromkeys(report.dataset for report in measurement.reports):
         done = [report for report in in_rates if report.dataset == dataset]
         n_events, wall_s = sum(one.n_events for one in done), sum(one.wall_s for one in done)
         rate = f"{n_events / wall_s / 1e3:.3g}" if wall_s else "-"
@@ -100,7 +100,7 @@ def coverage_table(measurement: Measurement) -> Table | None:
 
 def failure_table(measurement: Measurement) -> Table | None:
     """List what failed; None if nothing did."""
-    failed = [report for report in measurement.receipts if report.status.is_lost]
+    failed = [report for report in measurement.reports if report.status.is_lost]
     if not failed:
         return None
     rows = [["dataset", "file", "entries", "host", "stage", "error"]]

@@ -1,6 +1,6 @@
 """What is known of a run while it goes on: the one thing that all dashboards are drawn from.
 
-Fed by receipts and samples: live by an observer, on the scheduler by events, or from a saved
+Fed by chunk reports and samples: live by an observer, on the scheduler by events, or from a saved
 measurement afterwards. Touches nothing else.
 """
 
@@ -36,7 +36,7 @@ class DatasetState:
 
     @property
     def n_left(self) -> int:
-        """Events of which no receipt has come."""
+        """Events of which no chunk report has come."""
         return max(self.n_planned - self.n_done - self.n_resumed - self.n_failed, 0)
 
 
@@ -78,29 +78,29 @@ class RunState:
         }
         self.__dict__.update(fresh.__dict__)
 
-    def take(self, receipt: ChunkReport, now: float) -> None:
-        """Take a receipt that came now, or long ago."""
-        dataset = self.datasets.setdefault(receipt.dataset, DatasetState())
-        if receipt.is_unopened:
+    def take(self, report: ChunkReport, now: float) -> None:
+        """Take a chunk report that came now, or long ago."""
+        dataset = self.datasets.setdefault(report.dataset, DatasetState())
+        if report.is_unopened:
             dataset.n_unopened += 1
         else:
-            self.chunks[receipt.status] += 1
-        n = receipt.n_planned
-        if receipt.status.is_resumed:
+            self.chunks[report.status] += 1
+        n = report.n_planned
+        if report.status.is_resumed:
             dataset.n_resumed += n
             return
-        if receipt.status.is_lost:
+        if report.status.is_lost:
             dataset.n_failed += n
-            place = (receipt.error_type, receipt.host or receipt.redirector, receipt.stage)
+            place = (report.error_type, report.host or report.redirector, report.stage)
             self.failures[place] += 1
             return
         dataset.n_done += n
-        end = receipt.started + receipt.wall_s if receipt.started else now
+        end = report.started + report.wall_s if report.started else now
         self.finished.append(min(max(end, self.started or end), now))
-        self.wall_s.append(receipt.wall_s)
-        self.n_events.append(receipt.n_events)
-        self.n_bytes.append(receipt.bytes_read)
-        self.slowest = nlargest(N_SLOW, [*self.slowest, receipt], key=lambda one: one.wall_s)
+        self.wall_s.append(report.wall_s)
+        self.n_events.append(report.n_events)
+        self.n_bytes.append(report.bytes_read)
+        self.slowest = nlargest(N_SLOW, [*self.slowest, report], key=lambda one: one.wall_s)
 
     def watch(self, samples: Iterable[Sample], loads: Sequence[WorkerLoad]) -> None:
         """Take samples of the workers."""

@@ -87,7 +87,7 @@ class RunRecord:
             observer,
             getattr(executor, "client", None),
             interval_s=wanted.worker_tracking_interval if wanted.track_workers else None,
-            receipts=output.receipts_jsonl(self.name) if wanted.save_measurements else None,
+            reports=output.receipts_jsonl(self.name) if wanted.save_measurements else None,
             target_gbps=wanted.target_throughput_gbps,
         )
 
