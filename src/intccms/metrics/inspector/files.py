@@ -28,12 +28,13 @@ from intccms.datasets.contents import FileCount, FileFailure, FileQuery, examine
 from intccms.datasets.fileset import read_listing
 from intccms.errors import InputError
 from intccms.execution.executors import Executor, IterativeExecutor
-from intccms.metrics.inspector.record import COUNTED, FileRecord, Look, interned
+from intccms.metrics.inspector.record import FileRecord, Look, interned
 from intccms.redaction import redacted
 from intccms.storage import write_bytes
 
 log = logging.getLogger(__name__)
 
+Wanted = tuple[bool, bool]  # whether events are read, and everything is verified
 Paths = Fileset | Mapping[str, Iterable[str | Path]] | Iterable[str | Path] | str | Path
 
 TIMEOUT_S = 600.0  # for one file, all its places and tries together
@@ -168,15 +169,13 @@ class _Task:
     query: FileQuery
     process: str
 
-    def record(self, **fields: Any) -> FileRecord:
-        """Make the record of the file; `fields` are what was found in it."""
+    @property
+    def record(self) -> FileRecord:
+        """The record of a file in which nobody has looked yet."""
         query = self.query
         return FileRecord(query.lfn, query.dataset, self.process, tree_name=query.tree_name,
-                          is_data=query.is_data, **fields)  # fmt: skip
-
-    def failed(self, error_type: str, error: str) -> FileRecord:
-        """Make the record of a file that cannot be read."""
-        return self.record(error=error or error_type, error_type=error_type)
+                          is_data=query.is_data,
+                          weight_branch=query.weight_branch or "")  # fmt: skip
 
 
 def inspect_files(  # noqa: PLR0913 - all by name
@@ -230,13 +229,13 @@ def inspect_files(  # noqa: PLR0913 - all by name
     tasks = _sampled(list(_tasks(paths, tree_name)), max_files_per_process, seed)
     if not tasks:
         raise InputError(f"there is no file to inspect in {paths!r}")
-    return _records(tasks, executor, Look(read_events, verify), timeout_s, store=store)
+    return _records(tasks, executor, (read_events, verify), timeout_s, store=store)
 
 
 def _records(
     tasks: list[_Task],
     executor: Any,
-    look: Look,
+    wanted: Wanted,
     timeout_s: float | None,
     *,
     store: RecordStore | None,
@@ -251,19 +250,19 @@ def _records(
             query = replace(query, known=record.count(query.dataset))
         todo.append(replace(task, query=query))
     if executor is not None and todo and Path(todo[0].query.lfn).is_file():
-        first = _inspected(todo[0], look, timeout_s)  # while others have to start their workers
+        first = _inspected(todo[0], wanted, timeout_s)  # while others have to start their workers
         if isinstance(first, FileCount):
             yield _again(seen, todo.pop(0), first)
         elif first.error is None:
             del todo[0]
             yield first
-    for task, answer in _mapped(executor, todo, (look, timeout_s)):
+    for task, answer in _mapped(executor, todo, (wanted, timeout_s)):
         if isinstance(answer, FileRecord):
             yield replace(answer, branches=interned(answer.branches))
         elif isinstance(answer, FileCount):
             yield _again(seen, task, answer)
         else:  # the worker died or hung
-            yield task.failed(type(answer).__name__, str(answer))
+            yield task.record.damaged(type(answer).__name__, str(answer))
 
 
 def _again(seen: dict[tuple[str, str], FileRecord], task: _Task, now: FileCount) -> FileRecord:
@@ -357,38 +356,37 @@ def _pooled(
             future.cancel()
 
 
-def _inspected(task: _Task, look: Look, timeout_s: float | None) -> FileRecord | FileCount:
+def _inspected(task: _Task, wanted: Wanted, timeout_s: float | None) -> FileRecord | FileCount:
     """Look at one file, for no longer than `timeout_s`; what is known of it if it is the same."""
     start = time.perf_counter()
     records: list[FileRecord | FileCount] = []
 
     def examined() -> None:
         try:
-            records.append(unchanged(task.query) or _record(task, look))
+            records.append(unchanged(task.query) or _record(task, wanted))
         except Exception as error:  # noqa: BLE001  whatever a file makes of it, it stops no other
-            records.append(task.failed(type(error).__name__, " ".join(str(error).split())))
+            records.append(task.record.damaged(type(error).__name__, " ".join(str(error).split())))
 
     thread = threading.Thread(target=examined, daemon=True)  # what hangs in it is left behind
     thread.start()
     thread.join(timeout_s)
     if not records:
-        records.append(task.failed("TimeoutError", f"no answer within {timeout_s:g} s"))
+        records.append(task.record.damaged("TimeoutError", f"no answer within {timeout_s:g} s"))
     record = records[0]
     if isinstance(record, FileCount):
         return record
     return replace(record, open_s=time.perf_counter() - start)
 
 
-def _record(task: _Task, look: Look) -> FileRecord:
+def _record(task: _Task, wanted: Wanted) -> FileRecord:
     query = task.query
     is_local, path = "://" not in query.lfn, Path(query.lfn)
     if query.lfn.endswith("/") or (is_local and path.is_dir()):
         text = f"this is a directory, not a file; name the files in it: {query.lfn}"
-        return task.failed("IsADirectoryError", text)
-    counted, found = examine(query, replace(look, weight_branch=query.weight_branch))
-    if isinstance(counted, FileFailure):
-        if is_local and path.is_file() and not path.stat().st_size:
-            return task.failed("EmptyFile", f"the file is empty: {query.lfn}")
-        return task.failed(counted.error_type, counted.error)
-    known: dict[str, Any] = {name: getattr(counted, name) for name in COUNTED}
-    return task.record(weight_branch=query.weight_branch or "", **known, **found)
+        return task.record.damaged("IsADirectoryError", text)
+    counted, record = examine(query, Look(task.record, *wanted))
+    if not isinstance(counted, FileFailure):
+        return record  # type: ignore[no-any-return]
+    if is_local and path.is_file() and not path.stat().st_size:
+        return task.record.damaged("EmptyFile", f"the file is empty: {query.lfn}")
+    return task.record.damaged(counted.error_type, counted.error)

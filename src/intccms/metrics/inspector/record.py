@@ -6,7 +6,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -241,6 +241,10 @@ class FileRecord:
         """Number of clusters (row groups in parquet)."""
         return max(len(self.clusters) - 1, 0)
 
+    def damaged(self, error_type: str, error: str) -> FileRecord:
+        """Make the record of a file with this error."""
+        return replace(self, error_type=error_type, error=error or error_type)
+
     def branch(self, name: str) -> dict[str, int]:
         """Give the bytes and baskets of one branch.
 
@@ -318,64 +322,60 @@ ROWS = 100_000  # of a column that are decompressed at a time
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Looks at one open file; shipped to the workers.
+    """Looks at one open file, on the worker.
 
     Parameters
     ----------
+    record
+        Says which file it is; what is found is added to it.
     read_events
         Read the identities of the events, and the weights of simulation.
     verify
         Decompress every column, add up the checksum of the file.
     """
 
+    record: FileRecord
     read_events: bool = True
     verify: bool = False
-    weight_branch: str | None = None
 
-    def __call__(self, tree: Any, counted: FileCount) -> dict[str, Any]:
-        """Return fields of a `FileRecord`."""
-        layout = layout_of(tree)
-        found: dict[str, Any] = layout._asdict()
+    def __call__(self, tree: Any, counted: FileCount) -> FileRecord:
+        """Return the record of the file."""
+        known: Any = {name: getattr(counted, name) for name in COUNTED}
+        record = replace(self.record, **known, **layout_of(tree)._asdict())
         if not isinstance(tree, pyarrow.parquet.ParquetFile):
             file = tree.file
-            found["root_version"] = file.root_version
+            record = replace(record, root_version=file.root_version)
             missing = file.fEND - (counted.size_bytes or 0)
             if missing > 0:
-                found["error_type"] = "TruncatedFile"
                 what = f"the last {missing:,} of {file.fEND:,} bytes are missing"
-                found["error"] = f"{what} ({redacted(counted.pfn)})"
+                record = record.damaged("TruncatedFile", f"{what} ({redacted(counted.pfn)})")
         if self.read_events and counted.n_events:
-            found |= _identities(tree, set(layout.branches))
-            if self.weight_branch in layout.branches:
-                found |= _weights(tree, self.weight_branch or "", counted.pfn)
-        if self.verify:
-            found |= _verified(tree, layout.branches, counted)
-        return found
+            record = _with_identities(tree, record)
+            if record.weight_branch in record.branches:
+                record = _with_weights(tree, record)
+        return _verified(tree, record, counted.n_events) if self.verify else record
 
 
-def _identities(tree: Any, branches: set[str]) -> dict[str, Any]:
+def _with_identities(tree: Any, record: FileRecord) -> FileRecord:
     """Read which events there are: ranges, and the smallest hashes, by which twins are known."""
-    names = [name for name in IDENTITY if name in branches]
-    columns = {name: _column(tree, name) for name in names}
-    found: dict[str, Any] = {
-        key: (int(columns[name].min()), int(columns[name].max()))
-        for key, name in (("run_range", "run"), ("lumi_range", "luminosityBlock"))
-        if name in columns
-    }
-    if len(names) == len(IDENTITY):
-        hashes = np.unique(event_seeds(*(columns[name] for name in IDENTITY)))
-        found["event_hashes"] = hashes[:KEPT_HASHES].copy()
-    return found
+    columns = {name: _column(tree, name) for name in IDENTITY if name in record.branches}
+    ranges = {name: (int(values.min()), int(values.max())) for name, values in columns.items()}
+    hashes = record.event_hashes
+    if len(columns) == len(IDENTITY):
+        hashes = np.unique(event_seeds(*columns.values()))[:KEPT_HASHES].copy()
+    runs, lumis = ranges.get("run"), ranges.get("luminosityBlock")
+    return replace(record, run_range=runs, lumi_range=lumis, event_hashes=hashes)
 
 
-def _weights(tree: Any, branch: str, pfn: str) -> dict[str, Any]:
+def _with_weights(tree: Any, record: FileRecord) -> FileRecord:
     """Read how the weights are spread; one that is no number is an error."""
-    values = np.asarray(_column(tree, branch), dtype=np.float64)
+    values = np.asarray(_column(tree, record.weight_branch), dtype=np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
-        text = f"{branch} is {values[bad[0]]:g} at entry {bad[0]} ({pfn})"
-        return {"error_type": "BadContent", "error": text}
-    return {"weights": json.dumps(WeightSpectrum.of(values).to_json(), separators=(",", ":"))}
+        text = f"{record.weight_branch} is {values[bad[0]]:g} at entry {bad[0]} ({record.pfn})"
+        return record.damaged("BadContent", text)
+    spectrum = WeightSpectrum.of(values).to_json()
+    return replace(record, weights=json.dumps(spectrum, separators=(",", ":")))
 
 
 def _column(tree: Any, name: str) -> npt.NDArray[Any]:
@@ -384,22 +384,20 @@ def _column(tree: Any, name: str) -> npt.NDArray[Any]:
     return np.asarray(tree[name].array(library="np"))
 
 
-def _verified(tree: Any, branches: tuple[str, ...], counted: FileCount) -> dict[str, Any]:
+def _verified(tree: Any, record: FileRecord, n_events: int) -> FileRecord:
     """Decompress every column and compute the checksum; the first damage is the error."""
     checksum = 1
-    with fsspec.open(counted.pfn, "rb") as file:
+    with fsspec.open(record.pfn, "rb") as file:
         while block := file.read(BLOCK_BYTES):
             checksum = zlib.adler32(block, checksum)
-    found: dict[str, Any] = {"adler32": f"{checksum:08x}"}
-    for name in branches:
+    record = replace(record, adler32=f"{checksum:08x}")
+    for name in record.branches:
         try:
-            _decompress(tree, name, counted.n_events)
+            _decompress(tree, name, n_events)
         except Exception as error:  # noqa: BLE001  whatever a damaged column makes of it
-            text = " ".join(str(error).split())[:200]
-            found["error_type"] = "DamagedColumn"
-            found["error"] = f"{name}: {type(error).__name__}: {text} ({redacted(counted.pfn)})"
-            break
-    return found
+            text = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            return record.damaged("DamagedColumn", f"{name}: {text} ({redacted(record.pfn)})")
+    return record
 
 
 def _decompress(tree: Any, name: str, n_events: int) -> None:
