@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from intccms.execution.memory import Load, choose
 from intccms.histograms.spectrum import WeightReport, WeightSpectrum
@@ -339,7 +338,7 @@ class _Sums:
     """What is kept of a dataset while records come in."""
 
     files: Files = field(default_factory=list)  # without the bytes of branches
-    by_layout: dict[tuple[str, ...], npt.NDArray[np.int64]] = field(default_factory=dict)
+    by_layout: dict[tuple[str, ...], IntArray] = field(default_factory=dict)
     cluster_events: list[int] = field(default_factory=list)
 
     def take(self, record: FileRecord) -> None:
@@ -376,11 +375,9 @@ def aggregate_statistics(
     for record in results:
         sums.setdefault(record.dataset, _Sums()).take(record)
     size_of = (lambda _: None) if size_summary is None else size_summary.size_of
+    listed = n_listed or {}
     datasets = {
-        name: replace(
-            _dataset(name, one, size_of, (n_listed or {}).get(name, 0)),
-            weights=_weights(one.files, outlier_factor),
-        )
+        name: _dataset(one, size_of, listed.get(name, 0), outlier_factor)
         for name, one in sums.items()
     }
     records = [record for one in sums.values() for record in one.files]
@@ -393,28 +390,21 @@ def aggregate_statistics(
     return Statistics(datasets, (*problems, *absurd))
 
 
-def _weights(files: Iterable[FileRecord], factor: float) -> WeightReport | None:
-    with_events = [record for record in files if record.error is None and record.n_events]
-    several = [record.spectrum for record in with_events]
-    known = [one for one in several if one is not None]
-    if not known or len(known) < len(several):
-        return None
-    return sum(known, WeightSpectrum()).report(factor)
-
-
 def _dataset(
-    name: str, sums: _Sums, size_of: Callable[[str], int | None], n_listed: int
+    sums: _Sums, size_of: Callable[[str], int | None], n_listed: int, outlier_factor: float
 ) -> DatasetStatistics:
-    good = [record for record in sums.files if record.error is None]
-    first = sums.files[0]
+    first, good = sums.files[0], [record for record in sums.files if record.error is None]
     sumw = [record.runs_sumw for record in good if record.runs_sumw is not None]
+    spectra = [record.spectrum for record in good if record.n_events]
+    known = [spectrum for spectrum in spectra if spectrum is not None]
+    has_weights = bool(known) and len(known) == len(spectra)
     file_sizes = [
         size_of(record.path) or 0 if record.size_bytes is None else record.size_bytes
         for record in good
     ]
     return DatasetStatistics(
-        dataset=name,
-        process=first.process or name,
+        dataset=first.dataset,
+        process=first.process or first.dataset,
         is_data=first.is_data,
         n_files=len(sums.files),
         n_failed=len(sums.files) - len(good),
@@ -422,31 +412,34 @@ def _dataset(
         paths=tuple(record.path for record in good),
         events_per_file=np.array([record.n_events for record in good], dtype=np.int64),
         file_sizes=np.array(file_sizes, dtype=np.int64),
-        branches=_branches(sums),
-        compressions=_counted(record.compression for record in good if record.compression),
+        branches=_branches(good, sums.by_layout),
+        compressions=_counted(record.compression for record in good),
         formats=_counted(record.format for record in good),
-        root_versions=_counted(record.root_version for record in good if record.root_version),
+        root_versions=_counted(record.root_version for record in good),
         cluster_events=float(np.median(sums.cluster_events)) if sums.cluster_events else 0.0,
         runs_sumw=sum(sumw) if sumw and len(sumw) == len(good) else None,
         run_range=_joined(record.run_range for record in good),
         lumi_range=_joined(record.lumi_range for record in good),
+        weights=sum(known, WeightSpectrum()).report(outlier_factor) if has_weights else None,
     )
 
 
-def _branches(sums: _Sums) -> dict[str, BranchStatistics]:
+def _branches(
+    files: Files, by_layout: Mapping[tuple[str, ...], IntArray]
+) -> dict[str, BranchStatistics]:
     branches: dict[str, BranchStatistics] = {}
-    good = [record for record in sums.files if record.error is None]
-    for names, files in _grouped(good, lambda record: record.branches).items():
-        known, n_events = frozenset(names), sum(record.n_events or 0 for record in files)
-        for name, (packed, bare, n) in zip(names, sums.by_layout[names].T.tolist(), strict=True):
-            collection = collection_of(name, known)
-            branch = BranchStatistics(name, collection, packed, bare, n, len(files), n_events)
+    for names, group in _grouped(files, lambda record: record.branches).items():
+        layout, n_events = frozenset(names), sum(record.n_events or 0 for record in group)
+        for name, (packed, bare, n) in zip(names, by_layout[names].T.tolist(), strict=True):
+            collection = collection_of(name, layout)
+            branch = BranchStatistics(name, collection, packed, bare, n, len(group), n_events)
             branches[name] = branches[name] + branch if name in branches else branch
     return branches
 
 
 def _counted(values: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(values).most_common())
+    """Count names, the most common first; where there is none, nothing is counted."""
+    return dict(Counter(filter(None, values)).most_common())
 
 
 def _joined(ranges: Iterable[tuple[int, int] | None]) -> tuple[int, int] | None:
