@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bokeh.document import Document
+from matplotlib.figure import Figure
 
 from intccms.metrics.figures import RUN_PLOTS
 from intccms.metrics.live import Board, RunDrawing
@@ -22,7 +23,7 @@ from intccms.metrics.report import (
     state_of,
 )
 from intccms.metrics.state import RunState
-from intccms.metrics.still import picture
+from intccms.metrics.still import draw, picture
 from intccms.metrics.tables import Table
 from intccms.metrics.worker_tracker import Timeline
 from tests.metrics.watched import START, half_way, receipt
@@ -71,6 +72,12 @@ def test_the_stepped_area_is_never_empty() -> None:
 def test_the_picture_shows_any_run() -> None:
     assert picture(RunState(), START).startswith(PNG)
     assert picture(half_way(), NOW).startswith(PNG)
+
+
+def test_workers_have_whole_numbers_even_if_there_is_one() -> None:
+    ax = Figure().add_subplot()
+    draw(ax, RUN_PLOTS["memory"].plot, RUN_PLOTS["memory"].columns(half_way(), NOW))
+    assert [tick for tick in ax.get_xticks() if 0.5 < tick < 1.5] == [1.0]
 
 
 def test_a_panel_without_a_notebook_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:

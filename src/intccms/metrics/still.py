@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import matplotlib as mpl
@@ -35,7 +36,8 @@ from intccms.metrics.state import Columns, RunState, summary
 
 SIZE = (11.0, 9.0)
 DPI = 110
-TILES_SCALE = 1.6  # of the names upon tiles: a figure is about 600 points wide
+TILES_POINTS = 375  # width of a figure for which the names upon tiles have their size
+LEGEND_COLUMNS = 5
 COUNTS = {"chunks", "files"}  # labels of axes that count
 STYLE: Any = {  # settings of matplotlib
     "font.family": ["DejaVu Sans"], "font.size": 8.5, "axes.titlesize": 10,
@@ -111,7 +113,7 @@ def draw(ax: Axes, plot: Plot, data: Columns, frame: Frame | None = None) -> Non
     if plot.is_log:
         ax.set_xscale("log")
     if plot.ticks_are_numbers:
-        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
         ax.grid(visible=False, axis="x")
     if plot.x_from_zero:
         ax.set_xlim(left=0)
@@ -130,8 +132,9 @@ def _draw_legend(ax: Axes, plot: Plot) -> None:
         ax.set_xlim(right=1.45 * ax.get_xlim()[1])
         ax.legend(loc="lower right", handlelength=0.8, labelspacing=0.2)
         return
-    ax.set_ylim(top=1.2 * ax.get_ylim()[1])
-    ax.legend(loc="upper left", ncols=5, columnspacing=0.8, handlelength=1.0)
+    n_rows = math.ceil(len(ax.get_legend_handles_labels()[0]) / LEGEND_COLUMNS)
+    ax.set_ylim(top=(1.05 + 0.15 * n_rows) * ax.get_ylim()[1])
+    ax.legend(loc="upper left", ncols=LEGEND_COLUMNS, columnspacing=0.8, handlelength=1.0)
 
 
 def _add(ax: Axes, plot: Plot, data: Columns, layer: object) -> None:
@@ -181,8 +184,9 @@ def _add_tiles(ax: Axes, data: Columns) -> None:
         corner = (x - width / 2, y - height / 2)
         ax.add_patch(Rectangle(corner, width, height, fc=colour, ec="white", alpha=0.75, lw=0.7))
     names = zip(data["text_x"], data["text_y"], data["text"], data["points"], strict=True)
+    scale = ax.get_window_extent().width / ax.figure.dpi * 72 / TILES_POINTS
     for x, y, text, points in names:
-        size = TILES_SCALE * float(points.removesuffix("pt"))
+        size = scale * float(points.removesuffix("pt"))
         ax.text(x, y, text, ha="center", va="center", size=size, clip_on=True, fontweight="bold")
     ax.set_xlim(0, right or 1.0)
     ax.set_ylim(-1, 0)

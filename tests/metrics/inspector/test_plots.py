@@ -71,6 +71,27 @@ def test_bars_are_as_high_as_there_are_files(records: list[FileRecord]) -> None:
     assert ax.get_xscale() == "log"  # 4 and 4000 events
 
 
+def test_the_legend_of_many_datasets_hides_no_bar(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "a.root", range(9))
+    named = {f"dataset_{n}": [path] for n in range(8)}
+    figure, ax = plots.events_per_file(aggregate_statistics(inspect_files(named))).on()
+    figure.canvas.draw()
+    bars = max(bar.get_window_extent().y1 for bar in ax.patches if bar.get_height())
+    assert bars < ax.get_legend().get_window_extent().y0
+
+
+def test_names_upon_tiles_are_within_their_figure(records: list[FileRecord]) -> None:
+    tiles = treemap(aggregate_statistics(records).branches(), 1.6)
+    for figure in (plt.figure(figsize=(4, 3)), plt.figure(figsize=(14, 9))):
+        ax = figure.add_subplot()
+        plots.branch_sizes(tiles).on(ax)
+        inside = ax.get_window_extent()
+        for text in ax.texts:
+            box = text.get_window_extent()
+            assert inside.x0 <= box.x0
+            assert box.x1 <= inside.x1
+
+
 def test_file_sizes_are_drawn_from_records_as_from_statistics(records: list[FileRecord]) -> None:
     _, one = plots.plot_file_size_distribution(records)
     _, other = plots.plot_file_size_distribution(aggregate_statistics(records))
