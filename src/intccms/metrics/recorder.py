@@ -10,8 +10,8 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, Self, TextIO, runtime_checkable
 
@@ -88,10 +88,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         """Begin."""
-        if self._path is not None:
-            with self._optional():
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._path.open("w", encoding="utf-8")
+        self._write("")
         if self.tracker is not None:
             self.tracker.start()
         if self._polls:
@@ -105,7 +102,7 @@ class Recorder:
             self._thread.join(JOIN_S)
         self._look(is_last=True)
         if self._file is not None:
-            with self._optional():
+            with suppress(OSError):
                 self._file.close()
 
     @property
@@ -135,10 +132,7 @@ class Recorder:
     def receipt(self, receipt: ChunkReport) -> None:
         """See `Observer.receipt`."""
         self.inner.receipt(receipt)
-        if self._file is not None:
-            with self._optional():
-                self._file.write(json.dumps(receipt.to_dict()) + "\n")
-                self._file.flush()
+        self._write(json.dumps(receipt.to_dict()) + "\n")
         if self._dashboard is not None:
             self._unsent.append(receipt.to_dict())
             if time.monotonic() - self._sent > SEND_S:
@@ -159,16 +153,19 @@ class Recorder:
         except OSError as error:  # the run itself finds out whether the scheduler is gone
             log.debug("the dashboard was not told: %s", error)
 
-    @contextmanager
-    def _optional(self) -> Iterator[None]:
-        """Go on without the file of chunk reports if it cannot be written: it is only a record."""
+    def _write(self, line: str) -> None:
+        """Write to the file of chunk reports; go on without it if that fails: it is a record."""
+        if self._path is None:
+            return
         try:
-            yield
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("w", encoding="utf-8")
+            self._file.write(line)
+            self._file.flush()
         except OSError as error:
             log.warning("chunk reports are not written to %s: %s", self._path, error.strerror)
-            file, self._file = self._file, None
-            with suppress(OSError):
-                file and file.close()
+            self._path = None
 
     def _poll(self) -> None:
         while not self._over.wait(self._every_s):

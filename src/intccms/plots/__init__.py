@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from intccms.plots import cutflow, systematics
-from intccms.plots.data_mc import Blind, blind_of, data_mc
+from intccms.plots.data_mc import blind_of, data_mc
 from intccms.plots.style import CmsFigure, Look, cms_style, look_of, save
 
 __all__ = [
-    "Blind",
     "CmsFigure",
     "Look",
     "blind_of",

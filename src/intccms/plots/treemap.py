@@ -115,8 +115,7 @@ def treemap(branches: Iterable[Any], aspect: float = 1.0) -> tuple[Tile, ...]:
 
 def _largest(sizes: Mapping[str, int]) -> dict[str, int]:
     ordered = sorted(sizes.items(), key=lambda item: -item[1])
-    shown = dict(ordered[:SHOWN_BRANCHES])
-    rest = ordered[SHOWN_BRANCHES:]
+    shown, rest = ordered[:SHOWN_BRANCHES], ordered[SHOWN_BRANCHES:]
     if rest:
-        shown[f"{len(rest)} more"] = sum(size for _, size in rest)
-    return dict(sorted(shown.items(), key=lambda item: -item[1]))
+        shown.append((f"{len(rest)} more", sum(size for _, size in rest)))
+    return dict(sorted(shown, key=lambda item: -item[1]))

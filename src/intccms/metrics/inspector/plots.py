@@ -23,6 +23,7 @@ from intccms.plots.treemap import Tile
 
 N_BINS = 40
 MAX_LEGEND = 10
+SHOWN_BRANCHES = 15
 MIN_POINTS, MAX_POINTS = 4.0, 11.0  # of the names upon tiles
 MB = 1e6
 
@@ -145,13 +146,12 @@ def branch_sizes(tiles: Sequence[Tile]) -> Filled:
     return Filled(Plot(title, title, (Tiles(),), hover=hover), columns)
 
 
-def top_branches(branches: Sequence[BranchStatistics], n: int = 15) -> Filled:
+def top_branches(branches: Sequence[BranchStatistics]) -> Filled:
     """Fill the figure of the largest branches, compressed and not."""
-    rows = [
-        (one.name, one.compressed_bytes / MB, f"ratio {one.ratio or 0:.1f}") for one in branches[:n]
-    ]
+    top = branches[:SHOWN_BRANCHES]
+    rows = [(one.name, one.compressed_bytes / MB, f"ratio {one.ratio or 0:.1f}") for one in top]
     plot, columns = _bars("Largest branches", "MB compressed, uncompressed", rows, PALETTE[0])
-    columns["bare"] = [one.uncompressed_bytes / MB for one in branches[:n]]
+    columns["bare"] = [one.uncompressed_bytes / MB for one in top]
     columns["end"] = [max(both) for both in zip(columns["bare"], columns["value"], strict=True)]
     layers = (Bars({"bare": PALE}), Bars({"value": PALETTE[0]}), Texts("end"))
     end = 1.4 * max([*columns["end"], 1e-9])
