@@ -15,6 +15,7 @@ from IPython.display import FileLink, Image, display
 
 import intccms
 from intccms.errors import InputError, nearest
+from intccms.execution.executors import WorkerPool
 from intccms.metrics.measurement import Measurement
 from intccms.metrics.panel import Panel
 from intccms.metrics.progress import make_observer
@@ -41,6 +42,8 @@ SHOWN_PIXELS = 672  # 7 inches of a browser
 _display: Any = display
 _image: Any = Image
 _link: Any = FileLink
+
+_pool = WorkerPool()  # of this kernel: what was started for one run is there for the next
 
 
 def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
@@ -146,7 +149,7 @@ class Session:
         self.config = config
         target = config.general.metrics.target_throughput_gbps
         self.watch = Panel(target, inner=make_observer()) if panel else None
-        self.stages = Stages(config, client, observer=self.watch or make_observer())
+        self.stages = Stages(config, client, observer=self.watch or make_observer(), pool=_pool)
 
     def show_config(self) -> Table:
         """Say what this run is about."""
@@ -309,6 +312,7 @@ def show_report(session: Session) -> None:
         After `Session.process`.
     """
     here = Path.cwd()
+    session.stages.write()
     for path in sorted(session.stages.output.measurement_dir(session.measurement.name).glob("*")):
         file = path.resolve()
         _display(_link(str(file.relative_to(here) if file.is_relative_to(here) else file)))

@@ -6,8 +6,10 @@ client holds few at a time. coffea's executors return only the merged whole.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -17,6 +19,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from multiprocessing import active_children, get_context, parent_process
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import cloudpickle
@@ -402,3 +405,70 @@ def open_executor(
             client = stack.enter_context(opened)
         dask = DaskExecutor(client, no_worker_s=general.worker_timeout, tell=tell)
         yield stack.enter_context(closing(dask))
+
+
+class WorkerPool:
+    """Workers of this machine that stay from one run to the next, as in a notebook.
+
+    Runs that name a client or a facility, or need no other process, are not its concern; nor is
+    a second run at the same time, which starts its own.
+    """
+
+    def __init__(self) -> None:
+        self._began: tuple[Any, ...] = ()  # what its workers were started with
+        self._workers: Any = None  # a `FuturesExecutor` or a `distributed.Client`
+        self._open = ExitStack()
+        self._is_busy = False
+
+    @contextmanager
+    def executor(
+        self, general: General, client: Any = None, *, tell: Callable[[str], None], code: Any = None
+    ) -> Iterator[Executor]:
+        """Give an executor on workers that are there, else start them.
+
+        They are started anew where the number of them, the environment, the working directory or
+        the path of modules is another than it was.
+
+        Parameters
+        ----------
+        general, client, tell, code
+            As for `open_executor`.
+        """
+        own = client is None and general.facility is None and general.executor != "iterative"
+        if not own or self._is_busy:
+            with open_executor(general, client, code=code, tell=tell) as executor:
+                yield executor
+            return
+        n_workers = general.n_workers or os.cpu_count() or 1
+        if self._began != _conditions(general.executor, n_workers):
+            self.close()
+            self._workers = self._open.enter_context(_started(general.executor, n_workers))
+            self._began = _conditions(general.executor, n_workers)  # to start some changes them
+            atexit.register(self.close)
+        self._is_busy = True
+        try:
+            if general.executor == "futures":
+                yield self._workers
+            else:
+                with open_executor(general, self._workers, tell=tell) as executor:
+                    yield executor
+        finally:
+            self._is_busy = False
+
+    def close(self) -> None:
+        """End the workers; the next run starts others."""
+        self._began, self._workers = (), None
+        atexit.unregister(self.close)
+        self._open.close()
+
+
+def _conditions(executor: str, n_workers: int) -> tuple[Any, ...]:
+    return executor, n_workers, dict(os.environ), Path.cwd(), tuple(sys.path)
+
+
+def _started(executor: str, n_workers: int) -> Any:
+    if executor == "futures":
+        return closing(FuturesExecutor(n_workers))
+    from intccms import facility
+
+    return facility.connect("local", n_workers=n_workers)

@@ -118,6 +118,13 @@ def save_years(books: Mapping[str, Book], directory: Path) -> None:
         _save_json(book, directory / year, None)
 
 
+def remove(directory: Path) -> None:
+    """Remove what `save` and `save_years` wrote."""
+    for name in (JSON_NAME, ROOT_NAME, PICKLE_NAME):
+        (directory / name).unlink(missing_ok=True)
+    save_years({}, directory)
+
+
 def load_years(directory: Path) -> dict[str, Book]:
     """Read what `save_years` wrote: the book of each year, none where there is one year only."""
     return {

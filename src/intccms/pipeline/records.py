@@ -39,29 +39,11 @@ from intccms.storage import Output, write_bytes, write_text
 log = logging.getLogger(__name__)
 
 
-def write_records(config: Config, output: Output, analysis: AnalysisResult) -> None:
-    """Write the results of an analysis.
-
-    Parameters
-    ----------
-    config, output
-        What is wanted, and where it goes.
-    analysis
-        The results. Without data, the processed sections of an earlier run are removed.
-    """
-    if not only_skims(config.general):
-        made = made_with(config, analysis)
-        book = replace(analysis.histograms, folded=config.folded)
-        storage.save_years(analysis.years, output.histograms_dir)
-        storage.save(book, output.histograms_dir, made)
-    if analysis.lumis is None:
-        output.processed_lumis_json.unlink(missing_ok=True)
-    else:
-        write_golden_json(output.processed_lumis_json, analysis.lumis.processed)
+_sizes: dict[tuple[str, str], TreeSizes] = {}  # by digest of the file and tree, of this process
 
 
 class RunRecord:
-    """The measurement of a run, as ``general.metrics`` wants it.
+    """What a run leaves on disk besides its summary: histograms, sections, its measurement.
 
     Parameters
     ----------
@@ -78,6 +60,9 @@ class RunRecord:
     ) -> None:
         self.config, self.output, self.executor = config, output, executor
         self.wanted = wanted = config.general.metrics
+        self.analysis: AnalysisResult | None = None
+        self.made_with: dict[str, Any] = {}
+        self.measurement: Measurement | None = None
         self.coverage: dict[str, Coverage] = {}
         self.name = wanted.measurement_name or f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}"
         if not wanted.enable:
@@ -97,37 +82,48 @@ class RunRecord:
             return
         done = {one.dataset: one for one in analysis.receipts if one.status.is_processed}
         trees = {item.dataset: item.treename for item in metadata.work_items}
-        places = [
-            TreePlace(name, metadata.fileset[name].pfns(receipt.file), trees[name])
+        digests = {(one.dataset, one.lfn): one.digest for one in metadata.files}
+        files = {
+            name: (digests.get((name, receipt.file)) or f"{name}/{receipt.file}", trees[name])
             for name, receipt in done.items()
             if analysis.columns.get(name)
+        }
+        places = [
+            TreePlace(name, metadata.fileset[name].pfns(done[name].file), trees[name])
+            for name, file in files.items()
+            if file not in _sizes
         ]
-        sizes = {place.dataset: answer for place, answer in self.executor.map(tree_sizes, places)}
+        for place, answer in self.executor.map(tree_sizes, places):
+            if isinstance(answer, TreeSizes):
+                _sizes[files[place.dataset]] = answer
         events: Counter[str] = Counter()
         for one in analysis.receipts:
             events[one.dataset] += one.n_events
-        known = {name: size for name, size in sizes.items() if isinstance(size, TreeSizes)}
+        known = {name: _sizes[file] for name, file in files.items() if file in _sizes}
         self.coverage = coverage_of(analysis.columns, known, events)
 
-    def write(self, analysis: AnalysisResult, summary: Mapping[str, Any]) -> Measurement | None:
-        """Write what was measured, its plots and its report.
+    def take(self, analysis: AnalysisResult) -> None:
+        """Take what the run gave; what an earlier run has left in its place goes."""
+        self.analysis = analysis
+        self.output.processed_lumis_json.unlink(missing_ok=True)
+        if not only_skims(self.config.general):
+            self.made_with = made_with(
+                self.config, analysis
+            )  # files may change until it is written
+            storage.remove(self.output.histograms_dir)
+
+    def measured(self, summary: Mapping[str, Any]) -> Measurement | None:
+        """Return what was measured; None if nothing was to be.
 
         Parameters
         ----------
-        analysis
-            What the run gave.
         summary
             What ``run_summary.json`` holds.
-
-        Returns
-        -------
-        Measurement or None
-            None if nothing was to be measured.
         """
-        if not self.wanted.enable:
+        if not self.wanted.enable or self.analysis is None:
             return None
-        general = self.config.general
-        measurement = Measurement(
+        general, analysis = self.config.general, self.analysis
+        self.measurement = Measurement(
             self.name, self.recorder.started, analysis.wall_s, analysis.receipts,
             self.recorder.timeline, len(analysis.receipts),
             coverage=self.coverage,
@@ -139,9 +135,20 @@ class RunRecord:
                 "versions": summary["versions"],
             },
         )  # fmt: skip
-        if self.wanted.save_measurements:
-            self._save(measurement, summary)
-        return measurement
+        return self.measurement
+
+    def write(self, summary: Mapping[str, Any]) -> None:
+        """Write all of it: histograms, sections of data, the measurement with its report."""
+        analysis, output = self.analysis, self.output
+        assert analysis is not None
+        if not only_skims(self.config.general):
+            book = replace(analysis.histograms, folded=self.config.folded)
+            storage.save_years(analysis.years, output.histograms_dir)
+            storage.save(book, output.histograms_dir, self.made_with)
+        if analysis.lumis is not None:
+            write_golden_json(output.processed_lumis_json, analysis.lumis.processed)
+        if self.measurement is not None and self.wanted.save_measurements:
+            self._save(self.measurement, summary)
 
     def _save(self, measurement: Measurement, summary: Mapping[str, Any]) -> None:
         measurement.save(self.output.measurement_dir(self.name))

@@ -12,7 +12,7 @@ from intccms.analysis import runner
 from intccms.datasets.metadata import Metadata
 from intccms.datasets.metadata import save as save_metadata
 from intccms.errors import FigureError, FitError, IncompleteError, IntccmsError, OutputError
-from intccms.execution.executors import Executor, open_executor
+from intccms.execution.executors import Executor, WorkerPool, open_executor
 from intccms.execution.tasks import Observer, Silent
 from intccms.interrupts import Interrupted
 from intccms.metrics.measurement import Measurement
@@ -20,7 +20,7 @@ from intccms.pipeline import figures
 from intccms.pipeline.checks import check_supported, checked_inputs, kept_clean
 from intccms.pipeline.lock import OutputLock
 from intccms.pipeline.made_with import code_of
-from intccms.pipeline.records import RunRecord, write_records
+from intccms.pipeline.records import RunRecord
 from intccms.pipeline.saved import fitted, load_saved
 from intccms.pipeline.summary import RunResult, summarise
 from intccms.plots.style import Drawn
@@ -42,12 +42,18 @@ class Workers:
         As for `run`.
     tell
         Shows what holds everything up.
+    pool
+        Has workers that stay; None: they are started for this run.
     """
 
     def __init__(
-        self, config: Config, client: Any = None, tell: Callable[[str], None] = lambda _: None
+        self,
+        config: Config,
+        client: Any = None,
+        tell: Callable[[str], None] = lambda _: None,
+        pool: WorkerPool | None = None,
     ) -> None:
-        self._config, self._client, self._tell = config, client, tell
+        self._config, self._client, self._tell, self._pool = config, client, tell, pool
         self._executor: Executor | None = None
         self._open = ExitStack()
 
@@ -55,7 +61,8 @@ class Workers:
         """Give the executor."""
         if self._executor is None:
             config = self._config
-            opened = open_executor(config.general, self._client, code=config, tell=self._tell)
+            opener = open_executor if self._pool is None else self._pool.executor
+            opened = opener(config.general, self._client, code=config, tell=self._tell)
             self._executor = self._open.enter_context(opened)
         return self._executor
 
@@ -63,6 +70,12 @@ class Workers:
         """Close what was started here; a next call opens it again."""
         self._executor = None
         self._open.close()
+
+    def drop(self) -> None:
+        """Close the workers that stay, too."""
+        self.close()
+        if self._pool is not None:
+            self._pool.close()
 
 
 def run(config: Config, client: Any = None, *, observer: Observer | None = None) -> RunResult:
@@ -102,10 +115,17 @@ class Stages:
     ----------
     config, client, observer
         As for `run`.
+    pool
+        Has workers that stay when the run is over; None: they are started for it.
     """
 
     def __init__(
-        self, config: Config, client: Any = None, *, observer: Observer | None = None
+        self,
+        config: Config,
+        client: Any = None,
+        *,
+        observer: Observer | None = None,
+        pool: WorkerPool | None = None,
     ) -> None:
         check_current(config)
         check_supported(config)
@@ -116,8 +136,9 @@ class Stages:
         self.measurement: Measurement | None = None
         self.trained: dict[str, Trained] | None = None
         self._observer = observer or Silent()
-        self._workers = Workers(config, client, self._observer.notice)
+        self._workers = Workers(config, client, self._observer.notice, pool)
         self._processor: Any = None
+        self._unwritten: RunRecord | None = None
         self._lock = OutputLock(self.output.directory)
 
     def __enter__(self) -> Self:
@@ -130,8 +151,12 @@ class Stages:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the workers and give the output directory back."""
-        self.close()
+        """Write what is left to write, close the workers and give the output directory back."""
+        try:
+            if error is None:
+                self.write()
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Close the workers that were started for this run; let others write to its directory."""
@@ -232,9 +257,19 @@ class Stages:
             if not (self.config.general.run_statistics and len(self.config.signals) > 1):
                 self._workers.close()  # else they fit the signals
             self.result.take_analysis(analysis, n_workers)
-            write_records(self.config, self.output, analysis)
-            summary = self._write_summary(unfinished=True)
-            self.measurement = record.write(analysis, summary)
+            record.take(analysis)
+            self._unwritten = record
+            self.measurement = record.measured(self._write_summary(unfinished=True))
+
+    def write(self) -> None:
+        """Write the histograms, and what was measured with its figures, if that is still to do.
+
+        `infer` and `finish` do it; before, an edit and another `process` cost nothing of it.
+        """
+        if self._unwritten is not None:
+            with self._lock.held(), self._recorded():
+                self._unwritten.write(summarise(self.result, unfinished=True))
+            self._unwritten = None
 
     def infer(self) -> dict[str, SignalResult]:
         """Fit each signal and find the limits on its strength, several signals at a time.
@@ -248,6 +283,7 @@ class Stages:
         from intccms.pipeline.inference import has_fit, infer_signals
 
         if has_fit(self.result):
+            self.write()
             with self._lock.held(), self._recorded(), fitted(self.result):
                 infer_signals(self.result, self._workers, self._observer)
             self._workers.close()
@@ -298,6 +334,7 @@ class Stages:
         """
         result = self.result
         try:
+            self.write()
             with disk_errors(self.output.directory, self._advice):
                 result.summary = self._write_summary()
         except OutputError:
@@ -343,7 +380,7 @@ class Stages:
             with disk_errors(self.output.directory, self._advice):
                 yield
         except BaseException as error:
-            self._workers.close()
+            self._workers.drop()
             if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
                 raise Interrupted("interrupted; the same again goes on from here") from None
             raise
