@@ -11,7 +11,11 @@ import pytest
 from intccms import notebook
 from intccms.errors import InputError
 from intccms.notebook import Session
+from intccms.pipeline import RunResult
+from intccms.pipeline.saved import load_saved
+from tests.execution.tasks import running
 
+NO_DATA = ["general.processes=[signal,ttbar_semilep]", "general.run_statistics=False"]
 CONFIG = "example_opendata.configs.configuration:config"
 
 
@@ -89,3 +93,33 @@ def test_fit_limit_and_summary_end_the_session(session: Session) -> None:
     shown = repr(session.summary())
     assert "Status: complete" in shown
     assert session.stages.output.run_summary_json.is_file()
+
+
+def test_a_second_look_finds_the_workers_and_writes_what_is_looked_at_last(
+    tiny_sample: Path, tmp_path: Path
+) -> None:
+    """As when a cut is edited and the cells run again; the same settings do as well."""
+    out, before = tmp_path / "out", running()
+    overrides = ["general.executor=futures", "general.run_systematics=False", *NO_DATA]
+
+    def look(*more: str) -> Session:
+        session = notebook.setup(
+            CONFIG, [*overrides, *more], base_dir=str(tiny_sample), output_dir=str(out), n_workers=1
+        )
+        session.count_files()
+        session.process()
+        return session
+
+    look().summary()
+    saved = out / "histograms" / "histograms.root"
+    assert saved.is_file()
+    workers = running(without=before)
+    assert workers
+    second = look("general.channels=[CMS_WORKSHOP]")
+    assert running(without=before) == workers
+    assert not saved.exists()  # nothing on disk is of another run than the summary
+    with pytest.raises(InputError, match="run the analysis first"):
+        load_saved(RunResult(second.config, second.stages.output))
+    second.summary()
+    assert saved.is_file()
+    assert (second.stages.output.measurement_dir(second.measurement.name) / "report.html").is_file()

@@ -11,7 +11,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from distributed import Client, LocalCluster
 
 from intccms.analysis import runner
 from intccms.errors import IntccmsError
+from intccms.execution.executors import WorkerPool
+from intccms.pipeline import Stages
 from intccms.schema import load_config
 from tests.faults.inputs import write_corrections, write_events
 from tests.faults.runs import OnReceipt, bits
 
 __all__ = ["EDITS", "EXECUTORS", "Edit", "Kernels", "answers"]
 
-EXECUTORS = ("iterative", "futures", "dask", "client")
+EXECUTORS = ("iterative", "futures", "dask", "client", "kept")  # of a notebook: workers stay
 KERNEL_S = 240.0
 N_FILES, N_EVENTS = 2, 100
 CELL = "cell"  # what stands in a cell of the notebook
@@ -235,6 +237,7 @@ class Kernel:
     executor: str
     is_edited: bool = False
     cluster: Any = None  # whose workers outlive the runs
+    pool: WorkerPool = field(default_factory=WorkerPool)
 
     def __post_init__(self) -> None:
         sys.path[:0] = [str(self.folder), str(self.folder / "site-packages")]
@@ -257,19 +260,31 @@ class Kernel:
     def run(self, out: str, edit: Edit, when_begun: Callable[[], None] | None = None) -> str:
         """Run as a notebook would from its first cell on."""
         observer = OnReceipt(lambda n: when_begun() if n == 1 and when_begun else None)
+        name = {"client": "iterative", "kept": "futures"}.get(self.executor, self.executor)
         overrides = {
             "general.base_dir": str(self.folder),
             "general.output_dir": str(self.folder / out),
-            "general.executor": "iterative" if self.executor == "client" else self.executor,
+            "general.executor": name,
         }
         try:
             config = load_config(self._source(edit), overrides)
+            if self.executor == "kept":
+                return self._looked(Stages(config, observer=observer, pool=self.pool))
             if self.executor != "client":
                 return bits(runner.run(config, observer=observer))
             with Client(self._workers()) as client:
                 return bits(runner.run(config, client, observer=observer))
         except IntccmsError as error:
             return f"{type(error).__name__}: {error}"
+
+    def _looked(self, stages: Stages) -> str:
+        try:
+            stages.count_files()
+            stages.process()
+        finally:
+            stages.close()
+        assert stages.result.analysis is not None
+        return bits(stages.result.analysis)
 
     def _workers(self) -> LocalCluster:
         if self.cluster is None:
@@ -310,6 +325,7 @@ def session(kernel: dict[str, Any], name: str, moment: str, out: str, queue: Any
             answer[moment] = here.run(out, edit)
         if here.cluster is not None:
             here.cluster.close()
+        here.pool.close()
         queue.put(answer)
     except BaseException:
         queue.put({moment: traceback.format_exc()})
