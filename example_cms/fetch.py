@@ -41,6 +41,7 @@ FILES = (
     "LUM/puWeights",
     "MUO/muon_Z",
     "JME/jet_jerc",
+    "JME/fatJet_jerc",
     "JME/jetvetomaps",
     "JME/jmar",
     "BTV/btagging",

@@ -12,6 +12,8 @@ MC_ONLY: dict[str, list[str]] = {
     "Jet": ["genJetIdx", "hadronFlavour"],
     # coffea makes no four-vectors without all of their columns
     "GenJet": ["pt", "eta", "phi", "mass"],
+    "FatJet": ["genJetAK8Idx"],
+    "GenJetAK8": ["pt", "eta", "phi", "mass"],
     "GenPart": ["pt", "eta", "phi", "mass", "pdgId", "statusFlags", "genPartIdxMother"],
     "Pileup": ["nTrueInt"],
     "MET": ["MetUnclustEnUpDeltaX", "MetUnclustEnUpDeltaY"],
@@ -25,7 +27,7 @@ BOTH: dict[str, list[str]] = {
         *("pt", "eta", "phi", "mass", "rawFactor", "area", "jetId", "puId", "btagDeepFlavB"),
         *("muonSubtrFactor", "chEmEF", "neEmEF"),
     ],
-    "FatJet": ["pt", "eta", "phi", "mass", "particleNet_TvsQCD"],
+    "FatJet": ["pt", "eta", "phi", "mass", "rawFactor", "jetId", "particleNet_TvsQCD"],
     "MET": ["pt", "phi"],
     "HLT": list(MUON_TRIGGERS),
     "Flag": [*MET_FILTERS, NOT_IN_2016],

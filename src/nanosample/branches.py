@@ -271,10 +271,11 @@ def _collections(events: Batch, rho: Array, rng: Rng, *, is_data: bool) -> dict[
         counts = slots.valid.sum(axis=1)
         columns |= drawn(fields(name), int(counts.sum()), rng)
         columns |= _floats(**{axis: slots.flat(axis) for axis in ("pt", "eta", "phi", "mass")})
-        if name == "Jet":  # undone exactly, so that applying the calibration gives the same jet
+        if "rawFactor" in columns:  # undone exactly: the calibration gives the same jet again
             pt, eta, area = (columns[axis].astype(np.float64) for axis in ("pt", "eta", "area"))
-            density = np.repeat(rho, counts).astype(np.float64)
+            density = np.repeat(rho, counts).astype(np.float64) * (name == "Jet")  # no PUPPI
             columns["rawFactor"] = raw_factor(pt, eta, area, density).astype(np.float32)
+        if name == "Jet":
             rest = 1 - sum(columns[name] for name in ("chHEF", "neHEF", "neEmEF", "muEF"))
             columns |= _floats(chEmEF=0.1 * np.maximum(rest, 0), muonSubtrFactor=columns["muEF"])
         if not (is_data and name.startswith(ONLY_SIMULATION)):

@@ -166,8 +166,9 @@ def _jet_energy(campaign: str, asked: str, algorithm: str) -> list[schemav2.Corr
     table = settings()
     jets, pt = table["jets"], "max(9,min(x,6500))"
     level1 = f"max(0.5,1-{jets['pileup_slope']}*y*z/max(x,1))"
+    has_pileup = "Puppi" not in algorithm
     made: dict[str, Node] = {
-        "L1FastJet": formula(level1, "JetPt", "JetA", "Rho"),
+        "L1FastJet": formula(level1, "JetPt", "JetA", "Rho") if has_pileup else 1.0,
         "L2Relative": _by_region(jets["response"]),
         "L3Absolute": 1.0,
         "L2L3Residual": 1.0,

@@ -76,7 +76,11 @@ class Chunk:
 def chunk(
     path: Path, base_dir: Path, *, process: str, year: str = "2018", n_events: int = N_EVENTS
 ) -> Chunk:
-    plan = plan_variations(load_config(source), process, year=year, is_data=process == "data")
+    config = load_config(source)
+    if n_events != N_EVENTS:  # a real file, before NanoAODv9: large jets have no generated ones
+        kept = [one for one in config.corrections[year] if not one.name.startswith("fatjet_")]
+        config = config.model_copy(update={"corrections": {year: tuple(kept)}})
+    plan = plan_variations(config, process, year=year, is_data=process == "data")
     return Chunk(path, base_dir, plan, n_events)
 
 
@@ -105,6 +109,6 @@ def real_corrections(
             real / f"{group}_2018_UL_{name}.json.gz"
         )
     (base / own / "jer_smear.json.gz").symlink_to(real / "JME_jer_smear.json.gz")
-    for name in ("btag_yields.json", "jmar.json.gz"):  # not at hand
+    for name in ("btag_yields.json", "jmar.json.gz", "fatJet_jerc.json.gz"):  # not at hand
         (base / own / "2018" / name).symlink_to(run2 / own / "2018" / name)
     return base

@@ -21,7 +21,10 @@ from intccms.schema import Config, Functor, load_config
 from intccms.schema.base import ObjVar
 
 NAME = "example_cms.configs.configuration:config"
-MADE = {("ttbar_reco", None), ("Jet", "jer_resolution"), ("Jet", "jer_scale_factor")}
+MADE = {("ttbar_reco", None)}
+MADE |= {
+    (jet, f"jer_{name}") for jet in ("Jet", "FatJet") for name in ("resolution", "scale_factor")
+}
 MADE |= {("event", "seed"), ("Flag", "jetVetoMap"), ("Jet", "type1_share")}
 
 

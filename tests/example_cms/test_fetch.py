@@ -47,9 +47,9 @@ def test_everything_is_fetched_once(
     assert run(served[0], tmp_path, "--unchecked") == 0
     for file in INPUTS:
         assert (tmp_path / file.path).read_text() == file.source
-    assert capsys.readouterr().out.count("fetched ") == len(INPUTS) == 22
+    assert capsys.readouterr().out.count("fetched ") == len(INPUTS) == 25
     assert run(served[0], tmp_path, "--unchecked") == 0
-    assert capsys.readouterr().out.count("there ") == 22
+    assert capsys.readouterr().out.count("there ") == 25
 
 
 def test_a_file_that_is_not_what_it_should_be_is_not_kept(

@@ -43,7 +43,7 @@ def test_only_the_processes_that_are_asked_for_are_written(
 def test_corrections_of_all_years_are_written(written: tuple[Path, SampleSummary]) -> None:
     folder = written[0] / "example_cms" / "corrections"
     names = {"puWeights.json.gz", "muon_Z.json.gz", "jet_jerc.json.gz", "btagging.json.gz"}
-    names |= {"jetvetomaps.json.gz", "jmar.json.gz"}
+    names |= {"jetvetomaps.json.gz", "jmar.json.gz", "fatJet_jerc.json.gz"}
     for year in ("2016", "2017", "2018"):
         assert {path.name for path in (folder / year).iterdir()} == names | {"btag_yields.json"}
     assert (folder / "jer_smear.json.gz").is_file()

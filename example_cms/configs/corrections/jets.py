@@ -1,6 +1,7 @@
 """Jet energies, from the raw jet: scale, resolution, and the 27 sources of the scale.
 
-Everything goes into the missing transverse momentum of the same kind, that of particle flow without
+Ordinary and large jets are calibrated alike, and each source moves both. Everything of the ordinary
+ones goes into the missing transverse momentum of the same kind, that of particle flow without
 PUPPI, whose type-1 correction NanoAOD has made with such jets: the changes of all steps, the first
 of which takes back what NanoAOD had applied, add up to corrected minus original jet.
 
@@ -13,6 +14,7 @@ https://cms-jerc.web.cern.ch and arXiv:1607.03663
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -26,24 +28,60 @@ from .quality import veto_map
 
 __all__ = ["CORRELATED", "EACH_YEAR", "jes_sources", "jet_energy"]
 
-ALGORITHM = "AK4PFchs"
 MISSING = "MET"
 SHARE = ("Jet", "type1_share")  # a column that the first correction makes
-MOMENTUM = [("Jet", "pt"), ("Jet", "mass")]
 UNCLUSTERED = [("MET", f"MetUnclustEnUpDelta{axis}") for axis in "XY"]
 
-INPUTS: dict[str, list[Any]] = {
-    "L1FastJet": [
-        ("Jet", "area"),
-        ("Jet", "eta"),
-        ("Jet", "pt"),
-        ("event", "fixedGridRhoFastjetAll"),
-    ],
-    "L2Relative": [("Jet", "eta"), ("Jet", "pt")],
-    "L2L3Residual": [("Jet", "eta"), ("Jet", "pt")],
-}
-LEVELS_MC = ("L1FastJet", "L2Relative")  # L3Absolute is 1
-LEVELS_DATA = (*LEVELS_MC, "L2L3Residual")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Jets of one radius."""
+
+    collection: str
+    algorithm: str
+    file: str
+    levels: tuple[str, ...]  # of simulation; L3Absolute is 1
+    generated: str
+    index: str  # of the generated jet
+    radius: float
+    prefix: str = ""  # of the names of corrections
+    carried: dict[str, Any] | None = None  # into the missing momentum
+
+    def columns(self, *names: str) -> list[tuple[str, str]]:
+        """Refer to columns."""
+        return [(self.collection, name) for name in names]
+
+    def inputs(self, level: str) -> list[tuple[str, str]]:
+        """Refer to the inputs of a level, in the order of the file."""
+        if level == "L1FastJet":
+            return [*self.columns("area", "eta", "pt"), RHO]
+        return self.columns("eta", "pt")
+
+
+RHO = ("event", "fixedGridRhoFastjetAll")
+ORDINARY = Kind(
+    collection="Jet",
+    algorithm="AK4PFchs",
+    file="jet_jerc.json.gz",
+    levels=("L1FastJet", "L2Relative"),
+    generated="GenJet",
+    index="genJetIdx",
+    radius=0.4,
+    carried={"propagate_to": MISSING, "propagate_share": SHARE},
+)
+# PUPPI has taken the pile-up out already: L1FastJet is 1. The jets are made of the particles that
+# the ordinary ones are made of, so only one of them is carried.
+LARGE = Kind(
+    collection="FatJet",
+    algorithm="AK8PFPuppi",
+    file="fatJet_jerc.json.gz",
+    levels=("L2Relative",),
+    generated="GenJetAK8",
+    index="genJetAK8Idx",
+    radius=0.8,
+    prefix="fatjet_",
+)
+RESIDUAL = "L2L3Residual"
 
 # Independent between years, as the statistics of the calibration samples are; the others are not.
 EACH_YEAR = (
@@ -79,12 +117,12 @@ CORRELATED = (
 )
 
 # Made by two corrections for the third: the simulation has no such columns.
-COLUMNS = [("Jet", "jer_resolution"), ("Jet", "jer_scale_factor")]
+COLUMNS = ("jer_resolution", "jer_scale_factor")
 
 TYPE1_GEV = 15.0  # without muons
 MOST_ELECTROMAGNETIC = 0.9
 
-MATCHED_DELTA_R = 0.2  # half the radius of the jets
+MATCHED_RADII = 0.5  # half the radius of the jets
 MATCHED_SIGMAS = 3.0  # of the resolution
 LEAST_FACTOR = 0.01  # so that no jet's momentum changes its sign
 
@@ -100,37 +138,57 @@ def jet_energy(year: Year) -> list[dict[str, Any]]:
     return [
         _unclustered(),
         _type1(),
-        _step("jec_raw", nominal_function=raw_factor, args=[("Jet", "rawFactor")]),
-        *(_level(year, level, year.jec) for level in LEVELS_MC),
-        *(_level(year, level, era.jec, era) for level in LEVELS_DATA for era in year.eras),
+        *_levels(ORDINARY, year),
         veto_map(year),
-        *_resolution(year),
-        *([_dead_sectors()] if year.has_dead_sectors else []),
+        *_after_levels(ORDINARY, year),
+        *_levels(LARGE, year),
+        *_after_levels(LARGE, year),
+    ]
+
+
+def _levels(kind: Kind, year: Year) -> list[dict[str, Any]]:
+    """Take back what NanoAOD has applied; scale simulation, and the data of each era."""
+    raw = {"nominal_function": raw_factor, "args": kind.columns("rawFactor")}
+    return [
+        _step(kind, "jec_raw", applies_to="both", **raw),
+        *(_level(kind, year, level, year.jec) for level in kind.levels),
+        *(
+            _level(kind, year, level, era.jec, era)
+            for level in (*kind.levels, RESIDUAL)
+            for era in year.eras
+        ),
+    ]
+
+
+def _after_levels(kind: Kind, year: Year) -> list[dict[str, Any]]:
+    """Resolution and what is uncertain about simulated jets."""
+    return [
+        *_resolution(kind, year),
+        *([_dead_sectors(kind)] if year.has_dead_sectors else []),
         _step(
+            kind,
             "jes",
-            applies_to="mc",
-            file=year.file("jet_jerc.json.gz"),
-            args=[("Jet", "eta"), ("Jet", "pt")],
+            file=year.file(kind.file),
+            args=kind.columns("eta", "pt"),
             resort=True,
             uncertainty_sources=[
-                {"name": name, "key": f"{year.jec}_{source}_{ALGORITHM}", "is_delta": True}
+                {"name": name, "key": f"{year.jec}_{source}_{kind.algorithm}", "is_delta": True}
                 for source, name in jes_sources(year).items()
             ],
         ),
     ]
 
 
-def _step(name: str, *, applies_to: str = "both", **settings: Any) -> dict[str, Any]:
+def _step(kind: Kind, name: str, *, applies_to: str = "mc", **settings: Any) -> dict[str, Any]:
     """Change the four-momenta of all jets by a factor."""
     return {
-        "name": name,
+        "name": f"{kind.prefix}{name}",
         "type": "object",
-        "target": MOMENTUM,
+        "target": kind.columns("pt", "mass"),
         "op": "mult",
         "applies_to": applies_to,
         "use_correctionlib": "file" in settings,
-        "propagate_to": MISSING,
-        "propagate_share": SHARE,
+        **(kind.carried or {}),
         **settings,
     }
 
@@ -196,16 +254,17 @@ def type1_share(
     return share * ((pt * share > TYPE1_GEV) & (charged + neutral < MOST_ELECTROMAGNETIC))
 
 
-def _dead_sectors() -> dict[str, Any]:
+def _dead_sectors(kind: Kind) -> dict[str, Any]:
     """Jets in two sectors of the endcap calorimeter (HEM 15 and 16) that lost their supply in 2018.
 
     What the jet group gives as uncertainty of simulation, which has them: one-sided.
-    https://github.com/cms-nanoAOD/nanoAOD-tools, jetmetUncertainties.py, HEMIssue.
+    https://github.com/cms-nanoAOD/nanoAOD-tools, jetmetUncertainties.py, HEMIssue; of large jets
+    likewise.
     """
     return _step(
+        kind,
         "dead_sectors",
-        applies_to="mc",
-        args=[("Jet", name) for name in ("pt", "eta", "phi", "jetId")],
+        args=kind.columns("pt", "eta", "phi", "jetId"),
         uncertainty_sources=[
             {
                 "name": "dead_sectors_2018",
@@ -233,21 +292,25 @@ def raw_factor(raw: ak.Array) -> ak.Array:
     return 1 - raw
 
 
-def _level(year: Year, level: str, campaign: str, era: Era | None = None) -> dict[str, Any]:
+def _level(
+    kind: Kind, year: Year, level: str, campaign: str, era: Era | None = None
+) -> dict[str, Any]:
     """One level for simulation, or for the data of one era."""
-    settings = {"file": year.file("jet_jerc.json.gz"), "key": f"{campaign}_{level}_{ALGORITHM}"}
-    name, args = f"jec_{level}", INPUTS[level]
+    key = f"{campaign}_{level}_{kind.algorithm}"
+    name, args, settings = f"jec_{level}", kind.inputs(level), {"file": year.file(kind.file)}
     if era is None:
-        return _step(name, applies_to="mc", args=args, **settings)
+        return _step(kind, name, args=args, key=key, **settings)
     later = [other.first_run for other in year.eras if other.first_run > era.first_run]
-    within = (era.first_run, min(later, default=np.iinfo(np.uint32).max))
+    within = (era.first_run, min(later, default=np.iinfo(np.int64).max))
     return _step(
+        kind,
         f"{name}_{era.name}",
         applies_to="data",
         args=[*args, ("event", "run")],
+        key=key,
         transform_in=_without_run,
         transform_out=_only_runs(*within),
-        resort=level == LEVELS_DATA[-1],
+        resort=level == RESIDUAL,
         **settings,
     )
 
@@ -268,37 +331,42 @@ def _only_runs(first: int, end: int) -> Callable[..., ak.Array]:
     return chosen
 
 
-def _resolution(year: Year) -> list[dict[str, Any]]:
-    """Smearing of simulated jets: resolution and scale factor as columns, then the factor."""
-    rho = ("event", "fixedGridRhoFastjetAll")
-    file = year.file("jet_jerc.json.gz")
+def _resolution(kind: Kind, year: Year) -> list[dict[str, Any]]:
+    """Smearing of simulated jets: resolution and scale factor as columns, then the factor.
+
+    The group's files have those of ordinary jets only. The scale factor is that of all jets; the
+    resolution matters for the match, and for large jets without one.
+    """
+    file, jets = year.file(ORDINARY.file), ORDINARY.algorithm
     column: dict[str, Any] = {"type": "object", "applies_to": "mc", "op": "mult", "file": file}
+    resolution, scale_factor = kind.columns(*COLUMNS)
+    objects: list[Any] = [(kind.collection, None), (kind.generated, None)]
     return [
         {
             **column,
-            "name": "jer_resolution",
-            "target": COLUMNS[0],
-            "key": f"{year.jer}_PtResolution_{ALGORITHM}",
-            "args": [("Jet", "eta"), ("Jet", "pt"), rho],
+            "name": f"{kind.prefix}jer_resolution",
+            "target": resolution,
+            "key": f"{year.jer}_PtResolution_{jets}",
+            "args": [*kind.columns("eta", "pt"), RHO],
         },
         {
             **column,
-            "name": "jer_scale_factor",
-            "target": COLUMNS[1],
-            "key": f"{year.jer}_ScaleFactor_{ALGORITHM}",
-            "args": [("Jet", "eta"), Sys()],
+            "name": f"{kind.prefix}jer_scale_factor",
+            "target": scale_factor,
+            "key": f"{year.jer}_ScaleFactor_{jets}",
+            "args": [*kind.columns("eta"), Sys()],
             "nominal_idx": "nom",
             "uncertainty_sources": [
                 {"name": f"jer_{year.name}", "up_and_down_idx": ["up", "down"]}
             ],
         },
         _step(
+            kind,
             "jer",
-            applies_to="mc",
             file=f"{CORRECTIONS}/jer_smear.json.gz",
             key="JERSmear",
-            args=[("Jet", None), ("GenJet", None), rho, ("event", "seed"), *COLUMNS],
-            transform_in=smearing_inputs,
+            args=[*objects, RHO, ("event", "seed"), resolution, scale_factor],
+            transform_in=partial(smearing_inputs, index=kind.index, radius=kind.radius),
             transform_out=positive,
             resort=True,
         ),
@@ -308,22 +376,23 @@ def _resolution(year: Year) -> list[dict[str, Any]]:
 def smearing_inputs(
     jets: ak.Array,
     generated: ak.Array,
-    rho: ak.Array,
-    seed: ak.Array,
-    resolution: ak.Array,
-    scale_factor: ak.Array,
+    *others: ak.Array,
+    index: str = ORDINARY.index,
+    radius: float = ORDINARY.radius,
 ) -> tuple[ak.Array, ...]:
     """Give ``JERSmear`` its inputs, the momentum of the generated jet being -1 without a match.
 
     A match is within half the jet's radius and three standard deviations of the resolution.
+    `others` are the density of pile-up, the event's seed, the resolution and the scale factor.
     """
-    has_index = (jets.genJetIdx >= 0) & (jets.genJetIdx < ak.num(generated.pt, axis=1))
-    matched = generated[ak.mask(jets.genJetIdx, has_index)]
+    resolution = others[2]
+    has_index = (jets[index] >= 0) & (jets[index] < ak.num(generated.pt, axis=1))
+    matched = generated[ak.mask(jets[index], has_index)]
     delta_phi = (jets.phi - matched.phi + np.pi) % (2 * np.pi) - np.pi
-    is_near = (jets.eta - matched.eta) ** 2 + delta_phi**2 < MATCHED_DELTA_R**2
+    is_near = (jets.eta - matched.eta) ** 2 + delta_phi**2 < (MATCHED_RADII * radius) ** 2
     is_alike = abs(jets.pt - matched.pt) < MATCHED_SIGMAS * resolution * jets.pt
     gen_pt = ak.fill_none(ak.mask(matched.pt, is_near & is_alike), -1.0)
-    return jets.pt, jets.eta, gen_pt, rho, seed, resolution, scale_factor
+    return jets.pt, jets.eta, gen_pt, *others
 
 
 def positive(factor: ak.Array, *_: ak.Array) -> ak.Array:
