@@ -216,7 +216,8 @@ def median_expected(workspace: Workspace, guess: float) -> float:
 def _search(scan: _Scan) -> list[float]:
     """Observed and five expected limits."""
     sigma = scan.scale()
-    guesses = [sigma * _expected(n, scan.target) for n in SIGMAS]
+    # where the asymptotic formulas are exact
+    guesses = [sigma * float(norm.isf(scan.target * norm.cdf(n)) + n) for n in SIGMAS]
     expected = [scan.limit(1 + i, guess) for i, guess in enumerate(guesses)]
     observed = scan.limit(0, next((x for x in expected[2::-1] if math.isfinite(x)), guesses[2]))
     found = [observed, *expected]
@@ -236,11 +237,6 @@ def _not_found(limits: Sequence[float]) -> list[str]:
         for name, limit in zip(names, limits, strict=True)
         if not math.isfinite(limit)
     ]
-
-
-def _expected(n_sigma: int, target: float) -> float:
-    """Limit in standard deviations where the asymptotic formulas are exact."""
-    return float(norm.isf(target * norm.cdf(n_sigma)) + n_sigma)
 
 
 def _outcome(

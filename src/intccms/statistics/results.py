@@ -220,7 +220,8 @@ def families(results: Sequence[SignalResult]) -> tuple[Family, ...]:
         for groups in (by_number, by_ratio)
         if all(len(members) > 1 for members in groups.values())
     ]
-    together = {"": known} if known and _are_different(known) else by_number
+    masses = {one.mass_gev for one in known}
+    together = {"": known} if known and len(masses) == len(known) else by_number
     groups = min(complete or [together, by_number, by_ratio], key=len)
     result = []
     for pattern, members in groups.items():
@@ -246,10 +247,6 @@ def _grouped(results: list[SignalResult], *, relative: bool) -> dict[str, list[S
 
         groups.setdefault(NUMBER.sub(word, one.signal), []).append(one)
     return groups
-
-
-def _are_different(results: list[SignalResult]) -> bool:
-    return len({one.mass_gev for one in results}) == len(results)
 
 
 def of_strength(outcome: FitOutcome) -> dict[str, Any]:

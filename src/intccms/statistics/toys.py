@@ -131,6 +131,8 @@ def toy_limits(
                 break
         found = _crossings(ordered, target)
         if not np.isfinite(found[0]):
+            if not any(_fraction(one.without, one.observed) for one in ordered):
+                raise ValueError(f"none of {toys.n_toys} toys without signal is like the data")
             raise ValueError("CLs of the data does not reach its threshold")
         groups = np.asarray([_crossings(ordered, target, without=i) for i in range(N_GROUPS)])
     known = np.isfinite(groups).all(axis=0)

@@ -192,8 +192,9 @@ def build_workspace(config: Config, book: Book, signal: str) -> Workspace:
     FitError
         If no likelihood can be built from the templates.
     """
-    (workspace,) = _workspaces(config, book, build_config(config, book, signal), [signal])
-    return workspace
+    for workspace in _workspaces(config, book, build_config(config, book, signal), [signal]):
+        return workspace
+    raise FitError(f"{signal} has no events in any fitted channel")
 
 
 def build_workspaces(config: Config, book: Book) -> tuple[Workspace, ...]:
@@ -213,13 +214,14 @@ def build_workspaces(config: Config, book: Book) -> tuple[Workspace, ...]:
     filled = [
         name
         for name in named
-        if any(book.slice(one[0], one[2], name).values().any() for one in paths)
+        if any(not book.slice(one[0], one[2], name).values().max() <= 0 for one in paths)
     ]
     for name in (one for one in named if one not in filled):
         log.warning("%s has no events in any fitted channel: no fit, no limit", name)
-    if not filled:
+    found = tuple(_workspaces(config, book, cabinetry, filled)) if filled else ()
+    if not found:
         raise FitError(f"no signal has events in a fitted channel: {', '.join(named)}")
-    return tuple(_workspaces(config, book, cabinetry, filled))
+    return found
 
 
 def _workspaces(
@@ -249,6 +251,9 @@ def _workspaces(
     for signal in signals:
         others = set(signals) - {signal}
         own = _without_samples(spec, others)
+        if all(sample["name"] != signal for one in own["channels"] for sample in one["samples"]):
+            log.warning("%s has no events in any fitted channel: no fit, no limit", signal)
+            continue
         try:
             pyhf.Workspace(own)  # validates against the schema workspace.json
         except pyhf.exceptions.InvalidSpecification as error:
