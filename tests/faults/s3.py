@@ -48,6 +48,7 @@ class FaultyS3:
     status: int = 500
     n_read: int = 0
     n_faults: int = 0
+    n_bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Self:
@@ -108,6 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         if number and content and faults.stops(number):
             faults.n_faults += 1
             content = content[: len(content) // 2]
+        faults.n_bytes += len(content) if self.command == "GET" else 0
         with suppress(OSError):  # the client has left
             self._answer(status, headers, content, length)
 

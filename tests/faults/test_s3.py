@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import fsspec.config
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import s3fs
 from botocore.exceptions import BotoCoreError
 
 from intccms.analysis.runner import AnalysisResult
+from intccms.datasets.files import BLOCK_BYTES, N_BLOCKS
 from intccms.reading.source import forget, open_source
 from tests.faults.analysis import N_EVENTS, make_config
 from tests.faults.inputs import list_files, write_twins
@@ -107,6 +111,26 @@ def test_a_server_that_does_not_answer_is_asked_few_times(
     with pytest.raises((OSError, TimeoutError, BotoCoreError)):
         open_source(names[0], "Events")
     assert faulty.n_faults <= 16  # it would be more than a hundred, each of 15 s
+
+
+def test_to_know_a_large_parquet_file_costs_no_more_than_some_blocks(
+    faulty: FaultyS3, s3_server: S3Server, tmp_path: Path
+) -> None:
+    name, size_bytes = f"{s3_server.bucket}/store/large.parquet", []
+    direct = s3fs.S3FileSystem(**s3_server.options(), skip_instance_cache=True)
+    for seed in range(2):
+        numbers = np.random.default_rng(seed).random(300_000)
+        pyarrow.parquet.write_table(pa.table({"x": numbers}), tmp_path / "large.parquet")
+        size_bytes.append((tmp_path / "large.parquet").stat().st_size)
+        direct.put(str(tmp_path / "large.parquet"), name)
+        if not seed:
+            source = open_source(f"s3://{name}", "Events")
+            before = faulty.n_bytes
+            assert source.digest
+            assert not source.has_changed(ask=True)
+            assert 0 < faulty.n_bytes - before <= 2 * N_BLOCKS * BLOCK_BYTES
+    assert size_bytes[0] == size_bytes[1]
+    assert source.has_changed(ask=True)
 
 
 def test_an_object_that_is_replaced_in_mid_run_is_lost_and_read_anew_by_the_next_run(

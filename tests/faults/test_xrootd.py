@@ -17,6 +17,7 @@ from intccms.datasets import metadata
 from intccms.datasets.files import WAITING
 from intccms.errors import InputError
 from intccms.execution.executors import open_executor
+from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from intccms.schema import load_config
 from tests.faults.analysis import N_EVENTS, make_config
@@ -231,6 +232,31 @@ def test_a_server_that_is_slow_stops_or_changes_bytes_costs_no_event_or_is_a_los
     else:
         assert how == "corrupts"  # each byte of so small a file belongs to its digest
         assert "is not the file that was planned" in result.ledger.lost_chunks[0].error
+
+
+def test_whether_a_file_was_replaced_is_asked_while_functions_run(
+    exported: Path, server: XRootDServer, tmp_path: Path
+) -> None:
+    one, other = write_twins(exported / "store" / tmp_path.name)
+    source = open_source(f"{server.redirector}/store/{tmp_path.name}/{one.name}", "Events")
+    assert source.digest
+
+    def read(*names: str) -> None:
+        for name in names:
+            fetch([name], False)
+
+    for n_known in (0, 1):  # what a chunk reads is known from the one before
+        fetch = source.fetch(0, 60, ReadMeter())
+        read("MET_pt")
+        assert (source._asked is not None) == bool(n_known)
+        assert not source.has_changed(ask=True)
+    fetch = source.fetch(60, 120, ReadMeter())
+    read("MET_pt")
+    wait_for(source._asked.done)
+    one.write_bytes(other.read_bytes())
+    assert not source.has_changed(ask=True)  # what was read is of before
+    read("MET_phi")
+    assert source.has_changed(ask=True)
 
 
 def test_a_file_that_may_not_be_read_is_a_loss_and_the_others_are_counted(

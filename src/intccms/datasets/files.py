@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
 from fsspec.core import get_filesystem_class, url_to_fs
+from fsspec.spec import AbstractBufferedFile
 
 WHOLE_BYTES = 1 << 18  # smaller files count as a whole
 BLOCK_BYTES = 1 << 12  # of larger ones: the first (header, directory), the last (keys) and some
@@ -129,7 +131,9 @@ def digest_of_blocks(size_bytes: int, read: Callable[[Sequence[Range]], Sequence
 
 
 def blocks_of(file: Any, ranges: Sequence[Range]) -> list[bytes]:
-    """Read ranges of bytes of an open file."""
+    """Read ranges of bytes of an open file; of one on a server as they are now, and no more."""
+    if isinstance(file, AbstractBufferedFile):  # it would read megabytes ahead, and keep them
+        return _blocks_at(file.fs, file.path, ranges)
     blocks: list[bytes] = []
     for start, stop in ranges:
         file.seek(start)
@@ -149,12 +153,12 @@ def digest_of_place(pfn: str, size_bytes: int | None = None) -> str:
     bound_waiting(pfn)
     filesystem, path = url_to_fs(pfn)
     size_bytes = stamp(pfn).size_bytes if size_bytes is None else size_bytes
+    return digest_of_blocks(size_bytes, partial(_blocks_at, filesystem, path))
 
-    def read(ranges: Sequence[Range]) -> list[bytes]:
-        starts, stops = map(list, zip(*ranges, strict=True))
-        return list(filesystem.cat_ranges([path] * len(ranges), starts, stops, on_error="raise"))
 
-    return digest_of_blocks(size_bytes, read)
+def _blocks_at(filesystem: Any, path: str, ranges: Sequence[Range]) -> list[bytes]:
+    starts, stops = map(list, zip(*ranges, strict=True))
+    return list(filesystem.cat_ranges([path] * len(ranges), starts, stops, on_error="raise"))
 
 
 def digest_of_source(source: Any, size_bytes: int | None = None) -> str:

@@ -337,12 +337,8 @@ class LumiBooks:
             "expected": len(self.expected),
             "processed": len(self.processed),
             "missing_by_run": {
-                str(run): {
-                    "expected": expected[run],
-                    "missing": n_missing,
-                    "fraction": n_missing / expected[run],
-                }
-                for run, n_missing in self.missing.n_by_run().items()
+                str(run): {"expected": expected[run], "missing": n, "fraction": n / expected[run]}
+                for run, n in self.missing.n_by_run().items()
             },
             "files_without_tree": self.files_without_tree,
             "files_of_unknown_sections": self.files_of_unknown_sections,

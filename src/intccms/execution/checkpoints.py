@@ -20,15 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from fsspec.core import url_to_fs
 
-from intccms.storage import (
-    UNFINISHED,
-    digest_of,
-    modified,
-    put,
-    remove,
-    remove_oldest,
-    sizes_below,
-)
+from intccms.storage import UNFINISHED, digest_of, modified, put, remove, remove_oldest, sizes_below
 
 MAGIC = b"intccms\x01"  # the last byte is the version of the format
 DIGEST_BYTES = 32

@@ -48,28 +48,14 @@ class FailureKind(StrEnum):
 
 READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "pyarrow", "s3fs", "aiohttp", "cramjam")
 PERMANENT = (
-    "no such file",
-    "does not exist",
-    "not found",
-    "not a root file",
-    "expected chunk of length",
+    *("no such file", "does not exist", "not found", "not a root file", "permission denied"),
+    *("expected chunk of length", "while decompressing", "magic bytes", "truncated"),
     "illegal seek",  # XRootD, for what is beyond the end of a file
-    "while decompressing",
-    "magic bytes",
-    "truncated",
-    "permission denied",
 )
 PERMANENT_WRITES = (
-    "no space left",
-    "quota exceeded",
-    "read-only file system",
-    "not a directory",
-    "permissionerror",
-    "filenotfounderror",
-    "nosuchbucket",
-    "access denied",
-    "accessdenied",
-    "forbidden",
+    *("no space left", "quota exceeded", "read-only file system", "not a directory"),
+    *("permissionerror", "access denied", "accessdenied", "forbidden"),
+    *("filenotfounderror", "nosuchbucket"),
     "does not match",  # S3, for a wrong secret
 )
 
@@ -203,28 +189,21 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
         return FailureKind.OTHER_CODE
     if isinstance(exc, MemoryError) or isinstance(exc.__cause__, MemoryError):
         return FailureKind.MEMORY
-    if isinstance(exc, SkimWriteError):
-        return _of_writing(exc)
     if isinstance(exc, BadContentError):
         return FailureKind.PERMANENT
-    if isinstance(exc, FunctorError) or (
+    cause: BaseException | None = exc
+    final: Any = MissingColumnError | FileNotFoundError | KeyError | ValueError
+    words: tuple[str, ...] = PERMANENT
+    if isinstance(exc, SkimWriteError):  # the same place is all there is
+        cause, final, words = exc.__cause__, TypeError | ValueError, PERMANENT + PERMANENT_WRITES
+    elif isinstance(exc, FunctorError) or (
         stage == "process"
         and not isinstance(exc, MissingColumnError | OSError)
         and not is_read_failure(exc)
     ):
         return FailureKind.USER
-    text = f"{type(exc).__name__}: {exc}".lower()
-    is_final = isinstance(exc, MissingColumnError | FileNotFoundError | KeyError | ValueError)
-    is_final = is_final or any(words in text for words in PERMANENT)
-    return FailureKind.PERMANENT if is_final else FailureKind.TRANSIENT
-
-
-def _of_writing(exc: SkimWriteError) -> FailureKind:
-    """Sort a failure to write: the same place is all there is."""
-    cause = exc.__cause__
     text = f"{type(cause).__name__}: {cause} {exc}".lower()
-    is_final = isinstance(cause, TypeError | ValueError)
-    is_final = is_final or any(words in text for words in PERMANENT + PERMANENT_WRITES)
+    is_final = isinstance(cause, final) or any(one in text for one in words)
     return FailureKind.PERMANENT if is_final else FailureKind.TRANSIENT
 
 

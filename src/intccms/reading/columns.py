@@ -317,9 +317,8 @@ class ColumnCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as exc:
-            if isinstance(exc, OSError) and not fs.exists(path):  # not all raise the right one
-                return None
-            log.warning("the kept columns %s are left out and made again: %s", path, exc)
+            if not isinstance(exc, OSError) or fs.exists(path):  # not all raise the right one
+                log.warning("the kept columns %s are left out and made again: %s", path, exc)
             return None
         return kept
 
@@ -353,11 +352,10 @@ class ColumnCache:
         fs, path = self._at(f"layouts/{layout}.json.gz")
         try:
             with fs.open(path, "rb") as file:
-                form: dict[str, Any] = json.loads(gzip.decompress(file.read()))
+                return dict(json.loads(gzip.decompress(file.read())))
         except (OSError, EOFError, ValueError) as exc:
             log.debug("the branches %s are not known: %s", path, exc)
             return None
-        return form
 
     def save_base_form(self, layout: str, make: Callable[[], dict[str, Any]]) -> None:
         """Keep what coffea's mappings say of the branches, if it is not there yet."""

@@ -9,8 +9,9 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from functools import cached_property, partial
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, TypeVar
 
 import awkward as ak
@@ -110,20 +111,10 @@ class ParquetFile:
 def _content(column: pa.ChunkedArray) -> Content:
     """Make of a column what coffea makes of it."""
     whole = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    table = {"column": pa.chunked_array([whole])}
-    shim = ParquetSourceMapping.UprootLikeShim(_Rows(table), "column")
+    rows = SimpleNamespace(read=lambda name: pa.table({name: whole}))  # as coffea's shim asks
+    shim = ParquetSourceMapping.UprootLikeShim(rows, "column")
     content: Content = shim.array(0, len(whole)).layout
     return content
-
-
-class _Rows:
-    """Rows as coffea's parquet shim wants to read them."""
-
-    def __init__(self, columns: dict[str, pa.ChunkedArray]) -> None:
-        self._columns = columns
-
-    def read(self, name: str) -> pa.Table:
-        return pa.table({name: self._columns[name]})
 
 
 KEPT_FILES = 8  # open files a thread keeps, 17 MB each with 1,600 branches
@@ -188,6 +179,8 @@ class Source:
         self.uuid = self._file.uuid
         self.n_events = self._file.n_events
         self.close = self._file.close
+        self._n_reads = 0  # of the chunk; after the last one the server is asked for the digest
+        self._asked: Future[str] | None = None
 
         self.layout = hashlib.sha256(repr(self._file.layout_key).encode()).hexdigest()
         self.base_form = self._file.base_form
@@ -204,7 +197,8 @@ class Source:
         what is there at each request, so that what was read may be of two files.
         """
         if self._stamp is None:
-            return ask and self._file.digest() != self.digest
+            asked = self._file.digest if self._asked is None else self._asked.result
+            return ask and asked() != self.digest
         if (now := stamp(self._pfn)) == self._stamp:
             return False
         known = vars(self).get("digest")  # from before; what is open may be the new file by now
@@ -217,11 +211,34 @@ class Source:
         self, start: int, stop: int, meter: ReadMeter
     ) -> Callable[[Sequence[str], bool], dict[str, Content]]:
         """Return what reads columns of the entries from `start` up to `stop`, or of none."""
+        n_before, self._n_reads = self._n_reads, 0
 
         def read(names: Sequence[str], empty: bool) -> dict[str, Content]:
-            return self._file.read(names, start, start if empty else stop, meter)
+            if empty or self._stamp is not None:
+                return self._file.read(names, start, start if empty else stop, meter)
+            if self._asked is not None:  # there is more to read after it, or it was of before
+                wait([self._asked])
+                self._asked = None
+            content = self._file.read(names, start, stop, meter)
+            self._n_reads += 1
+            if self._n_reads == n_before:
+                self._ask()
+            return content
 
         return read
+
+    def _ask(self) -> None:
+        """Digest what is there now while functions run: on a slow link that takes a while."""
+        self._asked = asked = Future[str]()
+
+        def answer() -> None:
+            try:
+                asked.set_result(self._file.digest())
+            except Exception as exc:  # noqa: BLE001 - raised by `has_changed`
+                asked.set_exception(exc)
+
+        # not one of a pool, for whose answer the end of a process would wait
+        threading.Thread(target=answer, daemon=True).start()
 
     def events(
         self, start: int, stop: int, meter: ReadMeter, metadata: dict[str, Any]
