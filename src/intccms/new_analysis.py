@@ -17,8 +17,9 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from intccms.errors import InputError, nearest
+from intccms.errors import InputError, OutputError, nearest
 from intccms.schema import examples_folder
+from intccms.storage import write_bytes
 
 EXAMPLES = ("example_opendata", "example_cms")
 WEIGHTS = ("genWeight", "Generator_weight")
@@ -50,17 +51,20 @@ def from_example(name: str, parent: Path, example: str = EXAMPLES[0]) -> Path:
     ------
     InputError
         If there is no such example, the name cannot be used, or something of this name is there.
+    OutputError
+        If it cannot be written; nothing half-made is left.
     """
     if example not in EXAMPLES:
         raise InputError(f"no example {example!r}; {nearest(example, EXAMPLES)}")
-    folder = _new_folder(name, parent)
-    made = shutil.ignore_patterns("__pycache__", "*.pyc", "*.txt", "corrections.lock")
-    shutil.copytree(examples_folder() / example, folder, ignore=made)
-    for path in folder.rglob("*"):
-        if path.suffix in (".py", ".yaml", ".md"):
-            text = path.read_text(encoding="utf-8")
-            path.write_text(re.sub(rf"\b{example}\b", name, text), encoding="utf-8")
-    return folder
+    _check_name(name, parent)
+    source, files = examples_folder() / example, {}
+    for path in source.rglob("*"):
+        if path.is_file() and path.suffix not in (".pyc", ".txt", ".lock"):
+            content = path.read_bytes()
+            if path.suffix in (".py", ".yaml", ".md"):
+                content = re.sub(rf"\b{example}\b".encode(), name.encode(), content)
+            files[str(path.relative_to(source))] = content
+    return _written(parent / name, files)
 
 
 def from_file(name: str, parent: Path, file: str) -> Path:
@@ -88,16 +92,14 @@ def from_file(name: str, parent: Path, file: str) -> Path:
     """
     _check_name(name, parent)
     found = _look(file)
-    folder = _new_folder(name, parent)
-    configs, listing = folder / "configs", folder / "datasets" / found.process / "files.txt"
-    for path in (configs, listing.parent):
-        path.mkdir(parents=True)
-    listing.write_text(f"# One file a line; add yours.\n{found.place}\n")
-    (folder / "__init__.py").write_text(f'"""Analysis of {found.process}."""\n')
-    (configs / "__init__.py").write_text('"""What is selected and drawn."""\n')
-    (configs / "functions.py").write_text(FUNCTIONS)
-    (configs / "configuration.py").write_text(found.configuration(name))
-    return folder
+    texts = {
+        f"datasets/{found.process}/files.txt": f"# One file a line; add yours.\n{found.place}\n",
+        "__init__.py": f'"""Analysis of {found.process}."""\n',
+        "configs/__init__.py": '"""What is selected and drawn."""\n',
+        "configs/functions.py": FUNCTIONS,
+        "configs/configuration.py": found.configuration(name),
+    }
+    return _written(parent / name, {path: text.encode() for path, text in texts.items()})
 
 
 def _check_name(name: str, parent: Path) -> None:
@@ -109,9 +111,15 @@ def _check_name(name: str, parent: Path) -> None:
         raise InputError(f"{name!r} is the name of a package that is installed; choose another")
 
 
-def _new_folder(name: str, parent: Path) -> Path:
-    _check_name(name, parent)
-    return parent / name
+def _written(folder: Path, files: dict[str, bytes]) -> Path:
+    """Make a folder with all files, or none."""
+    try:
+        for path, content in files.items():
+            write_bytes(folder / path, content)
+    except OutputError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
 
 
 @dataclass(frozen=True)

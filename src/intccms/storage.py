@@ -378,9 +378,9 @@ def _unwritten(path: Path, error: OSError) -> str:
     text = f"cannot write {path}: {error.strerror or error}"
     if error.errno not in FULL:
         return text
-    place = next((one for one in (path, *path.absolute().parents) if one.exists()), Path("/"))
-    while not place.is_mount() and place != place.parent:
-        place = place.parent
+    place = next(one for one in (path, *path.absolute().parents) if one.is_mount())
+    if error.errno == errno.EDQUOT:  # others may have room
+        return f"{text} (file system {place}: see your quota)"
     try:
         room = os.statvfs(place)
     except OSError:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from intccms.cli import main
+from intccms.errors import OutputError
 from intccms.pipeline import read_summary
+from intccms.storage import disk_errors
 from tests.pipeline.runs import NOMINAL_ONLY
 
 Mount = Callable[..., Path]
@@ -109,3 +113,51 @@ def test_a_sample_that_cannot_be_written_is_one_line(
     last = capsys.readouterr().err.splitlines()[-1]
     assert "No space left on device" in last
     assert "make room" in last
+
+
+@pytest.mark.parametrize("size", ["12k", "40k"])  # what fits: no chunk; the chunks, no columns
+def test_what_cannot_be_kept_for_the_next_run_costs_this_one_nothing(
+    tiny_sample: Path, tmp_path: Path, mount: Mount, capsys: pytest.CaptureFixture[str], size: str
+) -> None:
+    cache = f"general.cache_dir={mount(f'size={size}') / 'cache'}"
+    assert run(tiny_sample, tmp_path / "quiet") == 0
+    assert run(tiny_sample, tmp_path / "full", cache) == 0
+    assert "cannot keep the" in capsys.readouterr().err
+    quiet, full = (read_summary(tmp_path / name) for name in ("quiet", "full"))
+    assert full["status"] == quiet["status"] == "complete"
+    assert main(["diff", str(tmp_path / "quiet"), str(tmp_path / "full")]) == 0
+
+
+def test_an_analysis_that_cannot_be_written_is_one_line_and_nothing_half_made(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(mount("size=20k"))
+    assert main(["new", "mine"]) == 1
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    mount("size=50m")
+    assert main(["new", "mine"]) == 0
+
+
+def test_a_quota_is_named_and_not_the_room_that_others_have(tmp_path: Path) -> None:
+    # only btrfs and kernels with further options have one that holds for root, too
+    full = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), str(tmp_path / "file"))
+    quota = pytest.raises(OutputError, match="Disk quota exceeded.*see your quota")
+    with quota as told, disk_errors(tmp_path, "make room"):
+        raise full
+    assert "are free" not in str(told.value)
+    assert str(told.value).endswith("; make room")
+
+
+MARKS = """
+import sys, tempfile
+tempfile.tempdir = sys.argv[1]
+from intccms.execution import marks
+marks.begin("a chunk")
+marks.swap("a function")
+"""
+
+
+def test_a_worker_whose_temporary_files_have_no_room_goes_on(mount: Mount) -> None:
+    place = mount("size=8k")
+    (place / "full").write_bytes(bytes(8192))
+    subprocess.run([sys.executable, "-c", MARKS, str(place)], check=True)

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import intccms
 from intccms.cli import inputs, runs  # noqa: F401 - they fill COMMANDS
@@ -33,9 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     line = list(sys.argv[1:] if arguments is None else arguments)
     parsed = _parser().parse_args(line)
     intccms.set_logging("WARNING")
+    from intccms.storage import disk_errors  # which needs NumPy: not for --help
+
     execute: Callable[[argparse.Namespace], int | None] = parsed.execute
     try:
-        with second_one_ends():
+        with second_one_ends(), disk_errors(Path()):
             return execute(parsed) or 0
     except KeyboardInterrupt as interrupt:
         sys.stdout.flush()

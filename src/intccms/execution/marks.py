@@ -68,8 +68,8 @@ def _opened() -> mmap.mmap:
     if not _crashes:
         _crashes.append((place / f"{os.getpid()}.crash").open("w"))
         faulthandler.enable(_crashes[0])
-    with (place / f"{os.getpid()}-{threading.get_ident()}.mark").open("w+b") as file:
-        file.truncate(SIZE)
+    with (place / f"{os.getpid()}-{threading.get_ident()}.mark").open("w+b", buffering=0) as file:
+        file.write(bytes(SIZE))  # a hole would end the process when it is filled on a full disk
         return mmap.mmap(file.fileno(), SIZE)
 
 
