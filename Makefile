@@ -7,7 +7,7 @@
 #   make servers       programs that some tests start, in environments of their own (.servers)
 #   make bench         the table of speed and memory (25 minutes); JSON in outputs/bench
 #   make docs          these pages and the API reference, in outputs/docs
-#   make chaos         runs that are killed and disturbed; prints what came of them (15 minutes)
+#   make chaos         runs that are killed and disturbed; prints what came of them (20 minutes)
 #   make test-locked   the tests with the versions of pixi.lock (needs its Python)
 #   make clean         remove the environments, caches and outputs/demo
 #

@@ -23,16 +23,18 @@ from rich.table import Table
 from tests.faults.analysis import N_EVENTS, make_config
 from tests.faults.edits import EDITS, Kernels, answers
 from tests.faults.edits import EXECUTORS as EDITED_ON
+from tests.faults.endings import configured, oom_killer
 from tests.faults.inputs import list_files, write_files
 from tests.faults.kills import killed_and_resumed
 from tests.faults.runs import analysed, bits, finished
-from tests.faults.scenario import BROKEN, WAITING
+from tests.faults.scenario import BROKEN, WAITING, worker_pids
 from tests.faults.servers import is_installed
 
 N_FILES = 12
 N_WORKERS = 2
 EXECUTORS = ("futures", "dask")
-SCENARIO_S = 600.0
+N_HUNGRY = 4  # files
+SCENARIO_S, LARGE_S = 600.0, 900.0
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,40 @@ def edited(executor: str) -> Row:
     return Row("edits", executor, figures, not wrong, time.monotonic() - begin)
 
 
+def out_of_memory(executor: str, how: str) -> Row:
+    """Let a chunk of each file need more memory than there is: refused, or its worker ends."""
+    begin = time.monotonic()
+    with folder() as work:
+        base = str(list_files(work / "base", write_files(work / "files", N_HUNGRY)))
+        quiet = analysed(configured("", base_dir=base, output_dir=str(work / "quiet")))
+        general = {"base_dir": base, "output_dir": str(work / "out"), "n_workers": N_WORKERS}
+        with oom_killer(worker_pids) as killed:
+            result = analysed(configured(how, executor=executor, **general))
+    is_same = bits(result) == bits(quiet)
+    figures = {
+        "chunks that need too much": N_HUNGRY,
+        "chunks done in parts": sum(one.tries > 1 for one in result.receipts),
+        "workers killed": len(killed),
+        "lost": len(result.ledger.lost_chunks),
+        "same bits": is_same,
+    }
+    is_right = is_same and result.ledger.is_complete and bool(killed) == (how == "held")
+    what = {"refused": "memory is refused", "held": "killed for its memory"}[how]
+    return Row(what, executor, figures, is_right, time.monotonic() - begin)
+
+
+def large(what: str, title: str) -> Row:
+    """Make something large and run on it, each in a process of its own."""
+    begin = time.monotonic()
+    with folder() as work:
+        for step in ("write", "run"):
+            arguments = ["-m", "benchmarks.large", what, step, str(work)]
+            finished(arguments, work / "log", seconds=LARGE_S, OPENBLAS_NUM_THREADS="1")
+        figures: dict[str, Any] = json.loads((work / "outcome.json").read_text())
+    is_right = all(value for value in figures.values() if isinstance(value, bool))
+    return Row(title, "dask", figures, is_right, time.monotonic() - begin)
+
+
 def in_words(row: Row) -> str:
     """List the figures of a row, one a line."""
 
@@ -138,6 +174,21 @@ def shown(rows: list[Row]) -> Table:
     return table
 
 
+def rounds(asked: argparse.Namespace) -> Iterator[Row]:
+    """Run what is asked for, one after the other."""
+    for executor in [asked.executor] if asked.executor else EDITED_ON:
+        yield edited(executor)
+    for executor in [asked.executor] if asked.executor else EXECUTORS:
+        yield kill_loop(executor, asked.kills, asked.seed)
+        for how in ("refused", "held"):
+            yield out_of_memory(executor, how)
+        for seed in range(asked.seed, asked.seed + asked.rounds if is_installed() else asked.seed):
+            yield everything(executor, seed)
+    if asked.executor in (None, "dask"):
+        yield large("file", "a file of 5 M events")
+        yield large("variations", "50 datasets, 300 variations")
+
+
 def main() -> int:
     """Run all rounds and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -148,15 +199,9 @@ def main() -> int:
     asked = parser.parse_args()
     console = Console()
     rows: list[Row] = []
-    for executor in [asked.executor] if asked.executor else EDITED_ON:
-        rows.append(edited(executor))
-        console.print(f"{rows[-1].what} ({executor}): {rows[-1].seconds:.0f} s")
-    for executor in [asked.executor] if asked.executor else EXECUTORS:
-        rows.append(kill_loop(executor, asked.kills, asked.seed))
-        console.print(f"{rows[-1].what} ({executor}): {rows[-1].seconds:.0f} s")
-        for seed in range(asked.seed, asked.seed + asked.rounds if is_installed() else asked.seed):
-            rows.append(everything(executor, seed))
-            console.print(f"{rows[-1].what} ({executor}, seed {seed}): {rows[-1].seconds:.0f} s")
+    for row in rounds(asked):
+        rows.append(row)
+        console.print(f"{row.what} ({row.executor}): {row.seconds:.0f} s")
     console.print(shown(rows))
     return 0 if all(row.is_right for row in rows) else 1
 

@@ -16,6 +16,7 @@ from dask_gateway import BasicAuth
 
 from tests.conftest import free_port
 from tests.facility.conftest import clean_environment, processes
+from tests.facility.disturbed import PAUSE
 
 PASSWORD = "pw"
 SETTINGS = """
@@ -32,6 +33,7 @@ c.ClusterConfig.scheduler_cmd = ["{python}", "-m", "dask", "scheduler"]
 c.ClusterConfig.worker_cmd = ["{python}", "-m", "dask", "worker"]
 c.ClusterConfig.worker_cores = 1
 c.ClusterConfig.worker_memory = "2 G"
+c.ClusterConfig.environment = {pause}
 """
 
 
@@ -52,7 +54,7 @@ def gateway(server: Path, folder: Path, python: Path) -> Iterator[GatewayServer]
     api, web, tcp = free_port(), free_port(), free_port()
     settings = {"password": PASSWORD, "api": api, "web": web, "tcp": tcp}
     path = folder / "gateway.py"
-    path.write_text(SETTINGS.format(folder=folder, python=python, **settings))
+    path.write_text(SETTINGS.format(folder=folder, python=python, pause=PAUSE, **settings))
     environment = clean_environment()
     environment["PATH"] = f"{server.parent}:{environment['PATH']}"  # its proxy is beside it
     command = [str(server), "-f", str(path)]

@@ -56,12 +56,18 @@ def missing() -> str:
     return "" if os.geteuid() == 0 else "the daemons of a Slurm must be started by root"
 
 
-def squeue(configuration: Path, states: str = "all") -> list[str]:
-    """Names of the jobs that wait or run."""
-    command = ["squeue", "--noheader", "--format=%T"]
+def squeue(configuration: Path, what: str = "%T") -> list[str]:
+    """States of the jobs that wait or run, or what else squeue says of them."""
+    command = ["squeue", "--noheader", f"--format={what}"]
     environment = {**os.environ, "SLURM_CONF": str(configuration)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.split()
+
+
+def scancel(configuration: Path, jobs: list[str]) -> None:
+    """End jobs, as an administrator or their limit of time does."""
+    environment = {**os.environ, "SLURM_CONF": str(configuration)}
+    subprocess.run(["scancel", *jobs], env=environment, check=True)
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import dask
 import pytest
 from dask_gateway import Gateway
 
@@ -14,6 +16,7 @@ from intccms import facility
 from intccms.errors import InputError
 from intccms.histograms import Book
 from tests.facility.conftest import histograms, same
+from tests.facility.disturbed import PAUSE, Trial, kill_one
 from tests.facility.gateway import GatewayServer, gateway
 
 pytestmark = [
@@ -62,6 +65,30 @@ def test_a_cluster_that_runs_is_joined_and_left(server: GatewayServer) -> None:
         with facility.connect("purdue-af", **server.options("bob")) as client:
             assert client.submit(sum, [1, 2]).result() == 3
         assert clusters(server, "bob") == [cluster.name]
+
+
+def test_workers_that_are_killed_in_mid_run_cost_no_event_and_a_lost_cluster_names_what_is_left(
+    server: GatewayServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial(tmp_path)
+    for name, value in PAUSE.items():
+        monkeypatch.setenv(name, value)
+    options = {"modules": ["tests"], **server.options("dora")}
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "15s"}),  # else 30 s for the lost one
+        facility.connect("coffeacasa-gateway", n_workers=2, **options) as client,
+    ):
+        client.wait_for_workers(2, timeout=60)
+        at = {10: lambda: kill_one(client), 30: lambda: kill_one(client)}
+        assert trial.is_as_quiet(trial.run("killed", client, at))
+        [cluster] = clusters(server, "dora")
+        stop = partial(Gateway(**server.options("dora")).stop_cluster, cluster)
+        ledger = trial.run("stopped", client, {10: stop}).ledger
+        assert all("scheduler" in lost.error for lost in ledger.lost_chunks)
+        book = ledger.datasets["ttbar"]
+        assert book.lost.events
+        assert book.planned.events == book.processed.events + book.lost.events
+    trial.check_resumed("stopped")
 
 
 def test_a_cluster_that_is_not_there_is_an_error_that_names_those_that_are(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,25 @@ import dask
 import pytest
 
 from intccms import facility
-from intccms.errors import InputError
+from intccms.errors import InputError, NoWorkersError
 from intccms.facility.clusters import jobqueue_cluster
 from intccms.histograms import Book
 from tests.facility import slurm
 from tests.facility.certificates import make_proxy
 from tests.facility.conftest import histograms, same
+from tests.facility.disturbed import PAUSE, Trial, kill_one
+
+
+def job_options(python: Path, site: Path) -> dict[str, Any]:
+    return {
+        "queue": "main",
+        "memory": "1GB",
+        "walltime": "00:20:00",
+        "interface": "lo",
+        "python": str(python),
+        "local_directory": str(site),
+        "log_directory": str(site),
+    }
 
 
 @pytest.mark.facility
@@ -33,15 +47,7 @@ def test_an_analysis_in_slurm_jobs_gives_the_same_histograms_and_no_job_is_left(
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.setenv("X509_USER_PROXY", str(make_proxy(tmp_path / "proxy", hours=5)))
-    options: dict[str, Any] = {
-        "queue": "main",
-        "memory": "1GB",
-        "walltime": "00:20:00",
-        "interface": "lo",
-        "python": str(other_python),
-        "local_directory": str(site),
-        "log_directory": str(site),
-    }
+    options = job_options(other_python, site)
     modules = ["example_opendata"]
     with facility.connect("slurm", n_workers=1, modules=modules, **options) as client:
         assert client.scheduler.address.startswith("tls://")
@@ -55,6 +61,30 @@ def test_an_analysis_in_slurm_jobs_gives_the_same_histograms_and_no_job_is_left(
     key = (tmp_path / "proxy").read_bytes()
     kept = [path for path in [*site.rglob("*"), *Path().rglob("*")] if path.is_file()]
     assert not [path for path in kept if key in path.read_bytes()]
+
+
+@pytest.mark.facility
+def test_slurm_jobs_that_are_killed_in_mid_run_cost_no_event_and_no_job_ends_the_run(
+    slurm_conf: Path, other_python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(slurm_conf))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    trial = Trial(tmp_path)
+    for name, value in PAUSE.items():
+        monkeypatch.setenv(name, value)  # sbatch hands it on
+    options = job_options(other_python, tmp_path)
+
+    def scancel(n_jobs: int) -> None:
+        slurm.scancel(slurm_conf, slurm.squeue(slurm_conf, "%i")[:n_jobs])
+
+    with facility.connect("slurm", n_workers=2, modules=["tests"], **options) as client:
+        client.wait_for_workers(2, timeout=60)
+        at = {10: lambda: kill_one(client), 30: lambda: scancel(1)}
+        assert trial.is_as_quiet(trial.run("two", client, at))
+        assert len(client.run(os.getpid)) == 1
+        with pytest.raises(NoWorkersError, match="what is finished is kept"):
+            trial.run("none", client, {10: lambda: scancel(9)}, worker_timeout=3.0)
+    trial.check_resumed("none")
 
 
 SYSTEMS = [("SLURMCluster", "slurm"), ("HTCondorCluster", "htcondor")]

@@ -32,7 +32,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.runs import OnReceipt, analysed, bits, outcome_of
 from tests.faults.servers import XRootDServer
 
-__all__ = ["BROKEN", "N_FILES", "WAITING", "disturbed"]
+__all__ = ["BROKEN", "N_FILES", "WAITING", "disturbed", "worker_pids"]
 
 N_FILES = 40
 N_CHUNKS = N_FILES * N_EVENTS // CHUNK_SIZE

@@ -17,8 +17,10 @@ from intccms.errors import FunctorError
 from intccms.execution.executors import Executor, open_executor
 from intccms.schema import load_config
 from tests.faults.analysis import CHUNK_SIZE, N_EVENTS
-from tests.faults.endings import configured
+from tests.faults.endings import configured, oom_killer
 from tests.faults.inputs import list_files
+from tests.faults.runs import bits
+from tests.faults.scenario import worker_pids
 
 N_FILES = 2
 
@@ -70,6 +72,29 @@ def test_memory_that_does_not_suffice_is_a_loss_that_names_it(
     assert result.ledger.n_processed == N_FILES * (N_EVENTS - CHUNK_SIZE)
     lost = result.ledger.lost_chunks[0]
     assert lost.error == "MemoryError: channels.all (ending): no room"
+
+
+def test_a_chunk_for_which_the_kernel_refuses_memory_is_halved(
+    executor: Executor, exported: Path, tmp_path: Path
+) -> None:
+    quiet = run(executor, exported, tmp_path / "quiet", "")
+    result = run(executor, exported, tmp_path, "refused")
+    assert result.ledger.is_complete
+    assert sum(one.tries > 1 for one in result.receipts) == N_FILES
+    assert bits(result) == bits(quiet)
+
+
+def test_a_chunk_whose_worker_is_killed_for_its_memory_is_halved(
+    executor: Executor, exported: Path, tmp_path: Path
+) -> None:
+    if executor.name == "iterative":
+        return  # the process of the test would end with it, as docs/ledger.md says
+    quiet = run(executor, exported, tmp_path / "quiet", "")
+    with oom_killer(worker_pids) as killed:
+        result = run(executor, exported, tmp_path, "held")
+    assert killed
+    assert result.ledger.is_complete
+    assert bits(result) == bits(quiet)
 
 
 def test_it_has_ended_no_worker(executor: Executor, exported: Path, tmp_path: Path) -> None:
