@@ -35,8 +35,7 @@ MOST_QUASI_STEPS = 60
 MOST_HELD = 5  # times that parameters are held at the end of their range in one step
 GOOD, POOR = 0.75, 0.25  # gain of a step over the one foreseen
 LEAST_DAMPING, LEAST_USEFUL, MOST_DAMPING = 1e-9, 1e-4, 1e8  # of the expected information
-N_SCATTERED = 4  # more starts where minima differ or parameters are at the end of their range
-AT_BOUND = 1e-6
+N_SCATTERED = 4  # more starts of the fits that others begin from
 ONE_AT_A_TIME = threading.RLock()  # pyhf has one backend for all threads of a process
 
 
@@ -251,6 +250,13 @@ class Likelihood:
             scale = np.maximum(information, 1e-3 * scale)
         raise pyhf.exceptions.FailedMinimization(f"-2 ln L = {2 * value:g} is no minimum")
 
+    def approach(self, bounds: Array) -> None:
+        """Start closer to a minimum; from far away Newton steps tend to the same one always."""
+        values = self.start[self.free]
+        information = self.derivatives(values)[3]
+        units = np.where(information > 0, information, 1.0) ** -0.5
+        self.start = self.parameters(self._quasi_newton(values, bounds, units)[0])
+
     def _quasi_newton(self, values: Array, bounds: Array, units: Array) -> tuple[Array, float]:
         """Go on where Newton steps end at a kink."""
 
@@ -291,6 +297,8 @@ def minimum(
     start: Array,
     bounds: Array,
     fixed: Mapping[int, float],
+    *,
+    is_far: bool = False,
 ) -> tuple[Array, float]:
     """Find the minimum of -2 ln L next to a start, and its value over that of the saturated model.
 
@@ -302,7 +310,10 @@ def minimum(
     begin = np.clip(start, bounds[:, 0], bounds[:, 1])
     begin[list(fixed)] = list(fixed.values())
     free = np.asarray([i for i in range(begin.size) if i not in fixed], dtype=int)
-    return Likelihood(expectation, data, begin, free).minimise(bounds[free])
+    likelihood = Likelihood(expectation, data, begin, free)
+    if is_far and free.size:
+        likelihood.approach(bounds[free])
+    return likelihood.minimise(bounds[free])
 
 
 def deviance(model: pyhf.Model, data: Sequence[float], parameters: Array) -> float:
@@ -400,12 +411,12 @@ class NewtonOptimizer:
             if problem.data.tobytes() in self.learnt:
                 starts.append(self.learnt[problem.data.tobytes()])
             minima = self._minima(problem, starts)
-            values = [value for _, value in minima]
-            if self._is_first(problem) and (
-                max(values) - min(values) > SAME or self._ends_at_bounds(problem, minima)
-            ):
-                minima += self._minima(problem, self._scattered(problem), required=False)
-            self.known[problem.key] = min(minima, key=lambda one: one[1])
+            best = min(minima, key=lambda one: one[1])
+            if self._is_first(problem):
+                others = self._minima(problem, self._scattered(problem), are_far=True)
+                other = min(others, key=lambda one: one[1], default=best)
+                best = other if other[1] < best[1] - SAME / 10 else best
+            self.known[problem.key] = best
         return self.known[problem.key]
 
     def learns(self) -> bool:
@@ -455,28 +466,22 @@ class NewtonOptimizer:
             yield self._solved(replace(problem, start=start, fixed=others))[0]
 
     def _minima(
-        self, problem: _Problem, starts: Iterable[Array], *, required: bool = True
+        self, problem: _Problem, starts: Iterable[Array], *, are_far: bool = False
     ) -> list[tuple[Array, float]]:
-        """Minima that are found from these places; one of them is enough."""
+        """Minima that are found from these places; of near ones there has to be one."""
         assert self.expectation is not None
         minima, failures = [], []
+        ranges, fixed = problem.bounds, problem.fixed
         for start in starts:
             try:
                 minima.append(
-                    minimum(self.expectation, problem.data, start, problem.bounds, problem.fixed)
+                    minimum(self.expectation, problem.data, start, ranges, fixed, is_far=are_far)
                 )
             except pyhf.exceptions.FailedMinimization as error:
                 failures.append(error)
-        if required and not minima:
+        if not are_far and not minima:
             raise failures[0]
         return minima
-
-    def _ends_at_bounds(self, problem: _Problem, minima: list[tuple[Array, float]]) -> bool:
-        """Whether a nuisance parameter of the best minimum is at the end of its range."""
-        best, _ = min(minima, key=lambda one: one[1])
-        room = np.minimum(best - problem.bounds[:, 0], problem.bounds[:, 1] - best)
-        ends = set(np.flatnonzero(room < AT_BOUND)) - set(problem.fixed)
-        return bool(ends - {self._model.config.poi_index})
 
     def _scattered(self, problem: _Problem) -> Iterator[Array]:
         """Places as far from the start as the constraints let expect, the same each time."""
