@@ -74,7 +74,7 @@ def test_the_goodness_of_fit_counts_toys_that_fit_as_badly() -> None:
 
 
 def test_the_seed_decides_and_the_executor_does_not() -> None:
-    workspace = counting([1.0, 0.0], [1.0, 0.5], [1.0, 2.0], of_background=[rate("xsec", 1.2)])
+    workspace = counting([4.0, 1.0], [1.0, 0.5], [1.0, 2.0], of_background=[rate("xsec", 1.2)])
     outcome = fit(workspace)
 
     def p_value(toys: Toys) -> float:
