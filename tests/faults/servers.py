@@ -15,6 +15,8 @@ from tests.faults.proxy import free_port
 
 __all__ = ["XRootDServer", "is_installed"]
 
+START_S = 60.0  # it asks for names of hosts, which takes its time
+
 CONFIG = """\
 all.export /store nolock
 oss.localroot {data}
@@ -74,14 +76,16 @@ class XRootDServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        null = subprocess.DEVNULL
-        self._process = subprocess.Popen(self._command, stdout=null, stderr=null)
-        until = time.monotonic() + 20
-        while time.monotonic() < until and self._process.poll() is None:
+        null, process = subprocess.DEVNULL, None
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            if process is None or process.poll() is not None:  # somebody may have taken the port
+                process = subprocess.Popen(self._command, stdout=null, stderr=null)
+                self._process = process
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
-            time.sleep(0.05)
+            time.sleep(0.1)
         self.stop()
         logs = [path.read_text(errors="replace") for path in self.run.rglob("log*")]
         raise RuntimeError(f"xrootd did not start: {''.join(logs)[-2000:]}")

@@ -37,7 +37,9 @@ PAUSE_S = 0.02  # after one is finished, for others to join it: there are some w
 RUNS = 2  # of an item that hangs
 CANCELLATIONS = 10  # of an item whose tasks went away with a connection or a restart
 ASKED = 20  # times, at each tick, for what dead workers have left
+ASKED_HOW = 6  # for how they ended: a nanny may say it later, and of exit status 0 it says nothing
 NO_WORKER_S = 3600.0  # that there may be none
+NO_MARK = Mark(0, "", "")
 REPORT_S = 10.0  # a report comes before its result, or it does not come
 
 
@@ -257,12 +259,13 @@ class _Run:
         for job, one in killed.items():
             marks = left.get(one.key, [])
             is_innocent = not marks and (self.leaves_marks or not job.has_begun)
-            if not marks and job.has_begun and job.n_asked < ASKED:
+            n_waited = ASKED_HOW if marks else ASKED * job.has_begun
+            if not all(mark.exit_code for mark in marks or [NO_MARK]) and job.n_asked < n_waited:
                 job.n_asked += 1
                 continue
             self._finish(job)
             if not (is_innocent and self._repeated(job)):
-                mark = max(marks, key=lambda mark: bool(mark.function), default=Mark(0, "", ""))
+                mark = max(marks, key=_how_much, default=NO_MARK)
                 yield job.item, lost_worker(mark, max(len(marks), 1))
 
     def _hanging(self) -> Iterator[tuple[Any, Any]]:
@@ -283,7 +286,7 @@ class _Run:
                 continue
             job.n_late += 1
             left = [one for marks in self.workers.marks_of(keys).values() for one in marks]
-            mark = max(left, key=lambda mark: bool(mark.function), default=Mark(0, "", ""))
+            mark = max(left, key=_how_much, default=NO_MARK)
             lost = lost_worker(mark, job.n_late, hung=True)
             if job.n_late == RUNS or lost.is_fault:
                 self._finish(job)
@@ -331,6 +334,11 @@ def _submit(run: _Run, jobs: list[Job], workers: list[str]) -> None:
     attempts = run.channel.submit(name, run.function, [one.item for one in jobs], workers)
     for job, attempt in zip(jobs, attempts, strict=True):
         job.attempts.append(attempt)
+
+
+def _how_much(mark: Mark) -> tuple[bool, bool]:
+    """Order what workers have left by what it says."""
+    return bool(mark.function), bool(mark.exit_code)
 
 
 def _reported(attempt: Attempt) -> Any:
