@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from intccms.histograms.spectrum import WeightSpectrum
+from intccms.histograms.exact import WeightSpectrum
 
 NUMBERS = np.random.default_rng(5).lognormal(0.0, 2.0, 5000) * np.tile([1.0, 1.0, -1.0, 1.0], 1250)
 

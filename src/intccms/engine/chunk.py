@@ -36,8 +36,7 @@ from intccms.engine.weights import (
     weight_sums,
 )
 from intccms.errors import BadContentError, FunctorError
-from intccms.histograms.exact import ExactSums
-from intccms.histograms.spectrum import WeightSpectrum
+from intccms.histograms.exact import ExactSums, WeightSpectrum
 from intccms.histograms.sums import CutflowSums, HistogramSums, MemberSums, WeightSums
 from intccms.schema import Channel, Config, Functor, Observable, UncertaintySource
 

@@ -28,8 +28,7 @@ from intccms.fingerprint.digest import (
     fingerprint,
     is_reproducible,
 )
-from intccms.histograms.exact import ExactSums
-from intccms.histograms.spectrum import WeightSpectrum
+from intccms.histograms.exact import ExactSums, WeightSpectrum
 from intccms.histograms.sums import CutflowSums, HistogramSums, MemberSums, WeightSums
 from intccms.reading.columns import ColumnCache
 from intccms.schema import Channel, Config, Correction, Functor

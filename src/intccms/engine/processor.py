@@ -27,8 +27,7 @@ from intccms.engine.systematics import fill_shifts
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.engine.weights import branch_of, weight_matrix
 from intccms.fingerprint.watching import refresh
-from intccms.histograms.exact import ExactSums
-from intccms.histograms.spectrum import WeightSpectrum
+from intccms.histograms.exact import ExactSums, WeightSpectrum
 from intccms.histograms.sums import MemberSums, WeightSums
 from intccms.histograms.theory import BRANCHES
 from intccms.schema import Config, Functor

@@ -34,8 +34,7 @@ from intccms.execution.rounds import FileSums
 from intccms.execution.tasks import ChunkReport
 from intccms.fingerprint.watching import Inputs
 from intccms.histograms.book import Book, Theory, make_book
-from intccms.histograms.exact import ExactSums
-from intccms.histograms.spectrum import WeightSpectrum
+from intccms.histograms.exact import ExactSums, WeightSpectrum
 from intccms.histograms.sums import Cutflow, CutflowSums, WeightSums, make_cutflow
 from intccms.skimming.writing import WrittenSkim
 

@@ -19,7 +19,7 @@ from uproot.behaviors.RNTuple import RNTuple
 
 from intccms.datasets.contents import FileCount
 from intccms.engine.objects import event_seeds
-from intccms.histograms.spectrum import WeightSpectrum
+from intccms.histograms.exact import WeightSpectrum
 from intccms.redaction import redacted
 
 IntArray = npt.NDArray[np.int64]

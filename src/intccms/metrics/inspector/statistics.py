@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from intccms.execution.memory import Load, choose
-from intccms.histograms.spectrum import WeightReport, WeightSpectrum
+from intccms.histograms.exact import WeightReport, WeightSpectrum
 from intccms.metrics.inspector.record import FileRecord, IntArray, collection_of
 
 if TYPE_CHECKING:
