@@ -95,7 +95,7 @@ def running(base: Path, executor: str, pause_s: float, begun: int) -> Iterator[t
 
 @pytest.mark.parametrize("executor", ["iterative", "futures", "dask"])
 def test_ctrl_c_ends_a_run_with_one_line_that_says_what_is_kept(base: Path, executor: str) -> None:
-    with running(base, executor, 0.3, begun=4) as (run, log):
+    with running(base, executor, 0.3, begun=8) as (run, log):
         before, since = len(log.read_text()), time.monotonic()
         os.killpg(run.pid, signal.SIGINT)
         assert run.wait(SECONDS) == 130

@@ -115,6 +115,10 @@ def test_a_second_look_finds_the_workers_and_writes_what_is_looked_at_last(
     assert saved.is_file()
     workers = running(without=before)
     assert workers
+    left = notebook.setup(
+        CONFIG, overrides, base_dir=str(tiny_sample), output_dir=str(tmp_path / "2"), n_workers=1
+    )
+    left.count_files()  # and nothing more
     second = look("general.channels=[CMS_WORKSHOP]")
     assert running(without=before) == workers
     assert not saved.exists()  # nothing on disk is of another run than the summary

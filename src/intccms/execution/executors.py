@@ -418,7 +418,12 @@ class WorkerPool:
         self._began: tuple[Any, ...] = ()  # what its workers were started with
         self._workers: Any = None  # a `FuturesExecutor` or a `distributed.Client`
         self._open = ExitStack()
-        self._is_busy = False
+        self._use = threading.Lock()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run is using its workers."""
+        return self._use.locked()
 
     @contextmanager
     def executor(
@@ -435,25 +440,24 @@ class WorkerPool:
             As for `open_executor`.
         """
         own = client is None and general.facility is None and general.executor != "iterative"
-        if not own or self._is_busy:
+        if not own or not self._use.acquire(blocking=False):
             with open_executor(general, client, code=code, tell=tell) as executor:
                 yield executor
             return
-        n_workers = general.n_workers or os.cpu_count() or 1
-        if self._began != _conditions(general.executor, n_workers):
-            self.close()
-            self._workers = self._open.enter_context(_started(general.executor, n_workers))
-            self._began = _conditions(general.executor, n_workers)  # to start some changes them
-            atexit.register(self.close)
-        self._is_busy = True
         try:
+            n_workers = general.n_workers or os.cpu_count() or 1
+            if self._began != _conditions(general.executor, n_workers):
+                self.close()
+                self._workers = self._open.enter_context(_started(general.executor, n_workers))
+                self._began = _conditions(general.executor, n_workers)  # to start may change them
+                atexit.register(self.close)
             if general.executor == "futures":
                 yield self._workers
             else:
                 with open_executor(general, self._workers, tell=tell) as executor:
                     yield executor
         finally:
-            self._is_busy = False
+            self._use.release()
 
     def close(self) -> None:
         """End the workers; the next run starts others."""

@@ -48,16 +48,15 @@ class FailureKind(StrEnum):
 
 READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "pyarrow", "s3fs", "aiohttp", "cramjam")
 PERMANENT = (
-    *("no such file", "does not exist", "not found", "not a root file", "permission denied"),
-    *("expected chunk of length", "while decompressing", "magic bytes", "truncated"),
+    "no such file", "does not exist", "not found", "not a root file", "permission denied",
+    "expected chunk of length", "while decompressing", "magic bytes", "truncated",
     "illegal seek",  # XRootD, for what is beyond the end of a file
-)
+)  # fmt: skip
 PERMANENT_WRITES = (
-    *("no space left", "quota exceeded", "read-only file system", "not a directory"),
-    *("permissionerror", "access denied", "accessdenied", "forbidden"),
-    *("filenotfounderror", "nosuchbucket"),
-    "does not match",  # S3, for a wrong secret
-)
+    "no space left", "quota exceeded", "read-only file system", "not a directory",
+    "permissionerror", "access denied", "accessdenied", "forbidden", "filenotfounderror",
+    "nosuchbucket", "does not match",  # S3, for a wrong secret
+)  # fmt: skip
 
 
 @contextmanager

@@ -71,10 +71,15 @@ class Workers:
         self._executor = None
         self._open.close()
 
-    def drop(self) -> None:
-        """Close the workers that stay, too."""
-        self.close()
+    def rest(self) -> None:
+        """Leave workers that stay to other runs, until they are called again."""
         if self._pool is not None:
+            self.close()
+
+    def drop(self) -> None:
+        """Close the workers that stay, too, if no other run has them."""
+        self.close()
+        if self._pool is not None and not self._pool.is_busy:
             self._pool.close()
 
 
@@ -379,6 +384,7 @@ class Stages:
         try:
             with disk_errors(self.output.directory, self._advice):
                 yield
+            self._workers.rest()
         except BaseException as error:
             self._workers.drop()
             if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
