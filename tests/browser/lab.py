@@ -23,6 +23,7 @@ __all__ = [
     "Lab",
     "damage",
     "executed",
+    "foreign",
     "look",
     "plots",
     "start_lab",
@@ -167,6 +168,14 @@ def executed(page: Any, notebook: Path, last: str = "", *, after: int = 0) -> li
     raise AssertionError(f"not saved: {[cell.execution_count for cell in code]}")
 
 
+def foreign(page: Any) -> list[str]:
+    """Return what a page will ask of other machines: there may be no network."""
+    asked: list[str] = []
+    here = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
+    page.on("request", lambda one: None if one.url.startswith(here) else asked.append(one.url))
+    return asked
+
+
 def plots(page: Any) -> dict[str, dict[str, list[Any]]]:
     """Columns of each of the plots that the browser has, by their name."""
     found: dict[str, dict[str, list[Any]]] = page.evaluate(SOURCES)
@@ -188,7 +197,6 @@ def start_lab(folder: Path, port: int, log: Path) -> tuple[Lab, subprocess.Popen
     here = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
     environment = {
         **here,
-        "BOKEH_RESOURCES": "inline",  # there is no network
         "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
         "JUPYTER_CONFIG_DIR": str(folder.parent / "jupyter"),
         "JUPYTER_DATA_DIR": str(folder.parent / "jupyter"),

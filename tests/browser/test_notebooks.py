@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from intccms.widgets.editor import PAGES
-from tests.browser.lab import Lab, executed, look
+from tests.browser.lab import Lab, executed, foreign, look
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -167,6 +167,7 @@ def test_the_input_inspector_draws_all_figures(
         "rucio_scope": "",
     }
     notebook = lab.put(root / "notebooks" / "input_inspector.ipynb", parameters)
+    asked = foreign(page)
     lab.open(page, notebook)
     lab.run_all(page)
     executed(page, notebook)
@@ -174,5 +175,6 @@ def test_the_input_inspector_draws_all_figures(
     page.wait_for_selector(".bk-Figure")
     assert page.locator(".bk-Figure").count() > 3
     assert page.locator("img[src^='data:image/png']").count() == 1
+    assert asked == []
     page.set_viewport_size({"width": 1280, "height": 1180})
     look(page, screenshots, "inspector", below=CELL.format("show(inspection.show())"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.lab import Cluster, Lab, damage, executed, look, plots
+from tests.browser.lab import Cluster, Lab, damage, executed, foreign, look, plots
 from tests.pipeline.runs import copy_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -57,6 +57,7 @@ def test_the_panel_moves_while_a_run_goes_on_and_shows_what_fails(
     page = cluster.page
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    asked = foreign(page)
     lab.open(page, prepared)
     lab.run_all(page)
     seen: list[dict[str, Any]] = []
@@ -84,6 +85,7 @@ def test_the_panel_moves_while_a_run_goes_on_and_shows_what_fails(
     assert seen[-1]["datasets"]["failed"][0] > 0
     code = executed(page, prepared)
     assert any("image/png" in one.data for cell in code for one in cell.outputs if "data" in one)
+    assert asked == []
     if screenshots is not None:  # the same on Dask's dashboard
         page.click("[data-id='dask-dashboard-launcher']")
         page.click("button:has-text('Intccms Panel'):not([disabled])")

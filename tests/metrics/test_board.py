@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nbformat
 import pytest
 from bokeh.document import Document
 from matplotlib.figure import Figure
+from nbclient import NotebookClient
 
 from intccms.metrics.figures import RUN_PLOTS
 from intccms.metrics.live import Board, RunDrawing
@@ -92,6 +94,25 @@ def test_a_panel_without_a_notebook_is_a_table(capsys: pytest.CaptureFixture[str
     text = str(panel.table())
     assert "1 / 1" in text
     assert "processing  1,000/1,000 events" in capsys.readouterr().err
+
+
+def test_the_panel_asks_no_network_and_a_saved_notebook_stays_small() -> None:
+    make = nbformat.v4
+    sources = [
+        "from intccms.metrics.panel import Panel\npanel = Panel()\npanel.show()",
+        "panel.freeze()",
+    ]
+    notebook = make.new_notebook(cells=[make.new_code_cell(one) for one in sources])
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3")
+    with client.setup_kernel():
+        shown = client.execute_cell(notebook.cells[0], 0)
+        scripts = [one.data.get("application/javascript", "") for one in shown.outputs]
+        assert "cdn.bokeh.org" not in "".join(scripts)
+        assert [len(one) > 1e6 for one in scripts] == [True, False]
+        client.execute_cell(notebook.cells[1], 1)
+    kept = [one.data for cell in notebook.cells for one in cell.outputs]
+    assert [list(one) for one in kept if one] == [["image/png", "text/plain"]]
+    assert len(nbformat.writes(notebook)) < 300_000
 
 
 def test_the_report_needs_no_network_and_shows_what_is_wrong(measurement: Measurement) -> None:

@@ -5,7 +5,6 @@ Drawn at each look of the recorder's thread, as the kernel itself is busy with t
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -20,7 +19,26 @@ from intccms.metrics.still import picture
 from intccms.metrics.tables import Table
 from intccms.metrics.worker_tracker import Sample, WorkerLoad
 
-RESOURCES = "BOKEH_RESOURCES"  # cdn or inline, as Bokeh itself names it
+
+def load_bokeh() -> Any:
+    """Put BokehJS below the cell, once for all figures of a notebook: no network is asked.
+
+    Returns
+    -------
+    DisplayHandle
+        Of that output, 1.7 MB in a notebook that is saved.
+    """
+    from bokeh.io import output_notebook
+    from bokeh.resources import Resources
+    from IPython.display import display
+    from IPython.utils.capture import capture_output
+
+    needed: Any = ["bokeh", "bokeh-widgets"]
+    with capture_output() as caught:  # Bokeh writes the same script twice
+        output_notebook(Resources(mode="inline", components=needed), hide_banner=True)
+    script = caught.outputs[-1].data["application/javascript"]
+    show: Any = display
+    return show({"application/javascript": script}, raw=True, display_id=True)
 
 
 class Panel:
@@ -39,20 +57,18 @@ class Panel:
         self.inner = inner or make_observer()
         self.board: Board | None = None
         self._handle: Any = None
+        self._script: Any = None
         self._lock = threading.Lock()
 
     def show(self) -> None:
         """Show the panel below the cell, where there is a notebook."""
-        if "ipykernel" not in sys.modules:
+        kernel = sys.modules.get("ipykernel.kernelapp")
+        if kernel is None or not kernel.IPKernelApp.initialized():
             return
-        from bokeh.io import output_notebook
-        from bokeh.resources import Resources
         from IPython.display import display
         from jupyter_bokeh import BokehModel  # type: ignore[import-untyped]
 
-        mode: Any = os.environ.get(RESOURCES, "cdn")
-        needed: Any = ["bokeh", "bokeh-widgets"]
-        output_notebook(Resources(mode=mode, components=needed), hide_banner=True)
+        self._script = load_bokeh()
         self.board = Board()
         self._draw()
         show: Any = display
@@ -107,7 +123,8 @@ class Panel:
             with self._lock:
                 png = picture(self.state, time.time())
             self._handle.update({"image/png": png, "text/plain": str(self.table())}, raw=True)
-        self.board = self._handle = None
+            self._script.update({}, raw=True)
+        self.board = self._handle = self._script = None
 
     def _draw(self) -> None:
         if self.board is not None:
