@@ -1,4 +1,4 @@
-"""Colours, labels and order of the processes in plots."""
+"""Colours, labels and order of the processes in plots, labels of channels."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ PLOTTING: dict[str, Any] = {
     | {
         signal.process: f"$Z'$ ({signal.mass_gev / 1000:g} TeV, {signal.width_percent} %)"
         for signal in SIGNALS
+    },
+    "channel_labels": {
+        "one_b_tag": r"$\mu$ + jets, $\geq$ 1 b tag",
+        "no_b_tag": r"$\mu$ + jets, no b tag",
     },
     # from the bottom of the stack to its top
     "process_order": [*COLORS, *(signal.process for signal in SIGNALS), "data"],

@@ -1,4 +1,4 @@
-"""Colours, labels and order of the processes in plots."""
+"""Colours, labels and order of the processes in plots, labels of channels."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ PLOTTING: dict[str, Any] = {
         "wjets": r"$W$+jets",
         "data": "Data",
     },
+    "channel_labels": {"CMS_WORKSHOP": "Muon + jets"},
     # from the bottom of the stack to its top
     "process_order": ["ttbar_had", "ttbar_lep", "wjets", "ttbar_semilep", "signal", "data"],
 }

@@ -179,7 +179,8 @@ def test_every_process_has_a_colour_and_a_label_that_matplotlib_can_draw(config:
     colors = [matplotlib.colors.to_hex(plotting.process_colors[name]) for name in BACKGROUNDS]
     assert len(set(colors)) == len(colors)
     figure = Figure()
-    for label in plotting.process_labels.values():
+    assert set(plotting.channel_labels) == {channel.name for channel in config.channels}
+    for label in (*plotting.process_labels.values(), *plotting.channel_labels.values()):
         figure.text(0, 0, label)
     figure.canvas.draw()
 

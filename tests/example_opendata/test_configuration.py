@@ -123,7 +123,8 @@ def test_every_process_has_a_colour_and_a_label_that_matplotlib_can_draw(config:
     assert len(set(colors)) == len(colors)
     labels = [o.label for channel in config.channels for o in channel.observables]
     figure = Figure()
-    for label in (*plotting.process_labels.values(), *labels):
+    assert set(plotting.channel_labels) == {channel.name for channel in config.channels}
+    for label in (*plotting.process_labels.values(), *plotting.channel_labels.values(), *labels):
         figure.text(0, 0, label)
     figure.canvas.draw()
 

@@ -53,6 +53,17 @@ def test_a_value_is_rounded_to_two_digits_of_its_error(
     assert with_error(value, error) == text
 
 
+def test_a_cut_that_only_data_have_stands_where_it_was_made() -> None:
+    names = {"ttbar": ["all", "one muon"], "data": ["all", "lumi mask", "one muon"]}
+    steps = {
+        process: [{"name": name, "yields": 1.0, "n_events": 1} for name in cuts]
+        for process, cuts in names.items()
+    }
+    rows = cutflow_table({"cutflow": {"SR": steps}}, "SR").rows
+    assert [row[0] for row in rows] == ["cut", "all", "lumi mask", "one muon"]
+    assert rows[2] == ["lumi mask", "-", "1.0 (1)"]
+
+
 def test_yields_of_blinded_data_are_marked() -> None:
     one = {"value": 10.0, "error": 1.0}
     summary = {"yields": {"SR": {"signal": one}, "CR": {"signal": one, "data": one}}}

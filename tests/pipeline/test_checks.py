@@ -80,6 +80,8 @@ def test_a_damaged_summary_is_an_input_error(done: RunResult, tmp_path: Path) ->
         (r'plotting.process_labels={data: "$W+\\textrm{jets}$"}',
          r"plotting\.process_labels\.data: .*Expected .*text, found"),
         (r'plotting.process_labels={data: "$\\frac{1}$"}', r"plotting\.process_labels\.data: "),
+        (r'plotting.channel_labels={CMS_WORKSHOP: "$\\no$"}',
+         r"plotting\.channel_labels\.CMS_WORKSHOP: "),
         ("plotting.process_colors={data: blackish}", r"plotting\.process_colors\.data: 'blackish'"),
     ],
 )  # fmt: skip

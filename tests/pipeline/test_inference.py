@@ -223,3 +223,15 @@ def test_each_family_of_signals_has_its_figures(
     for name in ("templates_sr", "zprime_m1000/goodness_of_fit", "limits_by_mass"):
         figure, _ = planned[tmp_path / name]()
         assert figure.axes
+
+
+def test_a_fit_without_data_has_no_figure_of_its_goodness(
+    make_config: MakeConfig, make_book: MakeBook, tmp_path: Path
+) -> None:
+    book = make_book(SIGNAL_REGION)
+    config = make_config(tuple(SIGNAL_REGION), blind=["sr"])
+    found = found_by(IterativeExecutor(), config, book)
+    planned = dict(fit_figures(found.results, tmp_path, look_of(config, book)))
+    names = {stem.name for stem in planned}
+    assert {"pulls", "limit"} < names
+    assert "goodness_of_fit" not in names

@@ -29,6 +29,12 @@ def test_steps_are_drawn_from_top_to_bottom() -> None:
     assert ax.get_xscale() == "log"
 
 
+def test_a_channel_is_called_by_its_label() -> None:
+    look = Look(plotting=Plotting(channel_labels={"sr": "Signal region"}))
+    _, ax = cutflow.plot(FLOW, "sr", look=look)
+    assert ax.get_xlabel() == "Events, Signal region"
+
+
 def test_yields_are_those_of_the_cutflow() -> None:
     _, ax = cutflow.plot(FLOW, "sr", look=LOOK)
     drawn = {p.get_label(): p.get_data().values for p in ax.patches if isinstance(p, StepPatch)}

@@ -3,8 +3,8 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import pytest
 
-from intccms.plots.style import PALETTE, Look, cms_label, cms_style, new_figure
-from intccms.schema import Plotting
+from intccms.plots.style import PALETTE, Look, cms_label, cms_style, look_of, new_figure
+from intccms.schema import Plotting, load_config
 
 
 def test_style_holds_inside_and_ends_outside() -> None:
@@ -42,6 +42,18 @@ def test_default_colours_avoid_the_configured_ones() -> None:
     look = Look(plotting=Plotting(process_colors={"ttbar": PALETTE[0].upper()}))
     colors = look.colors_of(["wjets", "ttbar", "qcd"])
     assert colors == {"wjets": PALETTE[1], "ttbar": PALETTE[0].upper(), "qcd": PALETTE[2]}
+
+
+def test_a_process_has_one_colour_in_all_figures() -> None:
+    plain = Plotting(process_colors={"wjets": "#123456"}, process_order=("wjets",))
+    config = load_config("example_opendata.configs.configuration:config")
+    look = look_of(config.model_copy(update={"plotting": plain}))
+    everything = look.colors_of(look.processes)
+    assert "data" not in look.processes
+    assert everything["wjets"] == "#123456"
+    assert len(set(everything.values())) == len(everything) > 3
+    for name, color in everything.items():
+        assert look.colors_of([name]) == {name: color}
 
 
 @pytest.mark.parametrize(

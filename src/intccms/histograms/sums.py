@@ -348,6 +348,24 @@ class CutStep:
 Cutflow = dict[str, dict[str, list[CutStep]]]  # channel -> process -> steps
 
 
+def cuts_in_order(flows: Iterable[Iterable[str]]) -> list[str]:
+    """Return all cuts of several processes; one that a process lacks stands where others have it.
+
+    Examples
+    --------
+    >>> cuts_in_order([["all", "one muon"], ["all", "lumi mask", "one muon"]])
+    ['all', 'lumi mask', 'one muon']
+    """
+    names: list[str] = []
+    for flow in flows:
+        place = 0
+        for name in flow:
+            if name not in names:
+                names.insert(place, name)
+            place = names.index(name) + 1
+    return names
+
+
 @dataclass(frozen=True)
 class CutflowSums:
     """Exact cutflow of the chunks of one dataset in one channel, not normalised.

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from intccms.histograms.sums import cuts_in_order
+
 Summary = Mapping[str, Any]
 
 
@@ -109,7 +111,7 @@ def yields_table(summary: Summary) -> Table:
 def cutflow_table(summary: Summary, channel: str) -> Table:
     """List the yields after each cut, with the number of events they stand on."""
     flow = summary["cutflow"][channel]
-    names = dict.fromkeys(step["name"] for steps in flow.values() for step in steps)
+    names = cuts_in_order([step["name"] for step in steps] for steps in flow.values())
     rows = [["cut", *flow]]
     for name in names:
         cells = []

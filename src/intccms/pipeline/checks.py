@@ -66,7 +66,7 @@ def check_drawable(config: Config) -> None:
             continue
         if place.startswith(f"{plotting}colors.") and not is_color_like(text):
             raise InputError(f"{place}: {text!r} is no colour; #907AD6 is one, and so is teal")
-        is_shown = place.startswith(f"{plotting}labels.")
+        is_shown = place.startswith((f"{plotting}labels.", "plotting.channel_labels."))
         if (is_shown or place.endswith((".label", ".name"))) and is_math_text(text):
             try:
                 MathTextParser("path").parse(text)

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+import numpy as np
+
 from intccms.engine.derived import Plane
 from intccms.errors import WorkerLostError
 from intccms.execution.executors import FuturesExecutor
@@ -112,6 +114,9 @@ def _systematics(result: RunResult, folder: Path, look: Look) -> Iterator[Planne
             what = (book, channel, observable, process)
             stem = folder / channel / f"systematics_{process}"
             yield stem, partial(systematics.grid, *what, look=look)
+            for page in range(2, systematics.n_pages(*what) + 1):
+                draw = partial(systematics.grid, *what, page=page, look=look)
+                yield stem.with_name(f"{stem.name}_{page}"), draw
             stem = stem.with_name(f"systematics_{process}_summary")
             yield stem, partial(systematics.summary, *what, look=look)
 
@@ -180,7 +185,8 @@ def _of_fit(
         name = "postfit" if prediction.is_postfit else "prefit"
         draw = partial(statistics.fitted, prediction, look=replace(look, log=True))
         yield folder / f"{name}_{prediction.channel}", draw
-    if outcome.n_dof > 0:
+    has_data = any(bool(np.isfinite(one.observed).any()) for one in outcome.postfit)
+    if outcome.n_dof > 0 and has_data:  # of the expectation it says nothing
         yield (
             folder / "goodness_of_fit",
             partial(statistics.goodness_of_fit, outcome, look=look),

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intccms.errors import InputError, nearest
-from intccms.histograms.sums import Cutflow
+from intccms.histograms.sums import Cutflow, cuts_in_order
 from intccms.plots.style import PLAIN, Look, cms_axes, figure_of
 
 FONT = 18.0
@@ -33,11 +33,10 @@ def plot(
     if channel not in cutflow:
         raise InputError(f"no cutflow of channel {channel!r}; {nearest(channel, cutflow)}")
     flow = cutflow[channel]
-    longest = max(flow.values(), key=len, default=[])
-    names = list(dict.fromkeys(step.name for steps in (longest, *flow.values()) for step in steps))
+    names = cuts_in_order([step.name for step in steps] for steps in flow.values())
     shown = look.overlaid(flow)
     processes = [one for one in look.ordered(flow) if one in shown or not look.is_signal(one)]
-    colors = look.colors_of(name for name in processes if name not in look.data)
+    colors = look.colors_of([name for name in processes if name not in look.data])
     has_data = any(name in look.data for name in flow)
     size = (10, 2.6 + ROW_INCHES * len(names))
     with cms_axes(ax, look, size, with_data=has_data, label_size=1.1 * FONT, font_size=FONT) as ax:
@@ -60,6 +59,6 @@ def plot(
         ax.tick_params(axis="y", which="both", left=False, right=False)
         ax.yaxis.minorticks_off()
         ax.grid(axis="x")
-        ax.set_xlabel(f"Events, {channel}")
+        ax.set_xlabel(f"Events, {look.channel(channel)}")
         ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
     return figure_of(ax), ax

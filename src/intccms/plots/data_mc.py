@@ -240,7 +240,7 @@ def data_mc(
         Ready to be saved or changed.
     """
     numbers = contents(book, channel, observable, look, blind)
-    title = f"{channel}, {look.period}" if look.period else channel
+    title = ", ".join(filter(None, (look.channel(channel), look.period)))
     return draw_contents(numbers, title, look=look, ax=ax)
 
 

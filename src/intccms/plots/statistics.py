@@ -61,7 +61,8 @@ def fitted(
         prediction.edges, prediction.label, {name: yields[name] for name in names}, {},
         down=prediction.errors, up=prediction.errors, data=prediction.observed, hidden=hidden,
     )  # fmt: skip
-    title = f"{prediction.channel}, {'post-fit' if prediction.is_postfit else 'pre-fit'}"
+    when = "post-fit" if prediction.is_postfit else "pre-fit"
+    title = f"{look.channel(prediction.channel)}, {when}"
     return draw_contents(numbers, title, look=look, ax=ax)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -54,6 +54,7 @@ class Look:
     signals: tuple[str, ...] | None = None  # None: by name, as the statistics do
     other_signals: tuple[str, ...] | None = None  # neither fitted nor drawn; None: by name
     data: tuple[str, ...] = ("data",)  # black, in figures that know no book
+    processes: tuple[str, ...] = ()  # all of the run
     signal_scale: float | None = None  # factor of the overlaid signals; None: what shows them
     n_signals: int = 3  # overlaid at most, from the first to the last
     panel: Literal["ratio", "pull"] = "ratio"  # below a distribution
@@ -80,18 +81,24 @@ class Look:
         """Legend label of a process."""
         return self.plotting.process_labels.get(process, process)
 
+    def channel(self, name: str) -> str:
+        """Name of a channel in figures."""
+        return self.plotting.channel_labels.get(name, name)
+
     def ordered(self, processes: Iterable[str]) -> tuple[str, ...]:
         """All processes in the configured order, the others after them in their own."""
         names = tuple(processes)
         first = tuple(name for name in self.plotting.process_order if name in names)
         return first + tuple(name for name in names if name not in first)
 
-    def colors_of(self, processes: Iterable[str]) -> dict[str, str]:
-        """Colour of each process; those without one take what is left of the palette."""
+    def colors_of(self, processes: Collection[str]) -> dict[str, str]:
+        """Colour of each process, in all figures; the others take what is left of the palette."""
         chosen = self.plotting.process_colors
         taken = {color.lower() for color in chosen.values()}
         free = cycle([color for color in PALETTE if color not in taken] or PALETTE)
-        return {name: chosen[name] if name in chosen else next(free) for name in processes}
+        named = dict.fromkeys([*self.processes, *processes])
+        colors = {name: chosen[name] if name in chosen else next(free) for name in named}
+        return {name: colors[name] for name in processes}
 
 
 PLAIN = Look()
@@ -114,8 +121,9 @@ def look_of(config: Config, book: Book | None = None) -> Look:
     data = tuple(entry.name for entry in entries if entry.is_data)
     if book is not None:
         data = book.data_processes
-    signals, others = config.signals, config.other_signals
-    return Look(config.plotting, lumi / 1000, signals=signals, other_signals=others, data=data)
+    look = Look(config.plotting, lumi / 1000, data=data, signals=config.signals)
+    simulated = look.ordered(entry.name for entry in entries if not entry.is_data)
+    return replace(look, other_signals=config.other_signals, processes=simulated)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,16 @@ from intccms.plots.style import (
 FloatArray = npt.NDArray[np.float64]
 
 UP, DOWN = "#bd1f01", "#3f90da"  # told apart by those who do not see red and green, too
-COLUMNS = 5
-MOST = 40  # sources in one figure
+COLUMNS, ROWS = 4, 5  # of a page
+MOST = 40  # sources in one ranking, or on all pages
 LEAST_PERCENT = 0.01  # change of the yield that is worth a row
 HALF_RANGES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # of the ratio axes
-PANEL_INCHES = (2.5, 1.5)
+PANEL_INCHES = (2.9, 1.7)
 LEAST_INCHES = 7.5  # width of all panels, for the line above them
-GAP_INCHES = (0.2, 0.45)
+GAP_INCHES = (0.2, 0.5)
 MARGIN_INCHES = (0.85, 0.3, 0.7, 0.85)  # left, right, bottom, top
 RELIABLE = 0.2  # bins of a smaller relative statistical error decide on the range
-GRID_FONT = 13.0
+GRID_FONT = 16.0
 ROW_INCHES = 0.36
 SUMMARY_FONT = 16.0
 SMALL: dict[str, Any] = {  # for panels far smaller than what the CMS style is made for
@@ -50,6 +51,7 @@ def grid(
     observable: str,
     process: str,
     *,
+    page: int = 1,
     look: Look = PLAIN,
 ) -> tuple[Figure, npt.NDArray[np.object_]]:
     """Draw the ratio to nominal of the up and down variation of each source.
@@ -58,15 +60,17 @@ def grid(
     ----------
     book, channel, observable, process
         What is drawn; the grey band is the statistical uncertainty of its nominal.
+    page
+        Of `n_pages`.
     look
         Label of the process, luminosity and status.
 
     Returns
     -------
     figure, axes
-        One axes per source, in the order of the book. All have the same scales; what leaves the
-        panel is cut off there. Sources without effect have none, and of the others at most `MOST`:
-        those that change a bin most, in its statistical errors.
+        One axes per source, in the order of the book. All pages have the same scales; what leaves
+        the panel is cut off there. Sources without effect have none, and of the others at most
+        `MOST`: those that change a bin most, in its statistical errors.
 
     Raises
     ------
@@ -76,16 +80,15 @@ def grid(
     changes = _changes(book, channel, observable, process)
     nominal, relative_error = _nominal(book, channel, observable, process)
     axis = book.histogram(channel, observable).axes[0]
-    errors = np.multiply(
-        nominal, relative_error, out=np.full_like(nominal, np.inf), where=nominal > 0
-    )
-    shown = _largest(changes, errors)
+    shown = _largest(changes, nominal, relative_error)
     ratios = {source: tuple(_ratio(one, nominal) for one in changes[source]) for source in shown}
     sizes = np.abs([part[relative_error < RELIABLE] for both in ratios.values() for part in both])
     sizes = sizes[np.isfinite(sizes)]
     wanted = float(np.quantile(sizes, 0.98)) if sizes.size else 0.0  # of the bins are shown
     half = next((half for half in HALF_RANGES if wanted <= 0.9 * half), HALF_RANGES[-1])
     band = np.where(np.isfinite(relative_error), relative_error, 0.0)
+    first = (page - 1) * COLUMNS * ROWS
+    ratios = dict(islice(ratios.items(), first, first + COLUMNS * ROWS))
     with cms_style(**SMALL, font_size=GRID_FONT):
         figure, axes = _grid_panels(len(ratios))
         for ax, (source, (down, up)) in zip(axes, ratios.items(), strict=True):
@@ -105,6 +108,13 @@ def grid(
             text = f"Not shown: {left_out} sources that change less"
             figure.text(0.2 / width, 0.15 / height, text, fontsize=GRID_FONT, color="#606060")
     return figure, axes
+
+
+def n_pages(book: Book, channel: str, observable: str, process: str) -> int:
+    """Return how many figures `grid` needs."""
+    changes = _changes(book, channel, observable, process)
+    shown = _largest(changes, *_nominal(book, channel, observable, process))
+    return math.ceil(len(shown) / (COLUMNS * ROWS))
 
 
 def summary(
@@ -152,7 +162,8 @@ def summary(
         ax.set_ylim(len(ranked) - 0.4, -0.6)
         reach = max((abs(x) for both in effects.values() for x in both), default=0.0) or 1.0
         ax.set_xlim(-1.15 * reach, 1.15 * reach)
-        ax.set_xlabel(f"Change of the yield of {look.label_of(process)}, {channel} [%]")
+        what = f"{look.label_of(process)}, {look.channel(channel)}"
+        ax.set_xlabel(f"Change of the yield of {what} [%]")
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0)
         if len(ranked) < len(effects):
             left_out = f"{len(effects) - len(ranked)} of {len(effects)}"
@@ -171,9 +182,14 @@ def _changes(
 
 
 def _largest(
-    changes: Mapping[str, tuple[FloatArray, FloatArray]], errors: FloatArray
+    changes: Mapping[str, tuple[FloatArray, FloatArray]],
+    nominal: FloatArray,
+    relative_error: FloatArray,
 ) -> tuple[str, ...]:
     """Choose the sources with the largest effects on a bin; all if none has any."""
+    errors = np.multiply(
+        nominal, relative_error, out=np.full_like(nominal, np.inf), where=nominal > 0
+    )
     sizes = {
         source: max(float(np.max(np.abs(one) / errors, initial=0.0)) for one in both)
         for source, both in changes.items()

@@ -90,11 +90,12 @@ class Statistics(Model):
 
 
 class Plotting(Model):
-    """Colours, labels and order of the processes in plots."""
+    """Colours, labels and order of the processes in plots, and labels of channels."""
 
     process_colors: dict[str, str] = setting({}, "Colour of each process, e.g. #907AD6.")
     process_labels: dict[str, str] = setting({}, "Legend label of each process, LaTeX allowed.")
     process_order: Names = setting((), "Order in which processes are stacked; others follow.")
+    channel_labels: dict[str, str] = setting({}, "Each channel in figures, LaTeX allowed.")
 
 
 class Feature(Labelled):
