@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from intccms.metrics import state as columns
@@ -143,3 +145,8 @@ def test_a_second_run_begins_anew() -> None:
     state = half_way()
     state.begin({"data": [10]}, NOW)
     assert (state.n_chunks, len(state.wall_s), state.target_gbps) == (1, 0, 2.0)
+
+
+def test_the_numbers_say_when_the_run_began() -> None:
+    begun = columns.summary(half_way(), START + 10)["begun"]
+    assert time.mktime(time.strptime(begun, "%Y-%m-%d %H:%M:%S")) == START

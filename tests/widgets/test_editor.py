@@ -71,7 +71,7 @@ def test_what_is_wrong_stands_at_the_field_and_goes_when_it_is_right() -> None:
     [
         ("general.n_workers", "", None),
         ("general.output_dir", "2016", "2016"),  # a text stays one without quotes
-        ("general.channels", "[CMS_WORKSHOP]", ("CMS_WORKSHOP",)),
+        ("plotting.process_order", "[data, signal]", ("data", "signal")),
         ("corrections.pileup.reduce", "prod", "prod"),
     ],
 )
@@ -233,6 +233,72 @@ def test_changes_are_saved_and_loaded_by_the_buttons(tmp_path: Path) -> None:
     assert "cannot read" in shown(other)
 
 
+def test_reset_keeps_what_the_form_was_given_and_undo_goes_back_by_steps() -> None:
+    editor = ConfigEditor(SOURCE, ["datasets.max_files=1"])
+    page = open_page(editor, "Facility")
+    for text in ("2", "23"):  # as one types
+        named(page, "n_workers").value = text
+    named(page, "chunk_size").value = "1000"
+    edited = ["datasets.max_files=1", "general.n_workers=23", "general.chunk_size=1000"]
+    assert editor.overrides == edited
+    named(editor.box, "Undo").click()
+    assert editor.overrides == edited[:2]
+    assert named(open_page(editor, "Facility"), "chunk_size").value != "1000"
+    named(editor.box, "Undo").click()
+    assert editor.overrides == edited[:1]
+    named(editor.box, "Undo").click()  # there is nothing left
+    assert editor.overrides == edited[:1]
+    named(open_page(editor, "Facility"), "n_workers").value = "3"
+    named(editor.box, "Reset").click()
+    assert editor.overrides == edited[:1]
+    named(editor.box, "Undo").click()
+    assert editor.overrides == [*edited[:1], "general.n_workers=3"]
+
+
+def test_a_changed_field_is_marked_and_taken_back_alone() -> None:
+    editor = ConfigEditor(SOURCE, ["general.n_workers=5"])
+    page = open_page(editor, "Facility")
+    assert marks_of(page) == []
+    named(page, "n_workers").value = "7"
+    named(page, "chunk_size").value = "1000"
+    marks = {one.tooltip: one for one in marks_of(page)}
+    assert set(marks) == {"Take back: general.n_workers", "Take back: general.chunk_size"}
+    marks["Take back: general.n_workers"].click()
+    assert editor.overrides == ["general.n_workers=5", "general.chunk_size=1000"]
+    page = open_page(editor, "Facility")
+    assert named(page, "n_workers").value == "5"
+    assert [one.tooltip for one in marks_of(page)] == ["Take back: general.chunk_size"]
+
+
+def marks_of(box: Any) -> list[Any]:
+    return [one for one in widgets_of(box) if getattr(one, "description", "") == "↺"]
+
+
+def test_names_that_are_known_are_picked_from_a_list() -> None:
+    draft = Draft(SOURCE)
+    field = field_of(draft, "general.processes", [])
+    assert field.input.options == tuple(draft.config.datasets.processes)
+    field.input.value = ("signal", "data")
+    assert draft.config.general.processes == ("signal", "data")
+    field.input.value = ()
+    assert draft.changes == {}
+    assert "data" not in field_of(draft, "statistics.signals", []).input.options
+    fitted = field_of(draft, "channels.CMS_WORKSHOP.fit_observable", [])
+    assert isinstance(fitted.input, ipywidgets.Dropdown)
+    fitted.input.value = "chi2"
+    assert draft.config.channels[0].fit_observable == "chi2"
+
+
+def test_a_luminosity_in_the_wrong_unit_is_asked_about() -> None:
+    draft = Draft(SOURCE)
+    field = field_of(draft, "general.lumi", [])
+    question = "for 59.7/fb write 59700"
+    assert not any(question in str(getattr(one, "value", "")) for one in widgets_of(field.row))
+    field.input.value = "59.7"
+    assert any(question in str(getattr(one, "value", "")) for one in widgets_of(field.row))
+    assert draft.config.general.lumi == 59.7
+
+
 def test_bins_are_merged_where_the_edges_exist() -> None:
     values, missing = merged(np.array([1.0, 2.0, 4.0, 8.0]), [0, 1, 2, 3, 4], [0, 2, 2.5, 4])
     assert missing == [2.5]
@@ -251,7 +317,9 @@ def test_the_preview_of_a_binning_follows_while_one_types(finished: Config) -> N
     editor.field.input.value = "200,3000,10"
     assert editor.preview.value.count("<rect") == 10
     editor.field.input.value = "[200, 333, 3000]"
-    assert "no edge at 333: run again" in editor.preview.value
+    assert "no edge at 333" in editor.preview.value
+    assert editor.preview.value.count("<rect") == 20  # as they were saved
+    assert editor.preview.value.count("stroke='#bd1f01'") == 3
 
 
 def test_without_histograms_the_preview_says_so(tmp_path: Path) -> None:

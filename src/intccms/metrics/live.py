@@ -32,6 +32,9 @@ from intccms.metrics.figures import (
 )
 from intccms.metrics.state import Columns, RunState, summary
 
+LEAST = 340  # width of a figure in pixels: in a narrow window there are fewer in a row
+CARD = {"background": "#ffffff", "padding": "8px"}  # whatever the theme of the page
+
 
 class Drawing:
     """A figure that follows its columns.
@@ -200,12 +203,15 @@ class Board:
 
     def __init__(self) -> None:
         self.header = Div(name="summary", sizing_mode="stretch_width")
-        self.drawings = {name: RunDrawing(one) for name, one in RUN_PLOTS.items()}
+        self.drawings = {name: RunDrawing(one, min_width=LEAST) for name, one in RUN_PLOTS.items()}
         rows = [
-            row([self.drawings[name].root for name in names], sizing_mode="stretch_width")
+            row(
+                [self.drawings[name].root for name in names], sizing_mode="stretch_width",
+                styles={"flex-wrap": "wrap"},
+            )
             for names in ROWS
-        ]
-        self.root = column([self.header, *rows], sizing_mode="stretch_width")
+        ]  # fmt: skip
+        self.root = column([self.header, *rows], sizing_mode="stretch_width", styles=CARD)
 
     def show(self, state: RunState, now: float) -> None:
         """Show the state of a run at a time."""

@@ -6,6 +6,7 @@ measurement afterwards. Touches nothing else.
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -385,6 +386,7 @@ def summary(state: RunState, now: float) -> dict[str, str]:
     text = f"{khz / 1e3:.3g} MHz" if khz >= 1e3 else f"{khz:.3g} kHz"
     waiting = busy(state, now)
     return {
+        "begun": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(state.started or now)),
         "event rate": text if rates_now else waiting or "-",
         "data rate": f"{gbps:.3g} Gbit/s" if rates_now else "-",
         "per core": f"{khz / threads:.3g} kHz" if rates_now and threads else "-",

@@ -5,8 +5,8 @@ Pure: no widget here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -15,7 +15,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from intccms import facility
-from intccms.errors import ConfigError
+from intccms.errors import ConfigError, InputError
 from intccms.metrics.tables import Table
 from intccms.schema import Config, load_config
 from intccms.schema.base import Model, alternatives
@@ -25,6 +25,8 @@ from intccms.storage import write_text
 _WORDS = {bool: "yes or no", int: "whole number", float: "number", str: "text", NoneType: "None"}
 
 _MANY = 4  # edges; fewer are clearer as a list
+
+LEAST_LUMI = 500.0  # in 1/pb: all of CMS is less in 1/fb
 
 _BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
@@ -39,7 +41,8 @@ class Setting:
         Dotted, as an override names it: ``channels.SR.observables.mtt.binning``.
     kind
         ``switch``: yes or no; ``choice``: one of `choices`; ``words``: text as it is typed;
-        ``colour``: such as ``#907AD6``; ``yaml``: anything else, in YAML.
+        ``colour``: such as ``#907AD6``; ``names``: some of `choices`; ``yaml``: anything else, in
+        YAML.
     wanted
         What may be given, for people: ``number, > 0``.
     choices
@@ -47,7 +50,7 @@ class Setting:
     """
 
     key: str
-    kind: Literal["switch", "choice", "words", "colour", "yaml"]
+    kind: Literal["switch", "choice", "words", "colour", "names", "yaml"]
     value: Any
     description: str
     wanted: str
@@ -61,7 +64,30 @@ class Setting:
 
 def settings_of(config: Config) -> list[Setting]:
     """Return all settings that are no functions, in the order of the configuration."""
-    return list(_of_model(config, ""))
+    simulated = tuple(one.name for one in config.datasets.datasets if not one.is_data)
+    known: dict[str, dict[str, Any]] = {
+        "general.processes": {"kind": "names", "choices": tuple(config.datasets.processes)},
+        "general.channels": {"kind": "names", "choices": tuple(c.name for c in config.channels)},
+        "statistics.signals": {"kind": "names", "choices": simulated},
+    }
+    for one in config.channels:
+        names = ("", *(part.name for part in one.observables))
+        known[f"channels.{one.name}.fit_observable"] = {"kind": "choice", "choices": names}
+    return [replace(one, **known.get(one.key, {})) for one in _of_model(config, "")]
+
+
+def doubt(key: str, value: Any) -> str:
+    """Return what to ask about a value that is valid, if anything.
+
+    Examples
+    --------
+    >>> doubt("general.lumi", 59.7)
+    'the unit is 1/pb: 59.7 is little; for 59.7/fb write 59700'
+    """
+    for lumi in value.values() if isinstance(value, Mapping) else (value,):
+        if key.startswith("general.lumi") and _is_number(lumi) and lumi < LEAST_LUMI:
+            return f"the unit is 1/pb: {lumi:g} is little; for {lumi:g}/fb write {1000 * lumi:g}"
+    return ""
 
 
 def yaml_text(value: Any) -> str:
@@ -206,8 +232,11 @@ class Draft:
     ----------
     original, originals
         The configuration without changes, and its settings by key.
-    config, changes
-        The configuration as it is now, and the settings that differ, by key.
+    config, changes, given
+        The configuration as it is now, the settings that differ, by key, and those that differed
+        from the start.
+    on_replaced
+        Called when values have changed otherwise than by typing.
 
     Raises
     ------
@@ -221,9 +250,13 @@ class Draft:
         self.originals = {one.key: one.value for one in settings_of(self.original)}
         self.config = self.original
         self.changes: dict[str, Any] = {}
+        self.given: dict[str, Any] = {}
+        self.on_replaced: Callable[[], None] = lambda: None
+        self._earlier: list[tuple[set[str], dict[str, Any]]] = []
         pairs = overrides if isinstance(overrides, Mapping) else _parsed(overrides)
         if pairs:
             self.put(pairs)
+        self.given, self._earlier = dict(self.changes), []
 
     @property
     def settings(self) -> list[Setting]:
@@ -254,17 +287,50 @@ class Draft:
         if "general.facility" in changes and name and ":" not in name:  # a function of the user's
             facility.check(name)
         now = {one.key: one.value for one in settings_of(config)}
+        before, keys = self.changes, set(changes)
         self.changes = {
             key: value
             for key, value in wanted.items()
             if not (given := _found(now, key)) or given != _found(self.originals, key)
         }
         self.config = config if self.changes else self.original
+        if self.changes != before and (not self._earlier or self._earlier[-1][0] != keys):
+            self._earlier.append((keys, before))  # what is typed into one field is one step
         return self.config
 
     def reset(self) -> None:
-        """Take all changes back."""
-        self.config, self.changes = self.original, {}
+        """Take back all changes but those that were given from the start."""
+        self._replace(self.given)
+
+    def undo(self) -> None:
+        """Take back the last step: what was typed into one field is one."""
+        if self._earlier:
+            *steps, (_, before) = self._earlier
+            self._replace(before)
+            self._earlier = steps
+
+    def take_back(self, key: str) -> None:
+        """Give one setting the value that it had from the start."""
+        wanted = {**self.changes, key: self.given.get(key)}
+        if key not in self.given:
+            del wanted[key]
+        self._replace(wanted)
+
+    def is_edited(self, key: str) -> bool:
+        """Whether a setting differs from what it was from the start."""
+        return _found(self.changes, key) != _found(self.given, key)
+
+    def _replace(self, changes: Mapping[str, Any]) -> None:
+        """Change to these changes in one step, or raise and leave all as it is."""
+        before, steps = self.changes, self._earlier
+        self.changes = {}
+        try:
+            self.put(changes)
+        except InputError:
+            self.changes = before
+            raise
+        self._earlier = [*steps, (set(), before)]
+        self.on_replaced()
 
     def put_text(self, key: str, text: str) -> Config:
         """Change one setting to a value in YAML, as it is typed; see `put`."""
@@ -302,12 +368,8 @@ class Draft:
             raise ConfigError(f"cannot read {path}: {' '.join(str(error).split())}") from None
         if not isinstance(table, dict):
             raise ConfigError(f"{path} holds no settings, one `key: value` a line")
-        before, self.changes = self.changes, {}
-        try:
-            return self.put({str(key): value for key, value in table.items()})
-        except ConfigError:
-            self.changes = before
-            raise
+        self._replace({str(key): value for key, value in table.items()})
+        return self.config
 
 
 def _parsed(overrides: Sequence[str]) -> dict[str, Any]:

@@ -122,8 +122,8 @@ def channels(draft: Draft, on_change: Callable[[], None]) -> Any:
     for channel in draft.config.channels:
         place = f"channels.{channel.name}"
         known = tuple(one.name for one in channel.observables)
-        fitted = replace(table[f"{place}.fit_observable"], choices=known)
-        parts += [switches.boxes[channel.name], Field(fitted, draft, on_change).row]
+        fitted = Field(table[f"{place}.fit_observable"], draft, on_change)
+        parts += [switches.boxes[channel.name], fitted.row]
         for name in known:
             key = f"{place}.observables.{name}"
             label = Field(table[f"{key}.label"], draft, on_change, label="label", cell="32em").row
@@ -165,7 +165,8 @@ WHERE = ("general.executor", "general.facility", "general.n_workers", "general.c
 TOOLTIPS = {
     "save": "Write the changes to the file",
     "load": "Replace the changes by those of the file",
-    "reset": "Take all changes back",
+    "undo": "Take the last change back",
+    "reset": "Take all changes of this form back",
 }
 
 PAGES: dict[str, Page] = {
@@ -210,6 +211,7 @@ class ConfigEditor:
 
     def __init__(self, source: Any, overrides: Sequence[str] | Mapping[str, Any] = ()) -> None:
         self.draft = Draft(source, overrides)
+        self.draft.on_replaced = self._renew
         self._tabs = ipywidgets.Tab(children=[ipywidgets.VBox([]) for _ in PAGES])
         for index, title in enumerate(PAGES):
             self._tabs.set_title(index, title)
@@ -221,7 +223,7 @@ class ConfigEditor:
             layout=shared_layout(width=FORM),
         )
         buttons = []
-        for what in ("save", "load", "reset"):
+        for what in TOOLTIPS:
             button = ipywidgets.Button(description=what.title(), tooltip=TOOLTIPS[what])
             button.on_click(lambda _, what=what: self._act(what))
             buttons.append(button)
@@ -279,12 +281,16 @@ class ConfigEditor:
 
     def _act(self, what: str) -> None:
         """Save, load or take back the changes."""
-        path = () if what == "reset" else (self._path.value,)
+        path = (self._path.value,) if what in ("save", "load") else ()
         try:
             getattr(self.draft, what)(*path)
         except (InputError, OSError) as error:
             self._status.value = red(str(error))
-            return
+        else:
+            self._show()
+
+    def _renew(self) -> None:
+        """Show values that have changed otherwise than by typing."""
         self._stale = set(range(len(PAGES)))
         self._build()
         self._show()

@@ -17,7 +17,7 @@ from intccms.errors import InputError, IntccmsError
 from intccms.histograms import Book, storage
 from intccms.metrics.tables import Table, with_error
 from intccms.pipeline.saved import book_for
-from intccms.plots import blind_of, data_mc, look_of, systematics
+from intccms.plots import Look, blind_of, data_mc, look_of, systematics
 from intccms.schema import Config, load_config
 from intccms.storage import Output
 from intccms.widgets.draft import Draft, Setting
@@ -124,35 +124,48 @@ class BinningEditor:
                 f"{len(edges) - 1} bins; a picture comes with the histograms of a run"
             )
             return
-        total, data, saved = _contents(self._book, *self._where)
+        look = look_of(self._draft.config, self._book)
+        total, data, saved = _contents(self._book, *self._where, look)
         bars, missing = merged(total, saved, edges)
         points, _ = merged(data, saved, edges)
-        note = f"{len(edges) - 1} bins of the last run: simulation (bars) and data (dots) per width"
+        note = f"{len(edges) - 1} bins of the last run: background (bars) and data (dots) per width"
+        lines: Sequence[float] = ()
         if missing:
             shown = ", ".join(f"{edge:g}" for edge in missing[:4])
-            note += f"; the saved histogram has no edge at {shown}: run again to see these bins"
-        has_data = bool(self._book.data_processes)
-        picture = _svg(edges, bars, points if has_data else None)
+            note = (
+                f"the saved histogram has no edge at {shown}: its own bins are shown, and the "
+                f"{len(edges)} new edges as lines; run again to see these bins"
+            )
+            lines, edges, bars, points = edges, saved, total, data
+        is_blind = blind_of(self._draft.config, *self._where) is not None
+        has_data = bool(self._book.data_processes) and not is_blind
+        picture = _svg(edges, bars, points if has_data else None, lines)
         self.preview.value = f"{picture}<div style='line-height:1.3'>{note}</div>"
 
 
-def _edges(draft: Draft, channel: str, observable: str) -> tuple[float, ...]:
+def _edges(draft: Draft, channel: str, observable: str) -> Sequence[float]:
     one = next(entry for entry in draft.config.channels if entry.name == channel)
     return next(entry.binning for entry in one.observables if entry.name == observable)
 
 
-def _contents(book: Book, channel: str, observable: str) -> tuple[FloatArray, FloatArray, Any]:
-    """Give simulation and data of all visible bins, and their edges."""
+def _contents(
+    book: Book, channel: str, observable: str, look: Look
+) -> tuple[FloatArray, FloatArray, Any]:
+    """Give background and data of all visible bins, and their edges."""
     axis = book.histogram(channel, observable).axes[0]
     total, data = np.zeros(len(axis)), np.zeros(len(axis))
     for process in book.processes:
+        if look.is_signal(process):
+            continue
         view: Any = book.slice(channel, observable, process).view()
         (data if process in book.data_processes else total).__iadd__(view["value"])
     return total, data, axis.edges.tolist()
 
 
-def _svg(edges: Sequence[float], bars: FloatArray, points: FloatArray | None) -> str:
-    """Draw densities: bars for the simulation, dots for data."""
+def _svg(
+    edges: Sequence[float], bars: FloatArray, points: FloatArray | None, lines: Sequence[float]
+) -> str:
+    """Draw densities: bars for the background, dots for data; and lines at some places."""
     widths = np.diff(np.asarray(edges))
     densities = bars / widths
     marks = np.full_like(bars, np.nan) if points is None else points / widths
@@ -169,6 +182,10 @@ def _svg(edges: Sequence[float], bars: FloatArray, points: FloatArray | None) ->
         if mark >= 0:
             y = HEIGHT * (1 - mark / top)
             shapes.append(f"<circle cx='{x + width * scale / 2:.1f}' cy='{y:.1f}' r='2.5'/>")
+    for line in lines:
+        if edges[0] <= line <= edges[-1]:
+            x = (line - edges[0]) * scale
+            shapes.append(f"<path d='M{x:.1f} 0V{HEIGHT}' stroke='#bd1f01'/>")
     for x, anchor, edge in ((0, "start", edges[0]), (WIDTH, "end", edges[-1])):
         shapes.append(f"<text x='{x}' y='{HEIGHT + 14}' text-anchor='{anchor}'>{edge:g}</text>")
     return (

@@ -10,13 +10,15 @@ import ipywidgets
 
 from intccms.errors import InputError
 from intccms.schema import Config, Correction
-from intccms.widgets.draft import Draft, Setting, yaml_text
+from intccms.widgets.draft import Draft, Setting, doubt, yaml_text
 
 GREY = "var(--jp-ui-font-color2, #666)"
 
 RED = "var(--jp-error-color1, #b00020)"
 
 MANY = 40  # characters; longer values get a line of their own
+
+MOST_ROWS = 6  # of a list
 
 LABEL, FORM, WIDE = "18em", "38em", "calc(100% - 8px)"
 
@@ -77,8 +79,9 @@ class Field:
         self._setting, self._draft, self._on_change = setting, draft, on_change
         self.error = ""
         self._meaning = "" if cell else _meaning(setting)
+        self._back: Any = None
         self.input = _input(setting, setting.name if label is None else label, cell)
-        self._note = ipywidgets.HTML(self._meaning, layout=shared_layout(margin="0"))
+        self._note = ipywidgets.HTML(layout=shared_layout(margin="0"))
         if cell:
             box, layout = ipywidgets.VBox, shared_layout(width=cell)
         elif self.input.layout.width == WIDE:
@@ -87,7 +90,8 @@ class Field:
         else:
             box, layout = ipywidgets.HBox, shared_layout(align_items="center")
             self._note.layout = shared_layout(margin="0 0 0 8px", flex="1 1 0")
-        self.row = box([self.input, self._note], layout=layout)
+        self.row = box(layout=layout)
+        self._say(setting.value)
         self.input.observe(self._changed, names="value")
 
     def _changed(self, change: Any) -> None:
@@ -96,13 +100,27 @@ class Field:
             if self._setting.kind == "yaml":
                 self._draft.put_text(key, value)
             else:
-                self._draft.put({key: None if value == "" else value})
+                self._draft.put({key: None if value in ("", ()) else value})
         except InputError as error:
             self.error = str(error).removeprefix(f"{key}: ")
             self._note.value = red(self.error)
             return
-        self.error, self._note.value = "", self._meaning
+        self.error = ""
+        self._say(self._draft.changes.get(key))
         self._on_change()
+
+    def _say(self, value: Any) -> None:
+        """Say what a valid value means, whether it is likely, and how to take it back."""
+        key, draft = self._setting.key, self._draft
+        asked = html.escape(doubt(key, value))
+        self._note.value = f"<div><b>{asked}</b></div>{self._meaning}" if asked else self._meaning
+        is_edited = draft.is_edited(key)
+        if is_edited and self._back is None:
+            self._back = ipywidgets.Button(
+                description="↺", tooltip=f"Take back: {key}", layout=shared_layout(width="2.8em")
+            )
+            self._back.on_click(lambda _: draft.take_back(key))
+        self.row.children = (self.input, *([self._back] if is_edited else []), self._note)
 
 
 def _input(setting: Setting, label: str, cell: str | None) -> Any:
@@ -113,7 +131,8 @@ def _input(setting: Setting, label: str, cell: str | None) -> Any:
         "description": label,
         "tooltip": f"{setting.description} ({setting.wanted})",
     }
-    width = f"calc({cell} - 4px)" if cell else WIDE if len(str(text)) > MANY else FORM
+    is_long = len(str(text)) > MANY and setting.kind != "names"
+    width = f"calc({cell} - 4px)" if cell else WIDE if is_long else FORM
     common["layout"] = shared_layout(width=width)
     wide = {"description_width": "0" if cell and not label else "5em" if cell else LABEL}
     if setting.kind == "switch":
@@ -122,6 +141,11 @@ def _input(setting: Setting, label: str, cell: str | None) -> Any:
     style = _shared(ipywidgets.widgets.widget_string.TextStyle, **wide)
     if setting.kind == "colour":
         return ipywidgets.ColorPicker(value=setting.value, style=wide, **common)
+    if setting.kind == "names":
+        rows = min(len(setting.choices), MOST_ROWS)
+        return ipywidgets.SelectMultiple(
+            options=setting.choices, value=setting.value or (), rows=rows, style=wide, **common
+        )
     if setting.kind == "choice":
         return ipywidgets.Dropdown(options=setting.choices, value=text, style=wide, **common)
     common |= {"value": text, "placeholder": setting.wanted, "style": style}
