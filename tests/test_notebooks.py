@@ -16,7 +16,8 @@ import nbformat
 import pytest
 
 from intccms.batch import Parameters
-from tools.references import CHECKED, KEPT, NOTEBOOKS, prepare, write_sample
+from intccms.batch.pinning import CHECKED, KEPT
+from tools.references import NOTEBOOKS, prepare, write_sample
 
 PARAMETERS = {
     "config", "overrides", "processes", "base_dir", "output_dir", "facility", "n_workers"
@@ -160,6 +161,19 @@ def test_the_imports_of_the_first_cells_do_not_wait_for_what_comes_late() -> Non
 @every_notebook
 def test_a_notebook_shows_what_it_keeps(path: Path, folder: Path) -> None:
     assert differing(prepare(path, folder)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nbval_works_by_itself(root: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "-q", "-p", "no:cacheprovider"]
+    notebook = root / "notebooks" / "input_inspector.ipynb"
+    done = subprocess.run(
+        [*command, "--nbval-current-env", str(notebook)],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert f"{len(code_cells(notebook))} passed" in done.stdout
 
 
 @pytest.mark.slow

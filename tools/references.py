@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 import papermill
 
+from intccms.batch.pinning import is_checked
 from intccms.cli import main as intccms
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +29,6 @@ PARAMETERS = {
     "output_dir": "out",
     "overrides": ["general.executor=iterative", "general.chunk_size=5000"],
 }
-KEPT = "keep_output"  # nbstripout's name
-CHECKED = "nbval-check-output"  # nbval's name
 
 
 def write_sample(path: Path) -> None:
@@ -75,12 +74,11 @@ def refresh(notebook: Path, folder: Path) -> None:
     )
     shown = {cell.id: cell for cell in executed.cells}
     content = nbformat.read(notebook, as_version=4)
-    for cell in content.cells:
-        if KEPT in cell.metadata.get("tags", []):
-            cell.outputs = shown[cell.id].outputs
-            for output in cell.outputs:
-                if "execution_count" in output:
-                    output.execution_count = None
+    for cell in filter(is_checked, content.cells):
+        cell.outputs = shown[cell.id].outputs
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = None
     nbformat.write(content, notebook)
 
 

@@ -206,6 +206,19 @@ def _print_outcome(outcome: Outcome) -> None:
 
 
 @command(
+    "execute a notebook of yours and keep what it shows, for pytest --nbval-lax to compare with",
+    argument("notebook", type=Path, metavar="NOTEBOOK"),
+)
+def pin(parsed: argparse.Namespace) -> None:
+    """Store the references in the notebook."""
+    from intccms.batch import pinning
+
+    n_checked = pinning.pin(parsed.notebook)
+    again = f"pytest --nbval-lax {parsed.notebook}"
+    sys.stdout.write(f"{n_checked} cells are checked from now on by: {again}\n")
+
+
+@command(
     "write executed notebooks as HTML that needs no network",
     argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK"),
     argument("--out", type=Path, metavar="FILE", help="default: beside the notebook"),
