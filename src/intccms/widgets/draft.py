@@ -235,8 +235,6 @@ class Draft:
     config, changes, given
         The configuration as it is now, the settings that differ, by key, and those that differed
         from the start.
-    on_replaced
-        Called when values have changed otherwise than by typing.
 
     Raises
     ------
@@ -251,6 +249,7 @@ class Draft:
         self.config = self.original
         self.changes: dict[str, Any] = {}
         self.given: dict[str, Any] = {}
+        # called when values have changed otherwise than by typing
         self.on_replaced: Callable[[], None] = lambda: None
         self._earlier: list[tuple[set[str], dict[str, Any]]] = []
         pairs = overrides if isinstance(overrides, Mapping) else _parsed(overrides)
