@@ -8,7 +8,7 @@ from benchmarks.fits import random_model
 from intccms.histograms import Book
 from intccms.schema import Config
 from intccms.statistics import build_workspace
-from intccms.statistics.optimizer import NewtonOptimizer, pyhf_backend
+from intccms.statistics.optimizer import Expectation, NewtonOptimizer, minimum, pyhf_backend
 
 MINUIT = pyhf.optimize.minuit_optimizer(tolerance=1e-4)
 
@@ -80,3 +80,25 @@ def test_the_backend_is_restored_after_an_error() -> None:
     with pytest.raises(KeyError), pyhf_backend(NewtonOptimizer()):
         raise KeyError
     assert pyhf.get_backend() == before
+
+
+def test_a_bad_fit_is_begun_farther_away() -> None:
+    # chi2 of 100 with 21 bins: pulls of up to 5; one unit away only the worse minimum is found
+    model, data = random_model(12)[1].model_and_data()
+    assert float(best(NewtonOptimizer(), model, data)[1]) < 245.011 - 10.0
+
+
+def test_a_long_valley_is_followed_to_its_end() -> None:
+    model, data = random_model(23)[1].model_and_data()  # 101 parameters, no signal
+    bounds = np.asarray(model.config.suggested_bounds())
+    start = np.asarray(model.config.suggested_init())
+    _, value = minimum(Expectation(model), data, start, bounds, {model.config.poi_index: 0.0})
+    assert value == pytest.approx(39.2703, abs=1e-3)
+
+
+def test_what_did_not_converge_says_where_it_ended(
+    model_and_data: tuple[pyhf.Model, list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intccms.statistics.optimizer.MOST_STEPS", 1)
+    with pytest.raises(pyhf.exceptions.FailedMinimization, match=r"-2 ln L = .* is no minimum"):
+        best(NewtonOptimizer(), *model_and_data)

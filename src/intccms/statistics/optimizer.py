@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyhf
 from cabinetry import model_utils
 from scipy import linalg
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from threadpoolctl import threadpool_limits
 
 Array = npt.NDArray[np.float64]
@@ -29,13 +29,16 @@ ADDED, MULTIPLIED = "addition", "multiplication"
 CLOSE = 1e-8  # of 2 ln L, foreseen of a step that is the last one
 NOTHING = 1e-6  # of the smallest expectation of a bin
 SAME = 1e-3  # of -2 ln L: minima that differ by less are one
-MOST_STEPS = 300
+MOST_STEPS = 600
 MOST_IN_A_ROW = 150  # Newton steps before the other method has its turn
 MOST_QUASI_STEPS = 60
 MOST_HELD = 5  # times that parameters are held at the end of their range in one step
 GOOD, POOR = 0.75, 0.25  # gain of a step over the one foreseen
 LEAST_DAMPING, LEAST_USEFUL, MOST_DAMPING = 1e-9, 1e-4, 1e8  # of the expected information
-N_SCATTERED = 4  # more starts of the fits that others begin from
+# more starts of the fits that others begin from, and how far away they are in prior widths
+N_SCATTERED, FAR = 4, 1.0
+N_SCATTERED_IF_BAD, FAR_IF_BAD = 10, 2.0  # with large pulls another minimum may be far better
+BAD = 5.0  # standard deviations of -2 ln L above its mean
 ONE_AT_A_TIME = threading.RLock()  # pyhf has one backend for all threads of a process
 
 
@@ -248,7 +251,8 @@ class Likelihood:
             values = there
             value, gradient, curvature, information = self.derivatives(values)
             scale = np.maximum(information, 1e-3 * scale)
-        raise pyhf.exceptions.FailedMinimization(f"-2 ln L = {2 * value:g} is no minimum")
+        text = f"-2 ln L = {2 * value:g} over that of the saturated model is no minimum"
+        raise pyhf.exceptions.FailedMinimization(OptimizeResult(message=text))
 
     def approach(self, bounds: Array) -> None:
         """Start closer to a minimum; from far away Newton steps tend to the same one always."""
@@ -413,7 +417,7 @@ class NewtonOptimizer:
             minima = self._minima(problem, starts)
             best = min(minima, key=lambda one: one[1])
             if self._is_first(problem):
-                others = self._minima(problem, self._scattered(problem), are_far=True)
+                others = self._minima(problem, self._scattered(problem, best[1]), are_far=True)
                 other = min(others, key=lambda one: one[1], default=best)
                 best = other if other[1] < best[1] - SAME / 10 else best
             self.known[problem.key] = best
@@ -459,7 +463,8 @@ class NewtonOptimizer:
         others = {index: value for index, value in problem.fixed.items() if index != poi}
         none = float(np.clip(0.0, *problem.bounds[poi]))
         if poi not in problem.fixed:
-            yield self._solved(replace(problem, fixed={**others, poi: none}))[0]
+            with suppress(pyhf.exceptions.FailedMinimization):  # data that no background explains
+                yield self._solved(replace(problem, fixed={**others, poi: none}))[0]
         elif problem.fixed[poi] != none:
             start = problem.start.copy()  # the same for all strengths
             start[poi] = self._model.config.suggested_init()[poi]
@@ -483,12 +488,17 @@ class NewtonOptimizer:
             raise failures[0]
         return minima
 
-    def _scattered(self, problem: _Problem) -> Iterator[Array]:
-        """Places as far from the start as the constraints let expect, the same each time."""
-        widths = model_utils.prefit_uncertainties(self._model)
+    def _scattered(self, problem: _Problem, value: float) -> Iterator[Array]:
+        """Places as far from the start as the constraints let expect, the same each time.
+
+        There are more of them, and farther away, if the best fit so far is a bad one.
+        """
+        widths, n_bins = model_utils.prefit_uncertainties(self._model), self._model.config.nmaindata
+        is_bad = value > n_bins + BAD * (2.0 * n_bins) ** 0.5
+        n, far = (N_SCATTERED_IF_BAD, FAR_IF_BAD) if is_bad else (N_SCATTERED, FAR)
         random = np.random.default_rng(0)
-        for _ in range(N_SCATTERED):
-            yield problem.start + random.normal(0.0, 1.0, widths.size) * widths
+        for _ in range(n):
+            yield problem.start + random.normal(0.0, far, widths.size) * widths
 
     @property
     def _model(self) -> pyhf.Model:

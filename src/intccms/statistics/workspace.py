@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,12 @@ from intccms.statistics.templates import (
 
 Modifier = dict[str, Any]
 
+MOST_LOST = 0.01  # of the variance of a signal strength: 0.5 % of its error and of limits
 
-def pruned(spec: dict[str, Any], limits: Thresholds) -> tuple[dict[str, Any], list[Change]]:
+
+def pruned(
+    spec: dict[str, Any], limits: Thresholds, *, most_lost: float = MOST_LOST
+) -> tuple[dict[str, Any], list[Change]]:
     """Leave out what is below the thresholds, and note what is odd about the rest.
 
     Parameters
@@ -51,45 +56,66 @@ def pruned(spec: dict[str, Any], limits: Thresholds) -> tuple[dict[str, Any], li
         Workspace of pyhf; it stays as it is.
     limits
         Thresholds; 0 keeps everything.
+    most_lost
+        What the square of the error of any signal strength may lose in all, relative: the
+        smallest effects are left out until then. One source that moves the background by d adds
+        (s V^-1 d)^2 / (1 + d V^-1 d) to (s V^-1 s) of a signal s, at most a share of d V^-1 d,
+        where V is the variance of the data.
 
     Returns
     -------
     spec, changes
         A workspace without what has no effect.
     """
+    poi = spec["measurements"][0]["config"]["poi"]
     changes: list[Change] = []
-    channels = []
+    weak: list[tuple[float, Change, Modifier]] = []
     for channel in spec["channels"]:
-        samples = []
+        signals = [s for s in channel["samples"] if any(m["name"] == poi for m in s["modifiers"])]
+        variance = np.sum([one["data"] for one in channel["samples"] if one not in signals], axis=0)
         for sample in channel["samples"]:
-            modifiers = []
+            known = (variance > 0) & (sample not in signals)
             for modifier in sample["modifiers"]:
                 where = (channel["name"], sample["name"], modifier["name"])
-                notes = list(_notes(where, modifier, sample["data"], limits))
-                changes += notes
-                if all(one.action != "pruned" for one in notes):
-                    modifiers.append(modifier)
-            samples.append({**sample, "modifiers": modifiers})
+                for note, effect in _notes(where, modifier, sample["data"], limits):
+                    if note.action == "pruned":
+                        size = float((effect[known] ** 2 / variance[known]).sum() ** 0.5)
+                        weak.append((size, note, modifier))
+                    else:
+                        changes.append(note)
+    lost, sizes, dropped = 0.0, dict.fromkeys((note.systematic for _, note, _ in weak), 0.0), set()
+    for size, note, modifier in sorted(weak, key=lambda one: (one[0], astuple(one[1]))):
+        lost += size**2 + 2 * size * sizes[note.systematic]  # effects of one source may add up
+        if lost > most_lost:
+            break
+        sizes[note.systematic] += size
+        dropped.add(id(modifier))
+        changes.append(note)
+    channels = []
+    for channel in spec["channels"]:
+        samples = [
+            {**one, "modifiers": [m for m in one["modifiers"] if id(m) not in dropped]}
+            for one in channel["samples"]
+        ]
         channels.append({**channel, "samples": samples})
     return without_unused({**spec, "channels": channels}), changes
 
 
 def _notes(
     where: tuple[str, str, str], modifier: Modifier, nominal: list[float], limits: Thresholds
-) -> Iterator[Change]:
-    """Say what there is to say about a modifier; that it is pruned perhaps."""
-    data = modifier["data"]
+) -> Iterator[tuple[Change, npt.NDArray[np.float64]]]:
+    """Say what there is to say about a modifier, perhaps that it is weak; and its effect."""
+    data, bins = modifier["data"], np.asarray(nominal, dtype=float)
     if modifier["type"] == "normsys":
         effects = np.asarray([data["hi"], data["lo"]]) - 1.0
         largest, smallest = float(abs(effects).max()), float(abs(effects).min())
         if largest < limits.Normalization:
             text = f"norm changes less than {limits.Normalization:g}"
-            yield Change("pruned", *where, "", text, largest, "relative")
+            yield Change("pruned", *where, "", text, largest, "relative"), largest * bins
         elif effects.prod() > 0 and smallest >= limits.Normalization:
             text = f"up and down both {'raise' if data['hi'] > 1 else 'lower'} the norm"
-            yield Change("kept", *where, "", text, smallest, "relative")
+            yield Change("kept", *where, "", text, smallest, "relative"), largest * bins
     elif modifier["type"] == "histosys":
-        bins = np.asarray(nominal, dtype=float)
         sides = np.asarray([data["hi_data"], data["lo_data"]], dtype=float)
         change = abs(sides - bins).max(axis=0)
         if change[bins <= 0].any():  # events where there were none
@@ -97,7 +123,7 @@ def _notes(
         largest = float((change[bins > 0] / bins[bins > 0]).max(initial=0.0))
         if largest < limits.Shape:
             text = f"shape changes less than {limits.Shape:g}"
-            yield Change("pruned", *where, "", text, largest, "relative")
+            yield Change("pruned", *where, "", text, largest, "relative"), change
 
 
 def without_unused(spec: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +269,8 @@ def _workspaces(
     repair(collected)
     least = thresholds(cabinetry.get("Pruning", {})) if settings(config).pruning else NO_PRUNING
     whole = _build(cabinetry, collected)
-    spec, changes = pruned(whole, least)
+    asked = bool(cabinetry.get("Pruning"))  # by name: then as much as that leaves out
+    spec, changes = pruned(whole, least, most_lost=math.inf if asked else MOST_LOST)
     if any(one.action == "smoothed" for one in collected.changes):
         repair(full)
         whole = _build(cabinetry, full)
