@@ -7,20 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from intccms.datasets.skimmed_rows import NO_SUM, SkimmedRows, check_unchanged, halved
+from intccms.datasets.skimmed_rows import NOTHING, SkimmedRows, check_unchanged, halved
 
 SUM = {"levels": [0], "sums": [[7.0]]}
+WHOLE = {**NOTHING, "n_events": 100, "sumw": SUM, "sections": "1:1-3", "weights": "titles"}
 
 
 def piece(path: str = "a", rows: tuple[int, int] = (10, 20), **more: object) -> SkimmedRows:
-    return SkimmedRows((path,), "Events", rows, (100, 200), 100, SUM, "1:1-3", **more)
+    return SkimmedRows((path,), "Events", rows, (100, 200), WHOLE, **more)
 
 
 def test_what_is_known_of_all_events_goes_with_the_first_half() -> None:
     (first,), (rest,) = halved((piece(),))
     assert (first.rows, rest.rows) == ((10, 15), (15, 20))
-    assert (first.n_in, first.sumw, first.sections) == (100, SUM, "1:1-3")
-    assert (rest.n_in, rest.sumw, rest.sections) == (0, NO_SUM, "")
+    assert first.whole == WHOLE
+    assert rest.whole == {**NOTHING, "sections": "", "weights": "titles"}
     assert (first.entries, rest.entries) == ((100, 200), (200, 200))
 
 

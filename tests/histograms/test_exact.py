@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import pickle
 from fractions import Fraction
@@ -138,10 +139,16 @@ def test_index_outside_is_refused() -> None:
 
 def test_storage_keeps_every_level(wild: tuple[np.ndarray, np.ndarray]) -> None:
     sums = ExactSums.of(*wild, SIZE)
-    assert ExactSums.from_arrays(sums.to_arrays()) == sums
+    assert ExactSums.from_json(json.loads(json.dumps(sums.to_json())), SIZE) == sums
     assert pickle.loads(pickle.dumps(sums)) == sums
     empty = ExactSums.zeros(4)
-    assert ExactSums.from_arrays(empty.to_arrays()) == empty
+    assert ExactSums.from_json(empty.to_json(), 4) == empty
+
+
+def test_levels_of_another_size_are_refused(wild: tuple[np.ndarray, np.ndarray]) -> None:
+    sums = ExactSums.of(*wild, SIZE)
+    with pytest.raises(ValueError, match="as many numbers"):
+        ExactSums(SIZE + 1, sums.levels)
 
 
 def test_addition_leaves_its_operands_alone() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from intccms.execution.checkpoints import decode, encode
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import MemberSums, WeightSums
 
+KINDS = {"MemberSums": MemberSums, "ExactSums": ExactSums}
 N, LABELS = 900, tuple("abcde")
 
 
@@ -60,7 +62,7 @@ def test_a_weight_that_is_not_finite_is_refused() -> None:
 
 def test_storage_keeps_every_bit(events: tuple[np.ndarray, ...]) -> None:
     for sums in (of(events), MemberSums.nothing(), MemberSums.of(["x"], np.ones((0, 1)), [])):
-        back = MemberSums.from_arrays(sums.to_arrays())
+        back = decode(encode(sums, key="k", codecs=KINDS), key="k", codecs=KINDS)
         assert (back.labels, back.n_bins) == (sums.labels, sums.n_bins)
         assert back.sumw == sums.sumw
     rows, weights, _ = events

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from intccms.histograms.exact import WeightSpectrum
+from intccms.execution.checkpoints import decode, encode
+from intccms.histograms.exact import ExactSums, WeightSpectrum
 
 NUMBERS = np.random.default_rng(5).lognormal(0.0, 2.0, 5000) * np.tile([1.0, 1.0, -1.0, 1.0], 1250)
 
@@ -65,9 +66,11 @@ def test_one_absurd_weight_is_odd_in_a_sample_of_any_size(n: int) -> None:
     assert WeightSpectrum.of(weights).report(10.0).is_odd
 
 
-def test_it_comes_back_from_text_and_arrays() -> None:
+def test_it_comes_back_from_json_and_checkpoints() -> None:
     spectrum = WeightSpectrum.of([0.0, -1.5, 1e-300, 1e90], n_clipped=2)
     back = WeightSpectrum.from_json(json.loads(json.dumps(spectrum.to_json())))
-    for one in (back, WeightSpectrum.from_arrays(spectrum.to_arrays())):
+    kinds = {"WeightSpectrum": WeightSpectrum, "ExactSums": ExactSums}
+    kept = decode(encode(spectrum, key="k", codecs=kinds), key="k", codecs=kinds)
+    for one in (back, kept):
         assert (one + spectrum).report(2.0) == (spectrum + spectrum).report(2.0)
     assert WeightSpectrum.from_json(WeightSpectrum().to_json()).n_events == 0

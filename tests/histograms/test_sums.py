@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from intccms.histograms import HistogramSums, bin_indices
+from intccms.execution.checkpoints import decode, encode
+from intccms.histograms import ExactSums, HistogramSums, bin_indices
 
 EDGES = (0.0, 1.0, 2.0, 4.0)
 
@@ -98,5 +99,6 @@ def test_wrong_shapes_are_refused() -> None:
 
 def test_storage_and_pickle_keep_everything() -> None:
     sums = HistogramSums.filled(["nominal", "a_up"], EDGES, [0.1, 2.0], [[0.1, 0.2], [1e-9, 3e9]])
-    assert HistogramSums.from_arrays(sums.to_arrays()) == sums
+    kinds = {"HistogramSums": HistogramSums, "ExactSums": ExactSums}
+    assert decode(encode(sums, key="k", codecs=kinds), key="k", codecs=kinds) == sums
     assert pickle.loads(pickle.dumps(sums)) == sums

@@ -62,15 +62,6 @@ class LumiSections:
             ranges[run] = [[int(first), int(last or first)] for first, _, last in pairs]
         return cls.from_ranges(ranges)
 
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> LumiSections:
-        """Read back what `to_arrays` gave."""
-        return cls(np.asarray(arrays["codes"], dtype=np.uint64))
-
-    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Plain arrays that hold everything."""
-        return {"codes": self.codes}
-
     def to_ranges(self) -> dict[str, list[list[int]]]:
         """Give the sections as a golden JSON has them, runs and sections rising."""
         ends = np.flatnonzero(np.diff(self.codes) != 1)  # no section is number 2**32 - 1

@@ -5,11 +5,35 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 from fsspec.core import url_to_fs
 
-NO_SUM: dict[str, list[Any]] = {"levels": [], "sums": []}  # exact sum of nothing
+
+class OriginalJson(TypedDict):
+    """What is known of all events of a chunk before any cut, in terms of JSON.
+
+    ``n_events`` is their number, ``sumw`` the exact sum of their weights, ``spectrum`` how these
+    are spread, ``weights`` the titles and sums of their other weights, ``sections`` the luminosity
+    sections of data. ``is_selected`` says whether the skim selection of this run is applied.
+    """
+
+    n_events: int
+    sumw: Any
+    weights: str
+    spectrum: Any
+    sections: str | None
+    is_selected: bool
+
+
+NOTHING: OriginalJson = {
+    "n_events": 0,
+    "sumw": {"levels": [], "sums": []},
+    "weights": "",
+    "spectrum": None,
+    "sections": None,
+    "is_selected": True,
+}
 
 
 @dataclass(frozen=True)
@@ -24,18 +48,12 @@ class SkimmedRows:
         Where in the file: from the first row up to the second.
     entries
         Of the original, likewise.
-    n_in, sumw, sections, spectrum
-        Of all events before any cut: their number, the exact sum of their weights in terms of
-        JSON and, for data, their luminosity sections as text, for simulation how the weights are
-        spread.
-    weights
-        Titles and sums of their other weights, as text; the second half of a chunk has them, too.
+    whole
+        What is known of all events of these entries.
     size_bytes, sha256
         Of the file; one of another size is not the one that was written.
     is_verified
         Whether the checksum is looked at before the file is read.
-    is_selected
-        Whether the skim selection of this run is applied.
     missing
         Why there is nothing to read; empty if there is.
     """
@@ -44,28 +62,11 @@ class SkimmedRows:
     tree_name: str
     rows: tuple[int, int]
     entries: tuple[int, int]
-    n_in: int
-    sumw: Mapping[str, Any]
-    sections: str | None = None
-    weights: str = ""
-    spectrum: Mapping[str, Any] | None = None
+    whole: OriginalJson
     size_bytes: int = 0
     sha256: str = ""
     is_verified: bool = False
-    is_selected: bool = True
     missing: str = ""
-
-    @property
-    def whole(self) -> dict[str, Any]:
-        """What the processor must know besides the events, in terms of JSON."""
-        return {
-            "n_events": self.n_in,
-            "sumw": dict(self.sumw),
-            "sections": self.sections,
-            "weights": self.weights,
-            "spectrum": self.spectrum,
-            "is_selected": self.is_selected,
-        }
 
 
 def halved(pieces: tuple[SkimmedRows, ...]) -> list[tuple[SkimmedRows, ...]]:
@@ -84,10 +85,14 @@ def halved(pieces: tuple[SkimmedRows, ...]) -> list[tuple[SkimmedRows, ...]]:
     if stop - first < 2:
         return [pieces]
     middle = (first + stop) // 2
-    sections = None if piece.sections is None else ""
     none = (piece.entries[1], piece.entries[1])
-    nothing: dict[str, Any] = {"n_in": 0, "sumw": NO_SUM, "sections": sections, "spectrum": None}
-    rest = replace(piece, rows=(middle, stop), entries=none, **nothing)
+    nothing: OriginalJson = {
+        **NOTHING,
+        "weights": piece.whole["weights"],  # whose titles are wanted
+        "sections": None if piece.whole["sections"] is None else "",
+        "is_selected": piece.whole["is_selected"],
+    }
+    rest = replace(piece, rows=(middle, stop), entries=none, whole=nothing)
     return [(replace(piece, rows=(first, middle)),), (rest,)]
 
 

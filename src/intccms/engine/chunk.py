@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Required, TypedDict
 
@@ -37,33 +37,16 @@ from intccms.engine.weights import (
 )
 from intccms.errors import BadContentError, FunctorError
 from intccms.histograms.exact import ExactSums, WeightSpectrum
-from intccms.histograms.sums import CutflowSums, HistogramSums, MemberSums, WeightSums
+from intccms.histograms.sums import (
+    CutflowSums,
+    HistogramSums,
+    MemberSums,
+    OriginalEvents,
+    WeightSums,
+)
 from intccms.schema import Channel, Config, Functor, Observable, UncertaintySource
 
 LARGEST = 1e100  # of a weight; that of its square is 1e200, and sums end at 1e308
-
-
-@dataclass(frozen=True)
-class OriginalEvents:
-    """What is known of all events of a chunk of which a skim has kept some.
-
-    Parameters
-    ----------
-    sumw
-        Generator weights of all of them.
-    weights
-        Titles and sums of their other weights.
-    spectrum
-        How these are spread; None where that is not known.
-    is_selected
-        Whether those at hand are the ones that pass the skim selection.
-    """
-
-    n_events: int
-    sumw: ExactSums
-    spectrum: WeightSpectrum | None = None
-    is_selected: bool = True
-    weights: WeightSums = field(default_factory=lambda: WeightSums({}, MemberSums.nothing()))
 
 
 def generator_weights(
@@ -245,40 +228,19 @@ class ChunkWork:
         caller.is_checked = config.general.check_functors
         caller.is_plain = config.general.columns == "awkward"
         self.factors = Factors(config.general.input_path, caller)
-        self._histograms: dict[tuple[str, str], HistogramSums] = {}
-        self._cutflow: dict[str, CutflowSums] = {}
-        self._overlaps: dict[tuple[str, str], int] = {}
-        self._n_events = self.n_kept = 0
-        self._sumw = ExactSums.zeros(1)
-        self._weights = WeightSums({}, MemberSums.nothing())
-        self._members: dict[tuple[str, str], MemberSums] = {}
-        self._spectrum: WeightSpectrum | None = None
-        self.sections: dict[str, LumiSections] = {}
-        self.samples: dict[str, Any] = {}
-        self._steps = Steps(0, np.empty(0))
-        self._fill_s = 0.0
-
-    def sums(self) -> ChunkSums:
-        """Return what was filled."""
-        sums: ChunkSums = {
-            "n_events": self._n_events,
-            "n_kept": self.n_kept,
-            "sumw": self._sumw,
-            "weights": self._weights,
-            "members": self._members,
-            "histograms": self._histograms,
-            "cutflow": self._cutflow,
-            "overlaps": self._overlaps,
-            "n_draws": self.caller.n_draws,
-            "fill_s": self._fill_s,
+        self.sums: ChunkSums = {
+            "n_events": 0,
+            "n_kept": 0,
+            "sumw": ExactSums.zeros(1),
+            "weights": WeightSums({}, MemberSums.nothing()),
+            "members": {},
+            "histograms": {},
+            "cutflow": {},
+            "overlaps": {},
+            "n_draws": 0,
+            "fill_s": 0.0,
         }
-        if self._spectrum is not None:
-            sums["spectrum"] = self._spectrum
-        if self.sections:
-            sums["sections"] = self.sections
-        if self.samples:
-            sums["samples"] = self.samples
-        return sums
+        self._steps = Steps(0, np.empty(0))
 
     def skim(
         self,
@@ -303,16 +265,17 @@ class ChunkWork:
         """
         gen_weight, spectrum = weights
         self._steps = Steps(objects.n, gen_weight, whole)
-        self._n_events = objects.n if whole is None else whole.n_events
-        self._sumw = ExactSums.total(gen_weight) if whole is None else whole.sumw
+        sums, plan = self.sums, self.plan
+        sums["n_events"] = objects.n if whole is None else whole.n_events
+        sums["sumw"] = ExactSums.total(gen_weight) if whole is None else whole.sumw
         if whole is None:
-            plan, factors = self.plan, self.factors
-            self._weights = weight_sums(plan, objects, gen_weight, titles or {}, factors)
+            sums["weights"] = weight_sums(plan, objects, gen_weight, titles or {}, self.factors)
         else:
-            self._weights = whole.weights
+            sums["weights"], spectrum = whole.weights, whole.spectrum
             if whole.n_events:
-                check_sums(self.plan, whole.weights)
-        self._spectrum = spectrum if whole is None else whole.spectrum
+                check_sums(plan, whole.weights)
+        if spectrum is not None:
+            sums["spectrum"] = spectrum
         spec = self.config.preprocess.skimming.selection
         self.skimmed = np.arange(objects.n)
         if spec is not None and (whole is None or not whole.is_selected):
@@ -320,7 +283,7 @@ class ChunkWork:
             self.skimmed = np.flatnonzero(answer.mask)
         if spec is not None:
             self._steps.keep("skim", self.skimmed)
-        self.n_kept = len(self.skimmed)
+        sums["n_kept"] = len(self.skimmed)
 
     def fill_nominal(
         self, objects: Objects, lumi_mask: Functor | None, part: Functor | None = None
@@ -362,7 +325,9 @@ class ChunkWork:
             events = kept[passed]
             gen = gen_weight[events[rows]]
             weights = weight_matrix(self.plan, chosen, gen, self.factors, channel.name)
-            self._cutflow[channel.name] = steps.flow(channel.name, selection, events, weights[0])
+            self.sums["cutflow"][channel.name] = steps.flow(
+                channel.name, selection, events, weights[0]
+            )
             values: dict[str, Values] = {}
             for observable in self.observables(channel):
                 key = f"channels.{channel.name}.{observable.name}"
@@ -380,14 +345,14 @@ class ChunkWork:
         n_channels = np.zeros(n_events, dtype=np.intp)
         for _, selection in selections:
             n_channels += selection.mask
-        self.n_kept = int(np.count_nonzero(n_channels))
+        self.sums["n_kept"] = int(np.count_nonzero(n_channels))
         shared = n_channels > 1
         if not shared.any():
             return
         masks = {channel.name: selection.mask[shared] for channel, selection in selections}
         for one, other in combinations(sorted(masks), 2):
             if n := int(np.count_nonzero(masks[one] & masks[other])):
-                self._overlaps[one, other] = n
+                self.sums["overlaps"][one, other] = n
 
     def _nominal_objects(self, objects: Objects) -> Nominal:
         corrected = correct(self.plan, objects, self.factors)
@@ -408,15 +373,15 @@ class ChunkWork:
         for place in self.plan.members:
             if not all(part.is_in(channel.name) for part in self.plan.of(place)):
                 continue
-            tables = member_tables(self.plan, place, objects, self._weights.titles)
+            tables = member_tables(self.plan, place, objects, self.sums["weights"].titles)
             found += [(self.plan.of(place)[1], table) for table in tables]
         for observable in self.observables(channel) if found else ():
             total = MemberSums.nothing(len(observable.binning) + 1)
             for source, table in found:
                 numbers = values[observable.name]
                 total += member_sums(source, table, weights, numbers, observable.binning)
-            self._members[channel.name, observable.name] = total
-        self._fill_s += time.perf_counter() - start
+            self.sums["members"][channel.name, observable.name] = total
+        self.sums["fill_s"] += time.perf_counter() - start
 
     def observables(self, channel: Channel) -> Sequence[Observable]:
         """Return what is histogrammed."""
@@ -449,6 +414,6 @@ class ChunkWork:
             raise FunctorError(f"channels.{channel.name}.{observable.name}: {exc}") from exc
         filled = filled.aligned(labels)
         where = (channel.name, observable.name)
-        before = self._histograms.get(where)
-        self._histograms[where] = filled if before is None else before + filled
-        self._fill_s += time.perf_counter() - start
+        before = self.sums["histograms"].get(where)
+        self.sums["histograms"][where] = filled if before is None else before + filled
+        self.sums["fill_s"] += time.perf_counter() - start

@@ -29,11 +29,17 @@ from intccms.fingerprint.digest import (
     is_reproducible,
 )
 from intccms.histograms.exact import ExactSums, WeightSpectrum
-from intccms.histograms.sums import CutflowSums, HistogramSums, MemberSums, WeightSums
+from intccms.histograms.sums import (
+    CutflowSums,
+    HistogramSums,
+    MemberSums,
+    WeightSums,
+    original_json,
+)
 from intccms.reading.columns import ColumnCache
 from intccms.schema import Channel, Config, Correction, Functor
 from intccms.skimming.reading import input_store
-from intccms.skimming.writing import NOT_COMPARABLE, SkimTable, exact_as_json
+from intccms.skimming.writing import NOT_COMPARABLE, SkimTable
 
 log = logging.getLogger(__name__)
 
@@ -271,7 +277,7 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
     return ColumnPolicy(
         ColumnCache(general.cache_url, KEPT_COLUMN_BYTES),
         digests,
-        whole_of,
+        original_json,
         None if selection is None else selection.function,
         reuse=general.read_from_cache,
         local_too=general.cache_dir is not None,
@@ -300,19 +306,6 @@ def names_of_sums(config: Config, year: str | None) -> dict[str, str]:
                 digest = found.digest[:12] if is_stable else NOT_COMPARABLE
                 names[source.name] = f"{source.name}:{digest}"
     return names
-
-
-def whole_of(sums: dict[str, Any]) -> dict[str, Any]:
-    """Say in terms of JSON what a chunk's sums tell of all its events, see `OriginalEvents`."""
-    sections = [one.to_text() for one in sums.get("sections", {}).values()]
-    return {
-        "n_events": sums["n_events"],
-        "sumw": exact_as_json(sums["sumw"]),
-        "weights": sums["weights"].to_text(),
-        "spectrum": sums["spectrum"].to_json() if "spectrum" in sums else None,
-        "sections": sections[0] if sections else None,
-        "is_selected": True,
-    }
 
 
 def prune(config: Config, policy: ChunkPolicy, tasks: list[ChunkTask]) -> None:

@@ -18,7 +18,6 @@ from intccms.engine.chunk import (
     ChunkSums,
     ChunkWork,
     NominalChunk,
-    OriginalEvents,
     generator_weights,
 )
 from intccms.engine.objects import Objects, from_events
@@ -27,11 +26,11 @@ from intccms.engine.systematics import fill_shifts
 from intccms.engine.variations import VariationPlan, plan_variations
 from intccms.engine.weights import branch_of, weight_matrix
 from intccms.fingerprint.watching import refresh
-from intccms.histograms.exact import ExactSums, WeightSpectrum
-from intccms.histograms.sums import MemberSums, WeightSums
+from intccms.histograms.exact import ExactSums
+from intccms.histograms.sums import OriginalEvents
 from intccms.histograms.theory import BRANCHES
 from intccms.schema import Config, Functor
-from intccms.skimming.writing import SkimWriter, exact_from_json, only_skims
+from intccms.skimming.writing import SkimWriter, only_skims
 from intccms.usercode.homes import home
 
 
@@ -134,30 +133,31 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         entry = int(events.metadata.get("entrystart", 0))
         caller = Caller.of_chunk(task.dataset, uuid, entry)
         work = ChunkWork(self.config, self.channels, self.plan(task.dataset), caller)
-        objects, whole = from_events(events), events.metadata.get("whole")
+        objects, known = from_events(events), events.metadata.get("whole")
+        whole = None if known is None else OriginalEvents.from_json(known)
         first = int(events.metadata.get("entries", (entry,))[0])
         titles = _titles(events, work.plan) if whole is None and not task.is_data else {}
         branch = None if task.is_data else task.weight_branch
         weight = generator_weights(objects, branch, task.weight_clip, first_entry=first)
-        work.skim(objects, weight, _whole(whole), titles=titles)
+        work.skim(objects, weight, whole, titles=titles)
         if task.is_data:
-            work.sections = {uuid: _sections(objects, whole)}
+            work.sums["sections"] = {uuid: _sections(objects) if whole is None else whole.sections}
         if hasattr(events, "narrowed"):
             passed = events.narrowed(work.skimmed)  # of the others nothing more is read
         else:
             passed = events if len(work.skimmed) == len(events) else events[work.skimmed]
         parts = None
         if self.writer is not None and writes:
-            parts = self.writer.write(passed, dict(work.sums()), is_data=task.is_data)
+            parts = self.writer.write(passed, work.sums, is_data=task.is_data)
         if self.has_analysis:
             nominal = work.fill_nominal(from_events(passed), task.lumi_mask, task.selection)
             self.after_nominal(work, nominal, task)
             if task.is_data and self.config.statistics is not None and self.config.statistics.blind:
-                work.n_kept = 0  # receipts are not to tell what blinded channels hold
-        sums = work.sums()
+                work.sums["n_kept"] = 0  # receipts are not to tell what blinded channels hold
+        work.sums["n_draws"] = caller.n_draws
         if parts is not None:
-            sums["skim_parts"] = parts
-        return sums
+            work.sums["skim_parts"] = parts
+        return work.sums
 
     def after_nominal(self, work: ChunkWork, nominal: NominalChunk, task: DatasetTask) -> None:
         """Do what follows on the nominal events, which is to fill the object systematics."""
@@ -179,22 +179,8 @@ def _titles(events: ak.Array, plan: VariationPlan) -> dict[str, str]:
     return {name: str(events[name].layout.parameters.get("__doc__") or "") for name in present}
 
 
-def _whole(known: Mapping[str, Any] | None) -> OriginalEvents | None:
-    if known is None:
-        return None
-    sumw, n_events = exact_from_json(known["sumw"]), known["n_events"]
-    weights = WeightSums.from_text(known["weights"])
-    if not n_events:  # the second half of a chunk: the first has the sums of all events
-        weights = WeightSums(weights.titles, MemberSums.nothing())
-    spectrum = WeightSpectrum.from_json(known["spectrum"]) if known.get("spectrum") else None
-    is_selected = known["is_selected"]
-    return OriginalEvents(n_events, sumw, spectrum, is_selected=is_selected, weights=weights)
-
-
-def _sections(objects: Objects, whole: Mapping[str, Any] | None) -> LumiSections:
+def _sections(objects: Objects) -> LumiSections:
     """Give the luminosity sections of a chunk; none where events do not say theirs."""
-    if whole is not None:
-        return LumiSections.from_text(whole["sections"] or "")
     names = ("run", "luminosityBlock")
     if not all(objects.has(name) for name in names):
         return LumiSections.union(())
@@ -300,7 +286,8 @@ class SampleProcessor(AnalysisProcessor):
         gen_weight = nominal.gen_weight[nominal.passed]
         weights = weight_matrix(work.plan, level.objects, gen_weight, work.factors)[0]
         identity = level.objects.column(EVENT_SEED)
+        samples = work.sums.setdefault("samples", {})
         for name, (matrix, processes) in self.wanted.items():
             if task.process in processes:
                 values = work.caller.evaluate(matrix.spec, f"mva.{name}", level.mva)
-                work.samples[name] = TrainingTable.of(identity, weights, values)
+                samples[name] = TrainingTable.of(identity, weights, values)

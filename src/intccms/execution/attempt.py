@@ -19,7 +19,7 @@ import awkward as ak
 from awkward.contents import Content
 
 from intccms.datasets.files import check_reachable
-from intccms.datasets.skimmed_rows import check_unchanged
+from intccms.datasets.skimmed_rows import OriginalJson, check_unchanged
 from intccms.errors import SkimWriteError
 from intccms.execution.failures import FailureKind, classify, describe, is_read_failure
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
@@ -54,7 +54,7 @@ class ColumnPolicy:
 
     cache: ColumnCache
     digests: Mapping[str, str | None]
-    whole_of: Callable[[dict[str, Any]], dict[str, Any]]
+    whole_of: Callable[[dict[str, Any]], OriginalJson]
     selection: Callable[..., Any] | None = None
     reuse: bool = True
     local_too: bool = False

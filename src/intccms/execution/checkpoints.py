@@ -44,8 +44,7 @@ def encode(value: Any, *, key: str, codecs: Mapping[str, type]) -> bytes:
     key
         Name that the file must have.
     codecs
-        Classes with ``to_arrays``/``from_arrays``, plain dataclasses or named tuples, by the name
-        to store.
+        Dataclasses and named tuples, by the name to store.
 
     Raises
     ------
@@ -142,13 +141,11 @@ class _Writer:
 
 
 def _parts(value: Any) -> dict[str, Any]:
-    if hasattr(value, "to_arrays"):
-        return dict(value.to_arrays())
     if hasattr(value, "_asdict"):
         return dict(value._asdict())
     if is_dataclass(value):
         return {one.name: getattr(value, one.name) for one in fields(value)}
-    raise TypeError(f"a {type(value).__name__} has no to_arrays and is no dataclass or named tuple")
+    raise TypeError(f"a {type(value).__name__} is neither a dataclass nor a named tuple")
 
 
 @dataclass
@@ -175,8 +172,7 @@ class _Reader:
     def _object(self, content: tuple[str, Any]) -> Any:
         name, parts = content
         known: Any = self.codecs[name]
-        values = self.value(parts)
-        return known.from_arrays(values) if hasattr(known, "from_arrays") else known(**values)
+        return known(**self.value(parts))
 
 
 log = logging.getLogger(__name__)
@@ -196,8 +192,8 @@ class CheckpointStore:
     url
         Folder, or any URL that fsspec knows.
     codecs
-        Classes that results are made of besides dicts, lists, tuples, numbers, strings and
-        arrays: with ``to_arrays`` and ``from_arrays``, or dataclasses; by the name to store.
+        Dataclasses and named tuples that results are made of besides dicts, lists, tuples,
+        numbers, strings and arrays; by the name to store.
     max_bytes
         What `prune` leaves at most; None: no bound.
     """

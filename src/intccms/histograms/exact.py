@@ -8,9 +8,9 @@ bins whose edges are the same everywhere, rounded up to an edge, by a quarter at
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,13 @@ SMALLEST_EXPONENT = -1074  # 2**-1074 is the smallest positive float64
 SUM_LIMIT = 2.0**53  # units of a level: below it float64 counts integers without a gap
 LARGEST_NUMBER = 2.0**1023  # above it, rounding to the top grid could leave float64
 BLOCK = 1 << 15  # rows cut at a time, so that the scratch arrays stay in the cache
+
+
+class ExactJson(TypedDict):
+    """Exact sums in terms of JSON, as manifests of skims and saved runs hold them."""
+
+    levels: list[int]
+    sums: list[list[float]]  # of each level, bin by bin
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +66,11 @@ class ExactSums:
 
     size: int  # number of bins
     levels: dict[int, FloatArray] = field(default_factory=dict)  # level -> (size,), not all zero
+
+    def __post_init__(self) -> None:
+        """Refuse levels of another size, as a file of somebody else may hold them."""
+        if any(sums.shape != (self.size,) for sums in self.levels.values()):
+            raise ValueError(f"each level of exact sums of {self.size} bins has as many numbers")
 
     @classmethod
     def zeros(cls, size: int) -> ExactSums:
@@ -220,20 +232,16 @@ class ExactSums:
             levels[level][target] = sums
         return ExactSums(size, levels)
 
-    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Plain arrays that hold everything: ``levels`` (n_levels,), ``sums`` (n_levels, size)."""
+    def to_json(self) -> ExactJson:
+        """Everything in terms of JSON; the digits of a float there give the same bits again."""
         order = sorted(self.levels)
-        sums = np.zeros((len(order), self.size))
-        for row, level in enumerate(order):
-            sums[row] = self.levels[level]
-        return {"levels": np.array(order, dtype=np.int64), "sums": sums}
+        return {"levels": order, "sums": [self.levels[level].tolist() for level in order]}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> ExactSums:
-        """Read back what `to_arrays` gave."""
-        sums = np.asarray(arrays["sums"], dtype=np.float64)
-        order = np.asarray(arrays["levels"], dtype=np.int64).tolist()
-        return cls(sums.shape[1], {level: sums[row].copy() for row, level in enumerate(order)})
+    def from_json(cls, plain: ExactJson, size: int = 1) -> ExactSums:
+        """Read back what `to_json` gave of `size` bins."""
+        sums = np.asarray(plain["sums"], dtype=np.float64).reshape(-1, size)
+        return cls(size, {int(k): row for k, row in zip(plain["levels"], sums, strict=True)})
 
 
 def _unit(level: int) -> float:
@@ -279,7 +287,6 @@ PER_OCTAVE = 4  # bins between a weight and its double
 ZERO = -(1 << 20)  # bin of weights that are zero, below all others
 QUANTILE = 0.999
 NOTABLE = 0.01  # of the sum of weights
-EXACT = ("levels", "sums")
 
 
 def _none() -> Counts:
@@ -326,6 +333,19 @@ class WeightReport:
             f"{self.largest_share:.3g} of the sum of weights; effective number of events: "
             f"{self.n_effective:,.4g}"
         )
+
+
+class SpectrumJson(TypedDict):
+    """A `WeightSpectrum` in terms of JSON."""
+
+    bins: list[int]
+    counts: list[int]
+    largest: list[float]  # one
+    n_clipped: list[int]  # one
+    sumw_levels: list[int]
+    sumw_sums: list[list[float]]
+    sumw2_levels: list[int]
+    sumw2_sums: list[list[float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -407,45 +427,31 @@ class WeightSpectrum:
             is_odd=n_above > 0 or is_far,
         )
 
-    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Plain arrays that hold everything."""
-        found: dict[str, npt.NDArray[np.generic]] = {
-            "bins": self.bins,
-            "counts": self.counts,
-            "largest": np.array([self.largest]),
-            "n_clipped": np.array([self.n_clipped], dtype=np.int64),
-        }
-        for name, sums in (("sumw", self.sumw), ("sumw2", self.sumw2)):
-            found |= {f"{name}_{part}": array for part, array in sums.to_arrays().items()}
-        return found
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> WeightSpectrum:
-        """Read back what `to_arrays` gave."""
-        sums = (
-            ExactSums.from_arrays({part: arrays[f"{name}_{part}"] for part in EXACT})
-            for name in ("sumw", "sumw2")
-        )
-        largest, n_clipped = float(arrays["largest"][0]), int(arrays["n_clipped"][0])
-        return cls(arrays["bins"], arrays["counts"], largest, n_clipped, *sums)
-
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SpectrumJson:
         """Give everything in terms of JSON."""
-        return {name: array.tolist() for name, array in self.to_arrays().items()}
+        sumw, sumw2 = self.sumw.to_json(), self.sumw2.to_json()
+        return {
+            "bins": self.bins.tolist(),
+            "counts": self.counts.tolist(),
+            "largest": [self.largest],
+            "n_clipped": [self.n_clipped],
+            "sumw_levels": sumw["levels"],
+            "sumw_sums": sumw["sums"],
+            "sumw2_levels": sumw2["levels"],
+            "sumw2_sums": sumw2["sums"],
+        }
 
     @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> WeightSpectrum:
+    def from_json(cls, plain: SpectrumJson) -> WeightSpectrum:
         """Read back what `to_json` gave."""
-        kinds = {"bins": np.int64, "counts": np.int64, "n_clipped": np.int64}
-        arrays = {
-            name: np.asarray(
-                values, np.int64 if name.endswith("levels") else kinds.get(name, float)
-            )
-            for name, values in plain.items()
-        }
-        for name in ("sumw_sums", "sumw2_sums"):
-            arrays[name] = arrays[name].reshape(-1, 1)
-        return cls.from_arrays(arrays)
+        return cls(
+            np.asarray(plain["bins"], dtype=np.int64),
+            np.asarray(plain["counts"], dtype=np.int64),
+            plain["largest"][0],
+            plain["n_clipped"][0],
+            ExactSums.from_json({"levels": plain["sumw_levels"], "sums": plain["sumw_sums"]}),
+            ExactSums.from_json({"levels": plain["sumw2_levels"], "sums": plain["sumw2_sums"]}),
+        )
 
 
 def _edge(place: int) -> float:

@@ -9,13 +9,17 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from intccms.histograms.exact import ExactSums
+from intccms.datasets.sections import LumiSections
+from intccms.datasets.skimmed_rows import OriginalJson
+from intccms.histograms.exact import ExactJson, ExactSums, WeightSpectrum
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -51,6 +55,18 @@ def bin_indices(values: npt.ArrayLike, edges: npt.ArrayLike) -> IntArray:
     if wrong.any():
         index[wrong] = np.searchsorted(rising, numbers[wrong], side="right")
     return index
+
+
+def _aligned(
+    sums: ExactSums, labels: tuple[str, ...], wanted: tuple[str, ...], width: int = 1
+) -> ExactSums:
+    """Move the `width` bins of each of `labels` to where the label is among those `wanted`."""
+    if labels == wanted:
+        return sums
+    place = {label: i for i, label in enumerate(wanted)}
+    starts = np.array([place[label] for label in labels], dtype=np.intp) * width
+    positions = starts[:, np.newaxis] + np.arange(width)
+    return sums.placed(positions.ravel(), len(wanted) * width)
 
 
 @dataclass(frozen=True)
@@ -149,16 +165,11 @@ class HistogramSums:
         names = tuple(variations)
         if names == self.variations:
             return self
-        width = self.n_bins + 2
-        starts = np.array([names.index(name) * width for name in self.variations], dtype=np.intp)
-        positions = (starts[:, np.newaxis] + np.arange(width)).ravel()
-        size = len(names) * width
-        return HistogramSums(
-            names,
-            self.n_bins,
-            self.sumw.placed(positions, size),
-            self.sumw2.placed(positions, size),
+        sumw, sumw2 = (
+            _aligned(one, self.variations, names, self.n_bins + 2)
+            for one in (self.sumw, self.sumw2)
         )
+        return HistogramSums(names, self.n_bins, sumw, sumw2)
 
     def rounded(self) -> dict[str, tuple[FloatArray, FloatArray]]:
         """Per variation: sums of weights and of squares, each of shape (n_bins + 2,)."""
@@ -166,26 +177,6 @@ class HistogramSums:
         sumw = self.sumw.values().reshape(shape)
         sumw2 = self.sumw2.values().reshape(shape)
         return {name: (sumw[i], sumw2[i]) for i, name in enumerate(self.variations)}
-
-    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Plain arrays that hold everything, for storage without pickle."""
-        arrays: dict[str, npt.NDArray[np.generic]] = {
-            "variations": np.array(self.variations, dtype=np.str_),
-            "n_bins": np.array(self.n_bins, dtype=np.int64),
-        }
-        for name, sums in (("sumw", self.sumw), ("sumw2", self.sumw2)):
-            arrays |= {f"{name}_{part}": array for part, array in sums.to_arrays().items()}
-        return arrays
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> HistogramSums:
-        """Read back what `to_arrays` gave."""
-        sumw, sumw2 = (
-            ExactSums.from_arrays({part: arrays[f"{name}_{part}"] for part in ("levels", "sums")})
-            for name in ("sumw", "sumw2")
-        )
-        variations = tuple(str(name) for name in arrays["variations"])
-        return cls(variations, int(arrays["n_bins"].item()), sumw, sumw2)
 
 
 @dataclass(frozen=True)
@@ -243,39 +234,15 @@ class MemberSums:
         if self.n_bins != other.n_bins:
             raise ValueError(f"cannot add sums in {self.n_bins} and in {other.n_bins} bins")
         labels = tuple(dict.fromkeys(self.labels + other.labels))
-        return MemberSums(labels, self.n_bins, self._placed(labels) + other._placed(labels))
-
-    def _placed(self, labels: tuple[str, ...]) -> ExactSums:
-        if labels == self.labels:
-            return self.sumw
-        where = {label: i for i, label in enumerate(labels)}
-        starts = np.array([where[label] for label in self.labels], dtype=np.intp) * self.n_bins
-        positions = (starts[:, np.newaxis] + np.arange(self.n_bins)).ravel()
-        return self.sumw.placed(positions, len(labels) * self.n_bins)
+        mine, theirs = (
+            _aligned(one.sumw, one.labels, labels, self.n_bins) for one in (self, other)
+        )
+        return MemberSums(labels, self.n_bins, mine + theirs)
 
     def rounded(self) -> dict[str, FloatArray]:
         """Return the sums of each weight, shape (n_bins,)."""
         table = self.sumw.values().reshape(len(self.labels), self.n_bins)
         return dict(zip(self.labels, table, strict=True))
-
-    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Plain arrays that hold everything, for storage without pickle."""
-        head: dict[str, npt.NDArray[np.generic]] = {
-            "labels": np.array(self.labels or [""], dtype=np.str_),
-            "n_labels": np.array(len(self.labels), dtype=np.int64),
-            "n_bins": np.array(self.n_bins, dtype=np.int64),
-        }
-        return head | self.sumw.to_arrays()
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> MemberSums:
-        """Read back what `to_arrays` gave."""
-        n_labels, n_bins = (int(arrays[name].item()) for name in ("n_labels", "n_bins"))
-        labels = tuple(str(label) for label in arrays["labels"][:n_labels])
-        levels = np.asarray(arrays["levels"], dtype=np.int64)
-        sums = np.asarray(arrays["sums"], dtype=np.float64)
-        sums = sums.reshape(len(levels), n_labels * n_bins)
-        return cls(labels, n_bins, ExactSums.from_arrays({"levels": levels, "sums": sums}))
 
 
 @dataclass(frozen=True)
@@ -303,13 +270,10 @@ class WeightSums:
         """Everything as one word of printable characters; empty if there is nothing to say."""
         if not self.titles and not self.sums.labels:
             return ""
-        arrays = self.sums.sumw.to_arrays()
-        head = {
-            "titles": self.titles,
-            "labels": self.sums.labels,
-            "levels": arrays["levels"].tolist(),
-        }
-        numbers = np.asarray(arrays["sums"], dtype="<f8").tobytes()
+        levels = self.sums.sumw.levels
+        order = sorted(levels)
+        head = {"titles": self.titles, "labels": self.sums.labels, "levels": order}
+        numbers = b"".join(levels[level].astype("<f8").tobytes() for level in order)
         return base64.b64encode(
             zlib.compress(json.dumps(head).encode() + b"\n" + numbers, 6)
         ).decode()
@@ -321,10 +285,14 @@ class WeightSums:
             return cls({}, MemberSums.nothing())
         head_text, _, numbers = zlib.decompress(base64.b64decode(text)).partition(b"\n")
         head = json.loads(head_text)
-        levels = np.asarray(head["levels"], dtype=np.int64)
-        sums = np.frombuffer(numbers, dtype="<f8").reshape(len(levels), len(head["labels"]))
-        exact = ExactSums.from_arrays({"levels": levels, "sums": sums})
-        return cls(head["titles"], MemberSums(tuple(head["labels"]), 1, exact))
+        labels = tuple(head["labels"])
+        sums = (
+            np.frombuffer(numbers, dtype="<f8")
+            .astype(float)
+            .reshape(len(head["levels"]), len(labels))
+        )
+        exact = ExactSums(len(labels), dict(zip(head["levels"], sums, strict=True)))
+        return cls(head["titles"], MemberSums(labels, 1, exact))
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +311,68 @@ class CutStep:
     name: str
     n_events: int
     yields: float
+
+
+@dataclass(frozen=True)
+class OriginalEvents:
+    """What is known of all events of a chunk before any cut, when a skim has kept some of them.
+
+    Parameters
+    ----------
+    sumw, weights
+        Sums of their generator weights, and of their other weights.
+    spectrum
+        How the generator weights are spread; None where that is not known.
+    sections
+        Luminosity sections of data.
+    is_selected
+        Whether the events at hand are the ones that pass the skim selection.
+    """
+
+    n_events: int
+    sumw: ExactSums
+    weights: WeightSums
+    spectrum: WeightSpectrum | None
+    sections: LumiSections
+    is_selected: bool = True
+
+    @classmethod
+    def from_json(cls, plain: OriginalJson) -> OriginalEvents:
+        """Read what `original_json` gave."""
+        n_events, weights = plain["n_events"], WeightSums.from_text(plain["weights"])
+        if not n_events:  # the second half of a chunk: the first has the sums of all events
+            weights = WeightSums(weights.titles, MemberSums.nothing())
+        spectrum = plain.get("spectrum")
+        return cls(
+            n_events,
+            ExactSums.from_json(plain["sumw"]),
+            weights,
+            WeightSpectrum.from_json(spectrum) if spectrum else None,
+            LumiSections.from_text(plain["sections"] or ""),
+            plain["is_selected"],
+        )
+
+
+def original_json(sums: Mapping[str, Any]) -> OriginalJson:
+    """Say in terms of JSON what the sums of a chunk tell of all its events."""
+    sections = [one.to_text() for one in sums.get("sections", {}).values()]
+    return {
+        "n_events": sums["n_events"],
+        "sumw": sums["sumw"].to_json(),
+        "weights": sums["weights"].to_text(),
+        "spectrum": sums["spectrum"].to_json() if "spectrum" in sums else None,
+        "sections": sections[0] if sections else None,
+        "is_selected": True,
+    }
+
+
+class CutflowJson(TypedDict):
+    """A `CutflowSums` in terms of JSON."""
+
+    names: list[str]
+    counts: list[int]
+    sumw_levels: list[int]
+    sumw_sums: list[list[float]]
 
 
 Cutflow = dict[str, dict[str, list[CutStep]]]  # channel -> process -> steps
@@ -426,34 +456,28 @@ class CutflowSums:
         """Exact cutflow of both; steps are matched by name, in the order of the longer one."""
         names = max(self.names, other.names, key=len)
         names = tuple(dict.fromkeys((*names, *self.names, *other.names)))
-        left, right = self._aligned(names), other._aligned(names)
-        counts = tuple(a + b for a, b in zip(left.counts, right.counts, strict=True))
-        return CutflowSums(names, counts, left.sumw + right.sumw)
+        counts: Counter[str] = Counter()
+        for one in (self, other):
+            counts.update(dict(zip(one.names, one.counts, strict=True)))
+        left, right = (_aligned(one.sumw, one.names, names) for one in (self, other))
+        return CutflowSums(names, tuple(counts[name] for name in names), left + right)
 
-    def _aligned(self, names: tuple[str, ...]) -> CutflowSums:
-        if names == self.names:
-            return self
-        positions = [names.index(name) for name in self.names]
-        counts = dict(zip(self.names, self.counts, strict=True))
-        return CutflowSums(
-            names,
-            tuple(counts.get(name, 0) for name in names),
-            self.sumw.placed(positions, len(names)),
-        )
-
-    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Plain arrays that hold everything, for storage without pickle."""
+    def to_json(self) -> CutflowJson:
+        """Everything in terms of JSON, as a saved run has it."""
+        sumw = self.sumw.to_json()
         return {
-            "names": np.array(self.names, dtype=np.str_),
-            "counts": np.array(self.counts, dtype=np.int64),
-        } | {f"sumw_{part}": array for part, array in self.sumw.to_arrays().items()}
+            "names": list(self.names),
+            "counts": list(self.counts),
+            "sumw_levels": sumw["levels"],
+            "sumw_sums": sumw["sums"],
+        }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> CutflowSums:
-        """Read back what `to_arrays` gave."""
-        sumw = ExactSums.from_arrays({part: arrays[f"sumw_{part}"] for part in ("levels", "sums")})
-        names = tuple(str(name) for name in arrays["names"])
-        return cls(names, tuple(int(n) for n in arrays["counts"].tolist()), sumw)
+    def from_json(cls, plain: CutflowJson) -> CutflowSums:
+        """Read back what `to_json` gave."""
+        names = tuple(plain["names"])
+        exact: ExactJson = {"levels": plain["sumw_levels"], "sums": plain["sumw_sums"]}
+        return cls(names, tuple(plain["counts"]), ExactSums.from_json(exact, len(names)))
 
 
 def make_cutflow(

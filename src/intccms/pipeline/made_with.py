@@ -50,7 +50,7 @@ def made_with(config: Config, analysis: AnalysisResult) -> dict[str, Any]:
             if name in analysis.scale
         },
         "cutflow": {
-            dataset: {channel: _listed(one.to_arrays()) for channel, one in flow.items()}
+            dataset: {channel: one.to_json() for channel, one in flow.items()}
             for dataset, flow in analysis.flows.items()
         },
     }
@@ -209,7 +209,3 @@ def _change(place: str, before: str | None, now: str | None) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= LETTERS else f"{text[:LETTERS]}…"
-
-
-def _listed(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: array.tolist() for name, array in arrays.items()}

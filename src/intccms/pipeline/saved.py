@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any
 
 import hist
-import numpy as np
 
 from intccms.errors import InputError
 from intccms.histograms import Book, storage
@@ -124,7 +123,7 @@ def _adapt(
     channels = [one.name for one in config.active_channels]
     flows = {
         name: {
-            channel: CutflowSums.from_arrays({key: np.asarray(v) for key, v in flow.items()})
+            channel: CutflowSums.from_json(flow)
             for channel, flow in made["cutflow"].get(name, {}).items()
             if channel in channels
         }

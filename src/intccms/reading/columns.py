@@ -27,6 +27,7 @@ from awkward.index import Index64
 from fsspec.core import url_to_fs
 from numpy.typing import NDArray
 
+from intccms.datasets.skimmed_rows import OriginalJson
 from intccms.fingerprint.watching import unwatched
 from intccms.storage import is_local, put, remove_oldest, sizes_below
 
@@ -262,7 +263,7 @@ class KeptColumns:
     Parameters
     ----------
     whole
-        What is known of all events of the chunk, in terms of JSON.
+        What is known of all events of the chunk.
     layout
         Of the file that they come from, see `Source.layout`.
     index
@@ -273,7 +274,7 @@ class KeptColumns:
         What decided which events these are, besides the file: digests by kind and name.
     """
 
-    whole: dict[str, Any]
+    whole: OriginalJson
     layout: str
     index: NDArray[np.int64]
     columns: dict[str, Content]

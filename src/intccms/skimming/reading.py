@@ -13,7 +13,7 @@ from coffea.processor.executor import WorkItem
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.contents import FileCount, FileFailure
 from intccms.datasets.metadata import Metadata, Twin, without_twins
-from intccms.datasets.skimmed_rows import NO_SUM, SkimmedRows
+from intccms.datasets.skimmed_rows import NOTHING, SkimmedRows
 from intccms.errors import InputError, SkimWriteError
 from intccms.execution.executors import Executor
 from intccms.schema import Config, SkimOutput
@@ -188,7 +188,7 @@ def _lost_item(files: DatasetFiles, gap: Gap, uuid: str) -> WorkItem:
 def _lost_rows(gap: Gap) -> SkimmedRows:
     entries = (gap.start, gap.start if gap.stop is None else gap.stop)
     why = f"the skim lacks {gap}"
-    return SkimmedRows((gap.source,), "", (0, 0), entries, 0, NO_SUM, missing=why)
+    return SkimmedRows((gap.source,), "", (0, 0), entries, NOTHING, missing=why)
 
 
 def _example_files(
@@ -278,13 +278,15 @@ def _rows_of(
         tree_name=manifest.tree_name,
         rows=part.rows if has_rows else (0, 0),
         entries=(part.entry_start, part.entry_stop),
-        n_in=part.n_in,
-        sumw=part.sumw,
-        sections=part.sections,
-        weights=part.weights,
-        spectrum=part.spectrum,
+        whole={
+            "n_events": part.n_in,
+            "sumw": part.sumw,
+            "weights": part.weights,
+            "spectrum": part.spectrum,
+            "sections": part.sections,
+            "is_selected": is_selected,
+        },
         size_bytes=part.size_bytes if has_rows else 0,
         sha256=part.sha256 if has_rows else "",
         is_verified=store.verify == "full",
-        is_selected=is_selected,
     )

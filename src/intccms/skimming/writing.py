@@ -19,13 +19,13 @@ import numpy as np
 from intccms.datasets import DatasetFiles
 from intccms.datasets.contents import FileCount
 from intccms.datasets.metadata import Metadata
-from intccms.datasets.sections import LumiSections
 from intccms.errors import InputError, SkimWriteError
 from intccms.execution.chunk import ChunkOutcome
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
 from intccms.fingerprint.digest import by_content, fingerprint, is_reproducible
 from intccms.histograms.exact import ExactSums
+from intccms.histograms.sums import original_json
 from intccms.schema import Config, General, WorkerEval
 from intccms.skimming import SkimColumns, SkimManifest, SkimPart, SkimStore, retire
 
@@ -33,17 +33,6 @@ PER_FILE = (
     "source_events", "source_sumw", "source_count", "source_sections", "source_digest"
 )  # fmt: skip
 PER_DATASET = ("dataset", "n_listed", "fingerprint", "is_data")
-
-
-def exact_as_json(sumw: ExactSums) -> dict[str, Any]:
-    """Write an exact sum in terms of JSON."""
-    return {name: array.tolist() for name, array in sumw.to_arrays().items()}
-
-
-def exact_from_json(plain: dict[str, Any]) -> ExactSums:
-    """Read what `exact_as_json` gave."""
-    sums = np.asarray(plain["sums"], dtype=np.float64).reshape(-1, 1)
-    return ExactSums.from_arrays({"levels": np.asarray(plain["levels"], np.int64), "sums": sums})
 
 
 @dataclass
@@ -220,7 +209,7 @@ class SkimWriter:
         events = events.narrowed(none) if hasattr(events, "narrowed") else events[none]
         columns.take(events, is_data=is_data, source=about["filename"])
 
-    def write(self, kept: Any, sums: dict[str, Any], *, is_data: bool) -> SkimTable:
+    def write(self, kept: Any, sums: Mapping[str, Any], *, is_data: bool) -> SkimTable:
         """Write the kept events of a chunk.
 
         Parameters
@@ -238,22 +227,22 @@ class SkimWriter:
             As `SkimStore.write` does.
         """
         about, source = kept.metadata, kept.metadata["source"]
-        sections: LumiSections | None = sums.get("sections", {}).get(about["fileuuid"])
+        whole = original_json(sums)
         part = SkimPart(
             dataset=about["dataset"],
             source=about["filename"],
             uuid=about["fileuuid"],
             entry_start=about["entries"][0],
             entry_stop=about["entries"][1],
-            n_in=sums["n_events"],
-            sumw=exact_as_json(sums["sumw"]),
-            weights=sums["weights"].to_text(),
+            n_in=whole["n_events"],
+            sumw=whole["sumw"],
+            weights=whole["weights"],
             fingerprint=self.fingerprint,
             weight=self.weights.get(about["dataset"], ""),
-            spectrum=sums["spectrum"].to_json() if "spectrum" in sums else None,
+            spectrum=whole["spectrum"],
             piece=about["piece"],
             is_data=is_data,
-            sections=None if sections is None else sections.to_text(),
+            sections=whole["sections"],
             **source,
         )
         return SkimTable.of(self.store.write(kept, self.columns[about["dataset"]], part))
@@ -431,7 +420,7 @@ def _records(
     yield from table.parts(common, {count.lfn: source_of(count) for count in counts})
     nothing: dict[str, Any] = {
         **dict.fromkeys(("chunk", "entry_start", "entry_stop", "n_in"), 0),
-        "sumw": exact_as_json(ExactSums.zeros(1)),
+        "sumw": ExactSums.zeros(1).to_json(),
         "sections": "" if files.is_data else None,
     }
     for count in counts:
