@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, ParamSpec, TypeVar
 
 from intccms.redaction import redacted
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class IntccmsError(Exception):
@@ -102,6 +105,18 @@ class IncompleteError(IntccmsError):
     """More input was lost than ``general.max_lost_fraction`` allows; partial results are kept."""
 
     exit_status = 3
+
+
+def attempted(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Exception:
+    """Call a function; what it raises is the answer.
+
+    For what reads files or calls code of others, which may raise anything, where one that fails
+    must not stop the rest.
+    """
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - the one place where any error is an answer
+        return error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

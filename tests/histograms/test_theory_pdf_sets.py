@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from intccms.histograms.theory import PDF_SETS, pdf_set_of
+from intccms.histograms.theory import pdf_set_of, pdf_sets
 
 
 def test_no_id_is_in_two_sets() -> None:
-    ids = [one.first_id + i for one in PDF_SETS for i in range(one.n_members)]
+    ids = [one.first_id + i for one in pdf_sets() for i in range(one.n_members)]
     assert len(ids) == len(set(ids))
 
 

@@ -37,7 +37,7 @@ from intccms.datasets.files import (
 )
 from intccms.datasets.fileset import DatasetFiles, file_format
 from intccms.datasets.sections import LumiSections
-from intccms.errors import BadContentError
+from intccms.errors import BadContentError, attempted
 from intccms.redaction import redacted
 
 Look = Callable[[Any, "FileCount"], Any]  # at an open tree or parquet file
@@ -154,12 +154,11 @@ def unchanged(query: FileQuery, *, if_gone: FileCount | None = None) -> FileCoun
     for pfn in best_first(query.pfns):
         if has_failed(pfn):  # with thousands of files nobody waits for it again
             return as_it_was
-        try:
-            now = same_file(known, pfn)
-        except FileNotFoundError:
+        now = attempted(same_file, known, pfn)
+        if isinstance(now, FileNotFoundError):
             continue
-        except Exception as error:  # noqa: BLE001  whoever reads the file will see
-            note_failure(pfn, error)
+        if isinstance(now, Exception):  # whoever reads the file will see
+            note_failure(pfn, now)
             return as_it_was
         return None if now is None else replace(known, pfn=pfn, modified=now.modified)
     return if_gone
@@ -183,13 +182,12 @@ def examine(query: FileQuery, look: Look | None = None) -> tuple[FileCount | Fil
     """
     reasons: dict[str, Exception] = {}
     for pfn in _attempts(query):
-        try:
-            check_reachable(pfn)
-            return _count_at(pfn, query, look)
-        except Exception as error:  # noqa: BLE001  a file can fail in any way; none may be lost
-            reasons[pfn] = error
-            drop_handle(pfn)
-            note_failure(pfn, error)
+        found = attempted(_count_at, pfn, query, look)
+        if not isinstance(found, Exception):
+            return found
+        reasons[pfn] = found  # a file can fail in any way; none may be lost
+        drop_handle(pfn)
+        note_failure(pfn, found)
         gone = [isinstance(reasons.get(one), UnreachableError) for one in query.pfns]
         if all(gone):
             break
@@ -227,6 +225,7 @@ def _one_line(pfn: str, error: Exception) -> str:
 
 
 def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount, Any]:
+    check_reachable(pfn)
     if file_format(pfn) == "parquet":
         return _count_parquet(pfn, query, look)
     bound_waiting(pfn)
@@ -257,12 +256,12 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
 
 def _stamp(pfn: str) -> Stamp | None:
     """Ask for size and version; a server that only hands out the file itself says nothing."""
-    try:
-        return stamp(pfn)
-    except Exception:
-        if "://" in pfn:
-            return None
-        raise
+    found = attempted(stamp, pfn)
+    if not isinstance(found, Exception):
+        return found
+    if "://" in pfn:
+        return None
+    raise found
 
 
 def _n_entries(file: Any, tree_name: str) -> int:

@@ -17,7 +17,7 @@ from intccms.engine.inputs import make_processor
 from intccms.engine.objects import top_level
 from intccms.engine.processor import AnalysisProcessor
 from intccms.engine.scores import references
-from intccms.errors import BadContentError, IntccmsError
+from intccms.errors import BadContentError, IntccmsError, attempted
 from intccms.execution.executors import Executor
 from intccms.execution.memory import Load, choose, worker_memory
 from intccms.reading.columns import ReadMeter
@@ -130,12 +130,15 @@ def branches_read(
         None where it cannot be run so; see `declared_inputs` then.
     """
     meter = ReadMeter()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            source = open_source(pfn, files.tree_name)
-            processor.check(source.events(0, 0, meter, {"dataset": files.dataset}))
-    except Exception as error:  # noqa: BLE001  a run will say what is wrong with it
+
+    def follow() -> None:
+        source = open_source(pfn, files.tree_name)
+        processor.check(source.events(0, 0, meter, {"dataset": files.dataset}))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        error = attempted(follow)
+    if error is not None:  # a run will say what is wrong with it
         log.debug("cannot follow the analysis of %s: %s", files.dataset, error)
         return None
     return frozenset(meter.columns)

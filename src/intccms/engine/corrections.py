@@ -20,7 +20,7 @@ from chunkcolumns import Column, aligned
 from intccms.engine.calls import Caller
 from intccms.engine.objects import Objects
 from intccms.engine.variations import Direction
-from intccms.errors import FunctorError, InputError, nearest
+from intccms.errors import FunctorError, InputError, attempted, nearest
 from intccms.execution.failures import describe
 from intccms.fingerprint.digest import content_digest
 from intccms.schema import Config, Correction, ObjVar, Sys, UncertaintySource
@@ -101,11 +101,11 @@ def _parsed(path: str, digest: str) -> correctionlib.CorrectionSet:
 
 
 def _load_set(path: str) -> correctionlib.CorrectionSet:
-    try:
-        return _parsed(path, content_digest(path))
-    except Exception as exc:  # each library on the way has its own: gzip, zlib, JSON, correctionlib
-        reason = getattr(exc, "strerror", None) or f"{type(exc).__name__}: {describe(exc)}"
-        raise InputError(f"cannot read the correction file {path}: {reason}") from exc
+    found = attempted(lambda: _parsed(path, content_digest(path)))
+    if isinstance(found, Exception):  # of gzip, zlib, JSON or correctionlib, each has its own
+        reason = getattr(found, "strerror", None) or f"{type(found).__name__}: {describe(found)}"
+        raise InputError(f"cannot read the correction file {path}: {reason}") from found
+    return found
 
 
 @lru_cache(maxsize=64)

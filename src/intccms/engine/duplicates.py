@@ -21,10 +21,10 @@ from intccms.datasets import DatasetFiles
 from intccms.datasets.files import best_first
 from intccms.datasets.metadata import Metadata
 from intccms.datasets.sections import LumiSections
-from intccms.errors import IntccmsError
+from intccms.errors import IntccmsError, attempted
 from intccms.execution.executors import Executor
 from intccms.reading.columns import ReadMeter
-from intccms.reading.source import open_source
+from intccms.reading.source import Source, open_source
 
 log = logging.getLogger(__name__)
 
@@ -204,33 +204,36 @@ def _with_sections(
 
 
 def _seen(one: _Rows, options: Options | None) -> _Rows | None:
-    try:
-        found = [LumiSections.of(*ids[:2]) for ids in _identities(one, IDENTITY[:2], options)]
-    except Exception as exc:  # noqa: BLE001 - whatever a file makes of it, it stops no other
-        log.debug("%s: %s", one.name, exc)
+    found = attempted(list, _identities(one, IDENTITY[:2], options))
+    if isinstance(found, Exception):
+        log.debug("%s: %s", one.name, found)
         return None
-    return replace(one, sections=LumiSections.union(found))
+    return replace(one, sections=LumiSections.union(LumiSections.of(*ids) for ids in found))
 
 
 def _identities(
     one: _Rows, names: tuple[str, ...], options: Options | None
 ) -> Iterator[list[npt.NDArray[Any]]]:
     """Read identities, some rows at a time, at the first place where that works."""
-    reasons: list[Exception] = []
+    reason: object = "nowhere"
     for pfn in best_first(one.pfns):
-        try:
-            source = open_source(pfn, one.tree_name, {} if options is None else options())
-            first = source.fetch(*one.rows, ReadMeter())(list(names), True)
-            assert first is not None
-        except Exception as exc:  # noqa: BLE001 - the next place may have it
-            reasons.append(exc)
+        source = attempted(_opened, pfn, one, names, options)
+        if isinstance(source, Exception):  # the next place may have it
+            reason = source
             continue
         for start in range(*one.rows, ROWS):
             fetch = source.fetch(start, min(start + ROWS, one.rows[1]), ReadMeter())
             columns: dict[str, Content] = fetch(list(names), False)
             yield [ak.to_numpy(columns[name]) for name in names]
         return
-    raise IntccmsError(f"{one.name}: {reasons[-1] if reasons else 'nowhere'}")
+    raise IntccmsError(f"{one.name}: {reason}")
+
+
+def _opened(pfn: str, one: _Rows, names: tuple[str, ...], options: Options | None) -> Source:
+    """Open a file that has the columns."""
+    source = open_source(pfn, one.tree_name, {} if options is None else options())
+    source.fetch(*one.rows, ReadMeter())(list(names), True)
+    return source
 
 
 def _parts(group: str, several: Iterable[_Rows]) -> Iterator[_Part]:
@@ -280,20 +283,21 @@ def _compared_class(
     unread: list[str] = []
     n_events = 0
     for owner, one in enumerate(part.several):
-        try:
-            for run, section, event in _identities(one, IDENTITY, options):
-                code = run.astype(np.uint64) << np.uint64(32) | section.astype(np.uint64)
-                event = event.astype(np.uint64)
-                keep = (code >= np.uint64(part.low)) & (code < np.uint64(part.high))
-                keep &= event % np.uint64(n_classes) == np.uint64(number)
-                n_kept = int(keep.sum())
-                columns.append([code[keep], event[keep], np.full(n_kept, owner, dtype=np.uint64)])
-                n_events += n_kept
-                if n_events > 4 * EVENTS:
-                    return None
-        except Exception as exc:  # noqa: BLE001 - what cannot be read is lost when it is processed
-            log.debug("%s: %s", one.name, exc)
-            unread.append(one.name)
+        identities = _identities(one, IDENTITY, options)
+        while block := attempted(next, identities, None):
+            if isinstance(block, Exception):  # what cannot be read is lost when it is processed
+                log.debug("%s: %s", one.name, block)
+                unread.append(one.name)
+                break
+            run, section, event = (ids.astype(np.uint64) for ids in block)
+            code = run << np.uint64(32) | section
+            keep = (code >= np.uint64(part.low)) & (code < np.uint64(part.high))
+            keep &= event % np.uint64(n_classes) == np.uint64(number)
+            n_kept = int(keep.sum())
+            columns.append([code[keep], event[keep], np.full(n_kept, owner, dtype=np.uint64)])
+            n_events += n_kept
+            if n_events > 4 * EVENTS:
+                return None
     if not n_events:
         return Duplicates(part.group, unread=tuple(unread))
     codes, events, owners = (np.concatenate(blocks) for blocks in zip(*columns, strict=True))

@@ -19,7 +19,13 @@ from intccms.engine.objects import from_events, overlaps
 from intccms.engine.processor import AnalysisProcessor, DatasetTask
 from intccms.engine.scores import with_scores
 from intccms.engine.weights import reads
-from intccms.errors import FunctorError, InputError, MissingColumnError, MissingSumsError
+from intccms.errors import (
+    FunctorError,
+    InputError,
+    MissingColumnError,
+    MissingSumsError,
+    attempted,
+)
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
@@ -267,22 +273,31 @@ def _missing_in(
     options: Mapping[str, Any],
     n_events: int = 0,
 ) -> MissingColumnError | None:
-    try:
-        source = open_source(look.pfn, look.tree_name, options)
-        events = source.events(0, n_events, ReadMeter(), dict(look.about))
-        if processor.has_analysis:
-            plan = processor.plan(files.dataset)
-            objects = with_new_columns(from_events(events), plan.corrections, plan.read)
-            for correction in plan.corrections:
-                if correction.type == "object":  # without events no shift is evaluated
-                    for ref in reads(correction):
-                        objects.column(ref)
-        processor.check(events)
-    except MissingColumnError as exc:
-        return exc
-    except Exception as exc:  # noqa: BLE001 - found again, and booked, when the file is read
-        few = min(look.n_events, FEW)
-        if isinstance(exc, FunctorError) and n_events < few:  # it cannot take an empty array
-            return _missing_in(processor, files, look, options, few)
-        log.debug("%s in %s: %s: %s", files.dataset, look.pfn, type(exc).__name__, exc)
+    error = attempted(_check_one, processor, files, look, options, n_events)
+    if error is None or isinstance(error, MissingColumnError):
+        return error
+    few = min(look.n_events, FEW)
+    if isinstance(error, FunctorError) and n_events < few:  # it cannot take an empty array
+        return _missing_in(processor, files, look, options, few)
+    # found again, and booked, when the file is read
+    log.debug("%s in %s: %s: %s", files.dataset, look.pfn, type(error).__name__, error)
     return None
+
+
+def _check_one(
+    processor: AnalysisProcessor,
+    files: DatasetFiles,
+    look: _Look,
+    options: Mapping[str, Any],
+    n_events: int,
+) -> None:
+    source = open_source(look.pfn, look.tree_name, options)
+    events = source.events(0, n_events, ReadMeter(), dict(look.about))
+    if processor.has_analysis:
+        plan = processor.plan(files.dataset)
+        objects = with_new_columns(from_events(events), plan.corrections, plan.read)
+        for correction in plan.corrections:
+            if correction.type == "object":  # without events no shift is evaluated
+                for ref in reads(correction):
+                    objects.column(ref)
+    processor.check(events)

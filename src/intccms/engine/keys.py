@@ -49,6 +49,7 @@ CODE = (
     "engine/*.py",
     "execution/**/*.py",
     "histograms/*.py",
+    "histograms/*.csv",
     "reading/*.py",
     "skimming/*.py",
 )

@@ -24,7 +24,7 @@ from intccms.engine.calls import as_flat
 from intccms.engine.evaluation import MVA
 from intccms.engine.objects import event_seeds
 from intccms.engine.weights import reads
-from intccms.errors import FunctorError, InputError
+from intccms.errors import FunctorError, InputError, attempted
 from intccms.execution.failures import user_code
 from intccms.fingerprint.digest import fingerprint
 from intccms.schema import Config, Correction, Feature, Functor, GhostObservable, Mva, ObjVar
@@ -76,14 +76,16 @@ class FeatureMatrix:
         columns = []
         for feature in self.features:
             key, use = self._key(feature), list(islice(given, len(feature.use)))
-            try:
-                with user_code(key, feature.function):
-                    answer = feature.function(*use, **feature.static_kwargs)
-            except Exception as exc:
-                exc.add_note(f"in {key}")
-                raise
+            answer = attempted(self._answer, feature, key, use)
+            if isinstance(answer, Exception):
+                answer.add_note(f"in {key}")
+                raise answer
             columns.append(_finite(as_flat(answer, n, key), key))
         return np.stack(columns, axis=1)
+
+    def _answer(self, feature: Feature, key: str, use: list[Any]) -> Any:
+        with user_code(key, feature.function):
+            return feature.function(*use, **feature.static_kwargs)
 
     def scaled(self, matrix: Matrix) -> Matrix:
         """Apply the ``scale`` of each feature to what a call gave.
@@ -341,10 +343,9 @@ def estimator_of(mva: Mva) -> Any:
         If it fails or returns anything else.
     """
     key = f"mva.{mva.name}.estimator"
-    try:
-        made = mva.estimator()
-    except Exception as exc:
-        raise InputError(f"{key}: {type(exc).__name__}: {exc}") from exc
+    made = attempted(mva.estimator)
+    if isinstance(made, Exception):
+        raise InputError(f"{key}: {type(made).__name__}: {made}") from made
     if isinstance(made, str | Path):
         if Path(made).suffix != ".onnx":
             raise InputError(f"{key}: {str(made)!r} is not the path of an .onnx file")
@@ -409,12 +410,12 @@ def _onnx_predictor(mva: Mva, path: Path) -> Predictor:
     key, classes = f"mva.{mva.name}.estimator", tuple(one.name for one in mva.classes)
     try:
         predictor = Predictor("onnx", path.read_bytes(), classes)
-        predictor(np.ones((1, len(mva.features))))
     except OSError as exc:
         raise InputError(f"{key}: cannot read {path}: {exc.strerror}") from exc
-    except Exception as exc:  # the runtime has its own for every fault of a model
+    answer = attempted(predictor, np.ones((1, len(mva.features))))
+    if isinstance(answer, Exception):  # the runtime has its own for every fault of a model
         what = f"{len(mva.features)} features and {len(classes)} classes"
-        raise InputError(f"{key}: {path} cannot be used with {what}: {exc}") from exc
+        raise InputError(f"{key}: {path} cannot be used with {what}: {answer}") from answer
     return predictor
 
 

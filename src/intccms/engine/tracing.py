@@ -17,6 +17,7 @@ from chunkcolumns import Collection, Column, as_column, plain
 from chunkcolumns.library_internals import selection_hooks
 from intccms.engine.evaluation import MVA, Level
 from intccms.engine.objects import Objects, overlaps
+from intccms.errors import attempted
 from intccms.execution.failures import user_code
 from intccms.fingerprint.watching import Watch
 from intccms.schema import Channel, Config, Functor, ObjectMask, ObjVar
@@ -212,10 +213,7 @@ def needed(spec: Functor, inputs: Sequence[Any], changed: Origins) -> list[Any]:
         Empty if the function does anything but compare each object's own columns: then objects
         for which one of them is false may still matter to the others.
     """
-    try:
-        answer = _answer(spec, inputs)
-    except Exception:  # noqa: BLE001 - the plain call tells of errors
-        return []
+    answer = attempted(_answer, spec, inputs)  # the plain call tells of errors
     if not isinstance(answer, Marked) or answer._all & MIXED:
         return []
     return [part._array for part in answer._parts or (answer,) if not part._all & changed]
@@ -315,10 +313,7 @@ def trace(spec: Functor, inputs: Sequence[Any], everything: Origins) -> CutOrigi
         branches on values).
     """
     with _record_cuts(everything) as record:
-        try:
-            answer = _answer(spec, inputs)
-        except Exception:  # noqa: BLE001 - the plain call tells of errors
-            return CutOrigins(everything, {})
+        answer = attempted(_answer, spec, inputs)  # the plain call tells of errors
     if not isinstance(answer, PackedSelection):
         return CutOrigins(_columns_of(answer, everything), {})
     cuts = record.cuts.get(id(answer), {})

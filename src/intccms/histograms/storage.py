@@ -24,7 +24,7 @@ import numpy.typing as npt
 import uproot
 from hist.serialization import from_uhi, to_uhi
 
-from intccms.errors import InputError
+from intccms.errors import InputError, attempted
 from intccms.histograms.book import Book
 from intccms.storage import write_bytes, write_text
 
@@ -158,20 +158,23 @@ def load_with_origin(directory: Path) -> tuple[Book, dict[str, Any] | None]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}): run the analysis again") from error
     _check(content, path)
+    book = attempted(_book, content)
+    if isinstance(book, Exception):  # whatever the library makes of what is not as it was written
+        raise InputError(f"{path} is damaged ({book!r}): run the analysis again") from book
+    return book, content.get("made_with")
+
+
+def _book(content: Mapping[str, Any]) -> Book:
     overlaps: dict[str, dict[tuple[str, str], int]] = {}
-    try:
-        for one in content["overlaps"]:
-            first, second = one["channels"]
-            overlaps.setdefault(one["process"], {})[first, second] = one["events"]
-        book = Book(
-            {(one["channel"], one["observable"]): _histogram(one) for one in content["histograms"]},
-            {process: tuple(labels) for process, labels in content["varied"].items()},
-            tuple(content["data_processes"]),
-            overlaps=overlaps,
-        )
-        return book, content.get("made_with")
-    except Exception as error:  # whatever the library makes of what is not as it was written
-        raise InputError(f"{path} is damaged ({error!r}): run the analysis again") from error
+    for one in content["overlaps"]:
+        first, second = one["channels"]
+        overlaps.setdefault(one["process"], {})[first, second] = one["events"]
+    return Book(
+        {(one["channel"], one["observable"]): _histogram(one) for one in content["histograms"]},
+        {process: tuple(labels) for process, labels in content["varied"].items()},
+        tuple(content["data_processes"]),
+        overlaps=overlaps,
+    )
 
 
 def _check(content: Any, path: Path) -> None:
@@ -272,11 +275,6 @@ def template_changes(
                     yield TemplateChange(*where, reason="only in the first")
                 else:
                     yield from _compared(before, after, where, hidden, rtol)
-
-
-def _labels(book: Book, key: tuple[str, str], process: str) -> tuple[str, ...]:
-    has = key in book.histograms and process in book.varied
-    return book.variations(process) if has else ()
 
 
 def _compared(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,94 +48,20 @@ class PdfSet:
         return 1 + self.n_errors + 2 * self.has_alpha_s
 
 
-def _with_alpha_s(first_id: int, name: str, n_errors: int, error_type: ErrorType) -> PdfSet:
-    return PdfSet(first_id, name, n_errors, error_type, has_alpha_s=True)
-
-
-# Sources. Ids and names up to 325100: LHAPDF's pdfsets.index (github.com/hep-mirrors/lhapdf, all
-# compared). Those above, and the members of all sets that CMS writes in full: the table of
-# bin/Powheg/make_rwl.py in github.com/cms-sw/genproductions, where 103 = 1 + 100 + 2 with the
-# strong coupling. 14400, 27100: MadGraphControl of ATLAS's athena. CT14: ErrorConfLevel 90 of its
-# .info file. Not found in a public table, but for the name: 93100 and 331100.
-_REPLICAS = {  # 100 each
-    260000: "NNPDF30_nlo_as_0118",
-    260400: "NNPDF30_nlo_as_0118_nf_4",
-    260800: "NNPDF30_nlo_as_0118_mc",
-    261000: "NNPDF30_nnlo_as_0118",
-    261400: "NNPDF30_nnlo_as_0118_nf_4",
-    261800: "NNPDF30_nnlo_as_0118_mc",
-    262000: "NNPDF30_lo_as_0118",
-    262400: "NNPDF30_lo_as_0118_nf_4",
-    263000: "NNPDF30_lo_as_0130",
-    263400: "NNPDF30_lo_as_0130_nf_4",
-    303400: "NNPDF31_nlo_as_0118",
-    303600: "NNPDF31_nnlo_as_0118",
-    315000: "NNPDF31_lo_as_0118",
-    315200: "NNPDF31_lo_as_0130",
-    315800: "NNPDF31_nlo_as_0118_mc",
-    316200: "NNPDF31_nnlo_as_0118_mc",
-    320500: "NNPDF31_nlo_as_0118_nf_4",
-    320900: "NNPDF31_nnlo_as_0118_nf_4",
-    331100: "NNPDF40_nnlo_as_01180",
-    90500: "PDF4LHC15_nlo_mc",
-    91500: "PDF4LHC15_nnlo_mc",
-}
-
-PDF_SETS: tuple[PdfSet, ...] = (
-    *(PdfSet(first_id, name, 100, "replicas") for first_id, name in _REPLICAS.items()),
-    _with_alpha_s(292000, "NNPDF30_nlo_nf_4_pdfas", 100, "replicas"),
-    _with_alpha_s(292200, "NNPDF30_nlo_nf_5_pdfas", 100, "replicas"),
-    _with_alpha_s(292400, "NNPDF30_nnlo_nf_4_pdfas", 100, "replicas"),
-    _with_alpha_s(292600, "NNPDF30_nnlo_nf_5_pdfas", 100, "replicas"),
-    _with_alpha_s(305000, "NNPDF31_nlo_pdfas", 100, "replicas"),
-    _with_alpha_s(305200, "NNPDF31_nnlo_pdfas", 100, "replicas"),
-    _with_alpha_s(90000, "PDF4LHC15_nlo_mc_pdfas", 100, "replicas"),
-    _with_alpha_s(91000, "PDF4LHC15_nnlo_mc_pdfas", 100, "replicas"),
-    _with_alpha_s(331300, "NNPDF40_nnlo_pdfas", 100, "replicas"),
-    _with_alpha_s(335500, "NNPDF40_nnlo_nf_4_pdfas", 100, "replicas"),
-    PdfSet(303000, "NNPDF30_nlo_as_0118_hessian", 100, "symmhessian"),
-    PdfSet(303200, "NNPDF30_nnlo_as_0118_hessian", 100, "symmhessian"),
-    PdfSet(304200, "NNPDF31_nlo_as_0118_hessian", 100, "symmhessian"),
-    PdfSet(304400, "NNPDF31_nnlo_as_0118_hessian", 100, "symmhessian"),
-    PdfSet(325500, "NNPDF31_nnlo_as_0118_nf_4_mc_hessian", 100, "symmhessian"),
-    PdfSet(90700, "PDF4LHC15_nlo_100", 100, "symmhessian"),
-    PdfSet(91700, "PDF4LHC15_nnlo_100", 100, "symmhessian"),
-    PdfSet(90900, "PDF4LHC15_nlo_30", 30, "symmhessian"),
-    PdfSet(91900, "PDF4LHC15_nnlo_30", 30, "symmhessian"),
-    PdfSet(92000, "PDF4LHC15_nlo_nf4_30", 30, "symmhessian"),
-    PdfSet(93100, "PDF4LHC21_40", 40, "symmhessian"),
-    _with_alpha_s(305800, "NNPDF31_nlo_hessian_pdfas", 100, "symmhessian"),
-    _with_alpha_s(306000, "NNPDF31_nnlo_hessian_pdfas", 100, "symmhessian"),
-    _with_alpha_s(325300, "NNPDF31_nnlo_as_0118_mc_hessian_pdfas", 100, "symmhessian"),
-    _with_alpha_s(90200, "PDF4LHC15_nlo_100_pdfas", 100, "symmhessian"),
-    _with_alpha_s(91200, "PDF4LHC15_nnlo_100_pdfas", 100, "symmhessian"),
-    _with_alpha_s(90400, "PDF4LHC15_nlo_30_pdfas", 30, "symmhessian"),
-    _with_alpha_s(91400, "PDF4LHC15_nnlo_30_pdfas", 30, "symmhessian"),
-    _with_alpha_s(93300, "PDF4LHC21_40_pdfas", 40, "symmhessian"),
-    _with_alpha_s(93700, "PDF4LHC21_40_pdfas_nf4", 40, "symmhessian"),
-    _with_alpha_s(331600, "NNPDF40_nnlo_hessian_pdfas", 50, "symmhessian"),
-    PdfSet(10800, "CT10", 52, "hessian", confidence=0.90),
-    PdfSet(11000, "CT10nlo", 52, "hessian", confidence=0.90),
-    PdfSet(13000, "CT14nnlo", 56, "hessian", confidence=0.90),
-    PdfSet(13100, "CT14nlo", 56, "hessian", confidence=0.90),
-    PdfSet(14000, "CT18NNLO", 58, "hessian", confidence=0.90),
-    PdfSet(14100, "CT18ZNNLO", 58, "hessian", confidence=0.90),
-    PdfSet(14400, "CT18NLO", 58, "hessian", confidence=0.90),
-    PdfSet(21100, "MSTW2008nlo68cl", 40, "hessian"),
-    PdfSet(21200, "MSTW2008nnlo68cl", 40, "hessian"),
-    PdfSet(25000, "MMHT2014lo68cl", 50, "hessian"),
-    PdfSet(25100, "MMHT2014nlo68cl", 50, "hessian"),
-    PdfSet(25200, "MMHT2014nlo68clas118", 50, "hessian"),
-    PdfSet(25300, "MMHT2014nnlo68cl", 50, "hessian"),
-    PdfSet(27100, "MSHT20nlo_as118", 64, "hessian"),
-    PdfSet(27400, "MSHT20nnlo_as118", 64, "hessian"),
-    PdfSet(27810, "MSHT20nnlo_nf4", 64, "hessian"),
-)
+@cache
+def pdf_sets() -> tuple[PdfSet, ...]:
+    """Return all sets that are known, as ``pdf_sets.csv`` lists them."""
+    text = files("intccms.histograms").joinpath("pdf_sets.csv").read_text(encoding="utf-8")
+    rows = csv.reader(line for line in text.splitlines() if not line.startswith("#"))
+    return tuple(
+        PdfSet(int(first), name, int(n), cast(ErrorType, kind), alpha_s == "yes", float(level))
+        for first, name, n, kind, alpha_s, level in rows
+    )
 
 
 def pdf_set_of(first: int, last: int) -> PdfSet | None:
     """Return the set that holds the ids from `first` to `last`; None if the table has none."""
-    for one in PDF_SETS:
+    for one in pdf_sets():
         if one.first_id <= first and last < one.first_id + one.n_members:
             return one
     return None
@@ -259,7 +187,7 @@ def _layout_of_densities(title: str, n: int, lha_id: int | None) -> Layout | Non
 
 def _first_id(n: int, lha_id: int | None) -> int:
     """Return the id of the set of `n` members that is named, or of any if all are alike; else 0."""
-    several = [one for one in PDF_SETS if one.n_members == n]
+    several = [one for one in pdf_sets() if one.n_members == n]
     named = [one for one in several if one.first_id == lha_id]
     ways = {(one.error_type, one.has_alpha_s, one.confidence) for one in named or several}
     return (named or several)[0].first_id if len(ways) == 1 else 0

@@ -28,6 +28,7 @@ from fsspec.core import url_to_fs
 from numpy.typing import NDArray
 
 from intccms.datasets.skimmed_rows import OriginalJson
+from intccms.errors import attempted
 from intccms.fingerprint.watching import unwatched
 from intccms.storage import is_local, put, remove_oldest, sizes_below
 
@@ -199,23 +200,14 @@ class Columns:
         if self._reads is not None:
             together = self._histories[0].together(name) - {name}
             names += sorted(other for other in together if self._find(other) is None)
-        try:
-            read = self._fetched(names)
-        except OSError:
-            raise
-        except Exception:
-            if len(names) == 1:
-                raise
-            read = self._fetched([name])  # it may be another that cannot be read
+        read = attempted(self._fetch, names, False)
+        if isinstance(read, Exception) and not isinstance(read, OSError) and len(names) > 1:
+            names = [name]  # it may be another that cannot be read
+            read = attempted(self._fetch, names, False)
+        if isinstance(read, Exception):
+            read.add_note(f"{IN_BRANCH}{', '.join(names[:N_NAMED])}")
+            raise read
         self._known |= {key: self._picked(column) for key, column in read.items()}
-
-    def _fetched(self, names: list[str]) -> dict[str, Content]:
-        """Read columns of all events; an error says in a note which ones these were."""
-        try:
-            return self._fetch(names, False)
-        except Exception as error:
-            error.add_note(f"{IN_BRANCH}{', '.join(names[:N_NAMED])}")
-            raise
 
 
 class _Picker:

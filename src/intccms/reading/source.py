@@ -34,6 +34,7 @@ from intccms.datasets.files import (
     drop_handle,
     stamp,
 )
+from intccms.errors import attempted
 from intccms.reading.columns import Columns, History, ReadMeter
 from intccms.reading.events import ChunkEvents, NanoForms
 
@@ -232,10 +233,11 @@ class Source:
         self._asked = asked = Future[str]()
 
         def answer() -> None:
-            try:
-                asked.set_result(self._file.digest())
-            except Exception as exc:  # noqa: BLE001 - raised by `has_changed`
-                asked.set_exception(exc)
+            found = attempted(self._file.digest)
+            if isinstance(found, Exception):
+                asked.set_exception(found)  # raised by `has_changed`
+            else:
+                asked.set_result(found)
 
         # not one of a pool, for whose answer the end of a process would wait
         threading.Thread(target=answer, daemon=True).start()

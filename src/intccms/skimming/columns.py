@@ -21,7 +21,13 @@ import uproot
 from awkward.contents import ListOffsetArray, NumpyArray
 from awkward.index import Index64
 
-from intccms.errors import ConfigError, MissingColumnError, SkimWriteError, nearest
+from intccms.errors import (
+    ConfigError,
+    MissingColumnError,
+    SkimWriteError,
+    attempted,
+    nearest,
+)
 from intccms.schema import Preprocess, SkimOutput, WorkerEval
 from intccms.skimming.formats import SUFFIX, write_file
 
@@ -207,13 +213,13 @@ def resolved(value: Any) -> Any:
         If one cannot be evaluated here.
     """
     if isinstance(value, WorkerEval):
-        try:
-            return value.resolve()
-        except Exception as exc:
+        answer = attempted(value.resolve)
+        if isinstance(answer, Exception):
             raise SkimWriteError(
                 "a WorkerEval in preprocess.skimming.output cannot be evaluated on "
-                f"{socket.gethostname()}: {type(exc).__name__}: {exc}"
-            ) from exc
+                f"{socket.gethostname()}: {type(answer).__name__}: {answer}"
+            ) from answer
+        return answer
     if isinstance(value, Mapping):
         return {name: resolved(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -278,13 +284,13 @@ def _try(output: SkimOutput, where: str) -> None:
     }
     with tempfile.TemporaryDirectory(prefix="intccms-") as folder:
         path = Path(folder) / f"trial.{SUFFIX[output.format]}"
-        try:
-            write_file(path, output.format, [columns], tree="Events", record=[], options=known)
-        except OSError:
-            raise
-        except Exception as exc:
-            text = " ".join(str(exc).split("\n\n")[0].split())
-            raise ConfigError(f"{where}: the writer of {output.format} says: {text}") from exc
+        trial = partial(write_file, path, output.format, [columns], tree="Events", record=[])
+        error = attempted(trial, options=known)
+    if isinstance(error, OSError):
+        raise error
+    if error is not None:
+        text = " ".join(str(error).split("\n\n")[0].split())
+        raise ConfigError(f"{where}: the writer of {output.format} says: {text}") from error
 
 
 def _evals(value: Any) -> Iterator[bool]:

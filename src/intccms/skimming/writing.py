@@ -19,7 +19,7 @@ import numpy as np
 from intccms.datasets import DatasetFiles
 from intccms.datasets.contents import FileCount
 from intccms.datasets.metadata import Metadata
-from intccms.errors import InputError, SkimWriteError
+from intccms.errors import InputError, SkimWriteError, attempted
 from intccms.execution.chunk import ChunkOutcome
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
@@ -449,8 +449,5 @@ def _coalesced(writer: SkimWriter, parts: list[SkimPart], executor: Executor) ->
 
 def _put_together(
     parts: list[SkimPart], store: SkimStore, target: int
-) -> list[SkimPart] | Exception:
-    try:
-        return list(store.coalesce(parts, target))
-    except Exception as exc:  # noqa: BLE001 - the small parts are good, too
-        return exc
+) -> tuple[SkimPart, ...] | Exception:
+    return attempted(store.coalesce, parts, target)  # the small parts are good, too
