@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from chunkcolumns import Pick, plain
-from intccms.engine.calls import Caller
-from intccms.engine.evaluation import Level, with_derived
+from intccms.engine.calls import Caller, Level, with_derived
 from intccms.engine.objects import Objects
 from intccms.errors import FunctorError, MissingColumnError
 from intccms.schema import Config, GhostObservable

@@ -18,7 +18,7 @@ from example_cms.configs.corrections.rates import CROSS_SECTIONS
 from example_cms.configs.years import YEARS
 from intccms.engine.object_corrections import correct
 from intccms.engine.objects import Objects
-from intccms.engine.weights import member_tables
+from intccms.engine.variations import member_tables
 from tests.example_cms.conftest import Chunk, chunk, loops, simulated
 
 

@@ -12,22 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intccms.datasets.sections import LumiSections
-from intccms.engine.calls import Caller, Selection, as_flat
-from intccms.engine.corrections import Factors
-from intccms.engine.evaluation import (
+from intccms.engine.calls import (
+    Caller,
     Level,
     Nominal,
+    Selection,
     apply_masks,
+    as_flat,
     channel_rows,
     observable_values,
     select,
 )
+from intccms.engine.corrections import Factors
 from intccms.engine.object_corrections import correct
 from intccms.engine.objects import Objects
-from intccms.engine.variations import VariationPlan
-from intccms.engine.weights import (
+from intccms.engine.variations import (
     Index,
     MemberTable,
+    VariationPlan,
     Weights,
     check_sums,
     member_sums,

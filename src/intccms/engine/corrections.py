@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from chunkcolumns import Column, aligned
 from intccms.engine.calls import Caller
 from intccms.engine.objects import Objects
-from intccms.engine.variations import Direction
 from intccms.errors import FunctorError, InputError, attempted, nearest
 from intccms.execution.failures import describe
 from intccms.fingerprint.digest import content_digest
 from intccms.schema import Config, Correction, ObjVar, Sys, UncertaintySource
 from intccms.schema.base import Constant
+from intccms.schema.corrections import Direction
 
 Words = dict[str, frozenset[str] | None]
 

@@ -18,7 +18,7 @@ from intccms.engine.object_corrections import with_new_columns
 from intccms.engine.objects import from_events, overlaps
 from intccms.engine.processor import AnalysisProcessor, DatasetTask
 from intccms.engine.scores import with_scores
-from intccms.engine.weights import reads
+from intccms.engine.variations import reads
 from intccms.errors import (
     FunctorError,
     InputError,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from chunkcolumns import Column, Lists, as_column
 from intccms.engine.corrections import NEUTRAL, Factors, apply
-from intccms.engine.objects import FlatObjects, Objects, top_level
+from intccms.engine.objects import FlatObjects, Objects, content, lists_of, top_level
 from intccms.engine.variations import Variation, VariationPlan, changes, needs
 from intccms.errors import FunctorError
 from intccms.schema import Correction, ObjVar, UncertaintySource
@@ -115,20 +115,6 @@ def reordering(name: str, nominal: Objects, shifted: Objects) -> Index:
 def names_of_sorted(collection: str) -> tuple[str, str]:
     """Return the names of a collection that is sorted, and of the numbers that go with it."""
     return collection, f"{collection} as read"
-
-
-def content(column: ak.Array) -> NDArray[Any]:
-    """Return the numbers of all events, end to end."""
-    if isinstance(column, Column):
-        return column.values
-    return np.asarray(ak.flatten(column) if column.ndim > 1 else column)
-
-
-def lists_of(column: ak.Array) -> Lists | None:
-    """Return how the numbers of a column belong to events; None if there is one for each."""
-    if isinstance(column, Column):
-        return column.lists
-    return Lists.of_counts(np.asarray(ak.num(column))) if column.ndim > 1 else None
 
 
 # Without the event structure, which no shift changes; for a whole collection, which is sorted

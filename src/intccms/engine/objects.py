@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import awkward as ak
 import numpy as np
 from numpy.typing import NDArray
 
-from chunkcolumns import Collection, Column, Pick, as_chunk_array, shared, taken
+from chunkcolumns import Collection, Column, Lists, Pick, as_chunk_array, shared, taken
 from intccms.errors import MissingColumnError, nearest
 from intccms.schema import ObjVar
 
@@ -142,10 +143,7 @@ class FlatObjects(Objects):
         super().__init__(objects.__getitem__, objects.n)
 
     def _column(self, ref: ObjVar) -> NDArray[np.generic]:
-        column = super()._column(ref)
-        if isinstance(column, Column):
-            return column.values
-        return np.asarray(ak.flatten(column) if column.ndim > 1 else column)
+        return content(super()._column(ref))
 
 
 def dtype_of(column: ak.Array) -> np.dtype[np.generic]:
@@ -154,6 +152,20 @@ def dtype_of(column: ak.Array) -> np.dtype[np.generic]:
         return column.values.dtype
     empty: NDArray[np.generic] = ak.to_numpy(ak.flatten(column[:0], axis=None))
     return empty.dtype
+
+
+def content(column: ak.Array) -> NDArray[Any]:
+    """Return the numbers of all events, end to end."""
+    if isinstance(column, Column):
+        return column.values
+    return np.asarray(ak.flatten(column) if column.ndim > 1 else column)
+
+
+def lists_of(column: ak.Array) -> Lists | None:
+    """Return how the numbers of a column belong to events; None if there is one for each."""
+    if isinstance(column, Column):
+        return column.lists
+    return Lists.of_counts(np.asarray(ak.num(column))) if column.ndim > 1 else None
 
 
 def from_events(events: ak.Array) -> Objects:

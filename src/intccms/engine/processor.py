@@ -23,8 +23,7 @@ from intccms.engine.chunk import (
 from intccms.engine.objects import Objects, from_events
 from intccms.engine.scores import EVENT_SEED, FeatureMatrix, Score
 from intccms.engine.systematics import fill_shifts
-from intccms.engine.variations import VariationPlan, plan_variations
-from intccms.engine.weights import branch_of, weight_matrix
+from intccms.engine.variations import VariationPlan, branch_of, plan_variations, weight_matrix
 from intccms.fingerprint.watching import refresh
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import OriginalEvents

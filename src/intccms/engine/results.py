@@ -18,8 +18,7 @@ from intccms.engine.chunk import ChunkSums
 from intccms.engine.duplicates import Duplicates
 from intccms.engine.inputs import golden_jsons
 from intccms.engine.processor import AnalysisProcessor, TrainingTable
-from intccms.engine.variations import VariationPlan, WeightSource
-from intccms.engine.weights import ALL, NOMINAL, branch_of
+from intccms.engine.variations import ALL, NOMINAL, VariationPlan, WeightSource, branch_of
 from intccms.errors import IntccmsError
 from intccms.execution.accounting import (
     Ledger,

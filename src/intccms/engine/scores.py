@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from intccms.engine.calls import as_flat
-from intccms.engine.evaluation import MVA
+from intccms.engine.calls import MVA, as_flat
 from intccms.engine.objects import event_seeds
-from intccms.engine.weights import reads
+from intccms.engine.variations import reads
 from intccms.errors import FunctorError, InputError, attempted
 from intccms.execution.failures import user_code
 from intccms.fingerprint.digest import fingerprint

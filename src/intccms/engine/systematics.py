@@ -11,24 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chunkcolumns import Column, Pick, as_column
-from intccms.engine.calls import Selection
-from intccms.engine.chunk import ChunkWork, NominalChunk
-from intccms.engine.corrections import apply
-from intccms.engine.evaluation import (
+from intccms.engine.calls import (
     Call,
     Level,
     Nominal,
+    Selection,
     channel_rows,
     masked,
     observable_values,
     select,
     with_derived,
 )
-from intccms.engine.object_corrections import Columns, Starts, content, lists_of
-from intccms.engine.objects import Objects, top_level
+from intccms.engine.chunk import ChunkWork, NominalChunk
+from intccms.engine.corrections import apply
+from intccms.engine.object_corrections import Columns, Starts
+from intccms.engine.objects import Objects, content, lists_of, top_level
 from intccms.engine.tracing import NONE, CutOrigins, Origins, Traces, trace_functions
-from intccms.engine.variations import Variation
-from intccms.engine.weights import Index, Weights, checked, reads
+from intccms.engine.variations import Index, Variation, Weights, checked, reads
 from intccms.errors import FunctorError
 from intccms.execution.memory import BYTES_PER_ROW
 from intccms.schema import Channel, Functor, ObjectMask, ObjVar

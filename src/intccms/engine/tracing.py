@@ -15,7 +15,7 @@ from coffea.analysis_tools import PackedSelection
 
 from chunkcolumns import Collection, Column, as_column, plain
 from chunkcolumns.library_internals import selection_hooks
-from intccms.engine.evaluation import MVA, Level
+from intccms.engine.calls import MVA, Level
 from intccms.engine.objects import Objects, overlaps
 from intccms.errors import attempted
 from intccms.execution.failures import user_code

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import intccms
 from intccms.datasets import Fileset
-from intccms.engine.evaluation import MVA
+from intccms.engine.calls import MVA
 from intccms.engine.results import AnalysisResult
 from intccms.engine.scores import (
     MODEL_JSON,

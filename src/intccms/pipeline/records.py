@@ -187,7 +187,7 @@ STAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("fill", "intccms/histograms/", ("filled", "of", "_filled")),
     ("observable", "intccms/engine/", ("observable_values", "with_derived")),
     ("batch", "intccms/engine/systematics.py", ("",)),
-    ("weights", "intccms/engine/weights.py", ("",)),
+    ("weights", "intccms/engine/variations.py", ("",)),
     ("mask", "intccms/engine/", ("apply_masks", "masked", "select", "skim", "channel_rows")),
     ("other work on chunks", "intccms/execution/chunk.py", ("",)),
     ("count and check files", "intccms/pipeline/stages.py", ("count_files",)),

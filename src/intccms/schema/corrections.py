@@ -21,6 +21,7 @@ from intccms.schema.base import (
 )
 from intccms.schema.older import CORRECTION
 
+Direction = Literal["up", "down"]
 Function = Callable[..., Any]
 _ALL_CHANNELS = "objects are the same in all channels; only weights can differ"
 OBJECT_ONLY = ("target", "propagate_to", "propagate_share", "resort")
@@ -99,6 +100,13 @@ class UncertaintySource(Scope):
         if self.lha_id is not None and self.members != "pdf":
             raise KeyProblem("lha_id", "this is for 'members': 'pdf' only")
         return self
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The sides that exist; a one-sided function gets its mirror only when asked to."""
+        if self.symmetrise or (self.up_function is None) == (self.down_function is None):
+            return ("up", "down")
+        return ("up",) if self.up_function else ("down",)
 
     @property
     def has_function(self) -> bool:
