@@ -12,7 +12,7 @@ READING = "read\0/x/intccms/reading/source.py\0" + "170"
 
 
 def test_a_sample_counts_for_what_it_did_inside_of_other_stages() -> None:
-    masks = "apply_masks\0/x/intccms/engine/evaluation.py\0" + "60"
+    masks = "apply_masks\0/x/intccms/engine/calls.py\0" + "60"
     assert stage_of([CHUNK, masks]) == "mask"
     assert stage_of([CHUNK, masks, READING]) == "read"
     inflate = "decompress\0/y/uproot/compression.py\0" + "300"
