@@ -254,7 +254,7 @@ def truncations(processor: AnalysisProcessor) -> list[str]:
     refs = () if skim is None else skim.use
     notes: dict[str, None] = {}
     for dataset in processor.tasks:
-        plan = processor.plan(dataset)
+        plan = processor.plans[dataset]
         for shift in plan.shifts:
             moved = plan.touched(shift)
             if any(overlaps(ref, other) for ref in refs for other in moved):
@@ -294,7 +294,7 @@ def _check_one(
     source = open_source(look.pfn, look.tree_name, options)
     events = source.events(0, n_events, ReadMeter(), dict(look.about))
     if processor.has_analysis:
-        plan = processor.plan(files.dataset)
+        plan = processor.plans[files.dataset]
         objects = with_new_columns(from_events(events), plan.corrections, plan.read)
         for correction in plan.corrections:
             if correction.type == "object":  # without events no shift is evaluated

@@ -157,7 +157,7 @@ def _channel(channel: Channel) -> tuple[Any, ...]:
 
 
 def _of_dataset(processor: AnalysisProcessor, task: DatasetTask) -> tuple[Any, ...]:
-    plan = processor.plan(task.dataset)
+    plan = processor.plans[task.dataset]
     sums = _sums_of(processor, task.dataset)
     about = (task.dataset, task.is_data, task.weight_branch, task.weight_clip, sums)
     if not processor.has_analysis:
@@ -287,7 +287,7 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
 
 def _sums_of(processor: AnalysisProcessor, dataset: str) -> tuple[str, ...]:
     """Name the sums over all events that kept columns come with."""
-    return tuple(place.name for place in processor.plan(dataset).normalised)
+    return tuple(place.name for place in processor.plans[dataset].normalised)
 
 
 def names_of_sums(config: Config, year: str | None) -> dict[str, str]:

@@ -80,20 +80,13 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
             for key, value in list(ak.behavior.items())
             if (module := getattr(value, "__module__", None)) and home(module) is None
         }
-        wanted = config.general.channels
-        self.channels = tuple(c for c in config.channels if wanted is None or c.name in wanted)
+        self.channels = config.active_channels
+        self.plans = {name: self._plan(task) for name, task in self.tasks.items()}
 
-    def plan(self, dataset: str) -> VariationPlan:
+    def _plan(self, task: DatasetTask) -> VariationPlan:
         """Return the corrections and variations of a dataset."""
-        task = self.tasks[dataset]
-        plan = plan_variations(
-            self.config,
-            task.process,
-            year=task.year,
-            is_data=task.is_data,
-            dataset=dataset,
-            sums=task.sums,
-        )
+        about = {"year": task.year, "is_data": task.is_data, "dataset": task.dataset}
+        plan = plan_variations(self.config, task.process, **about, sums=task.sums)
         if self.config.general.run_systematics or self.writer is not None:
             return plan
         return replace(plan, normalised=())  # a skim is read later, for variations, too
@@ -131,7 +124,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         uuid = str(events.metadata.get("fileuuid", ""))
         entry = int(events.metadata.get("entrystart", 0))
         caller = Caller.of_chunk(task.dataset, uuid, entry)
-        work = ChunkWork(self.config, self.channels, self.plan(task.dataset), caller)
+        work = ChunkWork(self.config, self.channels, self.plans[task.dataset], caller)
         objects, known = from_events(events), events.metadata.get("whole")
         whole = None if known is None else OriginalEvents.from_json(known)
         first = int(events.metadata.get("entries", (entry,))[0])

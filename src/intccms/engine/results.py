@@ -329,7 +329,7 @@ def theory_of(
     IntccmsError
         If a sum of weights that a variation is to be divided by is not positive.
     """
-    plan, members = processor.plan(dataset), sums.get("members", {})
+    plan, members = processor.plans[dataset], sums.get("members", {})
     if not (plan.members or plan.normalised) or not processor.has_analysis:
         return Theory()
     _tell(plan, dataset, sums)

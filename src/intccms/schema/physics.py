@@ -164,7 +164,9 @@ class Skimming(Model):
         """The skim selection as a functor, or None when every event is kept."""
         if self.function is None:
             return None
-        return Functor(function=self.function, use=self.use, static_kwargs=self.static_kwargs)
+        return Functor.model_construct(  # whose parts are validated
+            function=self.function, use=self.use, static_kwargs=self.static_kwargs
+        )
 
 
 class Preprocess(Model):
