@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 from coffea.processor import accumulate
 
+from intccms.datasets.contents import FileCount
 from intccms.execution.checkpoints import decode, encode
 from intccms.histograms.exact import ExactSums
 from intccms.skimming import SkimPart
@@ -29,24 +30,19 @@ def part(chunk: int) -> SkimPart:
         sumw=ExactSums.total(np.array([0.1, 1e20])).to_json(),
         fingerprint="f",
         source_events=9,
+        source_digest="",
         path=f"ttbar/file_0/part_{chunk}.parquet",
         rows=(0, 1),
         columns=COLUMNS,
     )
 
 
-COMMON = {"dataset": "ttbar", "n_listed": 1, "fingerprint": "f", "is_data": False}
-FILE = {
-    "source_events": 9,
-    "source_sumw": None,
-    "source_count": None,
-    "source_sections": None,
-}
+COUNT = FileCount("ttbar", "/store/a.root", "/store/a.root", "u", 9)
 
 
 def test_records_come_back_as_they_were() -> None:
     table = SkimTable.of(part(0)) + SkimTable.of(part(1))
-    assert list(table.parts(COMMON, {"/store/a.root": FILE})) == [part(0), part(1)]
+    assert list(table.parts(part(7), [COUNT])) == [part(0), part(1)]
 
 
 def test_names_of_branches_travel_once() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any, Required, TypedDict
 
 from fsspec.core import url_to_fs
 
@@ -24,6 +24,26 @@ class OriginalJson(TypedDict):
     spectrum: Any
     sections: str | None
     is_selected: bool
+
+
+class EventMetadata(TypedDict, total=False):
+    """What the events of a chunk are, as their ``metadata`` says it.
+
+    ``entries`` are those of the file, ``entrystart`` begins the chunk as it was planned: a half
+    draws the random numbers of the whole. ``piece`` names a part of a planned chunk, ``source`` is
+    what a skim must know of the file, ``whole`` what a skim knows of all events.
+    """
+
+    dataset: Required[str]
+    filename: str
+    fileuuid: str
+    entrystart: int
+    entrystop: int
+    entries: list[int]
+    piece: str
+    source: Mapping[str, Any]
+    whole: OriginalJson
+    version: str  # of the schema, as coffea has it
 
 
 NOTHING: OriginalJson = {

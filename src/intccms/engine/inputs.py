@@ -12,6 +12,7 @@ from typing import Any
 from intccms.datasets import DatasetFiles, Fileset
 from intccms.datasets.fileset import RUNS_WEIGHT
 from intccms.datasets.metadata import Metadata
+from intccms.datasets.skimmed_rows import EventMetadata
 from intccms.engine.corrections import check_correction_files
 from intccms.engine.keys import names_of_sums
 from intccms.engine.object_corrections import with_new_columns
@@ -210,7 +211,7 @@ class _Look:
     pfn: str
     tree_name: str
     n_events: int
-    about: dict[str, Any]
+    about: EventMetadata
 
 
 def _missing_in_all(
@@ -231,11 +232,10 @@ def _missing_in_all(
 
 def _looks(metadata: Metadata, files: DatasetFiles) -> Iterator[_Look]:
     """Give the files of a dataset; of a skim those that hold events first, each once."""
-    about: dict[str, Any] = {"dataset": files.dataset}
     if metadata.skimmed_rows is None:
         for count in metadata.files_of(files.dataset):
-            source = about | {"filename": count.lfn}
-            yield _Look(count.pfn, files.tree_name, count.n_events, source)
+            about: EventMetadata = {"dataset": files.dataset, "filename": count.lfn}
+            yield _Look(count.pfn, files.tree_name, count.n_events, about)
         return
     of_dataset = [item for item in metadata.work_items if item.dataset == files.dataset]
     pieces = [piece for item in of_dataset for piece in metadata.rows_of(item) or ()]
@@ -243,9 +243,9 @@ def _looks(metadata: Metadata, files: DatasetFiles) -> Iterator[_Look]:
     for piece in sorted(pieces, key=lambda one: one.rows[0] == one.rows[1]):
         if len(seen) < SOME and piece.pfns[0] not in seen and not piece.missing:
             seen.add(piece.pfns[0])
-            skim = about | {"filename": piece.pfns[0], "whole": piece.whole}
-            n_rows = piece.rows[1] - piece.rows[0]
-            yield _Look(piece.pfns[0], piece.tree_name, n_rows, skim)
+            pfn, n_rows = piece.pfns[0], piece.rows[1] - piece.rows[0]
+            about = {"dataset": files.dataset, "filename": pfn, "whole": piece.whole}
+            yield _Look(pfn, piece.tree_name, n_rows, about)
 
 
 def truncations(processor: AnalysisProcessor) -> list[str]:
@@ -292,7 +292,7 @@ def _check_one(
     n_events: int,
 ) -> None:
     source = open_source(look.pfn, look.tree_name, options)
-    events = source.events(0, n_events, ReadMeter(), dict(look.about))
+    events = source.events(0, n_events, ReadMeter(), look.about)
     if processor.has_analysis:
         plan = processor.plans[files.dataset]
         objects = with_new_columns(from_events(events), plan.corrections, plan.read)

@@ -19,7 +19,7 @@ import awkward as ak
 from awkward.contents import Content
 
 from intccms.datasets.files import check_reachable
-from intccms.datasets.skimmed_rows import OriginalJson, check_unchanged
+from intccms.datasets.skimmed_rows import EventMetadata, OriginalJson, check_unchanged
 from intccms.errors import SkimWriteError
 from intccms.execution.failures import FailureKind, classify, describe, is_read_failure
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask
@@ -91,7 +91,7 @@ class ChunkColumns:
         opened: Callable[[], Source],
         start: int,
         meter: ReadMeter,
-        metadata: dict[str, Any],
+        metadata: EventMetadata,
     ) -> ChunkEvents | None:
         """Return the events that pass the skim selection, if they are there.
 
@@ -118,7 +118,7 @@ class ChunkColumns:
         columns = Columns(fetch, self._n, meter).take(found.index)
         columns.preset(found.columns)
         meter.columns |= dict.fromkeys(found.columns, 0)
-        metadata = metadata | {"whole": found.whole}
+        metadata["whole"] = found.whole
         return ChunkEvents(columns, forms_of(found.layout, lambda: form), metadata)
 
     def save(self, events: ChunkEvents, sums: dict[str, Any], source: Source | None) -> None:
@@ -297,10 +297,10 @@ class Attempt:
             raise ValueError(f"{self.pfn} was changed while it was read")
         self.stage = "process"
 
-    def _metadata(self) -> dict[str, Any]:
+    def _metadata(self) -> EventMetadata:
         """Say what the events are, in terms of JSON."""
         item, planned = self.item, self.task.item
-        metadata: dict[str, Any] = {
+        metadata: EventMetadata = {
             "dataset": item.dataset,
             "filename": item.filename,
             "fileuuid": item.fileuuid,
@@ -310,7 +310,9 @@ class Attempt:
             "piece": self._part_name(),
             "source": dict(item.usermeta or {}),
         }
-        return metadata if self.piece is None else metadata | {"whole": self.piece.whole}
+        if self.piece is not None:
+            metadata["whole"] = self.piece.whole
+        return metadata
 
     def _part_name(self) -> str:
         """Tell parts of one planned chunk apart; empty for the whole."""

@@ -20,6 +20,7 @@ from coffea.nanoevents import NanoAODSchema, transforms
 from coffea.nanoevents.methods import nanoaod
 from numpy.typing import NDArray
 
+from intccms.datasets.skimmed_rows import EventMetadata
 from intccms.reading.columns import Columns
 
 OFFSETS = quote(",!offsets", safe="")
@@ -96,11 +97,11 @@ class ChunkEvents:
         self,
         columns: Columns,
         forms: NanoForms,
-        metadata: dict[str, Any],
+        metadata: EventMetadata,
         title: Callable[[str], str] | None = None,
     ) -> None:
         self.columns, self.forms = columns, forms
-        self.metadata = {**metadata, "version": forms.version}
+        self.metadata: EventMetadata = {**metadata, "version": forms.version}
         self._title = title
         self._known: dict[str, ak.Array] = {}
         self._factory = _Factory(self)

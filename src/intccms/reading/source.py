@@ -34,6 +34,7 @@ from intccms.datasets.files import (
     drop_handle,
     stamp,
 )
+from intccms.datasets.skimmed_rows import EventMetadata
 from intccms.errors import attempted
 from intccms.reading.columns import Columns, History, ReadMeter
 from intccms.reading.events import ChunkEvents, NanoForms
@@ -243,7 +244,7 @@ class Source:
         threading.Thread(target=answer, daemon=True).start()
 
     def events(
-        self, start: int, stop: int, meter: ReadMeter, metadata: dict[str, Any]
+        self, start: int, stop: int, meter: ReadMeter, metadata: EventMetadata
     ) -> ChunkEvents:
         """Return the events of the entries from `start` up to `stop`."""
         histories: tuple[History, ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from intccms.errors import InputError, nearest
+from intccms.histograms.exact import ExactJson, SpectrumJson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +28,11 @@ class SkimPart:
     entry_start: int
     entry_stop: int
     n_in: int  # events of the chunk, before any cut
-    sumw: dict[str, Any]  # JSON form of the exact sum of weights of all `n_in` events
+    sumw: ExactJson  # JSON form of the exact sum of weights of all `n_in` events
     fingerprint: str  # of the skim selection
     weights: str = ""  # titles and sums of other weights of all `n_in` events, packed
     weight: str = ""  # what `sumw` is the sum of, in words; empty for data
-    spectrum: dict[str, Any] | None = None  # how the weights of simulation are spread, as JSON
+    spectrum: SpectrumJson | None = None  # how the weights of simulation are spread, as JSON
     piece: str = ""  # of a chunk that was halved, e.g. "0_25000": parts need names of their own
     is_data: bool = False
     sections: str | None = None  # of the events of data, before any cut: "297050:12-137,140"

@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Self
 
@@ -70,22 +70,22 @@ class SkimTable:
         self.columns |= other.columns
         return self
 
-    def parts(self, common: dict[str, Any], files: dict[str, dict[str, Any]]) -> Iterator[SkimPart]:
+    def parts(self, like: SkimPart, counts: Iterable[FileCount]) -> Iterator[SkimPart]:
         """Give the records back.
 
         Parameters
         ----------
-        common
-            What holds for the dataset.
-        files
-            What holds for a file, by its name.
+        like
+            Has what holds for all of the dataset.
+        counts
+            Its files.
         """
+        common = {name: getattr(like, name) for name in PER_DATASET}
+        files = {count.lfn: source_of(count) for count in counts}
         for line in self.lines:
             plain = json.loads(line)
-            columns = self.columns[plain["columns"]]
-            yield SkimPart.from_json(
-                plain | common | files.get(plain["source"], {}) | {"columns": columns}
-            )
+            columns = {"columns": self.columns[plain["columns"]]}
+            yield SkimPart.from_json(plain | common | files.get(plain["source"], {}) | columns)
 
 
 @lru_cache(maxsize=64)
@@ -247,7 +247,7 @@ class SkimWriter:
         )
         return SkimTable.of(self.store.write(kept, self.columns[about["dataset"]], part))
 
-    def is_whole(self, sums: dict[str, Any]) -> bool:
+    def is_whole(self, sums: Mapping[str, Any]) -> bool:
         """Say whether all parts that the sums of a chunk tell of are still there."""
         return all(self._holds(json.loads(line)) for line in sums["skim_parts"].lines)
 
@@ -343,7 +343,7 @@ def unwritten(task: ChunkTask, reason: str) -> ChunkOutcome:
     return ChunkOutcome(None, receipt)
 
 
-def source_of(count: FileCount) -> dict[str, Any]:
+def source_of(count: FileCount) -> dict[str, float | str | None]:
     """Say of an original file what a skim of it must know."""
     sums = (count.runs_sumw, count.runs_count)
     values = (count.n_events, *sums, count.sections, count.digest)
@@ -411,27 +411,33 @@ def _records(
 ) -> Iterator[SkimPart]:
     """Give the records of all chunks, and one for each file without events of its own."""
     counts = metadata.files_of(files.dataset)
-    common: dict[str, Any] = {
-        "dataset": files.dataset,
-        "n_listed": files.n_listed,
-        "fingerprint": writer.fingerprint,
-        "is_data": files.is_data,
-    }
-    yield from table.parts(common, {count.lfn: source_of(count) for count in counts})
-    nothing: dict[str, Any] = {
-        **dict.fromkeys(("chunk", "entry_start", "entry_stop", "n_in"), 0),
-        "sumw": ExactSums.zeros(1).to_json(),
-        "sections": "" if files.is_data else None,
-    }
+    nothing = SkimPart(
+        dataset=files.dataset,
+        n_listed=files.n_listed,
+        fingerprint=writer.fingerprint,
+        is_data=files.is_data,
+        source="",
+        uuid="",
+        file_index=0,
+        chunk=0,
+        entry_start=0,
+        entry_stop=0,
+        n_in=0,
+        sumw=ExactSums.zeros(1).to_json(),
+        sections="" if files.is_data else None,
+    )
+
+    def empty(file: FileCount, **about: Any) -> SkimPart:
+        index = files.lfns.index(file.lfn)
+        return replace(nothing, source=file.lfn, uuid=file.uuid, file_index=index, **about)
+
+    yield from table.parts(nothing, counts)
     for count in counts:
         if not count.n_events:
-            here: dict[str, Any] = {"source": count.lfn, "file_index": files.lfns.index(count.lfn)}
-            yield SkimPart(**common, **source_of(count), **nothing, **here, uuid=count.uuid)
+            yield empty(count, **source_of(count))
     for twin in metadata.twins_of(files.dataset):
-        lfn, uuid = twin.file.lfn, twin.file.uuid
-        here = {"source": lfn, "file_index": files.lfns.index(lfn), "source_events": 0}
         same = (twin.same_dataset, twin.same_as)
-        yield SkimPart(**common, **nothing, **here, uuid=uuid, same_as=same)
+        yield empty(twin.file, source_events=0, same_as=same)
 
 
 def _coalesced(writer: SkimWriter, parts: list[SkimPart], executor: Executor) -> list[SkimPart]:
