@@ -116,14 +116,14 @@ def test_a_shift_touches_what_later_corrections_make_of_it() -> None:
         "args": [MET_PT, ("Jet", None)],
     }
     plan = planned(shift("jes", JET_PT, [JET_PT]), met)
-    assert plan.touched(plan.shifts[0]) == {JET_PT, MET_PT}
-    assert plan.touched(plan.shifts[2]) == {MET_PT}
+    assert plan.touched[plan.shifts[0].label] == {JET_PT, MET_PT}
+    assert plan.touched[plan.shifts[2].label] == {MET_PT}
     assert plan.touched_by_any() == {JET_PT, MET_PT}
 
 
 def test_a_shift_does_not_touch_what_is_only_varied_later() -> None:
     plan = planned(shift("jes", JET_PT, [JET_PT]), shift("met", MET_PT, [MET_PT, JET_PT]))
-    assert plan.touched(plan.shifts[0]) == {JET_PT}
+    assert plan.touched[plan.shifts[0].label] == {JET_PT}
 
 
 @pytest.mark.parametrize(
@@ -185,5 +185,5 @@ def test_a_source_of_several_object_corrections_is_one_shift() -> None:
     assert plan.labels == ("nominal", "jes_up", "jes_down")
     up, down = plan.shifts
     assert up.parts == down.parts == {0: 0, 1: 0}
-    assert plan.touched(up) == {JET_PT, MET_PT}
+    assert plan.touched[up.label] == {JET_PT, MET_PT}
     assert plan.companion(plan.corrections[2].uncertainty_sources[0], down) == "down"

@@ -149,7 +149,7 @@ def test_resolution_and_dead_sectors_move_both_too(run2: Path) -> None:
     made = chunk(simulated(run2), run2, process="ttbar_semilep")
     for label in ("jer_2018_up", "dead_sectors_2018_down"):
         (shift,) = (one for one in made.plan.shifts if one.label == label)
-        assert {ref.obj for ref in made.plan.touched(shift)} >= {"Jet", "FatJet", "MET"}
+        assert {ref.obj for ref in made.plan.touched[shift.label]} >= {"Jet", "FatJet", "MET"}
 
 
 def test_large_jets_are_not_carried_into_the_missing_momentum() -> None:

@@ -256,7 +256,7 @@ def truncations(processor: AnalysisProcessor) -> list[str]:
     for dataset in processor.tasks:
         plan = processor.plans[dataset]
         for shift in plan.shifts:
-            moved = plan.touched(shift)
+            moved = plan.touched[shift.label]
             if any(overlaps(ref, other) for ref in refs for other in moved):
                 source = plan.corrections[shift.correction].uncertainty_sources[shift.source]
                 notes[

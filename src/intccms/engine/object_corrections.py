@@ -246,7 +246,7 @@ class Starts:
             ref: content(self._masked(ref.obj, objects.column(ref)))
             if ref.field
             else reordering(ref.obj, self.at(len(self._stages) - 1), objects)
-            for ref in self._plan.touched(shift)
+            for ref in self._plan.touched[shift.label]
         }
 
     def _masked(self, name: str, array: ak.Array) -> ak.Array:

@@ -85,8 +85,10 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
 
     def _plan(self, task: DatasetTask) -> VariationPlan:
         """Return the corrections and variations of a dataset."""
-        about = {"year": task.year, "is_data": task.is_data, "dataset": task.dataset}
-        plan = plan_variations(self.config, task.process, **about, sums=task.sums)
+        plan = plan_variations(
+            self.config, task.process, year=task.year, is_data=task.is_data,
+            dataset=task.dataset, sums=task.sums,
+        )  # fmt: skip
         if self.config.general.run_systematics or self.writer is not None:
             return plan
         return replace(plan, normalised=())  # a skim is read later, for variations, too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ class VariationPlan:
     year: str | None = None
     read: frozenset[ObjVar] = frozenset()
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """Labels on the variation axis; the nominal is first."""
         weights = (variation.label for variation in self.weights)
@@ -98,21 +99,25 @@ class VariationPlan:
         correction = self.corrections[place.correction]
         return correction, correction.uncertainty_sources[place.source]
 
-    def touched(self, shift: Variation) -> frozenset[ObjVar]:
-        """Return the columns that differ from the nominal ones in `shift`.
+    @cached_property
+    def touched(self) -> dict[str, frozenset[ObjVar]]:
+        """The columns that differ from the nominal ones, by label of the object systematic.
 
         A later object correction that reads a changed column changes its own target too.
         """
-        changed: set[ObjVar] = set()
-        for i, correction in enumerate(self.corrections):
-            applies = correction.type == "object" and correction.has_nominal
-            if i in shift.parts or (applies and needs(correction, changed)):
-                changed.update(changes(correction))
-        return frozenset(changed)
+        touched: dict[str, frozenset[ObjVar]] = {}
+        for shift in self.shifts:
+            changed: set[ObjVar] = set()
+            for i, correction in enumerate(self.corrections):
+                applies = correction.type == "object" and correction.has_nominal
+                if i in shift.parts or (applies and needs(correction, changed)):
+                    changed.update(changes(correction))
+            touched[shift.label] = frozenset(changed)
+        return touched
 
     def touched_by_any(self) -> frozenset[ObjVar]:
-        """Return the columns that at least one shift changes."""
-        return frozenset().union(*(self.touched(shift) for shift in self.shifts))
+        """Return the columns that at least one object systematic changes."""
+        return frozenset().union(*self.touched.values())
 
     def companion(self, source: UncertaintySource, shift: Variation) -> Direction | None:
         """Say in which direction a weight moves together with `shift` (``varies_with``)."""
