@@ -72,7 +72,7 @@ def kill_loop(executor: str, n_kills: int, seed: int) -> Row:
     is_same = loop.outcome["bits"] == bits(quiet)
     figures = {
         "kills": n_kills,
-        "chunks": len(quiet.receipts),
+        "chunks": len(quiet.reports),
         "redone in all": sum(redone),
         "redone after a kill, at most": max(redone),
         "damaged results read": loop.log.count("left out and made again"),
@@ -134,7 +134,7 @@ def out_of_memory(executor: str, how: str) -> Row:
     is_same = bits(result) == bits(quiet)
     figures = {
         "chunks that need too much": N_HUNGRY,
-        "chunks done in parts": sum(one.tries > 1 for one in result.receipts),
+        "chunks done in parts": sum(one.tries > 1 for one in result.reports),
         "workers killed": len(killed),
         "lost": len(result.ledger.lost_chunks),
         "same bits": is_same,

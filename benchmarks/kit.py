@@ -29,7 +29,7 @@ def run(table: dict[str, Any], settings: dict[str, Any]) -> tuple[int, AnalysisR
     result = runner.run(config)
     if not result.ledger.is_complete:
         raise RuntimeError(f"events were lost: {result.ledger.lost_chunks}")
-    return sum(receipt.n_events for receipt in result.receipts), result
+    return sum(receipt.n_events for receipt in result.reports), result
 
 
 def overhead_s(result: AnalysisResult, base_dir: Path) -> float:
@@ -39,7 +39,7 @@ def overhead_s(result: AnalysisResult, base_dir: Path) -> float:
     because receipts count it as reading.
     """
     seconds = []
-    for one in result.receipts:
+    for one in result.reports:
         if not one.entry_start:
             continue
         source = open_source(str(base_dir / one.file), "Events")

@@ -80,19 +80,19 @@ def _run_large(asked: dict[str, Any], folder: Path) -> dict[str, Any]:
     [histogram] = [one for (_, name), one in result.histograms.histograms.items() if name == "met"]
     found = float(histogram.values(flow=True).sum())
     expected = asked["yield"] * XSEC_PB * LUMI_IPB / asked["sumw"]
-    sizes = [report.n_events for report in result.receipts]
+    sizes = [report.n_events for report in result.reports]
     return {
         "file": f"{asked['mb']:.0f} MB, {N_EVENTS:,} events",
         "chunks": f"{len(sizes)} of {min(sizes):,} to {max(sizes):,} events",
         "every event once": _is_whole(result, N_EVENTS),
-        "right count": sum(one.n_kept for one in result.receipts) == asked["selected"],
+        "right count": sum(one.n_kept for one in result.reports) == asked["selected"],
         "right yield": bool(abs(found / expected - 1) < CLOSE),
     }
 
 
 def _is_whole(result: AnalysisResult, n_events: int) -> bool:
     """Whether the chunks are the file, without gap or overlap."""
-    spans = sorted((one.file, one.entry_start, one.entry_stop) for one in result.receipts)
+    spans = sorted((one.file, one.entry_start, one.entry_stop) for one in result.reports)
     gaps = [two[1] - one[2] for one, two in zip(spans, spans[1:], strict=False) if two[0] == one[0]]
     return result.ledger.is_complete and result.ledger.n_processed == n_events and not any(gaps)
 

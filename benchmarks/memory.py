@@ -39,7 +39,7 @@ class _Watch(Silent):
     def __init__(self) -> None:
         self.process, self.rss = psutil.Process(), []
 
-    def receipt(self, receipt: ChunkReport) -> None:
+    def report(self, report: ChunkReport) -> None:
         """Take a chunk."""
         self.rss.append(self.process.memory_info().rss / 1e6)
 

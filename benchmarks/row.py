@@ -99,7 +99,7 @@ def main(asked: dict[str, str]) -> dict[str, Any]:
 
         chosen = SETS[asked["set"]]
         overhead = 0.0 if row.settings else overhead_s(answer, Path(asked["data"]) / chosen.folder)
-        warm_up = min(receipt.started for receipt in answer.receipts) - begun
+        warm_up = min(receipt.started for receipt in answer.reports) - begun
         answer = answer.histograms
     if row.kind in ("intccms", "bare"):
         from benchmarks.kit import histograms_of

@@ -40,7 +40,7 @@ class MissingSumsError(MissingColumnError):
     """A skim was made without sums over the events of its origin that are needed now."""
 
 
-class FunctorError(IntccmsError):
+class FunctionError(IntccmsError):
     """A user's function failed or gave an answer of the wrong shape."""
 
 

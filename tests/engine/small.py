@@ -14,7 +14,7 @@ import uproot
 from intccms.engine.processor import AnalysisProcessor, DatasetTask
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
-from intccms.schema import Functor, load_config
+from intccms.schema import FunctionSpec, load_config
 from tests.engine.reference import load
 
 __all__ = ["channel", "config", "function", "load", "observable", "outcome", "run", "templates"]
@@ -61,7 +61,7 @@ def processor(configuration: dict[str, Any], **task: Any) -> AnalysisProcessor:
     loaded = load_config(configuration)
     about = {"process": "mc", "year": None, "is_data": False, "weight_branch": "genWeight"}
     mask = task.pop("lumi_mask", None)
-    lumi_mask = None if mask is None else Functor(**mask)
+    lumi_mask = None if mask is None else FunctionSpec(**mask)
     return AnalysisProcessor(
         loaded, {"mc": DatasetTask("mc", **{**about, **task}, lumi_mask=lumi_mask)}
     )

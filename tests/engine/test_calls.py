@@ -13,7 +13,7 @@ from coffea.analysis_tools import PackedSelection
 
 from intccms.analysis.runner import run
 from intccms.engine.calls import Caller, as_flat, selection_of
-from intccms.errors import FunctorError, MissingColumnError
+from intccms.errors import FunctionError, MissingColumnError
 from intccms.schema import load_config
 from tests.engine import small
 from tests.engine.small import channel, function, observable
@@ -26,33 +26,33 @@ def with_observable(call: Callable[..., Any], *use: Any) -> dict[str, Any]:
 
 
 def test_an_answer_for_too_few_events_names_its_key(few: Path) -> None:
-    with pytest.raises(FunctorError, match=r"channels\.SR\.x: 300 events went in.*\(10,\)"):
+    with pytest.raises(FunctionError, match=r"channels\.SR\.x: 300 events went in.*\(10,\)"):
         small.run(few, with_observable(lambda jets: ak.num(jets)[:10], JETS))
 
 
 def test_a_jagged_answer_names_its_key(few: Path) -> None:
-    with pytest.raises(FunctorError, match=r"channels\.SR\.x: one value per event.*var"):
+    with pytest.raises(FunctionError, match=r"channels\.SR\.x: one value per event.*var"):
         small.run(few, with_observable(lambda jets: jets.pt, JETS))
 
 
 def test_a_missing_value_names_its_key(few: Path) -> None:
-    with pytest.raises(FunctorError, match=r"channels\.SR\.x: one value per event"):
+    with pytest.raises(FunctionError, match=r"channels\.SR\.x: one value per event"):
         small.run(few, with_observable(lambda jets: ak.firsts(jets.pt), JETS))
 
 
 def test_no_answer_at_all_names_its_key(few: Path) -> None:
-    with pytest.raises(FunctorError, match=r"channels\.SR\.x"):
+    with pytest.raises(FunctionError, match=r"channels\.SR\.x"):
         small.run(few, with_observable(lambda jets: None, JETS))
 
 
 @pytest.mark.parametrize("answer", [ak.Array([{"x": 1}]), ["text"]])
 def test_an_answer_that_is_no_number_names_its_key(answer: Any) -> None:
-    with pytest.raises(FunctorError, match="here: .*number"):
+    with pytest.raises(FunctionError, match="here: .*number"):
         as_flat(answer, 1, "here")
 
 
 def test_an_observable_that_is_not_a_number_names_its_key(few: Path) -> None:
-    with pytest.raises(FunctorError, match=r"channels\.SR\.x: .*not a number"):
+    with pytest.raises(FunctionError, match=r"channels\.SR\.x: .*not a number"):
         small.run(few, with_observable(lambda met: met.pt * np.nan, ("PuppiMET", None)))
 
 
@@ -64,19 +64,19 @@ def test_a_weight_that_is_not_a_number_names_its_correction(few: Path) -> None:
         "nominal_function": lambda met: ak.where(met > 50, np.nan, 1.0),
         "args": [("PuppiMET", "pt")],
     }
-    with pytest.raises(FunctorError, match=r"'top_pt': \d+ of 300 event weights are not finite"):
+    with pytest.raises(FunctionError, match=r"'top_pt': \d+ of 300 event weights are not finite"):
         small.run(few, small.config(corrections=[correction]))
 
 
 def test_a_selection_that_is_not_boolean_names_its_key(few: Path) -> None:
     selection = function(lambda jets: ak.num(jets), JETS)
-    with pytest.raises(FunctorError, match=r"channels\.SR: a selection returns booleans.*int64"):
+    with pytest.raises(FunctionError, match=r"channels\.SR: a selection returns booleans.*int64"):
         small.run(few, small.config(channels=[channel("SR", [plain()], selection)]))
 
 
 def test_an_empty_packed_selection_names_its_key(few: Path) -> None:
     baseline = function(lambda jets: PackedSelection(), JETS)
-    with pytest.raises(FunctorError, match="baseline_selection: .*holds no cut"):
+    with pytest.raises(FunctionError, match="baseline_selection: .*holds no cut"):
         small.run(few, small.config(baseline_selection=baseline))
 
 
@@ -108,7 +108,7 @@ def test_a_constant_answer_holds_for_every_event() -> None:
 )
 def test_a_mask_that_does_not_fit_names_its_collection(few: Path, good: Callable[..., Any]) -> None:
     masks = {"analysis": [{"object": "Jet", **function(good, JETS)}]}
-    with pytest.raises(FunctorError, match="Jet"):
+    with pytest.raises(FunctionError, match="Jet"):
         small.run(few, small.config(good_object_masks=masks))
 
 
@@ -134,7 +134,7 @@ def test_a_field_that_a_function_misses_in_its_own_record_is_its_own_fault(few: 
     def call(jets: Any) -> Any:
         return ak.zip({"a": jets.pt}).b
 
-    with pytest.raises(FunctorError, match=r"channels\.SR\.x: AttributeError"):
+    with pytest.raises(FunctionError, match=r"channels\.SR\.x: AttributeError"):
         small.run(few, with_observable(call, JETS))
 
 
@@ -200,7 +200,7 @@ def test_a_function_that_fails_stops_the_run_soon_and_shows_its_line(
 
     configuration = with_observable(fails_on_events, JETS)
     configuration["general"] |= {**files(tmp_path, few), "chunk_size": 10}
-    with pytest.raises(FunctorError, match=r"channels\.SR\.x: ZeroDivisionError: mine") as caught:
+    with pytest.raises(FunctionError, match=r"channels\.SR\.x: ZeroDivisionError: mine") as caught:
         run(load_config(configuration))
     assert len([n for n in tries if n]) == 3  # of 30 chunks
     note = "".join(caught.value.__notes__)

@@ -85,7 +85,7 @@ def test_a_run_says_why_its_chunks_have_their_size(
 ) -> None:
     with caplog.at_level(logging.INFO):
         result = runner.run(automatic)
-    assert len(result.receipts) == 2  # 30,000 events in chunks of about 20,000
+    assert len(result.reports) == 2  # 30,000 events in chunks of about 20,000
     assert "20,000 events a chunk" in result.chunking
     assert "54 object variations" in result.chunking
     assert result.chunking in caplog.text

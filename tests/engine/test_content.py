@@ -14,7 +14,7 @@ import uproot
 
 from intccms.analysis.runner import AnalysisResult, chunk_size, make_processor, process, run
 from intccms.datasets import DatasetManager, metadata
-from intccms.errors import FunctorError, IncompleteError, InputError, MissingColumnError
+from intccms.errors import FunctionError, IncompleteError, InputError, MissingColumnError
 from intccms.execution.executors import IterativeExecutor
 from intccms.schema import Config, load_config
 from tests.engine import small
@@ -109,7 +109,7 @@ def test_a_weight_branch_that_is_not_there_or_no_number_is_named(tmp_path: Path)
     write(tmp_path / "mc/a.root", 10, Generator_weight=np.ones(10, "f4"))
     with pytest.raises(MissingColumnError, match="'wieght'; did you mean 'weight'"):
         analysed(tmp_path, general={"weight_branch": "Generator_wieght"})
-    with pytest.raises(FunctorError, match="Generator: one number per event"):
+    with pytest.raises(FunctionError, match="Generator: one number per event"):
         analysed(tmp_path, general={"weight_branch": "Generator"})
 
 
@@ -166,7 +166,7 @@ def test_a_weight_of_a_correction_that_is_no_number_is_its_functions_fault(tmp_p
     write(tmp_path / "mc/a.root", 10)
     correction = {"name": "pileup", "type": "event", "use_correctionlib": False}
     function = {"nominal_function": lambda pt: pt * np.nan, "args": [MET]}
-    with pytest.raises(FunctorError, match="'pileup': 10 of 10 event weights are not finite"):
+    with pytest.raises(FunctionError, match="'pileup': 10 of 10 event weights are not finite"):
         analysed(tmp_path, corrections=[{**correction, **function}])
 
 
@@ -261,7 +261,7 @@ def test_a_file_that_was_touched_moved_and_copied_is_resumed(tmp_path: Path) -> 
     copy = Path(shutil.copyfile(path, path.with_name("b.root")))
     path.unlink()
     os.utime(copy, (1.0, 1.0))
-    assert {one.status for one in analysed(tmp_path).receipts} == {"resumed"}
+    assert {one.status for one in analysed(tmp_path).reports} == {"resumed"}
 
 
 @pytest.mark.parametrize("change", [updated, write])
@@ -278,7 +278,7 @@ def test_a_file_that_is_replaced_after_it_was_counted_is_lost(
     (lost,) = result.ledger.lost_chunks
     assert lost.file == str(second)
     assert "is not the file that was planned" in lost.error
-    assert [one.file for one in result.receipts if one.status.is_processed] == [str(first)]
+    assert [one.file for one in result.reports if one.status.is_processed] == [str(first)]
 
 
 def test_a_file_that_changes_while_it_is_read_is_lost(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from intccms.engine.calls import Caller
 from intccms.engine.corrections import Factors, apply, check_correction_files
 from intccms.engine.objects import Objects, from_events
-from intccms.errors import FunctorError, InputError
+from intccms.errors import FunctionError, InputError
 from intccms.schema import Correction, load_config
 from intccms.schema.base import ObjVar, Sys
 from tests.engine import small
@@ -190,7 +190,7 @@ def test_a_wrong_number_of_inputs_names_those_that_are_wanted(
     library: Path, objects: Objects, factors: Factors
 ) -> None:
     sf = correction(library, key="plain", args=[N_TRUE])
-    with pytest.raises(FunctorError, match=r"'sf': .*1 inputs are given.*\['eta', 'pt'\]"):
+    with pytest.raises(FunctionError, match=r"'sf': .*1 inputs are given.*\['eta', 'pt'\]"):
         factors.nominal(sf, objects)
 
 
@@ -290,7 +290,7 @@ def test_reducing_what_has_no_objects_names_the_correction(
     library: Path, objects: Objects, factors: Factors
 ) -> None:
     sf = correction(library, key="sys_last", args=[N_TRUE, Sys()], reduce="prod")
-    with pytest.raises(FunctorError, match="'sf': reduce"):
+    with pytest.raises(FunctionError, match="'sf': reduce"):
         factors.nominal(sf, objects)
 
 
@@ -300,7 +300,7 @@ def test_a_missing_input_is_an_error_not_a_number(
     sf = correction(
         library, key="sys_last", args=[JET_PT, Sys()], transform_in=lambda pt: ak.firsts(pt)
     )
-    with pytest.raises(FunctorError, match="'sf'"):
+    with pytest.raises(FunctionError, match="'sf'"):
         factors.nominal(sf, objects)
 
 
@@ -590,5 +590,5 @@ def test_a_factor_that_does_not_fit_its_column_is_refused_by_name(
         corrections=[{**scale, "nominal_function": call}],
         channels=[small.channel("all", [quantity])],
     )
-    with pytest.raises(FunctorError, match=rf"'scale' changes {target[0]}\.pt, which is .*factor"):
+    with pytest.raises(FunctionError, match=rf"'scale' changes {target[0]}\.pt, which is .*factor"):
         small.run(few, configuration)

@@ -15,7 +15,7 @@ from coffea.analysis_tools import PackedSelection
 
 from intccms.engine.objects import Objects, from_events
 from intccms.engine.tracing import NONE, CutOrigins, mark, trace
-from intccms.schema import Functor, ObjVar
+from intccms.schema import FunctionSpec, ObjVar
 from tests.engine import configuration as cc
 from tests.engine import small
 
@@ -36,7 +36,7 @@ def objects(few: Path) -> Objects:
 
 def traced(objects: Objects, call: Callable[..., Any], *use: ObjVar, **static: Any) -> CutOrigins:
     inputs = [mark(objects.column(ref), ref, TOUCHED, NONE) for ref in use]
-    functor = Functor(function=call, use=use, static_kwargs=static)
+    functor = FunctionSpec(function=call, use=use, static_kwargs=static)
     return trace(functor, inputs, TOUCHED)
 
 
@@ -56,7 +56,7 @@ def test_cuts_of_the_baseline_carry_their_own_columns(objects: Objects) -> None:
 def test_what_decides_a_collection_marks_all_of_it(objects: Objects) -> None:
     ref = ObjVar("Muon", "phi")
     phi = mark(objects.column(ref), ref, TOUCHED, frozenset({JET_PT}))
-    found = trace(Functor(function=ak.num, use=(ref,)), [phi], TOUCHED)
+    found = trace(FunctionSpec(function=ak.num, use=(ref,)), [phi], TOUCHED)
     assert found.origins == {JET_PT}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from intccms.engine.objects import Objects, from_events
 from intccms.engine.tracing import NONE, mark, needed
-from intccms.schema import Functor, ObjVar
+from intccms.schema import FunctionSpec, ObjVar
 from tests.engine import small
 
 JET_PT = ObjVar("Jet", "pt")
@@ -43,7 +43,7 @@ def asked(objects: Objects, call: Callable[..., Any]) -> list[Any]:
     use = (JET_PT, JET_ETA)
     changed = frozenset({JET_PT})
     inputs = [mark(objects.column(ref), ref, changed, NONE) for ref in use]
-    return needed(Functor(function=call, use=use), inputs, changed)
+    return needed(FunctionSpec(function=call, use=use), inputs, changed)
 
 
 @pytest.mark.parametrize("name", EACH_ALONE)

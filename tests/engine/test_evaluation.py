@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from intccms.errors import FunctorError
+from intccms.errors import FunctionError
 from tests.engine import small
 from tests.engine.small import channel, function, observable
 
@@ -152,7 +152,7 @@ def test_several_ghosts_of_one_function(few: Path, events: ak.Array) -> None:
 @pytest.mark.parametrize("answer", [lambda jets: (1, 2), lambda jets: ak.num(jets)[:5]])
 def test_a_ghost_that_does_not_fit_names_its_key(few: Path, answer: Any) -> None:
     ghosts = [ghost("one", "sums", answer, JETS)]
-    with pytest.raises(FunctorError, match=r"ghost_observables\[0\]"):
+    with pytest.raises(FunctionError, match=r"ghost_observables\[0\]"):
         outcome(few, observable("x", lambda s: s.one, ("sums", None)), ghost_observables=ghosts)
 
 

@@ -12,8 +12,8 @@ import pytest
 from chunkcolumns import Pick, plain
 from intccms.engine.calls import Caller, Level, with_derived
 from intccms.engine.objects import Objects
-from intccms.errors import FunctorError, MissingColumnError
-from intccms.schema import Config, GhostObservable
+from intccms.errors import FunctionError, MissingColumnError
+from intccms.schema import Config, DerivedColumn
 from intccms.schema.base import ObjVar
 from intccms.schema.physics import ObjectMasks
 
@@ -117,7 +117,7 @@ def objects_of(events: dict[str, ak.Array]) -> Objects:
 def attached(objects: Objects, host: str, made: Any) -> Objects:
     """Let a function give the column `made`."""
     one = {"names": "made", "collections": host or "Made", "use": (ObjVar("number"),)}
-    ghosts = (GhostObservable(function=lambda _: made, **one),)
+    ghosts = (DerivedColumn(function=lambda _: made, **one),)
     config = Config.model_construct(ghost_observables=ghosts, good_object_masks=ObjectMasks())
     return with_derived(Level(objects, objects), config, Caller(1).evaluate).objects
 
@@ -190,7 +190,7 @@ def test_lists_that_are_not_those_of_the_objects_are_refused_by_name(kind: str) 
     events = events_of(rng, 40)
     counts = ak.to_numpy(ak.num(events["Jet"])) + 1
     made = KINDS[kind](rng, counts)
-    with pytest.raises(FunctorError, match=r"\(made\): made is .*, which does not fit"):
+    with pytest.raises(FunctionError, match=r"\(made\): made is .*, which does not fit"):
         attached(objects_of(events), "Jet", made)
 
 
@@ -204,7 +204,7 @@ UNIONS = {
 @pytest.mark.parametrize("made", UNIONS.values(), ids=UNIONS)
 def test_a_column_of_several_kinds_is_refused_by_name(made: ak.Array) -> None:
     events = events_of(np.random.default_rng(1), 2)
-    with pytest.raises(FunctorError, match=r"\(made\): made is .*union.*one kind"):
+    with pytest.raises(FunctionError, match=r"\(made\): made is .*union.*one kind"):
         attached(objects_of(events), "", made)
 
 
@@ -215,5 +215,5 @@ def test_a_column_of_several_kinds_is_refused_by_name(made: ak.Array) -> None:
 )
 def test_what_is_no_column_is_refused_by_name(made: Any, reason: str) -> None:
     events = events_of(np.random.default_rng(1), 2)
-    with pytest.raises(FunctorError, match=rf"\(made\): made .*{reason}"):
+    with pytest.raises(FunctionError, match=rf"\(made\): made .*{reason}"):
         attached(objects_of(events), "", made)

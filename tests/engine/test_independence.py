@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from coffea.analysis_tools import PackedSelection
 
-from intccms.errors import FunctorError
+from intccms.errors import FunctionError
 from tests.engine.small import channel, config, function, observable, outcome, same
 
 MET = ("PuppiMET", "pt")
@@ -92,7 +92,7 @@ MIXING: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("where", MIXING)
 def test_a_function_that_mixes_events_is_named_with_its_key(few: Path, where: str) -> None:
     key, parts = MIXING[where]
-    with pytest.raises(FunctorError, match=f"{key}.*other events are in the array"):
+    with pytest.raises(FunctionError, match=f"{key}.*other events are in the array"):
         outcome(few, config(**parts, **CHECKED))
 
 
@@ -126,7 +126,7 @@ def test_functions_that_treat_events_alone_give_what_they_give_unchecked(few: Pa
 
 def test_a_factor_of_another_length_names_the_correction_and_both_types(few: Path) -> None:
     wrong = correction("object", target=MET, nominal_function=lambda pt: pt[:-1])
-    with pytest.raises(FunctorError, match=r"'mixed' changes PuppiMET.pt.*300 \* .*299 \*"):
+    with pytest.raises(FunctionError, match=r"'mixed' changes PuppiMET.pt.*300 \* .*299 \*"):
         outcome(few, config(corrections=[wrong]))
 
 
@@ -135,7 +135,7 @@ def test_a_weight_that_is_not_a_number_names_correction_and_source(few: Path) ->
         return pt * np.nan
 
     wrong = correction("event", uncertainty_sources=[{"name": "up", "up_function": bad}])
-    with pytest.raises(FunctorError, match="'mixed', source 'up': 300 of 300 .*not finite"):
+    with pytest.raises(FunctionError, match="'mixed', source 'up': 300 of 300 .*not finite"):
         outcome(few, config(corrections=[wrong]))
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from intccms import facility
 from intccms.analysis.runner import AnalysisResult, run
-from intccms.errors import FunctorError
+from intccms.errors import FunctionError
 from intccms.schema import load_config
 from tests.engine import small
 from tests.engine.conftest import make_events, write_file
@@ -221,7 +221,7 @@ def outcome(result: AnalysisResult) -> tuple[float, list[str]]:
     total = float(
         result.histograms.histograms["all", "met"][:, "mc", "nominal"].values(flow=True).sum()
     )
-    return round(total, 9), [str(receipt.status) for receipt in result.receipts]
+    return round(total, 9), [str(receipt.status) for receipt in result.reports]
 
 
 DONE, RESUMED = ["done", "done"], ["resumed", "resumed"]
@@ -292,7 +292,7 @@ def test_old_content_that_is_kept_in_a_global_is_an_error(
     put(weights, 1, monkeypatch)
     assert outcome(analysed(weights, weights.kept_in_a_global))[0] == 1
     put(weights, 2, monkeypatch)
-    with pytest.raises(FunctorError, match=r"correction 'sf': .*w\.json has changed.*restart"):
+    with pytest.raises(FunctionError, match=r"correction 'sf': .*w\.json has changed.*restart"):
         analysed(weights, weights.kept_in_a_global)
     weights.KEPT.clear()
     assert outcome(analysed(weights, weights.kept_in_a_global))[0] == 2
@@ -407,7 +407,7 @@ def test_a_file_that_changes_during_the_run_is_an_error(
         path.write_text(str(int(path.read_text()) + 1))
         return answer
 
-    with pytest.raises(FunctorError, match=r"w\.json was changed while the run was reading it"):
+    with pytest.raises(FunctionError, match=r"w\.json was changed while the run was reading it"):
         analysed(weights, impatient)
     now = int((weights.HERE / "w.json").read_text())
     assert outcome(analysed(weights, weights.json_at_each_call))[0] == now

@@ -77,7 +77,7 @@ def test_events_in_common_are_counted_for_any_chunks_and_resumed(base: Path) -> 
         assert result.histograms.overlaps == expected
         save(result.histograms, base / "saved")
         assert load(base / "saved").overlaps == expected
-    assert {one.status for one in run(loaded(base)).receipts} == {"resumed"}
+    assert {one.status for one in run(loaded(base)).reports} == {"resumed"}
 
 
 def test_a_fit_of_events_twice_is_refused_with_their_number(base: Path) -> None:

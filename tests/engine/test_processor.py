@@ -89,7 +89,7 @@ def test_a_run_takes_up_what_another_has_kept_at_a_url(
     url = f"file://{tmp_path}/kept"
     for status in ("done", "resumed"):
         again = analysed(inputs, cache_dir=url)
-        assert {receipt.status for receipt in again.receipts} == {status}
+        assert {receipt.status for receipt in again.reports} == {status}
         assert bits(again) == bits(result)
 
 

@@ -143,7 +143,7 @@ def test_a_lost_chunk_takes_all_sections_of_its_file_with_it(with_loss: Path) ->
 def test_data_that_were_resumed_have_their_sections(with_loss: Path) -> None:
     first = analysed(with_loss, max_lost_fraction=1.0)
     again = analysed(with_loss, max_lost_fraction=1.0)
-    assert {receipt.status for receipt in again.receipts} == {"resumed", "failed"}
+    assert {receipt.status for receipt in again.reports} == {"resumed", "failed"}
     assert again.lumis == first.lumis
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from intccms.analysis.runner import AnalysisResult, run
-from intccms.errors import ConfigError, FunctorError
+from intccms.errors import ConfigError, FunctionError
 from intccms.schema import load_config
 from tests.engine import small
 from tests.engine.conftest import make_events, write_file
@@ -233,7 +233,7 @@ def test_each_target_may_have_its_own_change(base: Path) -> None:
     got = result.histograms.slice("all", "met", "a", "turned_up").values(flow=True)
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=2.1 / 300)
     shift["target"] = [MET]
-    with pytest.raises(FunctorError, match="'turned' has 1 targets, but 2 factors"):
+    with pytest.raises(FunctionError, match="'turned' has 1 targets, but 2 factors"):
         analysed(base, process("a"), channels=channels, corrections=[shift], out="turned")
 
 

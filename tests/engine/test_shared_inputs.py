@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import pytest
 
-from intccms.errors import FunctorError
+from intccms.errors import FunctionError
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
 from tests.engine import small
@@ -120,7 +120,7 @@ def places(write: Write) -> dict[str, tuple[str, dict[str, Any]]]:
 def test_a_write_is_refused_where_it_happens(few: Path, place: str, way: str) -> None:
     key, parts = places(WAYS[way])[place]
     with pytest.raises(
-        FunctorError, match=r"other functions see the same array.*np\.array\(x\)"
+        FunctionError, match=r"other functions see the same array.*np\.array\(x\)"
     ) as e:
         small.run(few, small.config(**parts))
     assert key in str(e.value)
@@ -128,7 +128,7 @@ def test_a_write_is_refused_where_it_happens(few: Path, place: str, way: str) ->
 
 def test_the_lumi_mask_cannot_write_either(few: Path) -> None:
     mask = function(lambda run: yes(clipped(run)), ("event", "run"))
-    with pytest.raises(FunctorError, match="lumi_mask.*read-only"):
+    with pytest.raises(FunctionError, match="lumi_mask.*read-only"):
         small.run(few, small.config(), is_data=True, weight_branch=None, lumi_mask=mask)
 
 
@@ -219,7 +219,7 @@ def test_other_arrays_are_shared_too(few: Path, tag: str) -> None:
         "strings": (writes_strings_beside, ("tags", "word")),
     }[tag]
     quantity = observable("met", call, use)
-    with pytest.raises(FunctorError, match="other functions see the same array"):
+    with pytest.raises(FunctionError, match="other functions see the same array"):
         small.run(
             few, small.config(channels=[channel("all", [quantity])], ghost_observables=[words])
         )

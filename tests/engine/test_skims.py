@@ -184,7 +184,7 @@ def test_a_write_that_fails_is_tried_again(
     place = f"preprocess.skimming.output.output_dir=flaky://{tmp_path}/parts"
     made = run(configured(inputs, tmp_path / "made", ONLY, place))
     assert made.summary["status"] == "complete"
-    tries = [receipt.tries for receipt in made.analysis.receipts if receipt.n_kept]
+    tries = [receipt.tries for receipt in made.analysis.reports if receipt.n_kept]
     assert max(tries) == 2
     clean = run(configured(inputs, tmp_path / "clean", ONLY))
     parts = json.loads((tmp_path / "parts/ttbar/manifest.json").read_text())

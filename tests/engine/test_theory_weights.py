@@ -12,7 +12,7 @@ import pytest
 import uproot
 
 from intccms.analysis.runner import AnalysisResult, run
-from intccms.errors import ConfigError, FunctorError, InputError, IntccmsError
+from intccms.errors import ConfigError, FunctionError, InputError, IntccmsError
 from intccms.schema import load_config
 from tests.engine import small
 from tests.engine.small import channel, function, observable
@@ -330,7 +330,7 @@ def test_a_resumed_run_and_kept_columns_give_the_same_bits(
         if cuts != CUT:  # other results of the same columns
             settings["channels"][0]["observables"][0]["binning"] = EDGES[:-1]
         again.append(run(load_config(settings)))
-    assert [{one.status for one in result.receipts} for result in again] == [
+    assert [{one.status for one in result.reports} for result in again] == [
         {"done"}, {"resumed"}, {"cached"},
     ]  # fmt: skip
     same(again[0], whole)
@@ -374,7 +374,7 @@ def test_halves_of_a_chunk_count_the_sums_once(
         settings = config(two_files, ALL, general=general)
         settings["channels"][0]["observables"][0]["function"] = few
         result = run(load_config(settings))
-        assert all(one.tries > 1 for one in result.receipts)
+        assert all(one.tries > 1 for one in result.reports)
         same(result, whole)
 
 
@@ -430,7 +430,7 @@ def test_weights_that_cannot_be_normalised_end_in_one_line(tmp_path: Path) -> No
     columns = events()
     columns["PSWeight"][5, 0] = np.nan
     write(tmp_path / "mc/0.root", columns)
-    with pytest.raises((FunctorError, IntccmsError), match="'isr'"):
+    with pytest.raises((FunctionError, IntccmsError), match="'isr'"):
         analysed(tmp_path, ALL[2:3])
     columns["PSWeight"][:, 0] = 0.0
     write(tmp_path / "mc/0.root", columns)

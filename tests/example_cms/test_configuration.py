@@ -17,7 +17,7 @@ from example_cms.configs.datasets import BACKGROUNDS, REDIRECTORS
 from example_cms.configs.signals import MASSES_GEV, SIGNALS, of_width
 from example_cms.configs.years import YEARS
 from intccms.new_analysis import EXAMPLES
-from intccms.schema import Config, Functor, load_config
+from intccms.schema import Config, FunctionSpec, load_config
 from intccms.schema.base import ObjVar
 
 NAME = "example_cms.configs.configuration:config"
@@ -40,7 +40,7 @@ def facts(shared_data: Path) -> dict[str, Any]:
 
 
 def references(config: Config) -> Iterator[ObjVar]:
-    functors: list[Functor] = [
+    functors: list[FunctionSpec] = [
         *config.good_object_masks.analysis,
         *config.ghost_observables,
         *(observable for channel in config.channels for observable in channel.observables),

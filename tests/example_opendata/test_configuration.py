@@ -11,7 +11,7 @@ from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 from matplotlib.figure import Figure
 
 from example_opendata.configs.configuration import config as source
-from intccms.schema import Config, Functor, load_config
+from intccms.schema import Config, FunctionSpec, load_config
 from intccms.schema.base import ObjVar
 
 NAME = "example_opendata.configs.configuration:config"
@@ -25,7 +25,7 @@ def config() -> Config:
 
 def references(config: Config) -> Iterator[ObjVar]:
     """Every reference of the configuration to event data."""
-    functors: list[Functor] = [
+    functors: list[FunctionSpec] = [
         *config.good_object_masks.analysis,
         *config.ghost_observables,
         *(observable for channel in config.channels for observable in channel.observables),
@@ -34,8 +34,8 @@ def references(config: Config) -> Iterator[ObjVar]:
     ]
     if config.baseline_selection:
         functors.append(config.baseline_selection)
-    for functor in functors:
-        yield from functor.use
+    for spec in functors:
+        yield from spec.use
     for correction in config.corrections_for(None):
         yield from (arg for arg in correction.args if isinstance(arg, ObjVar))
 
@@ -109,9 +109,9 @@ def test_nothing_moves_the_jets_nominally(config: Config) -> None:
 def test_selections_read_no_jet_momentum(config: Config) -> None:
     functors = [config.baseline_selection, *(channel.selection for channel in config.channels)]
     masks = [mask for mask in config.good_object_masks.analysis if mask.object == "Jet"]
-    for functor in (*functors, *masks):
-        assert functor is not None
-        assert ("Jet", "pt") not in functor.use
+    for spec in (*functors, *masks):
+        assert spec is not None
+        assert ("Jet", "pt") not in spec.use
 
 
 def test_every_process_has_a_colour_and_a_label_that_matplotlib_can_draw(config: Config) -> None:
@@ -138,9 +138,9 @@ def real_events(shared_data: Path) -> ak.Array:
     ).events()
 
 
-def arguments(functor: Functor, events: ak.Array, made: ak.Array | None = None) -> list[ak.Array]:
+def arguments(spec: FunctionSpec, events: ak.Array, made: ak.Array | None = None) -> list[ak.Array]:
     found = []
-    for ref in functor.use:
+    for ref in spec.use:
         columns = made if ref.obj == COMPUTED else events[ref.obj]
         found.append(columns if ref.field is None else columns[ref.field])
     return found
@@ -156,9 +156,9 @@ def test_functions_take_real_nanoaod(config: Config, real_events: ak.Array) -> N
     (ghost,) = config.ghost_observables
     made = ak.zip(dict(zip(ghost.names, ghost.function(*arguments(ghost, events)), strict=True)))
     assert config.baseline_selection is not None
-    for functor in (config.baseline_selection, *(c.selection for c in config.channels)):
-        assert functor is not None
-        selection = functor.function(*arguments(functor, events))
+    for spec in (config.baseline_selection, *(c.selection for c in config.channels)):
+        assert spec is not None
+        selection = spec.function(*arguments(spec, events))
         assert len(selection.all(selection.names[-1])) == len(events) == 200
     for channel in config.channels:
         for observable in channel.observables:

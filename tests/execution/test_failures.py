@@ -8,7 +8,7 @@ import awkward as ak
 import pytest
 import uproot
 
-from intccms.errors import FunctorError, MissingColumnError
+from intccms.errors import FunctionError, MissingColumnError
 from intccms.execution.failures import classify, describe, is_read_failure
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
@@ -81,7 +81,7 @@ def test_a_missing_file_is_permanent(tmp_path: Path) -> None:
         (ConnectionResetError("reset by peer"), "process", "transient"),
         (OSError("No such file or directory"), "open", "permanent"),
         (MissingColumnError("no Jet"), "process", "permanent"),
-        (FunctorError("mine"), "process", "user"),
+        (FunctionError("mine"), "process", "user"),
         (ZeroDivisionError("mine"), "process", "user"),
         (MemoryError(), "process", "memory"),
         (MemoryError(), "read", "memory"),

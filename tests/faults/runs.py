@@ -42,7 +42,7 @@ class OnReceipt(Silent):
     def __init__(self, call: Callable[[int], None]) -> None:
         self.call, self.n = call, 0
 
-    def receipt(self, receipt: ChunkReport) -> None:
+    def report(self, report: ChunkReport) -> None:
         self.n += 1
         self.call(self.n)
 
@@ -68,7 +68,7 @@ def bits(result: AnalysisResult) -> str:
 
 def statuses(result: AnalysisResult) -> dict[str, int]:
     """Count chunks by status."""
-    return dict(Counter(receipt.status for receipt in result.receipts))
+    return dict(Counter(receipt.status for receipt in result.reports))
 
 
 def check_replaced(

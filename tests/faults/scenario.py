@@ -117,7 +117,7 @@ def disturbed(executor: str, work: Path, seed: int = 1) -> dict[str, Any]:
         return {
             **outcome_of(result),
             "expected_bits": bits(clean),
-            "n_chunks": len(result.receipts),
+            "n_chunks": len(result.reports),
             "n_killed": len(trouble.killed),
             "n_failed_opens": proxy.n_failed_opens,
             "seconds": time.monotonic() - begin,

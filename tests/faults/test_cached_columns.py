@@ -67,7 +67,7 @@ def test_the_next_run_with_other_cuts_needs_no_server(
     assert statuses(again) == {"cached": N_CHUNKS}
     assert again.ledger.is_complete
     assert bits(again) == bits(fresh)
-    assert sum(receipt.bytes_read for receipt in again.receipts) == 0
+    assert sum(receipt.bytes_read for receipt in again.reports) == 0
     book, expected = (one.ledger.to_dict()["datasets"] for one in (again, fresh))
     assert book == expected
 
@@ -91,7 +91,7 @@ def test_columns_that_were_not_kept_are_read_from_the_original(
         again = processed(config)
         assert statuses(again) == {"cached": N_CHUNKS}
         assert bits(again) == bits(fresh)
-        assert (sum(receipt.bytes_read for receipt in again.receipts) > 0) == bool(n_bytes)
+        assert (sum(receipt.bytes_read for receipt in again.reports) > 0) == bool(n_bytes)
 
 
 def test_the_columns_of_another_skim_selection_are_not_used(
@@ -145,6 +145,6 @@ def test_later_chunks_of_a_remote_file_take_fewer_requests(
 ) -> None:
     source._cache.histories.clear()  # what other tests have taught
     result = processed(make(read_from_cache=False))
-    ordered = sorted(result.receipts, key=lambda receipt: receipt.started)
+    ordered = sorted(result.reports, key=lambda receipt: receipt.started)
     first, later = ordered[0].n_requests, {receipt.n_requests for receipt in ordered[10:]}
     assert max(later) < first

@@ -86,7 +86,7 @@ def test_the_command_that_is_printed_goes_on_with_what_was_lost(
     ledger = json.dumps(summary_of(out))
     assert f'"events": {N_FILES * N_EVENTS}' in ledger
     saved = len(list(out.glob("partials/*/*.partial")))
-    assert saved == len(expected.receipts)
+    assert saved == len(expected.reports)
     histogram = expected.histograms.histograms["all", "met"][:, "ttbar", "nominal"]
     with uproot.open(out / "histograms" / "histograms.root") as histograms:
         values = histograms["all/met/ttbar/nominal"].values()

@@ -49,7 +49,7 @@ def test_a_run_that_is_killed_three_times_gives_the_same_bits(
         "n_workers": N_WORKERS,
     }
     loop = killed_and_resumed(settings, tmp_path, n_kills=3, n_files=N_FILES, seed=3)
-    n_chunks = len(expected.receipts)
+    n_chunks = len(expected.reports)
     assert loop.outcome["bits"] == bits(expected)
     assert loop.outcome["ledger"]["lost_chunks"] == []
     assert [kill.redone for kill in loop.kills if kill.redone > N_WORKERS] == []

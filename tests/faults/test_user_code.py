@@ -13,7 +13,7 @@ from intccms.analysis import runner
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets import DatasetManager
 from intccms.datasets.metadata import collect
-from intccms.errors import FunctorError
+from intccms.errors import FunctionError
 from intccms.execution.executors import Executor, open_executor
 from intccms.schema import load_config
 from tests.faults.analysis import CHUNK_SIZE, N_EVENTS
@@ -58,7 +58,7 @@ def run(
 def test_whatever_it_raises_is_a_fault_that_names_it(
     executor: Executor, exported: Path, tmp_path: Path, how: str, told: str
 ) -> None:
-    with pytest.raises(FunctorError, match=told) as caught:
+    with pytest.raises(FunctionError, match=told) as caught:
         run(executor, exported, tmp_path, how)
     assert str(caught.value).startswith("channels.all")
     assert "endings.py" in caught.value.__notes__[0]  # at the line of the user
@@ -80,7 +80,7 @@ def test_a_chunk_for_which_the_kernel_refuses_memory_is_halved(
     quiet = run(executor, exported, tmp_path / "quiet", "")
     result = run(executor, exported, tmp_path, "refused")
     assert result.ledger.is_complete
-    assert sum(one.tries > 1 for one in result.receipts) == N_FILES
+    assert sum(one.tries > 1 for one in result.reports) == N_FILES
     assert bits(result) == bits(quiet)
 
 
@@ -115,7 +115,7 @@ def test_what_ends_or_keeps_a_worker_is_a_fault_that_names_it(
     if executor.name == "iterative" and how != "for ever":
         return  # the process of the test would end with it, as docs/ledger.md says
     begin = time.monotonic()
-    with pytest.raises(FunctorError) as caught:
+    with pytest.raises(FunctionError) as caught:
         run(executor, exported, tmp_path, how, chunk_timeout=5.0)
     assert str(caught.value).startswith(f"channels.all (ending): the worker that ran it {told}")
     assert noted in caught.value.__notes__[0]

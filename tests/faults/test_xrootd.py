@@ -69,7 +69,7 @@ def test_the_second_redirector_takes_over_when_the_first_dies(
     result = analysed(config, on_receipt=stop)
     assert result.ledger.is_complete
     assert bits(result) == bits(expected)
-    used = [receipt.redirector for receipt in result.receipts]
+    used = [receipt.redirector for receipt in result.reports]
     assert set(used[:30]) == {first.redirector.rstrip("/")}
     assert used[-1] == second.redirector.rstrip("/")
     assert result.ledger.retries <= 2  # what has failed is not asked first by each chunk
@@ -189,7 +189,7 @@ def test_a_dead_first_redirector_is_not_waited_for_at_each_file(
     result = analysed(configured(remote, tmp_path, [dead, server.redirector]))
     assert time.monotonic() - begin < 30
     assert bits(result) == bits(expected)
-    assert {receipt.redirector for receipt in result.receipts} == {server.redirector.rstrip("/")}
+    assert {receipt.redirector for receipt in result.reports} == {server.redirector.rstrip("/")}
 
 
 @pytest.mark.parametrize("how", ["renamed", "in place"])

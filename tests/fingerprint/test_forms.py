@@ -25,7 +25,7 @@ import scipy.special
 from coffea.lumi_tools import LumiMask
 
 from intccms.fingerprint.digest import fingerprint, is_reproducible
-from intccms.schema import Functor, ObjVar, WorkerEval
+from intccms.schema import FunctionSpec, ObjVar, WorkerEval
 
 
 def digest(value: Any) -> str:
@@ -129,11 +129,11 @@ def test_sets_of_functions_in_circles_have_no_order() -> None:
 
 
 def test_models_count_by_their_values_and_not_by_how_they_were_written() -> None:
-    short = Functor(function=digest, use=[("Muon", "pt")])
-    long = Functor(function=digest, use=(ObjVar("Muon", "pt"),), static_kwargs={})
+    short = FunctionSpec(function=digest, use=[("Muon", "pt")])
+    long = FunctionSpec(function=digest, use=(ObjVar("Muon", "pt"),), static_kwargs={})
     assert digest(short) == digest(long)
-    assert digest(Functor(function=digest, use=[("Muon", "eta")])) != digest(short)
-    assert digest(Functor(function=all_differ, use=short.use)) != digest(short)
+    assert digest(FunctionSpec(function=digest, use=[("Muon", "eta")])) != digest(short)
+    assert digest(FunctionSpec(function=all_differ, use=short.use)) != digest(short)
 
 
 def test_a_worker_evaluation_counts_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,7 @@ def test_a_panel_without_a_notebook_is_a_table(capsys: pytest.CaptureFixture[str
     assert isinstance(panel, Watcher)
     panel.show()
     panel.begin("processing", total=1000, unit="events", parts={"data": [1000]})
-    panel.receipt(receipt("data", 0))
+    panel.report(receipt("data", 0))
     panel.workers(half_way().timeline.samples, [])
     panel.end()
     panel.freeze()

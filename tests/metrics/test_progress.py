@@ -32,12 +32,12 @@ def test_a_line_tells_amount_rate_time_left_and_failures() -> None:
     clock, stream = Clock(), io.StringIO()
     progress = PlainProgress(clock=clock, stream=stream, every_s=3.0)
     progress.begin("processing", total=600_000, unit="events")
-    progress.receipt(receipt(100_000))
+    progress.report(receipt(100_000))
     clock.now += 2.5
-    progress.receipt(receipt(200_000))
+    progress.report(receipt(200_000))
     assert stream.getvalue() == ""  # not yet time for a line
     clock.now += 2.5
-    progress.receipt(receipt(50_000, "failed"))
+    progress.report(receipt(50_000, "failed"))
     assert stream.getvalue() == (
         "processing  350,000/600,000 events   58 %  70 kHz  0:00:04 left  failed 1\n"
     )
@@ -68,7 +68,7 @@ def test_a_stage_without_total_or_rate_has_a_line() -> None:
 def test_nothing_happens_between_stages() -> None:
     progress = PlainProgress(stream=io.StringIO())
     progress.advance()
-    progress.receipt(receipt(5))
+    progress.report(receipt(5))
     progress.end()
     assert progress.stage is None
 
@@ -78,7 +78,7 @@ def test_a_terminal_gets_bars() -> None:
     console = Console(file=stream, force_terminal=True, width=160)
     progress = TerminalProgress(console=console)
     progress.begin("processing", total=100, unit="events")
-    progress.receipt(receipt(100))
+    progress.report(receipt(100))
     progress.end()
     assert "100/100 events" in stream.getvalue()
     assert "\x1b[" in stream.getvalue()

@@ -30,7 +30,7 @@ def test_receipts_are_on_disk_while_the_run_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "metrics" / "run" / "receipts.jsonl"
     with Recorder(Silent(), interval_s=None, reports=path) as recorder:
         recorder.begin("processing", total=10, unit="events", parts={"data": [10]})
-        recorder.receipt(RECEIPT)
+        recorder.report(RECEIPT)
         assert load_reports(path) == (RECEIPT,)
         recorder.end()
 

@@ -58,8 +58,8 @@ def test_the_scheduler_is_told_of_a_run_by_its_recorder(client: Client) -> None:
     assert is_watched(client)
     with Recorder(Silent(), client, interval_s=0.1, target_gbps=7.0) as recorder:
         recorder.begin("processing", total=2000, unit="events", parts={"data": [1000, 1000]})
-        recorder.receipt(receipt("data", 0))
-        recorder.receipt(receipt("data", 1, "failed", error_type="OSError"))
+        recorder.report(receipt("data", 0))
+        recorder.report(receipt("data", 1, "failed", error_type="OSError"))
         recorder.end()
     seen = watched(client)
     assert seen["chunks"] == {"done": 1, "failed": 1}
@@ -88,6 +88,6 @@ def test_a_scheduler_without_the_preload_is_left_as_it_is() -> None:
         assert not is_watched(client)
         with Recorder(Silent(), client, interval_s=None) as recorder:
             recorder.begin("processing", parts={"data": [1000]})
-            recorder.receipt(receipt("data", 0))
+            recorder.report(receipt("data", 0))
             recorder.end()
         assert not is_watched(client)

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from intccms.errors import FunctorError, InputError
+from intccms.errors import FunctionError, InputError
 from intccms.mva.training import fitted, prepared
 from intccms.schema import Mva
 from tests.mva.small import classifier
@@ -91,7 +91,7 @@ def test_warnings_of_a_fit_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_fit_that_fails_names_the_classifier() -> None:
-    with pytest.raises(FunctorError, match=r"mva\.nn\.estimator: the fit failed: .*n_neighbors"):
+    with pytest.raises(FunctionError, match=r"mva\.nn\.estimator: the fit failed: .*n_neighbors"):
         fitted(mva(estimator=lambda: KNeighborsClassifier(n_neighbors=-1)), X, Y, ONES)
 
 

@@ -23,7 +23,7 @@ from sklearn.tree import DecisionTreeClassifier
 from intccms import pipeline
 from intccms.datasets import Fileset
 from intccms.engine.results import AnalysisResult
-from intccms.errors import FunctorError, IncompleteError, InputError
+from intccms.errors import FunctionError, IncompleteError, InputError
 from intccms.mva import save, train
 from intccms.pipeline import RunResult
 from intccms.schema import load_config
@@ -177,7 +177,7 @@ def test_results_are_reused_with_the_same_model_only(
 ) -> None:
     def statuses(result: RunResult) -> set[str]:
         assert result.analysis is not None
-        return {receipt.status for receipt in result.analysis.receipts}
+        return {receipt.status for receipt in result.analysis.reports}
 
     assert "resumed" not in statuses(again(trained, tmp_path, classes))
     shutil.rmtree(tmp_path / "mva")
@@ -397,7 +397,7 @@ def test_a_feature_that_is_nan_stops_the_run_and_is_named(classes: Path, tmp_pat
     block["features"][1]["function"] = lambda pt: np.log(pt - 45)
     config = configured(classes, tmp_path, mva=[block], run_mva_training=True)
     nan = r"mva\.nn\.features\.met: NaN or infinite in \d+ of \d+ events"
-    with np.errstate(invalid="ignore"), pytest.raises(FunctorError, match=nan):
+    with np.errstate(invalid="ignore"), pytest.raises(FunctionError, match=nan):
         pipeline.run(config)
 
 

@@ -56,5 +56,5 @@ class Watcher(Silent):
     def begin(self, stage: str, **plan: Any) -> None:
         self.stages.append(stage)
 
-    def receipt(self, receipt: Any) -> None:
+    def report(self, report: Any) -> None:
         self.n_receipts += 1

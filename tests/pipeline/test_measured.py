@@ -89,7 +89,7 @@ def test_measurements_are_compared_on_the_command_line(
 
 def receipts(stages: Stages) -> tuple[ChunkReport, ...]:
     assert stages.result.analysis is not None
-    return stages.result.analysis.receipts
+    return stages.result.analysis.reports
 
 
 def test_times_of_data_that_a_lumi_mask_cuts_are_possible(

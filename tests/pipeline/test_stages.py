@@ -60,7 +60,7 @@ def test_every_event_is_in_the_books(done: RunResult) -> None:
 def test_rates_come_from_the_receipts(done: RunResult) -> None:
     assert done.analysis is not None
     timing, rate = done.summary["timing"], done.summary["throughput"]
-    receipts = done.analysis.receipts
+    receipts = done.analysis.reports
     assert timing["read_s"] == sum(receipt.read_s for receipt in receipts)
     assert rate["bytes_read"] == sum(receipt.bytes_read for receipt in receipts) > 0
     n_events = sum(receipt.n_events for receipt in receipts)
@@ -73,7 +73,7 @@ def test_receipts_are_lines_of_json(done: RunResult) -> None:
     assert done.analysis is not None
     (path,) = done.output.directory.glob("metrics/*/receipts.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["dataset"] for line in lines] == [one.dataset for one in done.analysis.receipts]
+    assert [line["dataset"] for line in lines] == [one.dataset for one in done.analysis.reports]
 
 
 def test_the_saved_configuration_is_the_resolved_one(done: RunResult) -> None:
@@ -89,7 +89,7 @@ def test_each_stage_is_announced(done: RunResult, watcher: Watcher) -> None:
         "figures",
     ]
     assert done.analysis is not None
-    assert watcher.n_receipts == len(done.analysis.receipts)
+    assert watcher.n_receipts == len(done.analysis.reports)
 
 
 def test_the_limits_are_in_the_result_and_the_summary(done: RunResult) -> None:

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from intccms.schema import Functor, ObjVar, Sys, WorkerEval
+from intccms.schema import FunctionSpec, ObjVar, Sys, WorkerEval
 from intccms.schema.base import Args, Edges, Year, as_refs, duplicates
 
 EDGES = TypeAdapter(Edges)
 
 
 def test_a_plain_pair_means_the_same_as_an_objvar() -> None:
-    pairs = Functor(function=len, use=[("Muon", "pt"), ("Muon", None)])
+    pairs = FunctionSpec(function=len, use=[("Muon", "pt"), ("Muon", None)])
     assert pairs.use == (ObjVar("Muon", "pt"), ObjVar("Muon"))
     assert all(isinstance(ref, ObjVar) for ref in pairs.use)
 
@@ -22,22 +22,22 @@ def test_one_reference_may_stand_without_a_list() -> None:
 
 
 def test_no_references_may_be_written_as_none() -> None:
-    assert Functor(function=len, use=None, static_kwargs=None).use == ()
+    assert FunctionSpec(function=len, use=None, static_kwargs=None).use == ()
 
 
 @pytest.mark.parametrize("use", ["Muon", [("Muon",)], [("Muon", 3)], [("a", "b", "c")], 7])
 def test_what_is_no_reference_is_refused(use: object) -> None:
     with pytest.raises(ValidationError, match="Muon|reference"):
-        Functor(function=len, use=use)
+        FunctionSpec(function=len, use=use)
 
 
 def test_a_functor_needs_a_function() -> None:
     with pytest.raises(ValidationError, match="callable"):
-        Functor(function="len")
+        FunctionSpec(function="len")
 
 
 def test_models_are_frozen() -> None:
-    functor = Functor(function=len)
+    functor = FunctionSpec(function=len)
     with pytest.raises(ValidationError, match="frozen"):
         functor.use = ()
 
@@ -89,7 +89,7 @@ def test_edges_that_are_none_are_refused(given: object) -> None:
 
 
 def test_numpy_arrays_are_read_as_lists() -> None:
-    assert Functor(function=len, static_kwargs=None).static_kwargs == {}
+    assert FunctionSpec(function=len, static_kwargs=None).static_kwargs == {}
 
 
 def test_a_year_may_be_a_number() -> None:

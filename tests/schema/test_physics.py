@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intccms.schema import Channel, GhostObservable, ObjectMasks, Observable, load_config
+from intccms.schema import Channel, DerivedColumn, ObjectMasks, Observable, load_config
 
 Table = dict[str, Any]
 
 
-def ghost(**settings: Any) -> GhostObservable:
-    return GhostObservable.model_validate({"function": len, "use": [("Jet", None)], **settings})
+def ghost(**settings: Any) -> DerivedColumn:
+    return DerivedColumn.model_validate({"function": len, "use": [("Jet", None)], **settings})
 
 
 def test_the_collections_of_masks_are_optional() -> None:

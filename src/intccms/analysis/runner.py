@@ -17,7 +17,7 @@ from intccms.engine.inputs import check_columns, make_processor, truncations
 from intccms.engine.keys import chunk_policy, key_of, plan_code, prune
 from intccms.engine.processor import AnalysisProcessor
 from intccms.engine.results import AnalysisResult, Collected, lumis_of, result_of
-from intccms.errors import FunctorError, IncompleteError
+from intccms.errors import FunctionError, IncompleteError
 from intccms.execution.accounting import LumiBooks
 from intccms.execution.chunk import ChunkOutcome
 from intccms.execution.executors import Executor, open_executor
@@ -137,7 +137,7 @@ def process(
 
     Raises
     ------
-    FunctorError
+    FunctionError
         If a function of the user fails; its traceback is attached as a note, once.
     Interrupted
         On Ctrl-C or the like, with one line that says what is kept.
@@ -159,15 +159,15 @@ def process(
             one.dataset, one.lfn, "", 0, 0, ChunkStatus.FAILED,
             stage="open", error_type=one.error_type, error=one.error,
         )  # fmt: skip
-        observer.receipt(unopened)
+        observer.report(unopened)
     chunks = ChunkRun(executor, processor, chunk_policy(processor, planned))
     try:
         for outcome in _outcomes(chunks, tasks, processor.writer):
             if collected.take(outcome):
-                observer.receipt(outcome.report)
+                observer.report(outcome.report)
             _stop_on_fault(collected.faults, SAME_FAULTS)
     except KeyboardInterrupt:
-        n_done = sum(receipt.status.is_processed for receipt in collected.receipts.values())
+        n_done = sum(report.status.is_processed for report in collected.reports.values())
         raise Interrupted(
             f"interrupted: {n_done} of {len(tasks)} chunks are finished and kept in "
             f"{config.general.cache_url}; the same again goes on from there"
@@ -176,7 +176,7 @@ def process(
     observer.end()
     _stop_on_fault(collected.faults, 1)
     if collected.changed:
-        raise FunctorError(
+        raise FunctionError(
             f"{min(collected.changed)} was changed while the run was reading it; run again: what "
             "was done with its present content is kept"
         )
@@ -279,6 +279,6 @@ def _warn_of_limits(processor: AnalysisProcessor, collected: Collected) -> None:
 def _stop_on_fault(faults: dict[str, list[ChunkOutcome]], enough: int) -> None:
     for error, outcomes in faults.items():
         if len(outcomes) >= enough:
-            fault = FunctorError(error)
+            fault = FunctionError(error)
             fault.add_note(outcomes[0].trace)
             raise fault

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from chunkcolumns import Collection, Column, as_column, plain
 from intccms.engine.objects import Objects, dtype_of
-from intccms.errors import FunctorError, IntccmsError, MissingColumnError
+from intccms.errors import FunctionError, IntccmsError, MissingColumnError
 from intccms.execution.failures import describe, is_read_failure, user_code
 from intccms.fingerprint.watching import Watch
-from intccms.schema import Channel, Config, Functor, GhostObservable, ObjectMask, ObjVar
+from intccms.schema import Channel, Config, DerivedColumn, FunctionSpec, ObjectMask, ObjVar
 
 
 def check_independence(
@@ -41,7 +41,7 @@ def check_independence(
 
     Raises
     ------
-    FunctorError
+    FunctionError
         If an event's answer changes when other events are in the array.
     """
     lengths = {len(item) for item in inputs if _is_array(item)}
@@ -56,7 +56,7 @@ def check_independence(
             expected = whole[half] if _is_array(whole) else whole
             if name not in alone or not _same(expected, alone[name]):
                 what = f" ({name})" if name else ""
-                raise FunctorError(
+                raise FunctionError(
                     f"{key}{what}: its answer for an event changes when other events are in the "
                     "array (general.check_functors); it must treat events independently"
                 )
@@ -111,7 +111,7 @@ class Caller:
         digest = hashlib.sha256(f"{dataset}/{uuid}/{entry_start}".encode()).digest()
         return cls(int.from_bytes(digest[:4], "little"))
 
-    def evaluate(self, spec: Functor, key: str, objects: Objects) -> Any:
+    def evaluate(self, spec: FunctionSpec, key: str, objects: Objects) -> Any:
         """Call `spec` with the columns it uses, taken from `objects`."""
         inputs = [objects.column(ref) for ref in spec.use]
         return self.call(spec.function, key, inputs, spec.static_kwargs, spec.use)
@@ -124,11 +124,11 @@ class Caller:
         kwargs: Mapping[str, Any] | None = None,
         use: tuple[Any, ...] = (),
     ) -> Any:
-        """Call `function`; its own exception becomes a `FunctorError` that names `key`.
+        """Call `function`; its own exception becomes a `FunctionError` that names `key`.
 
         Raises
         ------
-        FunctorError
+        FunctionError
             If the function fails for a reason of its own.
         MissingColumnError
             If it asked an input for a field that the file does not have.
@@ -159,7 +159,7 @@ class Caller:
             what = f"{key}: {type(exc).__name__}: {describe(exc)}"
             if re.search("read-?only|writeable", str(exc), re.IGNORECASE):
                 what += "; other functions see the same array: write to a copy of it, np.array(x)"
-            raise FunctorError(what) from exc
+            raise FunctionError(what) from exc
 
 
 def _answer(function: Callable[..., Any], inputs: list[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -225,17 +225,17 @@ def selection_of(answer: Any, n: int, key: str) -> Selection:
 
     Raises
     ------
-    FunctorError
+    FunctionError
         If the answer is neither a filled PackedSelection nor a boolean array of length `n`.
     """
     if isinstance(answer, PackedSelection):
         if not answer.names:
-            raise FunctorError(f"{key}: the PackedSelection it returned holds no cut")
+            raise FunctionError(f"{key}: the PackedSelection it returned holds no cut")
         cuts = {name: as_flat(answer.all(name), n, key) for name in answer.names}
         return Selection(cuts[answer.names[-1]], cuts)
     mask = as_flat(answer, n, key)
     if mask.dtype != np.bool_:
-        raise FunctorError(f"{key}: a selection returns booleans, this one gave {mask.dtype}")
+        raise FunctionError(f"{key}: a selection returns booleans, this one gave {mask.dtype}")
     return Selection(mask, {})
 
 
@@ -244,7 +244,7 @@ def as_flat(answer: Any, n: int, key: str) -> NDArray[Any]:
 
     Raises
     ------
-    FunctorError
+    FunctionError
         If it is jagged, has missing values or another length than `n`; names `key`.
     """
     if isinstance(answer, Column) and answer.lists is None and len(answer) == n:
@@ -252,19 +252,19 @@ def as_flat(answer: Any, n: int, key: str) -> NDArray[Any]:
     if np.isscalar(answer):
         return np.full(n, answer)
     if isinstance(answer, ak.Array) and answer.ndim > 1:
-        raise FunctorError(f"{key}: one value per event is needed, it returned {answer.type}")
+        raise FunctionError(f"{key}: one value per event is needed, it returned {answer.type}")
     try:
         flat = np.asarray(ak.to_numpy(answer, allow_missing=False))
     except (ValueError, TypeError) as exc:
-        raise FunctorError(f"{key}: one value per event is needed: {describe(exc)}") from exc
+        raise FunctionError(f"{key}: one value per event is needed: {describe(exc)}") from exc
     if flat.shape != (n,):
-        raise FunctorError(f"{key}: {n} events went in, an array of shape {flat.shape} came out")
+        raise FunctionError(f"{key}: {n} events went in, an array of shape {flat.shape} came out")
     if flat.dtype.kind not in "biuf":
-        raise FunctorError(f"{key}: one number per event is needed, it returned {flat.dtype}")
+        raise FunctionError(f"{key}: one number per event is needed, it returned {flat.dtype}")
     return flat
 
 
-Call = Callable[[Functor, str, Objects], Any]
+Call = Callable[[FunctionSpec, str, Objects], Any]
 MVA = "mva"  # derived columns in this collection see the objects of the `mva` masks
 
 
@@ -335,7 +335,7 @@ def masked(objects: Objects, mask: ObjectMask, good: Any) -> ak.Array:
 
     Raises
     ------
-    FunctorError
+    FunctionError
         If the mask has not one boolean for each object.
     """
     collection = objects[mask.object]
@@ -351,13 +351,13 @@ def masked(objects: Objects, mask: ObjectMask, good: Any) -> ak.Array:
         or ak.any(ak.is_none(good, axis=1))
         or not ak.array_equal(ak.num(good), ak.num(collection))
     ):
-        raise FunctorError(
+        raise FunctionError(
             f"the mask of {mask.object} is not one boolean for each object, it is {ak.type(good)}"
         )
     return collection[good]
 
 
-def select(spec: Functor | None, key: str, objects: Objects, call: Call) -> Selection:
+def select(spec: FunctionSpec | None, key: str, objects: Objects, call: Call) -> Selection:
     """Evaluate a selection; without one every event passes."""
     if spec is None:
         return Selection(np.ones(objects.n, dtype=np.bool_), {})
@@ -385,12 +385,12 @@ def with_derived(level: Level, config: Config, call: Call) -> Level:
     return Level(objects, mva)
 
 
-def _named(answer: Any, derived: GhostObservable, key: str) -> dict[str, dict[str, Any]]:
+def _named(answer: Any, derived: DerivedColumn, key: str) -> dict[str, dict[str, Any]]:
     if isinstance(answer, dict):
         answer = [answer[name] for name in derived.names if name in answer]
     parts = answer if isinstance(answer, tuple | list) else [answer]
     if len(parts) != len(derived.names):
-        raise FunctorError(f"{key}: {len(derived.names)} columns are named: {list(derived.names)}")
+        raise FunctionError(f"{key}: {len(derived.names)} columns are named: {list(derived.names)}")
     columns: dict[str, dict[str, Any]] = {}
     for name, collection, part in zip(derived.names, derived.collections, parts, strict=True):
         columns.setdefault(collection, {})[name] = part
@@ -407,7 +407,7 @@ def _attached(objects: Objects, collection: str, fields: dict[str, Any], key: st
             old = ak.with_field(old, values, name)
         except ValueError as exc:
             what = f"is {ak.type(values)}, which does not fit {ak.type(old)}"
-            raise FunctorError(f"{key}: {name} {what}") from exc
+            raise FunctionError(f"{key}: {name} {what}") from exc
     return old
 
 
@@ -416,11 +416,11 @@ def _column(values: Any, n: int, key: str) -> ak.Array:
     try:
         found = ak.Array(values)
     except (TypeError, ValueError) as exc:
-        raise FunctorError(f"{key} is no array but a {type(values).__name__}") from exc
+        raise FunctionError(f"{key} is no array but a {type(values).__name__}") from exc
     if len(found) != n:
-        raise FunctorError(f"{key} has {len(found)} entries for {n} events")
+        raise FunctionError(f"{key} has {len(found)} entries for {n} events")
     if _is_mixed(found.layout.form):
-        raise FunctorError(f"{key} is {ak.type(found)}: a column holds one kind of thing, no union")
+        raise FunctionError(f"{key} is {ak.type(found)}: one kind of thing is needed")
     return found
 
 
@@ -440,6 +440,6 @@ def channel_rows(
     ]
 
 
-def observable_values(spec: Functor, key: str, objects: Objects, call: Call) -> NDArray[Any]:
+def observable_values(spec: FunctionSpec, key: str, objects: Objects, call: Call) -> NDArray[Any]:
     """Evaluate an observable; one number per event."""
     return as_flat(call(spec, key, objects), objects.n, key)

@@ -37,7 +37,7 @@ from intccms.engine.variations import (
     weight_matrix,
     weight_sums,
 )
-from intccms.errors import BadContentError, FunctorError
+from intccms.errors import BadContentError, FunctionError
 from intccms.histograms.exact import ExactSums, WeightSpectrum
 from intccms.histograms.sums import (
     CutflowSums,
@@ -46,7 +46,7 @@ from intccms.histograms.sums import (
     OriginalEvents,
     WeightSums,
 )
-from intccms.schema import Channel, Config, Functor, Observable, UncertaintySource
+from intccms.schema import Channel, Config, FunctionSpec, Observable, UncertaintySource
 
 LARGEST = 1e100  # of a weight; that of its square is 1e200, and sums end at 1e308
 
@@ -288,7 +288,7 @@ class ChunkWork:
         sums["n_kept"] = len(self.skimmed)
 
     def fill_nominal(
-        self, objects: Objects, lumi_mask: Functor | None, part: Functor | None = None
+        self, objects: Objects, lumi_mask: FunctionSpec | None, part: FunctionSpec | None = None
     ) -> NominalChunk:
         """Select and fill the nominal events; the weight variations go in with them.
 
@@ -413,7 +413,7 @@ class ChunkWork:
         try:
             filled = HistogramSums.filled(used, observable.binning, values, weights, variation)
         except ValueError as exc:
-            raise FunctorError(f"channels.{channel.name}.{observable.name}: {exc}") from exc
+            raise FunctionError(f"channels.{channel.name}.{observable.name}: {exc}") from exc
         filled = filled.aligned(labels)
         where = (channel.name, observable.name)
         before = self.sums["histograms"].get(where)

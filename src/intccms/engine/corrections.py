@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from chunkcolumns import Column, aligned
 from intccms.engine.calls import Caller
 from intccms.engine.objects import Objects
-from intccms.errors import FunctorError, InputError, attempted, nearest
+from intccms.errors import FunctionError, InputError, attempted, nearest
 from intccms.execution.failures import describe
 from intccms.fingerprint.digest import content_digest
 from intccms.schema import Config, Correction, ObjVar, Sys, UncertaintySource
@@ -258,7 +258,7 @@ class Factors:
     ) -> Any:
         key = (source.key if source else None) or correction.key
         if correction.file is None or key is None:
-            raise FunctorError(f"correction {correction.name!r} has no file and key to evaluate")
+            raise FunctionError(f"correction {correction.name!r} has no file and key to evaluate")
         args = correction.args if source is None or source.args is None else source.args
         word = systematic if any(isinstance(arg, Sys) for arg in args) else None
         asked = (objects, correction, source, key, word)
@@ -305,7 +305,7 @@ class Factors:
         if correction.reduce is None:
             return value
         if not isinstance(value, ak.Array) or value.ndim == 1:
-            raise FunctorError(f"{name}: reduce {correction.reduce!r} needs a number per object")
+            raise FunctionError(f"{name}: reduce {correction.reduce!r} needs a number per object")
         if isinstance(value, Column) and value.lists and (value.lists.counts == 1).all():
             return value.values
         return (ak.prod if correction.reduce == "prod" else ak.sum)(value, axis=1)

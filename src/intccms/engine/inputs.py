@@ -21,7 +21,7 @@ from intccms.engine.processor import AnalysisProcessor, DatasetTask
 from intccms.engine.scores import with_scores
 from intccms.engine.variations import reads
 from intccms.errors import (
-    FunctorError,
+    FunctionError,
     InputError,
     MissingColumnError,
     MissingSumsError,
@@ -30,7 +30,7 @@ from intccms.errors import (
 from intccms.execution.executors import Executor, IterativeExecutor
 from intccms.reading.columns import ReadMeter
 from intccms.reading.source import open_source
-from intccms.schema import Config, Functor
+from intccms.schema import Config, FunctionSpec
 from intccms.skimming import SkimStore
 from intccms.skimming.manifest import REMAKE
 from intccms.skimming.reading import input_store
@@ -82,8 +82,8 @@ def dataset_tasks(config: Config, fileset: Iterable[DatasetFiles]) -> dict[str, 
     InputError
         If a golden JSON is not there or is not one.
     """
-    masks: dict[str, Functor | None] = {}
-    selections: dict[str, Functor | None] = {}
+    masks: dict[str, FunctionSpec | None] = {}
+    selections: dict[str, FunctionSpec | None] = {}
     for entry in config.datasets.datasets:
         masks.update(zip(entry.keys(), entry.lumi_mask, strict=True))
         selections.update(zip(entry.keys(), entry.selection, strict=True))
@@ -103,7 +103,7 @@ def dataset_tasks(config: Config, fileset: Iterable[DatasetFiles]) -> dict[str, 
     }
 
 
-def _with_input_paths(config: Config, mask: Functor | None) -> Functor | None:
+def _with_input_paths(config: Config, mask: FunctionSpec | None) -> FunctionSpec | None:
     """Make paths among the keyword arguments of a lumi mask absolute, from `general.base_dir`."""
     if mask is None:
         return None
@@ -113,10 +113,10 @@ def _with_input_paths(config: Config, mask: Functor | None) -> Functor | None:
             path = config.general.input_path(str(value))
             _check_golden_json(path)
             kwargs[name] = str(path)
-    return Functor(function=mask.function, use=mask.use, static_kwargs=kwargs)
+    return FunctionSpec(function=mask.function, use=mask.use, static_kwargs=kwargs)
 
 
-def golden_jsons(mask: Functor | None) -> tuple[str, ...]:
+def golden_jsons(mask: FunctionSpec | None) -> tuple[str, ...]:
     """Name the files that say to a lumi mask which sections are certified."""
     values = [] if mask is None else mask.static_kwargs.values()
     return tuple(
@@ -277,7 +277,7 @@ def _missing_in(
     if error is None or isinstance(error, MissingColumnError):
         return error
     few = min(look.n_events, FEW)
-    if isinstance(error, FunctorError) and n_events < few:  # it cannot take an empty array
+    if isinstance(error, FunctionError) and n_events < few:  # it cannot take an empty array
         return _missing_in(processor, files, look, options, few)
     # found again, and booked, when the file is read
     log.debug("%s in %s: %s: %s", files.dataset, look.pfn, type(error).__name__, error)

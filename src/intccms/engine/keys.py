@@ -37,7 +37,7 @@ from intccms.histograms.sums import (
     original_json,
 )
 from intccms.reading.columns import ColumnCache
-from intccms.schema import Channel, Config, Correction, Functor
+from intccms.schema import Channel, Config, Correction, FunctionSpec
 from intccms.skimming.reading import input_store
 from intccms.skimming.writing import NOT_COMPARABLE, SkimTable
 
@@ -183,7 +183,7 @@ def _correction(config: Config, correction: Correction) -> tuple[Any, ...]:
 
 def _settled(part: Any) -> Any:
     """Let the files that are named in arguments of functions count by content."""
-    if isinstance(part, Functor):
+    if isinstance(part, FunctionSpec):
         return part.model_copy(update={"static_kwargs": by_content(part.static_kwargs)})
     if isinstance(part, BaseModel):
         fields = {name: getattr(part, name) for name in type(part).model_fields}

@@ -13,7 +13,7 @@ from chunkcolumns import Column, Lists, as_column
 from intccms.engine.corrections import NEUTRAL, Factors, apply
 from intccms.engine.objects import FlatObjects, Objects, content, lists_of, top_level
 from intccms.engine.variations import Variation, VariationPlan, changes, needs
-from intccms.errors import FunctorError
+from intccms.errors import FunctionError
 from intccms.schema import Correction, ObjVar, UncertaintySource
 
 Index = NDArray[np.int64]
@@ -165,7 +165,7 @@ def _applied(correction: Correction, before: Objects, factor: Any) -> Objects:
     objects, targets = before, correction.target
     factors = factor if isinstance(factor, tuple) else (factor,) * len(targets)
     if len(factors) != len(targets):
-        raise FunctorError(
+        raise FunctionError(
             f"correction {correction.name!r} has {len(targets)} targets, but {len(factors)} factors"
         )
     for target, factor in zip(targets, factors, strict=True):
@@ -179,7 +179,7 @@ def _applied(correction: Correction, before: Objects, factor: Any) -> Objects:
         except (ValueError, TypeError, AssertionError) as exc:
             is_array = isinstance(factor, ak.Array | np.ndarray)
             kind = ak.type(factor) if is_array else type(factor).__name__
-            raise FunctorError(
+            raise FunctionError(
                 f"correction {correction.name!r} changes {target.obj}.{target.field}, which is "
                 f"{ak.type(column)}, but its factor is {kind}"
             ) from exc

@@ -28,7 +28,7 @@ from intccms.fingerprint.watching import refresh
 from intccms.histograms.exact import ExactSums
 from intccms.histograms.sums import OriginalEvents
 from intccms.histograms.theory import BRANCHES
-from intccms.schema import Config, Functor
+from intccms.schema import Config, FunctionSpec
 from intccms.skimming.writing import SkimWriter, only_skims
 from intccms.usercode.homes import home
 
@@ -42,8 +42,8 @@ class DatasetTask:
     year: str | None
     is_data: bool
     weight_branch: str | None
-    lumi_mask: Functor | None
-    selection: Functor | None = None
+    lumi_mask: FunctionSpec | None
+    selection: FunctionSpec | None = None
     sums: Mapping[str, str] = field(default_factory=dict)  # names of sums of normalised sources
     weight_clip: float | None = None
 
@@ -147,7 +147,7 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
             nominal = work.fill_nominal(from_events(passed), task.lumi_mask, task.selection)
             self.after_nominal(work, nominal, task)
             if task.is_data and self.config.statistics is not None and self.config.statistics.blind:
-                work.sums["n_kept"] = 0  # receipts are not to tell what blinded channels hold
+                work.sums["n_kept"] = 0  # reports are not to tell what blinded channels hold
         work.sums["n_draws"] = caller.n_draws
         if parts is not None:
             work.sums["skim_parts"] = parts

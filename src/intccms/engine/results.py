@@ -81,7 +81,7 @@ class AnalysisResult:
     histograms: Book
     cutflow: Cutflow
     ledger: Ledger
-    receipts: tuple[ChunkReport, ...]
+    reports: tuple[ChunkReport, ...]
     wall_s: float
     lumis: LumiBooks | None = None
     skims: dict[str, WrittenSkim] = field(default_factory=dict)
@@ -105,23 +105,23 @@ class DatasetSums(ChunkSums, total=False):
 class Collected:
     """What has come back so far."""
 
-    receipts: dict[tuple[str, str, int], ChunkReport] = field(default_factory=dict)  # by chunk
+    reports: dict[tuple[str, str, int], ChunkReport] = field(default_factory=dict)  # by chunk
     faults: dict[str, list[ChunkOutcome]] = field(default_factory=dict)
     sums: dict[str, DatasetSums] = field(default_factory=dict)  # by dataset, when all are in
     inputs: Inputs = field(default_factory=Inputs)  # what functions have looked at
     changed: set[str] = field(default_factory=set)  # files that were not the same for all chunks
 
     def take(self, outcome: ChunkOutcome) -> bool:
-        """Keep the receipt; say whether it is the first of its chunk."""
-        receipt = outcome.report
-        key = (receipt.dataset, receipt.file, receipt.entry_start)
-        is_first = key not in self.receipts
-        self.receipts[key] = receipt
+        """Keep the report; say whether it is the first of its chunk."""
+        report = outcome.report
+        key = (report.dataset, report.file, report.entry_start)
+        is_first = key not in self.reports
+        self.reports[key] = report
         seen, new = self.inputs.files, outcome.inputs.files
         self.changed |= {path for path, then in new.items() if seen.get(path, then) != then}
         self.inputs = self.inputs | outcome.inputs
         if outcome.trace:
-            self.faults.setdefault(receipt.error, []).append(outcome)
+            self.faults.setdefault(report.error, []).append(outcome)
         return is_first
 
     def files(self, dataset: str) -> dict[str, FileSums]:
@@ -132,9 +132,9 @@ class Collected:
     def file_events(self) -> dict[tuple[str, str], int]:
         """Number of processed events by dataset and file."""
         events: dict[tuple[str, str], int] = {}
-        for (dataset, file, _), receipt in self.receipts.items():
-            if receipt.status.is_processed:
-                events[dataset, file] = events.get((dataset, file), 0) + receipt.n_events
+        for (dataset, file, _), report in self.reports.items():
+            if report.status.is_processed:
+                events[dataset, file] = events.get((dataset, file), 0) + report.n_events
         return events
 
 
@@ -162,11 +162,11 @@ def result_of(
         LostChunk(failure.dataset, failure.lfn, None, f"{failure.error_type}: {failure.error}")
         for failure in metadata.failures
     ]
-    receipts = [
-        collected.receipts[item.dataset, item.filename, item.entrystart]
+    reports = [
+        collected.reports[item.dataset, item.filename, item.entrystart]
         for item in metadata.work_items
     ]
-    ledger = Ledger.closed(metadata.fileset.keys(), receipts, never_opened)
+    ledger = Ledger.closed(metadata.fileset.keys(), reports, never_opened)
     for count in metadata.files:
         if not count.n_events:
             ledger.add_empty(count.dataset)
@@ -215,7 +215,7 @@ def result_of(
     columns = {key: dict(value.get("columns", {})) for key, value in sums.items()}
     samples = {key: value.get("samples", {}) for key, value in sums.items()}
     return AnalysisResult(
-        book, cutflow, ledger, tuple(receipts), wall_s, lumis,
+        book, cutflow, ledger, tuple(reports), wall_s, lumis,
         columns=columns, samples=samples, scale=scale, years=years, flows=flow,
     )  # fmt: skip
 

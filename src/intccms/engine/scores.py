@@ -23,10 +23,10 @@ from pydantic import BaseModel
 from intccms.engine.calls import MVA, as_flat
 from intccms.engine.objects import event_seeds
 from intccms.engine.variations import reads
-from intccms.errors import FunctorError, InputError, attempted
+from intccms.errors import FunctionError, InputError, attempted
 from intccms.execution.failures import user_code
 from intccms.fingerprint.digest import fingerprint
-from intccms.schema import Config, Correction, Feature, Functor, GhostObservable, Mva, ObjVar
+from intccms.schema import Config, Correction, DerivedColumn, Feature, FunctionSpec, Mva, ObjVar
 from intccms.storage import Output
 
 Matrix = NDArray[np.float64]
@@ -54,9 +54,11 @@ class FeatureMatrix:
         return cls(mva.name, tuple(one.model_copy(update=plain) for one in mva.features))
 
     @property
-    def spec(self) -> Functor:
+    def spec(self) -> FunctionSpec:
         """The function itself, with the inputs of all features."""
-        return Functor(function=self, use=tuple(ref for one in self.features for ref in one.use))
+        return FunctionSpec(
+            function=self, use=tuple(ref for one in self.features for ref in one.use)
+        )
 
     def __call__(self, *inputs: Any) -> Matrix:
         """Evaluate the features of some events.
@@ -68,7 +70,7 @@ class FeatureMatrix:
 
         Raises
         ------
-        FunctorError
+        FunctionError
             If one is not one finite number for each event.
         """
         given, n = iter(inputs), len(inputs[0])
@@ -91,7 +93,7 @@ class FeatureMatrix:
 
         Raises
         ------
-        FunctorError
+        FunctionError
             If that gives something else than one finite number for each event.
         """
         columns = []
@@ -112,7 +114,7 @@ def _finite(values: NDArray[Any], key: str) -> Matrix:
     wide = values.astype(np.float64)
     n_bad = int(np.count_nonzero(~np.isfinite(wide)))
     if n_bad:
-        raise FunctorError(
+        raise FunctionError(
             f"{key}: NaN or infinite in {n_bad} of {len(wide)} events; give each event a number, "
             "e.g. with ak.fill_none or np.where"
         )
@@ -542,7 +544,7 @@ def with_scores(config: Config, *, trained: bool = True) -> Config:
     for mva in reversed(config.mva):  # features may use the scores of classifiers before it
         names = column_names(mva)
         if any(MVA in one.collections and mva.name in one.names for one in derived):
-            raise InputError(f"mva.{mva.name}: a ghost observable has the same name")
+            raise InputError(f"mva.{mva.name}: a derived column has the same name")
         readers = [
             position
             for position, entry in enumerate(derived)
@@ -560,7 +562,7 @@ def with_scores(config: Config, *, trained: bool = True) -> Config:
             continue
         positions = (score_class(mva, config), *range(len(mva.classes)))[: len(names)]
         score = Score(FeatureMatrix.of(mva), predictor, positions)
-        score_column = GhostObservable(
+        score_column = DerivedColumn(
             names=names, collections=(MVA,) * len(names), function=score, use=score.use
         )
         derived.insert(min(readers, default=len(derived)), score_column)

@@ -28,9 +28,9 @@ from intccms.engine.object_corrections import Columns, Starts
 from intccms.engine.objects import Objects, content, lists_of, top_level
 from intccms.engine.tracing import NONE, CutOrigins, Origins, Traces, trace_functions
 from intccms.engine.variations import Index, Variation, Weights, checked, reads
-from intccms.errors import FunctorError
+from intccms.errors import FunctionError
 from intccms.execution.memory import BYTES_PER_ROW
-from intccms.schema import Channel, Functor, ObjectMask, ObjVar
+from intccms.schema import Channel, FunctionSpec, ObjectMask, ObjVar
 
 Bools = NDArray[np.bool_]
 Evaluated = Callable[[Iterable[ObjVar]], tuple[Objects, Index]]
@@ -303,7 +303,7 @@ def _candidates(work: ChunkWork, nominal: NominalChunk, traces: Traces) -> Index
                 work.caller.evaluate,
             )
             keep[outside[_in_any(selections, traces)]] = True
-        except FunctorError:
+        except FunctionError:
             keep[outside] = True
     return np.flatnonzero(keep)
 
@@ -354,7 +354,7 @@ class _Filler:
 
     def _selected(
         self,
-        spec: Functor | None,
+        spec: FunctionSpec | None,
         key: str,
         objects: Objects,
         nominal: NDArray[np.bool_],

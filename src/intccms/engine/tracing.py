@@ -20,7 +20,7 @@ from intccms.engine.objects import Objects, overlaps
 from intccms.errors import attempted
 from intccms.execution.failures import user_code
 from intccms.fingerprint.watching import Watch
-from intccms.schema import Channel, Config, Functor, ObjectMask, ObjVar
+from intccms.schema import Channel, Config, FunctionSpec, ObjectMask, ObjVar
 
 Origins = frozenset[ObjVar]
 NONE: Origins = frozenset()
@@ -192,12 +192,12 @@ def mark(array: Any, ref: ObjVar, touched: Origins, collection: Origins) -> Any:
     return Marked(array, collection, fields)
 
 
-def _answer(spec: Functor, inputs: Sequence[Any]) -> Any:
+def _answer(spec: FunctionSpec, inputs: Sequence[Any]) -> Any:
     with user_code("traced", spec.function), Watch(spec.function, "", spec.static_kwargs):
         return spec.function(*inputs, **spec.static_kwargs)
 
 
-def needed(spec: Functor, inputs: Sequence[Any], changed: Origins) -> list[Any]:
+def needed(spec: FunctionSpec, inputs: Sequence[Any], changed: Origins) -> list[Any]:
     """Return the boolean arrays that `changed` cannot move and that the answer needs to be true.
 
     Parameters
@@ -299,7 +299,7 @@ def _record_cuts(everything: Origins) -> Iterator[_Record]:
             _recording.reset(token)
 
 
-def trace(spec: Functor, inputs: Sequence[Any], everything: Origins) -> CutOrigins:
+def trace(spec: FunctionSpec, inputs: Sequence[Any], everything: Origins) -> CutOrigins:
     """Run `spec` on marked `inputs` and see what its answer depends on.
 
     Parameters
@@ -383,7 +383,7 @@ class Traces:
         """Say whether no shift changes which objects are good."""
         return not any(self.collections.get(mask.object) for mask in masks)
 
-    def run(self, spec: Functor, objects: Objects) -> CutOrigins:
+    def run(self, spec: FunctionSpec, objects: Objects) -> CutOrigins:
         """Trace one function on `objects`."""
         if not self.reaches(spec.use):
             return CutOrigins(NONE, {})
@@ -391,7 +391,7 @@ class Traces:
             return CutOrigins(self.moving, {})
         return trace(spec, self._marked(spec, objects), self.moving)
 
-    def _marked(self, spec: Functor, objects: Objects, unmasked: str = "") -> list[Any]:
+    def _marked(self, spec: FunctionSpec, objects: Objects, unmasked: str = "") -> list[Any]:
         decided = {name: refs for name, refs in self.collections.items() if name != unmasked}
         arrays = [objects.column(ref) for ref in spec.use]
         return [

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from intccms.engine.calls import as_flat
 from intccms.engine.corrections import Factors, apply
 from intccms.engine.objects import Objects, content, lists_of, overlaps, top_level
-from intccms.errors import FunctorError, MissingColumnError, MissingSumsError
+from intccms.errors import FunctionError, MissingColumnError, MissingSumsError
 from intccms.histograms.sums import MemberSums, WeightSums, bin_indices
 from intccms.histograms.theory import layout_of
 from intccms.schema import Config, Correction, ObjVar, UncertaintySource
@@ -233,7 +233,7 @@ def checked(value: Any, n: int, correction: Correction, source: str = "") -> Wei
     flat = as_flat(value, n, key).astype(np.float64)
     if not np.isfinite(flat).all():
         n_bad = int(np.count_nonzero(~np.isfinite(flat)))
-        raise FunctorError(f"{key}: {n_bad} of {n} event weights are not finite")
+        raise FunctionError(f"{key}: {n_bad} of {n} event weights are not finite")
     return flat
 
 
@@ -444,4 +444,4 @@ def _summed(
     try:
         return MemberSums.of(labels, rows, weights, **binned)
     except ValueError as exc:
-        raise FunctorError(f"source {source.name!r}: its weights are not all finite") from exc
+        raise FunctionError(f"source {source.name!r}: its weights are not all finite") from exc

@@ -17,7 +17,7 @@ import cloudpickle
 
 from intccms.errors import (
     BadContentError,
-    FunctorError,
+    FunctionError,
     IntccmsError,
     MissingColumnError,
     OtherCodeError,
@@ -70,7 +70,7 @@ def user_code(key: str, function: Any = None) -> Iterator[None]:
 
     Raises
     ------
-    FunctorError
+    FunctionError
         For ``sys.exit()`` and whatever else is no `Exception`, but for a Ctrl-C.
     MemoryError
         With the name of the function.
@@ -87,7 +87,7 @@ def user_code(key: str, function: Any = None) -> Iterator[None]:
     except BaseException as exc:
         if is_interrupt(exc):
             raise
-        raise FunctorError(f"{label}: {_named(exc)}") from exc
+        raise FunctionError(f"{label}: {_named(exc)}") from exc
     finally:
         marks.swap(before)
 
@@ -195,7 +195,7 @@ def classify(exc: BaseException, stage: str) -> FailureKind:
     words: tuple[str, ...] = PERMANENT
     if isinstance(exc, SkimWriteError):  # the same place is all there is
         cause, final, words = exc.__cause__, TypeError | ValueError, PERMANENT + PERMANENT_WRITES
-    elif isinstance(exc, FunctorError) or (
+    elif isinstance(exc, FunctionError) or (
         stage == "process"
         and not isinstance(exc, MissingColumnError | OSError)
         and not is_read_failure(exc)

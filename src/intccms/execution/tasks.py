@@ -203,7 +203,7 @@ class Observer(Protocol):
     def notice(self, text: str) -> None:
         """Show what holds the stage up, as long as it does; empty: nothing any more."""
 
-    def receipt(self, receipt: ChunkReport) -> None:
+    def report(self, report: ChunkReport) -> None:
         """Take the report of a chunk, which counts as its events."""
 
     def end(self) -> None:
@@ -229,7 +229,7 @@ class Silent:
     def notice(self, text: str) -> None:
         """Ignore it."""
 
-    def receipt(self, receipt: ChunkReport) -> None:
+    def report(self, report: ChunkReport) -> None:
         """Ignore it."""
 
     def end(self) -> None:

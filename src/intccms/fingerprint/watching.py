@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
-from intccms.errors import FunctorError
+from intccms.errors import FunctionError
 from intccms.fingerprint.digest import content_digest, named_files, texts_in
 from intccms.usercode.homes import home
 
@@ -189,14 +189,14 @@ class Watch:
 
         Raises
         ------
-        FunctorError
+        FunctionError
             If a file that the function once read has changed, and it goes on with what it has
             kept of the old content.
         """
         _thread.watch = self._before
         memory = _memories.get(id(self._function))
         if error is None and memory is not None and memory.stale and memory.function():
-            raise FunctorError(
+            raise FunctionError(
                 f"{self._key}: {min(memory.stale)} has changed since it was read in this process, "
                 "and what was kept of it is still in use: restart the kernel, or read it at each "
                 "call"

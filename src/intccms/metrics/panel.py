@@ -93,11 +93,11 @@ class Panel:
         with self._lock:
             self.state.notice = text
 
-    def receipt(self, receipt: ChunkReport) -> None:
-        """See `Observer.receipt`."""
-        self.inner.receipt(receipt)
+    def report(self, report: ChunkReport) -> None:
+        """See `Observer.report`."""
+        self.inner.report(report)
         with self._lock:
-            self.state.take(receipt, time.time())
+            self.state.take(report, time.time())
 
     def workers(self, samples: Sequence[Sample], loads: Sequence[WorkerLoad]) -> None:
         """See `Watcher.workers`; the plots are drawn then."""

@@ -120,12 +120,12 @@ class _Progress:
             self.stage.notice, self._last = text, float("-inf")
             self.advance(0)
 
-    def receipt(self, receipt: ChunkReport) -> None:
-        """See `Observer.receipt`."""
+    def report(self, report: ChunkReport) -> None:
+        """See `Observer.report`."""
         if self.stage is not None:
-            self.stage.failed += receipt.status.is_lost
-            self.stage.resumed += receipt.n_planned if receipt.status.is_resumed else 0
-            self.advance(receipt.n_planned)
+            self.stage.failed += report.status.is_lost
+            self.stage.resumed += report.n_planned if report.status.is_resumed else 0
+            self.advance(report.n_planned)
 
     def end(self) -> None:
         """See `Observer.end`."""

@@ -129,12 +129,12 @@ class Recorder:
         """See `Observer.notice`."""
         self.inner.notice(text)
 
-    def receipt(self, receipt: ChunkReport) -> None:
-        """See `Observer.receipt`."""
-        self.inner.receipt(receipt)
-        self._write(json.dumps(receipt.to_dict()) + "\n")
+    def report(self, report: ChunkReport) -> None:
+        """See `Observer.report`."""
+        self.inner.report(report)
+        self._write(json.dumps(report.to_dict()) + "\n")
         if self._dashboard is not None:
-            self._unsent.append(receipt.to_dict())
+            self._unsent.append(report.to_dict())
             if time.monotonic() - self._sent > SEND_S:
                 self._send({})
 

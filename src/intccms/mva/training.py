@@ -27,7 +27,7 @@ from intccms.engine.scores import (
     settings_digest,
     trust,
 )
-from intccms.errors import FunctorError, InputError
+from intccms.errors import FunctionError, InputError
 from intccms.execution.failures import user_code
 from intccms.mva.evaluation import (
     Evaluation,
@@ -170,7 +170,7 @@ def fitted(
 
     Raises
     ------
-    FunctorError
+    FunctionError
         If the fit fails.
     """
     key, estimator = f"mva.{mva.name}.estimator", prepared(mva)
@@ -183,7 +183,7 @@ def fitted(
             with user_code(key):
                 estimator.fit(x, y, **({} if name is None else {name: weights}))
         except Exception as exc:
-            raise FunctorError(f"{key}: the fit failed: {type(exc).__name__}: {exc}") from exc
+            raise FunctionError(f"{key}: the fit failed: {type(exc).__name__}: {exc}") from exc
     for text in dict.fromkeys(" ".join(str(one.message).split()) for one in told):
         log.warning("%s: %s", key, text)
     # Threads of its own would add trees up in any order, and workers have one core each.
@@ -217,7 +217,7 @@ def train(mva: Mva, config: Config, fileset: Fileset, analysis: AnalysisResult) 
     ------
     InputError
         If a class has no events.
-    FunctorError
+    FunctionError
         If a feature cannot be scaled or the fit fails.
     """
     sample = sample_of(mva, fileset, analysis)

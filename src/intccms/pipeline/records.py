@@ -80,12 +80,12 @@ class RunRecord:
         """Let the workers look how large the trees are of which the run has read a part."""
         if not self.wanted.enable or metadata.skimmed_rows is not None:
             return
-        done = {one.dataset: one for one in analysis.receipts if one.status.is_processed}
+        done = {one.dataset: one for one in analysis.reports if one.status.is_processed}
         trees = {item.dataset: item.treename for item in metadata.work_items}
         digests = {(one.dataset, one.lfn): one.digest for one in metadata.files}
         files = {
-            name: (digests.get((name, receipt.file)) or f"{name}/{receipt.file}", trees[name])
-            for name, receipt in done.items()
+            name: (digests.get((name, report.file)) or f"{name}/{report.file}", trees[name])
+            for name, report in done.items()
             if analysis.columns.get(name)
         }
         places = [
@@ -97,7 +97,7 @@ class RunRecord:
             if isinstance(answer, TreeSizes):
                 _sizes[files[place.dataset]] = answer
         events: Counter[str] = Counter()
-        for one in analysis.receipts:
+        for one in analysis.reports:
             events[one.dataset] += one.n_events
         known = {name: _sizes[file] for name, file in files.items() if file in _sizes}
         self.coverage = coverage_of(analysis.columns, known, events)
@@ -124,8 +124,8 @@ class RunRecord:
             return None
         general, analysis = self.config.general, self.analysis
         self.measurement = Measurement(
-            self.name, self.recorder.started, analysis.wall_s, analysis.receipts,
-            self.recorder.timeline, len(analysis.receipts),
+            self.name, self.recorder.started, analysis.wall_s, analysis.reports,
+            self.recorder.timeline, len(analysis.reports),
             coverage=self.coverage,
             target_gbps=self.wanted.target_throughput_gbps,
             notes={

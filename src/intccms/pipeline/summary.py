@@ -334,9 +334,9 @@ def _measured(result: RunResult) -> dict[str, Any]:
     analysis, earlier = result.analysis, result.earlier
     if analysis is None and earlier:
         return {name: earlier[name] for name in MEASURED}
-    wall_s, receipts = (0.0, ()) if analysis is None else (analysis.wall_s, analysis.receipts)
+    wall_s, reports = (0.0, ()) if analysis is None else (analysis.wall_s, analysis.reports)
     measured = replace(
-        Measurement("", 0.0, wall_s, receipts).measured, core_s=wall_s * result.n_workers
+        Measurement("", 0.0, wall_s, reports).measured, core_s=wall_s * result.n_workers
     )
     rates = {name: value or 0.0 for name, value in evaluate(measured).items()}
     throughput = {

@@ -3,14 +3,14 @@
 `load_config` is the door; everything else is read by attribute from the `Config` it returns.
 """
 
-from intccms.schema.base import Functor, Model, ObjVar, Sys, WorkerEval
+from intccms.schema.base import FunctionSpec, Model, ObjVar, Sys, WorkerEval
 from intccms.schema.config import Config
 from intccms.schema.corrections import Correction, UncertaintySource
 from intccms.schema.datasets import Dataset, Datasets, General, Metrics
 from intccms.schema.loading import examples_folder, load_config
 from intccms.schema.physics import (
     Channel,
-    GhostObservable,
+    DerivedColumn,
     ObjectMask,
     ObjectMasks,
     Observable,
@@ -26,10 +26,10 @@ __all__ = [
     "Correction",
     "Dataset",
     "Datasets",
+    "DerivedColumn",
     "Feature",
-    "Functor",
+    "FunctionSpec",
     "General",
-    "GhostObservable",
     "Metrics",
     "Model",
     "Mva",

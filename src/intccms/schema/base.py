@@ -289,7 +289,7 @@ class Model(BaseModel):
         return field is None or field.is_required() or NoneType in alternatives(field.annotation)
 
 
-class Functor(Model):
+class FunctionSpec(Model):
     """A function of event data: what to call and what to call it with."""
 
     function: Callable[..., Any] = Field(

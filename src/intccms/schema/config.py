@@ -8,10 +8,10 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from intccms.errors import nearest
-from intccms.schema.base import Functor, KeyProblem, Model, Year, duplicates, setting
+from intccms.schema.base import FunctionSpec, KeyProblem, Model, Year, duplicates, setting
 from intccms.schema.corrections import Correction, Scope, UncertaintySource
 from intccms.schema.datasets import Dataset, Datasets, General
-from intccms.schema.physics import Channel, GhostObservable, ObjectMasks, Preprocess
+from intccms.schema.physics import Channel, DerivedColumn, ObjectMasks, Preprocess
 from intccms.schema.resolved import as_json
 from intccms.schema.statistics import Mva, Plotting, Statistics
 
@@ -34,10 +34,10 @@ class Config(Model):
     datasets: Datasets = Field(description="The input files.")
     preprocess: Preprocess = setting(Preprocess(), "Columns of a skim and the skim itself.")
     good_object_masks: ObjectMasks = setting(ObjectMasks(), "Which objects are good.")
-    baseline_selection: Functor | None = setting(
+    baseline_selection: FunctionSpec | None = setting(
         None, "Selection of events before the channels; None: all events."
     )
-    ghost_observables: tuple[GhostObservable, ...] = setting((), "Derived columns.")
+    ghost_observables: tuple[DerivedColumn, ...] = setting((), "Derived columns.")
     channels: tuple[Channel, ...] = setting((), "Event selections.")
     corrections: ByYear = setting(
         {}, "Corrections with their uncertainties: one list, or one per year."
@@ -159,8 +159,8 @@ def _check_names(config: Config) -> None:
             raise ValueError(f"{where}: two entries are called {twice[0]!r}")
     columns = [
         f"{collection}.{name}"
-        for ghost in config.ghost_observables
-        for name, collection in zip(ghost.names, ghost.collections, strict=True)
+        for derived in config.ghost_observables
+        for name, collection in zip(derived.names, derived.collections, strict=True)
     ]
     if twice := duplicates(columns):
         raise ValueError(f"ghost_observables: the column {twice[0]!r} is made twice")

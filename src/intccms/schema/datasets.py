@@ -13,7 +13,7 @@ from intccms.schema.base import (
     Bool,
     Count,
     Float,
-    Functor,
+    FunctionSpec,
     KeyProblem,
     Model,
     Name,
@@ -66,11 +66,11 @@ class Dataset(Model):
     is_signal: Bool | None = setting(
         None, "A signal, never a background; None: if it is called signal… or zprime…."
     )
-    lumi_mask: tuple[Functor | None, ...] = setting(
+    lumi_mask: tuple[FunctionSpec | None, ...] = setting(
         (), "Selects certified sections of data, one per directory or for all."
     )
 
-    selection: tuple[Functor | None, ...] = setting(
+    selection: tuple[FunctionSpec | None, ...] = setting(
         (),
         "The part of the events that counts, one per directory or for all, as for samples that "
         "overlap; cross section and sum of weights stay those of all.",

@@ -10,7 +10,7 @@ from intccms.schema.base import (
     Bool,
     Count,
     Edges,
-    Functor,
+    FunctionSpec,
     KeyProblem,
     Model,
     Name,
@@ -22,7 +22,7 @@ from intccms.schema.base import (
 from intccms.schema.older import CHANNEL
 
 
-class ObjectMask(Functor):
+class ObjectMask(FunctionSpec):
     """The mask of the good objects of one collection."""
 
     object: str = Field(description="Collection that the mask applies to, e.g. Muon.")
@@ -35,11 +35,11 @@ class ObjectMasks(Model):
         (), "Masks for everything but MVA features, applied in this order."
     )
     mva: tuple[ObjectMask, ...] = setting(
-        (), "Masks for MVA features and their ghosts; empty: those of analysis."
+        (), "Masks for MVA features and their derived columns; empty: those of analysis."
     )
 
 
-class GhostObservable(Functor):
+class DerivedColumn(FunctionSpec):
     """Derived columns, made once per variation and attached to collections."""
 
     names: Names = Field(description="Names of the columns, in the order of what is returned.")
@@ -67,7 +67,7 @@ class GhostObservable(Functor):
         return self
 
 
-class Labelled(Functor):
+class Labelled(FunctionSpec):
     """A quantity with a name and an axis label."""
 
     name: Name = Field(description="Name of the quantity, unique where it stands.")
@@ -104,7 +104,7 @@ class Channel(Model):
     fit_observable: str | None = setting(
         None, "The observable that is fitted; None: the channel is not fitted."
     )
-    selection: Functor | None = setting(None, "Selects the events of the channel; None: all.")
+    selection: FunctionSpec | None = setting(None, "Selects the events of the channel; None: all.")
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
@@ -160,11 +160,11 @@ class Skimming(Model):
     output: SkimOutput = setting(SkimOutput(), "Format and place of the skim.")
 
     @property
-    def selection(self) -> Functor | None:
-        """The skim selection as a functor, or None when every event is kept."""
+    def selection(self) -> FunctionSpec | None:
+        """The skim selection as a function spec, or None when every event is kept."""
         if self.function is None:
             return None
-        return Functor.model_construct(  # whose parts are validated
+        return FunctionSpec.model_construct(  # whose parts are validated
             function=self.function, use=self.use, static_kwargs=self.static_kwargs
         )
 

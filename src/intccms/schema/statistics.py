@@ -126,7 +126,7 @@ def _as_class(value: Any) -> Any:
 
 
 class Mva(Model):
-    """A classifier; its score is the ghost observable `mva.<name>`."""
+    """A classifier; its score is the derived column `mva.<name>`."""
 
     older = MVA
 

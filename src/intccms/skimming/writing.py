@@ -329,7 +329,7 @@ def _probed(writer: SkimWriter, max_retries: int) -> str:
 def unwritten(task: ChunkTask, reason: str) -> ChunkOutcome:
     """Give the outcome of a chunk that was not processed, as its events cannot be written."""
     item = task.item
-    receipt = ChunkReport(
+    report = ChunkReport(
         dataset=item.dataset,
         file=item.filename,
         uuid=item.fileuuid,
@@ -340,7 +340,7 @@ def unwritten(task: ChunkTask, reason: str) -> ChunkOutcome:
         error_type=SkimWriteError.__name__,
         error=reason,
     )
-    return ChunkOutcome(None, receipt)
+    return ChunkOutcome(None, report)
 
 
 def source_of(count: FileCount) -> dict[str, float | str | None]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from intccms.engine.scores import FeatureMatrix
-from intccms.errors import FunctorError
+from intccms.errors import FunctionError
 from intccms.schema import Mva
 
 PT, MASS = ak.Array([10.0, 20.0, 40.0]), ak.Array([1, 2, 3])
@@ -68,13 +68,13 @@ def test_labels_and_bins_do_not_decide_what_is_computed() -> None:
 def test_what_is_not_a_number_for_each_event_is_named(
     function: Callable[..., Any], says: str
 ) -> None:
-    with np.errstate(divide="ignore"), pytest.raises(FunctorError, match=says):
+    with np.errstate(divide="ignore"), pytest.raises(FunctionError, match=says):
         matrix(feature(function))(PT)
 
 
 def test_a_scale_that_gives_no_number_is_named() -> None:
     logarithm = matrix(feature(lambda pt: pt - 10, scale=np.log))
-    with np.errstate(divide="ignore"), pytest.raises(FunctorError, match=r"x\.scale: NaN or inf"):
+    with np.errstate(divide="ignore"), pytest.raises(FunctionError, match=r"x\.scale: NaN or inf"):
         logarithm.scaled(logarithm(PT))
 
 

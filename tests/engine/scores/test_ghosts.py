@@ -81,7 +81,7 @@ def test_a_classifier_may_use_the_score_of_one_before_it(tmp_path: Path) -> None
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     twice = [ghost("nn", ("Jet", None)) | {"collections": "mva"}]
-    with pytest.raises(InputError, match=r"mva\.nn: a ghost observable has the same name"):
+    with pytest.raises(InputError, match=r"mva\.nn: a derived column has the same name"):
         with_scores(config(tmp_path, ghost_observables=twice), trained=False)
 
 
