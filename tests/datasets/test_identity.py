@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import uproot
 
-from intccms.datasets.contents import FileCount, FileQuery, count, unchanged
-from intccms.datasets.files import WHOLE_BYTES, digest_of_blocks, digest_of_place, same_file
+from intccms.datasets.contents import FileCount, FileQuery, count, same_file, unchanged
+from intccms.datasets.files import WHOLE_BYTES, digest_of_blocks, digest_of_place
 from intccms.reading.source import open_source
 
 Write = Callable[..., Path]

@@ -28,11 +28,11 @@ from intccms.datasets.files import (
     bound_waiting,
     check_reachable,
     digest_of_blocks,
+    digest_of_place,
     digest_of_source,
     drop_handle,
     has_failed,
     note_failure,
-    same_file,
     stamp,
 )
 from intccms.datasets.fileset import DatasetFiles, file_format
@@ -164,6 +164,25 @@ def unchanged(query: FileQuery, *, if_gone: FileCount | None = None) -> FileCoun
     return if_gone
 
 
+def same_file(known: FileCount, pfn: str) -> Stamp | None:
+    """Give the stamp of the file at `pfn` if it is the one that was opened before, else None.
+
+    It is if size and version are those that the same place said then. Else its bytes decide: a
+    file that was only touched, copied or found at another server is the same.
+
+    Raises
+    ------
+    OSError
+        If it cannot be looked at.
+    """
+    now = stamp(pfn)
+    if now.size_bytes != known.size_bytes:
+        return None
+    if pfn == known.pfn and now.modified and now.modified == known.modified:
+        return now
+    return now if known.digest and digest_of_place(pfn, now.size_bytes) == known.digest else None
+
+
 def examine(query: FileQuery, look: Look | None = None) -> tuple[FileCount | FileFailure, Any]:
     """Open a file, say what it holds, and let somebody else look before it is closed.
 
@@ -239,10 +258,10 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
         n_events = _n_entries(file, query.tree_name) if tree is None else int(tree.num_entries)
         size_bytes = int(file.file.source.num_bytes if found is None else found.size_bytes)
         counted = FileCount(
-            dataset=query.dataset,
-            lfn=query.lfn,
-            pfn=pfn,
-            uuid=str(file.file.uuid),
+            query.dataset,
+            query.lfn,
+            pfn,
+            str(file.file.uuid),
             n_events=n_events,
             runs_sumw=runs_sumw,
             runs_count=runs_count,
@@ -331,10 +350,10 @@ def _count_parquet(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileC
         file.seek(size_bytes - n_footer)
         digest = hashlib.sha256(file.read(n_footer) + str(size_bytes).encode())
         counted = FileCount(
-            dataset=query.dataset,
-            lfn=query.lfn,
-            pfn=pfn,
-            uuid=digest.hexdigest(),
+            query.dataset,
+            query.lfn,
+            pfn,
+            digest.hexdigest(),
             n_events=parquet.metadata.num_rows,
             size_bytes=size_bytes,
             modified="" if found is None else found.modified,

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
@@ -51,26 +51,6 @@ class Stamp:
     modified: str
 
 
-class Known(Protocol):
-    """What was noted of a file when it was opened."""
-
-    @property
-    def pfn(self) -> str:
-        """Where."""
-
-    @property
-    def size_bytes(self) -> int | None:
-        """Its size; None if it was not noted."""
-
-    @property
-    def modified(self) -> str:
-        """As in `Stamp`."""
-
-    @property
-    def digest(self) -> str:
-        """As `digest_of_place` gives it; empty if it was not noted."""
-
-
 def stamp(pfn: str) -> Stamp:
     """Ask the place of a file for its size and version.
 
@@ -88,25 +68,6 @@ def stamp(pfn: str) -> Stamp:
     info = filesystem.info(path)
     version = next((info[name] for name in VERSIONS if info.get(name) is not None), "")
     return Stamp(int(info["size"]), str(version))
-
-
-def same_file(known: Known, pfn: str) -> Stamp | None:
-    """Give the stamp of the file at `pfn` if it is the one that was opened before, else None.
-
-    It is if size and version are those that the same place said then. Else its bytes decide: a
-    file that was only touched, copied or found at another server is the same.
-
-    Raises
-    ------
-    OSError
-        If it cannot be looked at.
-    """
-    now = stamp(pfn)
-    if now.size_bytes != known.size_bytes:
-        return None
-    if pfn == known.pfn and now.modified and now.modified == known.modified:
-        return now
-    return now if known.digest and digest_of_place(pfn, now.size_bytes) == known.digest else None
 
 
 def digest_of_blocks(size_bytes: int, read: Callable[[Sequence[Range]], Sequence[bytes]]) -> str:
