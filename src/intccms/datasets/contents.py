@@ -201,12 +201,12 @@ def examine(query: FileQuery, look: Look | None = None) -> tuple[FileCount | Fil
     """
     reasons: dict[str, Exception] = {}
     for pfn in _attempts(query):
-        found = attempted(_count_at, pfn, query, look)
-        if not isinstance(found, Exception):
-            return found
-        reasons[pfn] = found  # a file can fail in any way; none may be lost
+        counted = attempted(_count_at, pfn, query, look)
+        if not isinstance(counted, Exception):
+            return counted
+        reasons[pfn] = counted  # a file can fail in any way; none may be lost
         drop_handle(pfn)
-        note_failure(pfn, found)
+        note_failure(pfn, counted)
         gone = [isinstance(reasons.get(one), UnreachableError) for one in query.pfns]
         if all(gone):
             break
@@ -248,7 +248,7 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
     if file_format(pfn) == "parquet":
         return _count_parquet(pfn, query, look)
     bound_waiting(pfn)
-    found = _stamp(pfn)
+    place = _stamp(pfn)
     # As a dict: a plain name is split at a colon. No caches: trees with 1600 branches are large.
     with uproot.open({pfn: None}, object_cache=None, array_cache=None) as file:
         classes = file.classnames(cycle=False)
@@ -256,7 +256,7 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
         runs_sumw, runs_count = _runs_sums(file) if classes.get("Runs") in _TREES else (None, None)
         tree = file[query.tree_name] if look is not None else None
         n_events = _n_entries(file, query.tree_name) if tree is None else int(tree.num_entries)
-        size_bytes = int(file.file.source.num_bytes if found is None else found.size_bytes)
+        size_bytes = int(file.file.source.num_bytes if place is None else place.size_bytes)
         counted = FileCount(
             query.dataset,
             query.lfn,
@@ -267,7 +267,7 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
             runs_count=runs_count,
             sections=_sections(file, classes) if query.is_data else None,
             size_bytes=size_bytes,
-            modified="" if found is None else found.modified,
+            modified="" if place is None else place.modified,
             digest=digest_of_source(file.file.source, size_bytes),
         )
         return counted, look(tree, counted) if look is not None else None
@@ -275,12 +275,12 @@ def _count_at(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount,
 
 def _stamp(pfn: str) -> Stamp | None:
     """Ask for size and version; a server that only hands out the file itself says nothing."""
-    found = attempted(stamp, pfn)
-    if not isinstance(found, Exception):
-        return found
+    answer = attempted(stamp, pfn)
+    if not isinstance(answer, Exception):
+        return answer
     if "://" in pfn:
         return None
-    raise found
+    raise answer
 
 
 def _n_entries(file: Any, tree_name: str) -> int:
@@ -341,7 +341,7 @@ def _sections(file: Any, classes: dict[str, str]) -> str | None:
 
 def _count_parquet(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileCount, Any]:
     """Read the footer; a parquet file has no uuid, the digest of footer and size stands in."""
-    found = _stamp(pfn)
+    place = _stamp(pfn)
     with fsspec.open(pfn, "rb") as file:
         parquet = pyarrow.parquet.ParquetFile(file)
         size_bytes = file.seek(0, 2)
@@ -356,7 +356,7 @@ def _count_parquet(pfn: str, query: FileQuery, look: Look | None) -> tuple[FileC
             digest.hexdigest(),
             n_events=parquet.metadata.num_rows,
             size_bytes=size_bytes,
-            modified="" if found is None else found.modified,
+            modified="" if place is None else place.modified,
             digest=digest_of_blocks(size_bytes, partial(blocks_of, file)),
         )
         return counted, look(parquet, counted) if look is not None else None

@@ -63,14 +63,14 @@ def rucio_files(client: Any, name: str, scope: str) -> list[ListedFile]:
         names = [name]
         if "*" in name:
             names = sorted(client.list_dids(scope, {"name": name}, did_type="container"))
-        found = [file for one in names for file in client.list_files(scope, one)]
+        files = [file for one in names for file in client.list_files(scope, one)]
     except DataIdentifierNotFound as error:
         raise _unknown(client, name, scope) from error
     except RucioException as error:
         raise ServiceError(f"Rucio: {' '.join(str(error).split())}") from error
-    if not found:
+    if not files:
         raise _unknown(client, name, scope)
-    return [ListedFile(file["name"], file.get("bytes"), file.get("events")) for file in found]
+    return [ListedFile(file["name"], file.get("bytes"), file.get("events")) for file in files]
 
 
 def _unknown(client: Any, name: str, scope: str) -> InputError:
@@ -182,8 +182,8 @@ class Change:
         """Give the first names of a listing that has changed; of a new one none."""
         if self.status != "changed":
             return []
-        more = [f"… and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
-        return [*names[:SHOWN], *more]
+        rest = [f"… and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
+        return [*names[:SHOWN], *rest]
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -283,15 +283,15 @@ def _resolved(key: str, listing: Path, source: Source, services: Services, refre
     if head is not None and head[2] == label and not refresh:
         return replace(change, date=head[1])
     try:
-        found = services.files(source)
+        files = services.files(source)
     except (InputError, ServiceError) as error:
         return replace(change, status="failed", error=error)
-    names = {file.name for file in found}
-    kept = [name for name in before if name in names]  # their positions number the files
-    added = sorted(names.difference(kept))
+    names = {file.name for file in files}
+    remaining = [name for name in before if name in names]  # their positions number the files
+    added = sorted(names.difference(remaining))
     removed = tuple(name for name in before if name not in names)
     today = datetime.now(UTC).date().isoformat()
-    write_text(listing, _text(label, today, found, [*kept, *added]))
+    write_text(listing, _text(label, today, files, [*remaining, *added]))
     status: Literal["new", "changed", "same"] = "new" if not before else "same"
     if before and (added or removed):
         status = "changed"

@@ -60,8 +60,8 @@ def stamp(pfn: str) -> Stamp:
         If there is no such file, or the server does not answer.
     """
     if "://" not in pfn:
-        found = Path(pfn).stat()
-        return Stamp(found.st_size, str(found.st_mtime_ns))
+        status = Path(pfn).stat()
+        return Stamp(status.st_size, str(status.st_mtime_ns))
     bound_waiting(pfn)
     filesystem, path = url_to_fs(pfn)
     filesystem.invalidate_cache()

@@ -41,10 +41,10 @@ class DatasetFiles:
     def __post_init__(self) -> None:
         """Keep credentials apart from names, which are written, logged and shown."""
         names = {lfn: redacted(lfn) for lfn in self.lfns}
-        whole = {name: lfn for lfn, name in names.items() if name != lfn}
-        if whole:
+        credentials = {name: lfn for lfn, name in names.items() if name != lfn}
+        if credentials:
             object.__setattr__(self, "lfns", tuple(dict.fromkeys(names.values())))
-            object.__setattr__(self, "credentials", {**self.credentials, **whole})
+            object.__setattr__(self, "credentials", {**self.credentials, **credentials})
 
     @property
     def weight(self) -> str:
@@ -261,10 +261,10 @@ class DatasetManager:
             raise InputError(f"dataset {key!r}: no file {pattern!r} in {path}")
         names: dict[str, str] = {}  # by what is written and shown of them
         for match in matches:
-            found = [str(match)]
+            listed = [str(match)]
             if match.suffix == ".txt":
-                found = read_listing(match, f"dataset {key!r}: ")
-            for name in found:
+                listed = read_listing(match, f"dataset {key!r}: ")
+            for name in listed:
                 shown = redacted(name)
                 if shown in names:
                     log.warning("dataset %r: %s is listed twice, it is read once", key, shown)

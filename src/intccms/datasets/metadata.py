@@ -229,9 +229,9 @@ def save(metadata: Metadata, directory: str | Path) -> None:
     write_json(directory / "nanoaods.json", nanoaods)  # last: `load` begins with it
 
 
-def _without_dataset(answer: FileCount | FileFailure, **more: Any) -> dict[str, Any]:
+def _without_dataset(answer: FileCount | FileFailure, **further: Any) -> dict[str, Any]:
     left_out = {"dataset", "n_events"}
-    return {name: value for name, value in asdict(answer).items() if name not in left_out} | more
+    return {name: value for name, value in asdict(answer).items() if name not in left_out} | further
 
 
 def load(directory: str | Path, fileset: Fileset, *, chunk_size: int | None = None) -> Metadata:
@@ -300,8 +300,8 @@ def _unchanged(
         if isinstance(one, FileCount)
     ]
     with ThreadPoolExecutor(N_LOOKS) as pool:
-        found = list(pool.map(lambda query: unchanged(query, if_gone=query.known), queries))
-    for query, one in zip(queries, found, strict=True):
+        looks_alike = list(pool.map(lambda query: unchanged(query, if_gone=query.known), queries))
+    for query, one in zip(queries, looks_alike, strict=True):
         if one is None:
             what = f"{query.lfn} (dataset {query.dataset!r}) is not the file it describes"
             raise InputError(f"{path} is out of date: {what}; {_ADVICE}")
@@ -374,7 +374,7 @@ def without_twins(
         If two different files have one uuid, if a file is simulation of two processes, or if
         nothing would be left of a simulated dataset.
     """
-    kept: list[FileCount] = []
+    distinct: list[FileCount] = []
     twins: list[Twin] = []
     seen: dict[str, list[FileCount]] = {}
     for file in counts:
@@ -382,11 +382,11 @@ def without_twins(
         first = next((one for one in others if _is_twin(fileset, one, file)), None)
         if first is None:
             others.append(file)
-            kept.append(file)
+            distinct.append(file)
             continue
         twins.append(Twin(file, first.dataset, first.lfn))
         log.warning("the same file twice, it is read once: %s", _names(first, file))
-    left = {file.dataset for file in kept}
+    left = {file.dataset for file in distinct}
     for twin in twins:
         files = fileset[twin.file.dataset]
         if files.dataset not in left and not files.is_data:
@@ -394,7 +394,7 @@ def without_twins(
                 f"every file of dataset {files.dataset!r} is in another one, too: {twin.file.lfn} "
                 f"is {twin.same_as} of {twin.same_dataset!r}; leave one of the directories out"
             )
-    return tuple(kept), tuple(twins)
+    return tuple(distinct), tuple(twins)
 
 
 def _is_twin(fileset: Fileset, first: FileCount, file: FileCount) -> bool:

@@ -50,10 +50,10 @@ def check_independence(
     for half in (slice(0, n // 2), slice(n // 2, n)):
         some = [item[half] if _is_array(item) else item for item in inputs]
         alone = _parts(function(*some, **kwargs))
-        for name, whole in _parts(answer).items():
-            if _is_array(whole) and len(whole) != n:
+        for name, expected_all in _parts(answer).items():
+            if _is_array(expected_all) and len(expected_all) != n:
                 continue  # another check tells of the length
-            expected = whole[half] if _is_array(whole) else whole
+            expected = expected_all[half] if _is_array(expected_all) else expected_all
             if name not in alone or not _same(expected, alone[name]):
                 what = f" ({name})" if name else ""
                 raise FunctionError(
@@ -414,14 +414,14 @@ def _attached(objects: Objects, collection: str, fields: dict[str, Any], key: st
 def _column(values: Any, n: int, key: str) -> ak.Array:
     """Return what a function gave for `n` events as an array of one kind of thing."""
     try:
-        found = ak.Array(values)
+        column = ak.Array(values)
     except (TypeError, ValueError) as exc:
         raise FunctionError(f"{key} is no array but a {type(values).__name__}") from exc
-    if len(found) != n:
-        raise FunctionError(f"{key} has {len(found)} entries for {n} events")
-    if _is_mixed(found.layout.form):
-        raise FunctionError(f"{key} is {ak.type(found)}: one kind of thing is needed")
-    return found
+    if len(column) != n:
+        raise FunctionError(f"{key} has {len(column)} entries for {n} events")
+    if _is_mixed(column.layout.form):
+        raise FunctionError(f"{key} is {ak.type(column)}: one kind of thing is needed")
+    return column
 
 
 def _is_mixed(form: Any) -> bool:

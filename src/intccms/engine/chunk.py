@@ -97,8 +97,8 @@ class Steps:
         Where these are those of a skim: what they were taken from.
     """
 
-    def __init__(self, n: int, gen_weight: Weights, whole: OriginalEvents | None = None) -> None:
-        self.gen_weight, self.whole = gen_weight, whole
+    def __init__(self, n: int, gen_weight: Weights, original: OriginalEvents | None = None) -> None:
+        self.gen_weight, self.whole = gen_weight, original
         self._names = ["all events"]
         self._depth = np.ones(n, dtype=np.intp)
 
@@ -302,7 +302,7 @@ class ChunkWork:
             Selection of the dataset: the part of its events that counts.
         """
         steps, gen_weight = self._steps, self._steps.gen_weight
-        kept = self.skimmed
+        selected = self.skimmed
         for spec, key, name in (
             (lumi_mask, "lumi_mask", "lumi mask"),
             (part, "selection of the dataset", "dataset selection"),
@@ -310,12 +310,12 @@ class ChunkWork:
             if spec is not None:
                 answer = select(spec, key, objects, self.caller.evaluate)
                 passed = np.flatnonzero(answer.mask)
-                kept, objects = kept[passed], objects.narrowed(passed)
-                steps.keep(name, kept)
+                selected, objects = selected[passed], objects.narrowed(passed)
+                steps.keep(name, selected)
         nominal = self._nominal_objects(objects)
         call, spec = self.caller.evaluate, self.config.baseline_selection
         baseline = select(spec, "baseline_selection", nominal.stages[-1], call)
-        steps.add(baseline, kept, "baseline")
+        steps.add(baseline, selected, "baseline")
         passed = np.flatnonzero(baseline.mask)
         level, selections = channel_rows(
             nominal.level.take(passed), self.config, self.channels, call
@@ -324,7 +324,7 @@ class ChunkWork:
         for channel, selection in selections:
             rows = np.flatnonzero(selection.mask)
             chosen = level.objects.take(rows)
-            events = kept[passed]
+            events = selected[passed]
             gen = gen_weight[events[rows]]
             weights = weight_matrix(self.plan, chosen, gen, self.factors, channel.name)
             self.sums["cutflow"][channel.name] = steps.flow(
@@ -338,7 +338,9 @@ class ChunkWork:
             self._fill_members(channel, chosen, weights[0], values)
             kept_by[channel.name] = KeptEvents(passed[rows], weights[0], values)
         self._count_channels(selections, len(passed))
-        return NominalChunk(nominal, gen_weight[kept], baseline, passed, level, selections, kept_by)
+        return NominalChunk(
+            nominal, gen_weight[selected], baseline, passed, level, selections, kept_by
+        )
 
     def _count_channels(
         self, selections: Sequence[tuple[Channel, Selection]], n_events: int
@@ -371,15 +373,15 @@ class ChunkWork:
     ) -> None:
         """Fill the members of theory weights; they are combined when all chunks are in."""
         start = time.perf_counter()
-        found: list[tuple[UncertaintySource, MemberTable]] = []
+        tables_of: list[tuple[UncertaintySource, MemberTable]] = []
         for place in self.plan.members:
             if not all(part.is_in(channel.name) for part in self.plan.of(place)):
                 continue
             tables = member_tables(self.plan, place, objects, self.sums["weights"].titles)
-            found += [(self.plan.of(place)[1], table) for table in tables]
-        for observable in self.observables(channel) if found else ():
+            tables_of += [(self.plan.of(place)[1], table) for table in tables]
+        for observable in self.observables(channel) if tables_of else ():
             total = MemberSums.nothing(len(observable.binning) + 1)
-            for source, table in found:
+            for source, table in tables_of:
                 numbers = values[observable.name]
                 total += member_sums(source, table, weights, numbers, observable.binning)
             self.sums["members"][channel.name, observable.name] = total

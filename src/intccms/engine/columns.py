@@ -70,13 +70,13 @@ def declared_inputs(config: Config, files: DatasetFiles) -> tuple[ObjVar, ...]:
     made |= {("mva", one.name) for one in config.mva}
     read = {ref.obj for ref in refs if ref.field and (ref.obj, ref.field) not in made}
     new = {collection for collection, _ in made} - read  # collections that no file has
-    found: dict[ObjVar, None] = {}
+    inputs: dict[ObjVar, None] = {}
     for ref in refs:
         if ref == SEED:
-            found.update(dict.fromkeys(IDENTITY))
+            inputs.update(dict.fromkeys(IDENTITY))
         elif (ref.obj, ref.field) not in made and ref.obj not in new:
-            found[top_level(ref)] = None
-    return tuple(found)
+            inputs[top_level(ref)] = None
+    return tuple(inputs)
 
 
 def branches_of(refs: Iterable[ObjVar], branches: Iterable[str]) -> frozenset[str]:
@@ -96,18 +96,18 @@ def branches_of(refs: Iterable[ObjVar], branches: Iterable[str]) -> frozenset[st
     ['Jet_pt', 'Muon_pt', 'nMuon', 'run']
     """
     known = frozenset(branches)
-    found: set[str] = set()
+    names: set[str] = set()
     for ref in refs:
-        whole = {name for name in known if name.startswith(f"{ref.obj}_")}
+        of_collection = {name for name in known if name.startswith(f"{ref.obj}_")}
         if ref.field is not None:
-            found.add(f"{ref.obj}_{ref.field}")
-        elif ref.obj in known or not whole:
-            found.add(ref.obj)
+            names.add(f"{ref.obj}_{ref.field}")
+        elif ref.obj in known or not of_collection:
+            names.add(ref.obj)
         else:
-            found |= whole
-        if whole and f"n{ref.obj}" in known:
-            found.add(f"n{ref.obj}")
-    return frozenset(found)
+            names |= of_collection
+        if of_collection and f"n{ref.obj}" in known:
+            names.add(f"n{ref.obj}")
+    return frozenset(names)
 
 
 def branches_read(
@@ -176,7 +176,7 @@ def columns_by_dataset(
         processor = make_processor(config, fileset)
     except IntccmsError as error:  # e.g. a correction file that is not there yet
         notes.append(f"Columns are those that the functions declare: {error}")
-    found: dict[str, frozenset[str]] = {}
+    columns: dict[str, frozenset[str]] = {}
     for files in fileset:
         read = None
         if processor is not None and files.dataset in pfns:
@@ -185,8 +185,8 @@ def columns_by_dataset(
                 notes.append(f"Columns of {files.dataset} are those that its functions declare")
         if read is None:
             read = branches_of(declared_inputs(config, files), branches.get(files.dataset, ()))
-        found[files.dataset] = read
-    return found, notes
+        columns[files.dataset] = read
+    return columns, notes
 
 
 N_FILES = 3  # that are looked at, if the first are damaged

@@ -44,27 +44,27 @@ def known_words(content: str) -> dict[str, Words]:
         an answer too, or how the input is used cannot be told. The inputs of a compound correction
         are those of its parts.
     """
-    given = json.loads(content)
-    single = {one["name"]: _words_of(one) for one in given.get("corrections") or ()}
+    correction_set = json.loads(content)
+    single = {one["name"]: _words_of(one) for one in correction_set.get("corrections") or ()}
     compound = {
         one["name"]: _joined([single[name] for name in one["stack"] if name in single])
-        for one in given.get("compound_corrections") or ()
+        for one in correction_set.get("compound_corrections") or ()
     }
     return single | compound
 
 
 def _words_of(correction: Mapping[str, Any]) -> Words:
-    found: dict[str, set[str]] = {}
+    words: dict[str, set[str]] = {}
     is_open: set[str] = set()
     for node in _nodes(correction["data"]):
         name = node.get("input")
         if node["nodetype"] == "category" and isinstance(name, str):
-            found.setdefault(name, set()).update(str(entry["key"]) for entry in node["content"])
+            words.setdefault(name, set()).update(str(entry["key"]) for entry in node["content"])
             if node.get("default") is not None:
                 is_open.add(name)
         elif node["nodetype"] == "transform" and isinstance(name, str):
             is_open.add(name)  # what comes of the input is not what was given
-    return {name: None if name in is_open else frozenset(keys) for name, keys in found.items()}
+    return {name: None if name in is_open else frozenset(keys) for name, keys in words.items()}
 
 
 def _nodes(data: Any) -> Iterator[Mapping[str, Any]]:
@@ -81,12 +81,12 @@ def _nodes(data: Any) -> Iterator[Mapping[str, Any]]:
 
 def _joined(several: list[Words]) -> Words:
     names = {name for words in several for name in words}
-    found: Words = {}
+    joined: Words = {}
     for name in names:
         sets = [words[name] for words in several if name in words]
         known = [one for one in sets if one is not None]
-        found[name] = frozenset[str]().union(*known) if len(known) == len(sets) else None
-    return found
+        joined[name] = frozenset[str]().union(*known) if len(known) == len(sets) else None
+    return joined
 
 
 NEUTRAL = {"mult": 1.0, "add": 0.0, "subtract": 0.0}
@@ -101,11 +101,14 @@ def _parsed(path: str, digest: str) -> correctionlib.CorrectionSet:
 
 
 def _load_set(path: str) -> correctionlib.CorrectionSet:
-    found = attempted(lambda: _parsed(path, content_digest(path)))
-    if isinstance(found, Exception):  # of gzip, zlib, JSON or correctionlib, each has its own
-        reason = getattr(found, "strerror", None) or f"{type(found).__name__}: {describe(found)}"
-        raise InputError(f"cannot read the correction file {path}: {reason}") from found
-    return found
+    corrections = attempted(lambda: _parsed(path, content_digest(path)))
+    if isinstance(corrections, Exception):  # of gzip, zlib, JSON or correctionlib, each has its own
+        reason = (
+            getattr(corrections, "strerror", None)
+            or f"{type(corrections).__name__}: {describe(corrections)}"
+        )
+        raise InputError(f"cannot read the correction file {path}: {reason}") from corrections
+    return corrections
 
 
 @lru_cache(maxsize=64)
@@ -340,27 +343,27 @@ def _evaluate(evaluator: Any, inputs: Sequence[Any]) -> Any:
     if len(inputs) != len(wanted):
         names = [variable.name for variable in wanted]
         raise ValueError(f"{len(inputs)} inputs are given, the correction takes {names}")
-    given = [
+    values_in = [
         float(value) if isinstance(value, int) and variable.type == "real" else value
         for value, variable in zip(inputs, wanted, strict=True)
     ]
-    arrays = [value for value in given if not isinstance(value, Constant)]
-    together = aligned(arrays)
-    if together is None:
-        return _evaluate_other(evaluator, given, arrays)
-    values, lists = together
+    arrays = [value for value in values_in if not isinstance(value, Constant)]
+    alike = aligned(arrays)
+    if alike is None:
+        return _evaluate_other(evaluator, values_in, arrays)
+    values, lists = alike
     queue = iter(values)
-    inputs = [_plain(v if isinstance(v, Constant) else next(queue)) for v in given]
+    inputs = [_plain(v if isinstance(v, Constant) else next(queue)) for v in values_in]
     answer = evaluator.evaluate(*inputs)
     return answer if lists is None else Column(answer, lists)
 
 
-def _evaluate_other(evaluator: Any, given: list[Any], arrays: list[Any]) -> Any:
+def _evaluate_other(evaluator: Any, values_in: list[Any], arrays: list[Any]) -> Any:
     """Evaluate on arrays that are no columns, as options are."""
     if all(_is_flat(array) for array in arrays):
-        return evaluator.evaluate(*(_plain(value) for value in given))
-    together = iter(ak.broadcast_arrays(*arrays))
-    alike = [v if isinstance(v, Constant) else next(together) for v in given]
+        return evaluator.evaluate(*(_plain(value) for value in values_in))
+    broadcast = iter(ak.broadcast_arrays(*arrays))
+    alike = [v if isinstance(v, Constant) else next(broadcast) for v in values_in]
     jagged = next(value for value in alike if isinstance(value, ak.Array))
     flat = [_plain(ak.flatten(v) if isinstance(v, ak.Array) else v) for v in alike]
     return ak.unflatten(evaluator.evaluate(*flat), ak.num(jagged))

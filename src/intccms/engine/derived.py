@@ -45,13 +45,15 @@ class Without:
                 raise ValueError(f"no cut {cut!r} to leave out; {nearest(cut, names)}")
         if not np.array_equal(answer.all(*names), answer.all(last)):
             raise ValueError(f"{last!r} is not all of {names} together")
-        kept = PackedSelection()
+        remaining = PackedSelection()
         for name in names:
             if name not in self.cuts:
-                kept.add(name, answer.all(name))
-        together = kept.all(*kept.names) if kept.names else np.ones_like(answer.all(last))
-        kept.add(f"without {', '.join(self.cuts)}", together)
-        return kept
+                remaining.add(name, answer.all(name))
+        all_remaining = (
+            remaining.all(*remaining.names) if remaining.names else np.ones_like(answer.all(last))
+        )
+        remaining.add(f"without {', '.join(self.cuts)}", all_remaining)
+        return remaining
 
 
 def without(channel: Mapping[str, Any], *cuts: str) -> dict[str, Any]:
@@ -115,8 +117,8 @@ class Plane:
         """Return ``row * n_columns + column``, -1 for events outside of the plane."""
         inputs = arrays[: self.n_inputs], arrays[self.n_inputs :]
         column, row = (
-            bin_indices(ak.to_numpy(function(*given, **kwargs)), edges) - 1
-            for function, given, kwargs, edges in zip(
+            bin_indices(ak.to_numpy(function(*own_inputs, **kwargs)), edges) - 1
+            for function, own_inputs, kwargs, edges in zip(
                 self.functions, inputs, self.kwargs, self.edges, strict=True
             )
         )

@@ -147,15 +147,15 @@ def count_duplicates(
     for files in metadata.fileset:
         group = "data" if files.is_data else files.dataset
         groups.setdefault(group, []).extend(_rows(metadata, files))
-    found = _counted(groups, executor, options)
+    counted = _counted(groups, executor, options)
     missed = {
         group: [replace(one, sections=None) for one in groups[group]]
-        for group, total in found.items()
+        for group, total in counted.items()
         if not total.unread and total.n_events < sum(one.n_rows for one in groups[group])
     }
     if missed:  # the tree of luminosity sections does not list all sections of the events
-        found |= _counted(missed, executor, options)
-    return tuple(found.values())
+        counted |= _counted(missed, executor, options)
+    return tuple(counted.values())
 
 
 def _counted(
@@ -204,11 +204,11 @@ def _with_sections(
 
 
 def _seen(one: _Rows, options: Options | None) -> _Rows | None:
-    found = attempted(list, _identities(one, IDENTITY[:2], options))
-    if isinstance(found, Exception):
-        log.debug("%s: %s", one.name, found)
+    identities = attempted(list, _identities(one, IDENTITY[:2], options))
+    if isinstance(identities, Exception):
+        log.debug("%s: %s", one.name, identities)
         return None
-    return replace(one, sections=LumiSections.union(LumiSections.of(*ids) for ids in found))
+    return replace(one, sections=LumiSections.union(LumiSections.of(*ids) for ids in identities))
 
 
 def _identities(

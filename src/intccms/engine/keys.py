@@ -116,15 +116,17 @@ def plan_code(processor: AnalysisProcessor) -> tuple[dict[str, str | None], Plan
     """
     with files_noted() as files:
         everything = _parts(processor)
-        found = {name: fingerprint(parts) for name, parts in everything.items()}
-    older = {module for one in found.values() for module in one.older}
+        fingerprints = {name: fingerprint(parts) for name, parts in everything.items()}
+    older = {module for one in fingerprints.values() for module in one.older}
     if older:
         raise ConfigError(
             f"{', '.join(sorted(older))}: edited since, and a function still uses what it was "
             "before; run the cells again that make it"
         )
-    keys = _keys_of(found, everything)
-    stable = {name: one.digest for name, one in found.items() if not (one.unstable or one.unseeded)}
+    keys = _keys_of(fingerprints, everything)
+    stable = {
+        name: one.digest for name, one in fingerprints.items() if not (one.unstable or one.unseeded)
+    }
     return keys, PlannedCode(stable, files, _versions(), partial(_code_here, processor))
 
 
@@ -191,11 +193,11 @@ def _settled(part: Any) -> Any:
     return type(part)(map(_settled, part)) if type(part) in (list, tuple) else part
 
 
-def _keys_of(found: dict[str, Fingerprint], parts: dict[str, Any]) -> dict[str, str | None]:
+def _keys_of(fingerprints: dict[str, Fingerprint], parts: dict[str, Any]) -> dict[str, str | None]:
     """Give the digests by dataset, None where results cannot be kept: one line says why."""
     keys: dict[str, str | None] = {}
     datasets: dict[str, list[str]] = {}  # by reason
-    for name, one in found.items():
+    for name, one in fingerprints.items():
         reason = _reason(one, parts[name])
         keys[name] = None if reason else one.digest
         if reason:
@@ -205,21 +207,21 @@ def _keys_of(found: dict[str, Fingerprint], parts: dict[str, Any]) -> dict[str, 
     return keys
 
 
-def _reason(found: Fingerprint, parts: Any) -> str:
+def _reason(identity: Fingerprint, parts: Any) -> str:
     """Say why results cannot be kept; empty if they can."""
-    if found.unseeded:
+    if identity.unseeded:
         return (
-            f"are computed each time and never kept: {', '.join(found.unseeded)} draws from a "
+            f"are computed each time and never kept: {', '.join(identity.unseeded)} draws from a "
             "random generator that is not seeded, so that each executor gives another answer; use "
             "np.random.normal and its like, or a generator made from the event's numbers"
         )
-    if found.unforeseen:
+    if identity.unforeseen:
         return (
             "are computed each time and never kept, as the answer may be another at each call: "
-            + ", ".join(found.unforeseen)
+            + ", ".join(identity.unforeseen)
         )
-    if found.unstable and not is_reproducible(parts):
-        return f"cannot be reused in a later run: {', '.join(found.unstable)}"
+    if identity.unstable and not is_reproducible(parts):
+        return f"cannot be reused in a later run: {', '.join(identity.unstable)}"
     return ""
 
 
@@ -271,9 +273,9 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
     digests: dict[str, str | None] = {}
     for name, task in processor.tasks.items():
         about = (task.is_data, task.weight_branch, task.weight_clip, _sums_of(processor, name))
-        found = fingerprint((common, *about))
+        identity = fingerprint((common, *about))
         # the selection is in the keys of the results, too, where a line says why
-        digests[name] = None if _reason(found, (common, *about)) else found.digest
+        digests[name] = None if _reason(identity, (common, *about)) else identity.digest
     general = config.general
     return ColumnPolicy(
         ColumnCache(general.cache_url, KEPT_COLUMN_BYTES),
@@ -302,9 +304,9 @@ def names_of_sums(config: Config, year: str | None) -> dict[str, str]:
             if source.normalise:
                 fields, content = _correction(config, correction)
                 parts = ({**fields, "uncertainty_sources": None}, content, source)
-                found = fingerprint(parts, versions=False)
-                is_stable = not found.unstable or is_reproducible(parts)
-                digest = found.digest[:12] if is_stable else NOT_COMPARABLE
+                identity = fingerprint(parts, versions=False)
+                is_stable = not identity.unstable or is_reproducible(parts)
+                digest = identity.digest[:12] if is_stable else NOT_COMPARABLE
                 names[source.name] = f"{source.name}:{digest}"
     return names
 

@@ -108,8 +108,8 @@ def reordering(name: str, nominal: Objects, shifted: Objects) -> Index:
     start = column.lists.each(column.lists.offsets[:-1])
     position = np.empty(len(start), dtype=np.int64)
     position[start + column.values] = np.arange(len(start))
-    found: Index = position[start + shifted[name].values]
-    return found
+    order: Index = position[start + shifted[name].values]
+    return order
 
 
 def names_of_sorted(collection: str) -> tuple[str, str]:
@@ -263,8 +263,10 @@ class Starts:
             on_top = _is_on_top(correction, source)
             where = (i + on_top, correction.target[0].obj)
             if where not in self._flat:
-                whole = self.at(where[0])
-                few = whole.replaced({where[1]: self._masked(where[1], whole[where[1]])})
+                objects_here = self.at(where[0])
+                few = objects_here.replaced(
+                    {where[1]: self._masked(where[1], objects_here[where[1]])}
+                )
                 self._flat[where] = FlatObjects(few)
             objects, side = self._flat[where], shift.direction
             factor = self._factors.varied(correction, source, side, objects, on_top=on_top)

@@ -128,14 +128,16 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
         caller = Caller.of_chunk(task.dataset, uuid, entry)
         work = ChunkWork(self.config, self.channels, self.plans[task.dataset], caller)
         objects, known = from_events(events), events.metadata.get("whole")
-        whole = None if known is None else OriginalEvents.from_json(known)
+        original = None if known is None else OriginalEvents.from_json(known)
         first = int(events.metadata.get("entries", (entry,))[0])
-        titles = _titles(events, work.plan) if whole is None and not task.is_data else {}
+        titles = _titles(events, work.plan) if original is None and not task.is_data else {}
         branch = None if task.is_data else task.weight_branch
         weight = generator_weights(objects, branch, task.weight_clip, first_entry=first)
-        work.skim(objects, weight, whole, titles=titles)
+        work.skim(objects, weight, original, titles=titles)
         if task.is_data:
-            work.sums["sections"] = {uuid: _sections(objects) if whole is None else whole.sections}
+            work.sums["sections"] = {
+                uuid: _sections(objects) if original is None else original.sections
+            }
         if hasattr(events, "narrowed"):
             passed = events.narrowed(work.skimmed)  # of the others nothing more is read
         else:

@@ -197,16 +197,18 @@ def result_of(
     if not processor.has_analysis or not config.general.run_histogramming:
         observables = {}
     data = tuple(dict.fromkeys(files.process for files in metadata.fileset if files.is_data))
-    given = (scale, process_of, observables, data, theory)
+    normalisation = (scale, process_of, observables, data, theory)
     overlaps: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
     for dataset, value in sums.items():
         overlaps[process_of[dataset]].update(value.get("overlaps", {}))
     counted = {process: dict(counts) for process, counts in overlaps.items() if counts}
-    book = replace(make_book(filled, *given), overlaps=counted)
+    book = replace(make_book(filled, *normalisation), overlaps=counted)
     year_of = {files.dataset: files.year for files in metadata.fileset if files.dataset in filled}
     several = dict.fromkeys(year for year in year_of.values() if year is not None)
     years = {
-        year: make_book({key: filled[key] for key in year_of if year_of[key] == year}, *given)
+        year: make_book(
+            {key: filled[key] for key in year_of if year_of[key] == year}, *normalisation
+        )
         for year in (several if len(several) > 1 else ())
     }
     flow = {key: value["cutflow"] for key, value in sums.items()}
@@ -224,7 +226,7 @@ def _scale(
     processor: AnalysisProcessor,
     files: DatasetFiles,
     metadata: Metadata,
-    found: tuple[Collected, Ledger],
+    sums_and_ledger: tuple[Collected, Ledger],
 ) -> float:
     """Return xsec · lumi / sumw of a dataset, 1 for data.
 
@@ -237,7 +239,7 @@ def _scale(
     IntccmsError
         If the sum of weights is not positive.
     """
-    collected, ledger = found
+    collected, ledger = sums_and_ledger
     book = ledger.datasets[files.dataset]
     exact = ExactSums.zeros(1)
     from_runs: list[float] = []
@@ -344,20 +346,20 @@ def theory_of(
 
 def _norms(plan: VariationPlan, dataset: str, weights: WeightSums) -> dict[str, float]:
     """Give, by label of a variation or member, its nominal sum of weights over its own."""
-    found = {label: float(total.item()) for label, total in weights.sums.rounded().items()}
+    totals = {label: float(total.item()) for label, total in weights.sums.rounded().items()}
     norms: dict[str, float] = {}
     for place in plan.normalised:
         _, source = plan.of(place)
-        for label in [label for label in found if label.startswith(f"{place.name}/")]:
+        for label in [label for label in totals if label.startswith(f"{place.name}/")]:
             parts = label.split("/")[1:]
             if parts[-1] == ALL or (len(parts) > 1 and parts[-1] == NOMINAL):
                 continue
             reference = [place.name, *parts[:-1], NOMINAL] if len(parts) > 1 else [place.name, ALL]
-            ratio = _ratio(found["/".join(reference)], found[label])
+            ratio = _ratio(totals["/".join(reference)], totals[label])
             if ratio is None:
                 raise IntccmsError(
                     f"dataset {dataset!r}: the sum of weights of {source.name!r} ({parts[-1]}) is "
-                    f"{found[label]:g}, to which nothing can be normalised"
+                    f"{totals[label]:g}, to which nothing can be normalised"
                 )
             key = [source.name, *parts] if len(parts) > 1 else [f"{source.name}_{parts[0]}"]
             norms["/".join(key)] = ratio
@@ -399,13 +401,13 @@ def _tell(plan: VariationPlan, dataset: str, sums: ChunkSums) -> None:
 
 def _shares(plan: VariationPlan, sums: ChunkSums) -> Iterator[tuple[str, float]]:
     """Give the share of the sum of weights that has the members of a source, where it is known."""
-    found = {label: float(one.item()) for label, one in sums["weights"].sums.rounded().items()}
+    totals = {label: float(one.item()) for label, one in sums["weights"].sums.rounded().items()}
     for place in plan.normalised:
         _, source = plan.of(place)
-        total = found.get(f"{place.name}/{ALL}", 0.0)
+        total = totals.get(f"{place.name}/{ALL}", 0.0)
         if source.members is not None and total:
             start, end = f"{place.name}/", f"/{NOMINAL}"
-            of_groups = (v for k, v in found.items() if k.startswith(start) and k.endswith(end))
+            of_groups = (v for k, v in totals.items() if k.startswith(start) and k.endswith(end))
             yield source.name, sum(of_groups) / total
 
 

@@ -73,10 +73,10 @@ class FeatureMatrix:
         FunctionError
             If one is not one finite number for each event.
         """
-        given, n = iter(inputs), len(inputs[0])
+        arrays, n = iter(inputs), len(inputs[0])
         columns = []
         for feature in self.features:
-            key, use = self._key(feature), list(islice(given, len(feature.use)))
+            key, use = self._key(feature), list(islice(arrays, len(feature.use)))
             answer = attempted(self._answer, feature, key, use)
             if isinstance(answer, Exception):
                 answer.add_note(f"in {key}")
@@ -305,12 +305,12 @@ def check_trusted(path: Path, content: bytes) -> None:
 
 def _open_to_others(path: Path) -> str:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         return f"{path}: {error.strerror}"
-    if found.st_uid not in (os.getuid(), 0):
+    if status.st_uid not in (os.getuid(), 0):
         return f"{path} belongs to another user"
-    return f"others can write to {path}" if found.st_mode & OTHERS_WRITE else ""
+    return f"others can write to {path}" if status.st_mode & OTHERS_WRITE else ""
 
 
 def _unknown(content: bytes) -> str:
@@ -443,8 +443,8 @@ def settings_digest(mva: Mva, config: Config) -> str | None:
 
 def _digest(value: Any) -> str | None:
     """Digest a value; None where it has no form that lasts."""
-    found = fingerprint(value, versions=False)
-    return None if found.unstable else found.digest
+    identity = fingerprint(value, versions=False)
+    return None if identity.unstable else identity.digest
 
 
 EVENT_SEED = ObjVar("event", "seed")

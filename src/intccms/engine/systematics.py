@@ -115,7 +115,7 @@ def batches(
     good = nominal.good if is_masked else {name: [mask] for name, mask in needed.items()}
     before = nominal.stages[-1 if is_masked else 0]
     before = before.replaced({name: before[name][mask] for name, mask in needed.items()})
-    together = [s for c in plan.corrections for s in c.uncertainty_sources if s.varies_with]
+    companions = [s for c in plan.corrections for s in c.uncertainty_sources if s.varies_with]
     for part in np.array_split(events, n_parts):
         starts, chosen = Starts(plan, nominal.corrected, part, work.factors, good), Pick(part)
         old = before.take(chosen)
@@ -124,7 +124,7 @@ def batches(
             columns = [starts.shifted(shift) for shift in shifts]
             moved = np.stack([_moved_events(old, column, len(part)) for column in columns])
             for is_moved, shift in zip(moved, shifts, strict=True):
-                if one_by_one or any(plan.companion(one, shift) for one in together):
+                if one_by_one or any(plan.companion(one, shift) for one in companions):
                     is_moved[:] = True
             shift_of, index = np.nonzero(moved)
             rows = _Rows(chosen, Pick(index), needed, traces, call)
@@ -347,10 +347,10 @@ class _Filler:
 
     def _unsure(self, origins: CutOrigins | None, rows: Index) -> NDArray[np.bool_]:
         """Say in which of `rows` the answer of a function may not be the nominal one."""
-        found = NONE if origins is None else origins.origins
-        if found & self.traces.touched:
+        columns = NONE if origins is None else origins.origins
+        if columns & self.traces.touched:
             return np.ones(len(rows), dtype=np.bool_)
-        return self.batch.changed[rows] & bool(found & self.traces.moving)
+        return self.batch.changed[rows] & bool(columns & self.traces.moving)
 
     def _selected(
         self,
@@ -376,8 +376,8 @@ class _Filler:
         on = self._evaluated_on(objects, events)
         weights = self._weights(channel, on, events, shift_of)
         still, still_shift = self._unmoved(channel)
-        kept = self.nominal.kept[channel.name]
-        weights = np.concatenate([weights, kept.weights[still]])
+        nominal_events = self.nominal.kept[channel.name]
+        weights = np.concatenate([weights, nominal_events.weights[still]])
         first = 1 + len(plan.weights) + plan.shifts.index(batch.shifts[0])
         variation = first + np.concatenate([shift_of, still_shift])
         if not len(weights):
@@ -387,7 +387,7 @@ class _Filler:
             values = np.zeros(0)
             if some.n:
                 values = observable_values(observable, key, some, work.caller.evaluate)[expand]
-            values = np.concatenate([values, kept.values[observable.name][still]])
+            values = np.concatenate([values, nominal_events.values[observable.name][still]])
             work.add(channel, observable, values, weights, variation)
 
     def _weights(

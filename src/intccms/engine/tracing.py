@@ -151,10 +151,10 @@ def origins_of(value: Any) -> Origins:
     return origins_of(list(value.values())) if isinstance(value, dict) else NONE
 
 
-def _called(function: Callable[..., Any], args: Any, kwargs: Any, more: Origins = NONE) -> Any:
+def _called(function: Callable[..., Any], args: Any, kwargs: Any, further: Origins = NONE) -> Any:
     if kwargs.get("out") is not None:  # what is written there would bear no marks
         raise Untraceable
-    return _marked(function(*bare(args), **bare(kwargs)), more | origins_of((args, kwargs)))
+    return _marked(function(*bare(args), **bare(kwargs)), further | origins_of((args, kwargs)))
 
 
 def _marked(value: Any, origins: Origins) -> Any:
@@ -278,16 +278,16 @@ def _record_cuts(everything: Origins) -> Iterator[_Record]:
     record = _Record(everything)
 
     def on_add(owner: PackedSelection, name: str, selection: Any) -> Any:
-        kept = _recording.get()
-        if kept is not None:
-            kept.add(owner, name, selection)
+        recorded = _recording.get()
+        if recorded is not None:
+            recorded.add(owner, name, selection)
         return bare(selection)
 
     def on_all(owner: PackedSelection, names: tuple[str, ...], value: Any) -> Any:
-        kept = _recording.get()
-        if kept is None:
+        recorded = _recording.get()
+        if recorded is None:
             return value
-        cuts = kept.cuts.get(id(owner), {})
+        cuts = recorded.cuts.get(id(owner), {})
         chosen = names or tuple(cuts)
         return _Conjunction(value, NONE.union(*(cuts[name] for name in chosen)), chosen, owner)
 
@@ -410,7 +410,7 @@ class Traces:
         stages
             Objects before each mask.
         """
-        seen, found = {ref.obj for ref in self.touched if ref.field is None}, dict[str, Column]()
+        seen, columns = {ref.obj for ref in self.touched if ref.field is None}, dict[str, Column]()
         for mask, objects in zip(masks, stages, strict=False):
             name = mask.object
             lists = objects[name].lists if isinstance(objects[name], Collection) else None
@@ -419,9 +419,9 @@ class Traces:
                 parts = [as_column(part) for part in known]
                 if all(isinstance(p, Column) and p.matches(lists) for p in parts) and parts:
                     values = np.logical_and.reduce([part.values for part in parts])
-                    found[name] = Column(values, lists)
+                    columns[name] = Column(values, lists)
             seen |= {name, *(ref.obj for ref in mask.use)}
-        return found
+        return columns
 
 
 def trace_functions(

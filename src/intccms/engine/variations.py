@@ -213,14 +213,14 @@ def _read(config: Config) -> frozenset[ObjVar]:
 
 def _joined(shifts: Iterable[Variation]) -> tuple[Variation, ...]:
     """Make one shift of those with the same label: their corrections move together."""
-    found: dict[str, Variation] = {}
+    by_label: dict[str, Variation] = {}
     for shift in shifts:
-        first = found.get(shift.label)
-        more = (shift.correction, shift.source)
-        found[shift.label] = (
-            shift if first is None else replace(first, others=(*first.others, more))
+        first = by_label.get(shift.label)
+        position = (shift.correction, shift.source)
+        by_label[shift.label] = (
+            shift if first is None else replace(first, others=(*first.others, position))
         )
-    return tuple(found.values())
+    return tuple(by_label.values())
 
 
 Index = NDArray[np.int64]

@@ -76,8 +76,8 @@ class Book:
                 f"unknown observable {observable!r} in channel {channel!r};"
                 f" {nearest(observable, known)}"
             )
-        found = self.histograms[channel, observable]
-        return _folded(found) if (channel, observable) in self.folded else found
+        histogram = self.histograms[channel, observable]
+        return _folded(histogram) if (channel, observable) in self.folded else histogram
 
     def label(self, channel: str, observable: str) -> str:
         """Label of an observable's axis; it says which bins hold more than their edges say."""
@@ -108,8 +108,8 @@ class Book:
 
     def far_outside(self, channel: str, observable: str) -> dict[str, tuple[float, float]]:
         """Give those of `outside` of which more than a little is there."""
-        found = self.outside(channel, observable)
-        return {name: one for name, one in found.items() if max(map(abs, one)) > MOST_OUTSIDE}
+        fractions = self.outside(channel, observable)
+        return {name: one for name, one in fractions.items() if max(map(abs, one)) > MOST_OUTSIDE}
 
     def _flows(self, channel: str, observable: str) -> dict[str, npt.NDArray[np.float64]]:
         """Events of each simulated process below and above the edges, and in all."""
@@ -117,8 +117,8 @@ class Book:
         values = np.asarray(histogram.values(flow=True))
         rows = list(histogram.axes["process"])
         column = list(histogram.axes["variation"]).index(NOMINAL)
-        found = {name: values[:, rows.index(name), column] for name in self.mc_processes}
-        return {name: np.asarray([v[0], v[-1], v.sum()]) for name, v in found.items()}
+        contents = {name: values[:, rows.index(name), column] for name in self.mc_processes}
+        return {name: np.asarray([v[0], v[-1], v.sum()]) for name, v in contents.items()}
 
     def variations(self, process: str) -> tuple[str, ...]:
         """Labels that were evaluated for a process, the nominal first."""
@@ -208,8 +208,8 @@ def make_book(
         A variation that one dataset of a process lacks is that dataset's nominal.
     """
     data = tuple(data_processes)
-    more = {dataset: (theory or {}).get(dataset, Theory()) for dataset in sums}
-    varied = _varied(sums, process_of, data, more)
+    of_theory = {dataset: (theory or {}).get(dataset, Theory()) for dataset in sums}
+    varied = _varied(sums, process_of, data, of_theory)
     axis = list(dict.fromkeys(name for names in varied.values() for name in names))
     histograms = {}
     for key, (edges, label) in observables.items():
@@ -229,12 +229,12 @@ def make_book(
             labels = [NOMINAL] if process in data else [NOMINAL, *axis]
             for column, variation in enumerate(labels):
                 sumw, sumw2 = rounded.get(variation, rounded[NOMINAL])
-                norm = more[dataset].norms.get(variation, 1.0) if variation in rounded else 1.0
+                norm = of_theory[dataset].norms.get(variation, 1.0) if variation in rounded else 1.0
                 view["value"][:, row, column] += sumw * (scale[dataset] * norm)
                 view["variance"][:, row, column] += sumw2 * (scale[dataset] * norm) ** 2
         for process in varied:
             datasets = [name for name in sums if process_of[name] == process]
-            for label, shift in _combined(key, datasets, scale, more).items():
+            for label, shift in _combined(key, datasets, scale, of_theory).items():
                 _shift(view[:, list(varied).index(process), :], [NOMINAL, *axis], label, shift)
         histograms[key] = histogram
     return Book(histograms, varied, tuple(name for name in data if name in varied))
@@ -295,15 +295,15 @@ def _varied(
     labels: dict[str, dict[str, None]] = {}
     for dataset, booked in sums.items():
         process = process_of[dataset]
-        found = labels.setdefault(process, {})
+        of_process = labels.setdefault(process, {})
         if process not in data_processes:
             names = (name for one in booked.values() for name in one.variations)
-            found.update(dict.fromkeys(name for name in names if name != NOMINAL))
+            of_process.update(dict.fromkeys(name for name in names if name != NOMINAL))
             of_members = theory[dataset].members.values()
             sources = [label.split("/")[0] for one in of_members for label in one.labels]
             for source in dict.fromkeys(sources):
-                found.update(dict.fromkeys((f"{source}_up", f"{source}_down")))
-    return {process: tuple(found) for process, found in labels.items()}
+                of_process.update(dict.fromkeys((f"{source}_up", f"{source}_down")))
+    return {process: tuple(of_process) for process, of_process in labels.items()}
 
 
 DIRECTIONS = ("up", "down")

@@ -139,10 +139,10 @@ class ExactSums:
         n_rows = max(BLOCK // max(n_columns, 1), 1)
         for start in range(0, len(order), n_rows):
             chosen = order[start : start + n_rows]
-            found, first = np.unique(bins[chosen], return_index=True)
+            filled_bins, first = np.unique(bins[chosen], return_index=True)
             for level, part in _parts(table[chosen] * factor[chosen, np.newaxis]):
                 sums = levels.setdefault(level, np.zeros((n_bins, n_columns)))
-                sums[found] += np.add.reduceat(part, first, axis=0)
+                sums[filled_bins] += np.add.reduceat(part, first, axis=0)
         if not all(np.isfinite(sums).all() for sums in levels.values()):
             raise OverflowError("a sum is beyond the largest float64")
         by_column = {level: sums.T.ravel() for level, sums in levels.items()}

@@ -434,8 +434,8 @@ class CutflowSums:
         ends = ExactSums.of(weights, depth, size + 1)
         # sums of integers times the unit of a level stay exact when they are accumulated
         levels = {level: ends_.copy() for level, ends_ in ends.levels.items()}
-        kept = {level: sums[::-1].cumsum()[::-1][1:] for level, sums in levels.items()}
-        return cls(tuple(names), tuple(int(n) for n in counts), ExactSums(size, kept))
+        remaining = {level: sums[::-1].cumsum()[::-1][1:] for level, sums in levels.items()}
+        return cls(tuple(names), tuple(int(n) for n in counts), ExactSums(size, remaining))
 
     def then(self, name: str, n_events: int, sumw: ExactSums) -> CutflowSums:
         """Append one step whose weights are other ones, as the last with all corrections."""

@@ -138,15 +138,15 @@ def layout_of(kind: Kind, title: str, n: int, lha_id: int | None = None) -> Layo
 
 
 def _scales(title: str, n: int) -> tuple[int, ...] | None:
-    found: dict[tuple[str, str], int] = {}
+    numbers: dict[tuple[str, str], int] = {}
     for number, text in _ENTRY.findall(title):
         mu_r, mu_f = _MU_R.search(text), _MU_F.search(text)
         if mu_r and mu_f and not _DYNAMICAL.search(text):
             point = (f"{_number(mu_r[1]):g}", f"{_number(mu_f[1]):g}")
-            found.setdefault(point, int(number))
-    if not found:
+            numbers.setdefault(point, int(number))
+    if not numbers:
         return SCALE_POSITIONS.get(n)
-    positions = tuple(found[point] for point in SCALES if point in found)
+    positions = tuple(numbers[point] for point in SCALES if point in numbers)
     is_whole = len(positions) == len(SCALES) and max(positions) < n
     return positions if is_whole else None
 
@@ -156,12 +156,12 @@ def _number(text: str) -> float:
 
 
 def _shower(kind: Kind, title: str, n: int) -> tuple[int, int] | None:
-    found: dict[tuple[str, float], int] = {}
+    numbers: dict[tuple[str, float], int] = {}
     for number, text in _ENTRY.findall(title):
         for which, factor in _MUR_FAC.findall(text):
-            found.setdefault((which.lower(), _number(factor)), int(number))
-    if found:
-        pair = (found.get((kind, 0.5), n), found.get((kind, 2.0), n))
+            numbers.setdefault((which.lower(), _number(factor)), int(number))
+    if numbers:
+        pair = (numbers.get((kind, 0.5), n), numbers.get((kind, 2.0), n))
         return pair if max(pair) < n else None
     if n not in SHOWER_POSITIONS:
         return None

@@ -155,21 +155,21 @@ class Columns:
 
     def _obtained(self, name: str) -> Content:
         """Return a column; `read` takes the time, once for all cuts that it comes through."""
-        found = self._find(name)
-        if found is None:
+        column = self._find(name)
+        if column is None:
             with unwatched():  # a function that needs a column has not opened its file
                 self._read(name)
-            found = self._known[name]
+            column = self._known[name]
         if self._reads is not None:
             self._reads.add(name)
-        return found
+        return column
 
     def _find(self, name: str) -> Content | None:
         """Return a column that was read, cut to the events that are left."""
         if name not in self._known and self._before is not None:
-            whole = self._before._find(name)
-            if whole is not None:
-                self._known[name] = self._picked(whole)
+            uncut = self._before._find(name)
+            if uncut is not None:
+                self._known[name] = self._picked(uncut)
         return self._known.get(name)
 
     def _picked(self, column: Content) -> Content:
@@ -198,8 +198,8 @@ class Columns:
             return
         names = [name]
         if self._reads is not None:
-            together = self._histories[0].together(name) - {name}
-            names += sorted(other for other in together if self._find(other) is None)
+            companions = self._histories[0].together(name) - {name}
+            names += sorted(other for other in companions if self._find(other) is None)
         read = attempted(self._fetch, names, False)
         if isinstance(read, Exception) and not isinstance(read, OSError) and len(names) > 1:
             names = [name]  # it may be another that cannot be read
@@ -304,18 +304,18 @@ class ColumnCache:
         fs, path = self._at(f"{key[:2]}/{key}.feather")
         try:
             with fs.open(path, "rb") as file:
-                kept = _decoded(file.read())
+                columns = _decoded(file.read())
             if is_local(fs):
                 os.utime(path)  # it was used
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as exc:
             if not isinstance(exc, OSError) or fs.exists(path):  # not all raise the right one
-                log.warning("the kept columns %s are left out and made again: %s", path, exc)
+                log.warning("the columns columns %s are left out and made again: %s", path, exc)
             return None
-        return kept
+        return columns
 
-    def save(self, key: str, kept: KeptColumns) -> None:
+    def save(self, key: str, columns: KeptColumns) -> None:
         """Keep the columns of a chunk; then remove the oldest if there are too many.
 
         Raises
@@ -324,7 +324,7 @@ class ColumnCache:
             If they cannot be written.
         """
         fs, path = self._at(f"{key[:2]}/{key}.feather")
-        data = _encoded(kept)
+        data = _encoded(columns)
         put(fs, path, data, durable=False)
         if self._n_unchecked is None or self._n_unchecked + len(data) > self.max_bytes / PORTION:
             self.prune()
@@ -361,19 +361,19 @@ class ColumnCache:
         return fs, f"{root}/{FOLDER}/{name}".rstrip("/")
 
 
-def _encoded(kept: KeptColumns) -> bytes:
-    arrays: dict[str, NDArray[Any]] = {"": kept.index}
+def _encoded(columns_of_chunk: KeptColumns) -> bytes:
+    arrays: dict[str, NDArray[Any]] = {"": columns_of_chunk.index}
     forms: dict[str, Any] = {}
-    for name, column in kept.columns.items():
+    for name, column in columns_of_chunk.columns.items():
         form, length, buffers = ak.to_buffers(ak.to_packed(column, highlevel=False))
         forms[name] = {"form": form.to_dict(), "length": length, "buffers": list(buffers)}
         arrays |= {
             f"{name}/{key}": np.asarray(buffer).reshape(-1) for key, buffer in buffers.items()
         }
     about = {
-        "whole": kept.whole,
-        "layout": kept.layout,
-        "inputs": kept.inputs,
+        "whole": columns_of_chunk.whole,
+        "layout": columns_of_chunk.layout,
+        "inputs": columns_of_chunk.inputs,
         "forms": forms,
         "digests": {name: _digest(array) for name, array in arrays.items()},
     }

@@ -54,9 +54,9 @@ class ParquetFile:
     def __init__(self, pfn: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.uuid = ""
         self.is_remote = "://" in pfn
-        given = dict(options)
-        self._handle = fsspec.open(pfn, "rb", **given.pop("storage_options", {})).open()
-        parquet = given.get("parquet_options", {})
+        reader = dict(options)
+        self._handle = fsspec.open(pfn, "rb", **reader.pop("storage_options", {})).open()
+        parquet = reader.get("parquet_options", {})
         self._file = pyarrow.parquet.ParquetFile(self._handle, **parquet)
         metadata = self._file.metadata
         self.n_events = int(metadata.num_rows)
@@ -112,10 +112,10 @@ class ParquetFile:
 
 def _content(column: pa.ChunkedArray) -> Content:
     """Make of a column what coffea makes of it."""
-    whole = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    rows = SimpleNamespace(read=lambda name: pa.table({name: whole}))  # as coffea's shim asks
+    joined = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    rows = SimpleNamespace(read=lambda name: pa.table({name: joined}))  # as coffea's shim asks
     shim = ParquetSourceMapping.UprootLikeShim(rows, "column")
-    content: Content = shim.array(0, len(whole)).layout
+    content: Content = shim.array(0, len(joined)).layout
     return content
 
 
@@ -151,14 +151,14 @@ class _Cache(threading.local):
 _cache = _Cache()
 
 
-def _kept(kept: OrderedDict[Hashable, T], key: Hashable, size: int, make: Callable[[], T]) -> T:
+def _kept(cache: OrderedDict[Hashable, T], key: Hashable, size: int, make: Callable[[], T]) -> T:
     """Return what is kept under `key`, made if need be; the least recently used goes."""
-    if key not in kept:
-        kept[key] = make()
-    kept.move_to_end(key)
-    while len(kept) > size:
-        kept.popitem(last=False)
-    return kept[key]
+    if key not in cache:
+        cache[key] = make()
+    cache.move_to_end(key)
+    while len(cache) > size:
+        cache.popitem(last=False)
+    return cache[key]
 
 
 def forms_of(layout: str, base_form: Callable[[], dict[str, Any]]) -> NanoForms:
@@ -234,11 +234,11 @@ class Source:
         self._asked = asked = Future[str]()
 
         def answer() -> None:
-            found = attempted(self._file.digest)
-            if isinstance(found, Exception):
-                asked.set_exception(found)  # raised by `has_changed`
+            digest = attempted(self._file.digest)
+            if isinstance(digest, Exception):
+                asked.set_exception(digest)  # raised by `has_changed`
             else:
-                asked.set_result(found)
+                asked.set_result(digest)
 
         # not one of a pool, for whose answer the end of a process would wait
         threading.Thread(target=answer, daemon=True).start()
@@ -276,10 +276,10 @@ class RootFile:
     def __init__(self, pfn: str, tree_name: str, options: Mapping[str, Any]) -> None:
         bound_waiting(pfn)
         self.is_remote = "://" in pfn
-        given = dict(options)
-        given |= given.pop("storage_options", {})  # uproot hands on what it does not know
-        given = (given if self.is_remote else LOCAL | given) | NO_CACHES
-        self._directory = uproot.open({pfn: None}, **given)  # a plain name is split at a colon
+        reader = dict(options)
+        reader |= reader.pop("storage_options", {})  # uproot hands on what it does not know
+        reader = (reader if self.is_remote else LOCAL | reader) | NO_CACHES
+        self._directory = uproot.open({pfn: None}, **reader)  # a plain name is split at a colon
         self.tree = self._directory[tree_name]
         self.uuid = str(self._directory.file.uuid)
         self.n_events = int(self.tree.num_entries)
@@ -351,7 +351,7 @@ def _layout_key(tree: Any) -> Hashable:
     """Names and types of all branches; the types of plain ones are told by their leaves."""
     if not isinstance(tree, uproot.TTree):
         return tuple(tree.typenames().items())
-    found: list[Hashable] = []
+    types: list[Hashable] = []
     for branch in tree.branches:
         leaves: Hashable = tuple(
             (
@@ -363,8 +363,8 @@ def _layout_key(tree: Any) -> Hashable:
             for leaf in branch.member("fLeaves")
         )
         is_plain = type(branch).__name__.startswith("Model_TBranch_v") and not branch.branches
-        found.append((branch.name, leaves if is_plain else branch.typename))
-    return tuple(found)
+        types.append((branch.name, leaves if is_plain else branch.typename))
+    return tuple(types)
 
 
 def _plain(array: ak.Array) -> Content:

@@ -220,14 +220,14 @@ def _check_sources(config: Config) -> None:
                 where = [part, *([year] if year else []), entry.name]
                 _check_scope(config, ".".join(where), entry)
     for year in sorted({*config.corrections, *config.systematics}, key=str):
-        found = list(_sources(config, year))
-        movable = [source.name for _, entry, source in found if entry.type == "object"]
+        sources = list(_sources(config, year))
+        movable = [source.name for _, entry, source in sources if entry.type == "object"]
         places: dict[str, tuple[str, Correction]] = {}
-        for place, entry, source in found:
+        for place, entry, source in sources:
             before, other = places.get(source.name, (None, entry))
-            together = entry.type == other.type == "object" and entry is not other
+            move_as_one = entry.type == other.type == "object" and entry is not other
             places.setdefault(source.name, (place, entry))
-            if before is not None and not together:
+            if before is not None and not move_as_one:
                 text = f"this source was named before, in {before}"
                 raise ValueError(f"{place}: {text}; give each its own name")
             _check_scope(config, place, source)

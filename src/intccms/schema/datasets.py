@@ -294,17 +294,17 @@ class General(Model):
         output = Path.cwd() / Path(self.output_dir).expanduser()
         if name == "output_dir":
             return output
-        given: str | None = getattr(self, name)
-        if given is not None and "://" not in given:
-            return Path.cwd() / Path(given).expanduser()
+        path: str | None = getattr(self, name)
+        if path is not None and "://" not in path:
+            return Path.cwd() / Path(path).expanduser()
         inside = {"cache_dir": "partials", "metadata_dir": "metadata", "skimmed_dir": "skimmed"}
         return output / inside[name]
 
     @property
     def cache_url(self) -> str:
         """Where partial results are kept: an absolute path or any URL that fsspec knows."""
-        given = self.cache_dir or ""
-        return given if "://" in given else str(self.path("cache_dir"))
+        url = self.cache_dir or ""
+        return url if "://" in url else str(self.path("cache_dir"))
 
     def input_path(self, path: str) -> Path:
         """Return the absolute path of an input file that the configuration names."""

@@ -51,10 +51,10 @@ def import_here(name: str) -> ModuleType:
         If there is no such module.
     """
     parts = name.split(".")
-    found = dict.fromkeys(one for one in _folders() if _file_in(one, parts) is not None)
-    if not found:
+    folders = dict.fromkeys(one for one in _folders() if _file_in(one, parts) is not None)
+    if not folders:
         return importlib.import_module(name)  # built in, or a library: nothing to look for
-    folder, *others = found
+    folder, *others = folders
     if others:
         log.warning(
             "the configuration %s is that in %s; another of this name in %s is not used",

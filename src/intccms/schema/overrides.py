@@ -34,8 +34,8 @@ def inner_model(annotation: Any) -> type[Model] | None:
     """Return the first `Model` within a type such as ``tuple[Channel, ...]``, else None."""
     if isinstance(annotation, type) and issubclass(annotation, Model):
         return annotation
-    found = (inner_model(part) for part in get_args(annotation))
-    return next((model for model in found if model is not None), None)
+    models = (inner_model(part) for part in get_args(annotation))
+    return next((model for model in models if model is not None), None)
 
 
 def entry_name(entry: Any) -> str | None:
@@ -60,8 +60,8 @@ def explain(error: ValidationError, model: type[Model], raw: Any) -> str:
     problems: dict[str, dict[str, str]] = {}
     details = error.errors(include_url=False)
     for detail in sorted(details, key=lambda entry: not isinstance(_cause(entry), UnknownKey)):
-        path, wanted, given = _problem(detail, model, raw)
-        problems.setdefault(path, {}).setdefault(wanted, given)
+        path, wanted, instead = _problem(detail, model, raw)
+        problems.setdefault(path, {}).setdefault(wanted, instead)
     path, texts = next(iter(problems.items()))
     line = " or ".join(texts).replace(" or should be", " or")
     parts = [f"{path}: " if path else "", line, next(iter(texts.values()))]

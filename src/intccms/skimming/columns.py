@@ -122,15 +122,15 @@ class SkimColumns:
             If the file lacks one of them.
         """
         available, made = branches_of(events), {"_".join(where) for where, _ in _leaves(events)}
-        kept: dict[str, ak.Array] = {}
+        columns: dict[str, ak.Array] = {}
         for name in self.names(available, is_data=is_data, source=source, made=made):
-            kept[name] = _plain(available[name]())
-        for name in list(kept):
+            columns[name] = _plain(available[name]())
+        for name in list(columns):
             counter = f"n{name.split('_')[0]}"
-            if kept[name].ndim > 1 and counter not in kept:
+            if columns[name].ndim > 1 and counter not in columns:
                 # int32 as NanoAOD has had it since v12, and as uproot writes it to a TTree
-                kept[counter] = ak.Array(ak.to_numpy(ak.num(kept[name])).astype(np.int32))
-        return dict(sorted(kept.items()))
+                columns[counter] = ak.Array(ak.to_numpy(ak.num(columns[name])).astype(np.int32))
+        return dict(sorted(columns.items()))
 
 
 def branches_of(events: Any) -> dict[str, Callable[[], Any]]:
@@ -139,12 +139,12 @@ def branches_of(events: Any) -> dict[str, Callable[[], Any]]:
     What coffea adds (global indices, charges and masses of one value) is no branch: it is added
     again when the skim is read.
     """
-    found: dict[str, Callable[[], Any]] = {}
+    branches: dict[str, Callable[[], Any]] = {}
     for where, leaf in _leaves(events):
         steps = unquote(leaf.get("form_key") or "").split(",")
-        if steps[1:] in (["!load"], ["!load", "!content"]) and steps[0] not in found:
-            found[steps[0]] = partial(_read, events, steps[0], where)
-    return found
+        if steps[1:] in (["!load"], ["!load", "!content"]) and steps[0] not in branches:
+            branches[steps[0]] = partial(_read, events, steps[0], where)
+    return branches
 
 
 def _leaves(events: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -152,8 +152,8 @@ def _leaves(events: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
     if hasattr(events, "forms"):
         forms = {name: events.forms[name].to_dict() for name in events.fields}
     else:
-        whole = events.attrs["@form"]
-        forms = dict(zip(whole["fields"], whole["contents"], strict=True))
+        form_of_all = events.attrs["@form"]
+        forms = dict(zip(form_of_all["fields"], form_of_all["contents"], strict=True))
     for name, form in forms.items():
         record = form["content"] if form["class"].startswith("ListOffset") else form
         if record["class"] == "RecordArray":
@@ -261,11 +261,11 @@ def check_options(output: SkimOutput) -> None:
             f"{where}.output_dir: {output.output_dir} is the name of a file; the skim is a folder, "
             f"and {where}.format says what is in it"
         )
-    for key, given, known in (
+    for key, options, known in (
         ("to_kwargs", output.to_kwargs, WRITER[output.format]),
         ("from_kwargs", output.from_kwargs, READER[output.format]),
     ):
-        for name in given:
+        for name in options:
             if name not in known:
                 hint = nearest(name, known)
                 kind = "writer" if key == "to_kwargs" else "reader"

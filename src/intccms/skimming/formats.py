@@ -241,9 +241,9 @@ def verify_file(path: Path, kind: str, tree: str, *, rows: int, meant: Checksums
     SkimWriteError
         If it holds anything else.
     """
-    found = n_rows(path, kind, tree)
-    if found != rows:
-        raise SkimWriteError(f"{path} holds {found} entries after {rows} were written")
+    n_found = n_rows(path, kind, tree)
+    if n_found != rows:
+        raise SkimWriteError(f"{path} holds {n_found} entries after {rows} were written")
     if meant is None:
         return
     read = Checksums()

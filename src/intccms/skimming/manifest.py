@@ -155,14 +155,14 @@ class SkimManifest:
         if len(same) != 1:
             raise ValueError(f"a manifest is of one skim, these are parts of {sorted(same)}")
         dataset, fingerprint, n_listed = same.pop()
-        held = [set(columns) for columns in {part.columns for part in ordered if part.path}]
+        column_sets = [set(columns) for columns in {part.columns for part in ordered if part.path}]
         return cls(
             dataset=dataset,
             format=file_format,
             tree_name=tree_name,
             fingerprint=fingerprint,
             n_listed=n_listed,
-            columns=tuple(sorted(set.intersection(*held))) if held else (),
+            columns=tuple(sorted(set.intersection(*column_sets))) if column_sets else (),
             parts=ordered,
         )
 
@@ -219,17 +219,17 @@ class SkimManifest:
         of_file = defaultdict(list)
         for part in self.parts:
             of_file[part.file_index].append(part)
-        found: list[Gap] = []
+        gaps: list[Gap] = []
         for index, lfn in enumerate(lfns):
             reached, parts = 0, of_file[index]
             for part in parts:
                 if part.entry_start > reached:
-                    found.append(Gap(index, lfn, reached, part.entry_start))
+                    gaps.append(Gap(index, lfn, reached, part.entry_start))
                 reached = max(reached, part.entry_stop)
             end = parts[0].source_events if parts else None
             if not parts or (end is not None and reached < end):
-                found.append(Gap(index, lfn, reached, end))
-        return found
+                gaps.append(Gap(index, lfn, reached, end))
+        return gaps
 
     def check(
         self,

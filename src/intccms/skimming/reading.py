@@ -106,11 +106,11 @@ def skimmed_metadata(config: Config, fileset: Fileset, workers: Callable[[], Exe
             item = _lost_item(files, gap, uuids[gap.source])
             items.append(item)
             rows[files.dataset, gap.source, gap.start] = (_lost_rows(gap),)
-    kept, twins = without_twins(fileset, counts)
+    distinct, twins = without_twins(fileset, counts)
     names = {(twin.file.dataset, twin.file.lfn) for twin in twins}
     items = [item for item in items if (item.dataset, item.filename) not in names]
     twins += tuple(_recorded_twins(fileset, manifests))
-    return Metadata(fileset, kept, tuple(failures), tuple(items), rows, twins=twins)
+    return Metadata(fileset, distinct, tuple(failures), tuple(items), rows, twins=twins)
 
 
 def _not_elsewhere(fileset: Fileset, files: DatasetFiles, part: SkimPart) -> list[FileFailure]:
@@ -205,15 +205,17 @@ def _example_files(
         name: tuple(store.url(path) for path in manifest.paths[:N_EXAMPLES])
         for name, manifest in manifests.items()
     }
-    found: dict[str, tuple[str, ...]] = {}
+    examples: dict[str, tuple[str, ...]] = {}
     for files in fileset:
         alike = [own[other.dataset] for other in fileset if other.is_data == files.is_data]
-        found[files.dataset] = next(filter(None, [own[files.dataset], *alike, *own.values()]), ())
-        if not found[files.dataset]:
+        examples[files.dataset] = next(
+            filter(None, [own[files.dataset], *alike, *own.values()]), ()
+        )
+        if not examples[files.dataset]:
             raise InputError(
                 "the skim selection has kept no event of any dataset: there is nothing to read"
             )
-    return found
+    return examples
 
 
 def _by_file(manifest: SkimManifest, files: DatasetFiles) -> Iterator[tuple[str, list[SkimPart]]]:

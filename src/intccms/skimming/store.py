@@ -150,11 +150,11 @@ def _explained(verb: str, url: str, hidden: tuple[str, ...]) -> Iterator[None]:
 
 def _reason(exc: BaseException) -> BaseException:
     """Find what the system said, which a library may have tripped over while it cleaned up."""
-    found: BaseException | None = exc
-    while found is not None:
-        if isinstance(found, OSError):
-            return found
-        found = found.__cause__ or found.__context__
+    error: BaseException | None = exc
+    while error is not None:
+        if isinstance(error, OSError):
+            return error
+        error = error.__cause__ or error.__context__
     return exc
 
 
@@ -365,15 +365,15 @@ class SkimStore:
         if len(events) == 0:
             self._files.write_empty(part)
             return part
-        kept = columns.take(events, is_data=part.is_data, source=part.source)
+        branches = columns.take(events, is_data=part.is_data, source=part.source)
         part = replace(
             part,
             n_out=len(events),
             path=f"{place_of(part)}.{SUFFIX[self.output.format]}",
             rows=(0, len(events)),
-            columns=tuple(kept),
+            columns=tuple(branches),
         )
-        return self._files.write([part], [kept])[0]
+        return self._files.write([part], [branches])[0]
 
     def holds(self, part: SkimPart) -> bool:
         """Say whether the file of a part is there, with its size; an empty chunk has none."""
@@ -500,9 +500,9 @@ def _to_read(output: SkimOutput) -> dict[str, Any]:
     return shared | output.from_kwargs
 
 
-def _opened(store: SkimStore, given: dict[str, Any]) -> SkimFiles:
-    options = resolved(given)
-    storage = Storage(store.root, options.get("storage_options"), hidden=secrets(given))
+def _opened(store: SkimStore, options_asked: dict[str, Any]) -> SkimFiles:
+    options = resolved(options_asked)
+    storage = Storage(store.root, options.get("storage_options"), hidden=secrets(options_asked))
     return SkimFiles(storage, store.output.format, store.tree_name, store.verify, options)
 
 

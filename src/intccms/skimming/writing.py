@@ -119,11 +119,11 @@ def selection_fingerprint(config: Config) -> str:
     if selection is not None:
         kwargs = by_content(selection.static_kwargs)
         selection = selection.model_copy(update={"static_kwargs": kwargs})
-    found = fingerprint(selection, versions=False)  # a skim is read for longer than they last
-    if found.unstable and not is_reproducible(selection):
-        log.warning("the skim selection cannot be compared: %s", ", ".join(found.unstable))
+    identity = fingerprint(selection, versions=False)  # a skim is read for longer than they last
+    if identity.unstable and not is_reproducible(selection):
+        log.warning("the skim selection cannot be compared: %s", ", ".join(identity.unstable))
         return NOT_COMPARABLE
-    return found.digest
+    return identity.digest
 
 
 def at_storage(store: SkimStore, workers: Callable[[], Executor]) -> Executor:
@@ -209,12 +209,12 @@ class SkimWriter:
         events = events.narrowed(none) if hasattr(events, "narrowed") else events[none]
         columns.take(events, is_data=is_data, source=about["filename"])
 
-    def write(self, kept: Any, sums: Mapping[str, Any], *, is_data: bool) -> SkimTable:
+    def write(self, events: Any, sums: Mapping[str, Any], *, is_data: bool) -> SkimTable:
         """Write the kept events of a chunk.
 
         Parameters
         ----------
-        kept
+        events
             The events, with the metadata of the chunk.
         sums
             Of all its events.
@@ -226,26 +226,26 @@ class SkimWriter:
         MissingColumnError, SkimWriteError
             As `SkimStore.write` does.
         """
-        about, source = kept.metadata, kept.metadata["source"]
-        whole = original_json(sums)
+        about, source = events.metadata, events.metadata["source"]
+        original = original_json(sums)
         part = SkimPart(
             dataset=about["dataset"],
             source=about["filename"],
             uuid=about["fileuuid"],
             entry_start=about["entries"][0],
             entry_stop=about["entries"][1],
-            n_in=whole["n_events"],
-            sumw=whole["sumw"],
-            weights=whole["weights"],
+            n_in=original["n_events"],
+            sumw=original["sumw"],
+            weights=original["weights"],
             fingerprint=self.fingerprint,
             weight=self.weights.get(about["dataset"], ""),
-            spectrum=whole["spectrum"],
+            spectrum=original["spectrum"],
             piece=about["piece"],
             is_data=is_data,
-            sections=whole["sections"],
+            sections=original["sections"],
             **source,
         )
-        return SkimTable.of(self.store.write(kept, self.columns[about["dataset"]], part))
+        return SkimTable.of(self.store.write(events, self.columns[about["dataset"]], part))
 
     def is_whole(self, sums: Mapping[str, Any]) -> bool:
         """Say whether all parts that the sums of a chunk tell of are still there."""
