@@ -90,7 +90,7 @@ def linked(**source: Any) -> VariationPlan:
 
 def sides(plan: VariationPlan) -> list[Any]:
     source = plan.corrections[1].uncertainty_sources[0]
-    return [plan.companion(source, one) for one in plan.shifts]
+    return [plan.companion(source, one) for one in plan.object_systematics]
 
 
 def test_a_linked_weight_moves_with_its_shift_and_not_alone() -> None:
@@ -100,7 +100,7 @@ def test_a_linked_weight_moves_with_its_shift_and_not_alone() -> None:
 
 def test_a_linked_weight_stays_where_its_process_is_not_concerned() -> None:
     plan = linked(processes=["mc"])
-    other = VariationPlan("other", plan.corrections, plan.shifts, plan.weights)
+    other = VariationPlan("other", plan.corrections, plan.object_systematics, plan.weights)
     assert sides(other) == [None, None]
 
 
@@ -116,14 +116,14 @@ def test_a_shift_touches_what_later_corrections_make_of_it() -> None:
         "args": [MET_PT, ("Jet", None)],
     }
     plan = planned(shift("jes", JET_PT, [JET_PT]), met)
-    assert plan.touched[plan.shifts[0].label] == {JET_PT, MET_PT}
-    assert plan.touched[plan.shifts[2].label] == {MET_PT}
+    assert plan.touched[plan.object_systematics[0].label] == {JET_PT, MET_PT}
+    assert plan.touched[plan.object_systematics[2].label] == {MET_PT}
     assert plan.touched_by_any() == {JET_PT, MET_PT}
 
 
 def test_a_shift_does_not_touch_what_is_only_varied_later() -> None:
     plan = planned(shift("jes", JET_PT, [JET_PT]), shift("met", MET_PT, [MET_PT, JET_PT]))
-    assert plan.touched[plan.shifts[0].label] == {JET_PT}
+    assert plan.touched[plan.object_systematics[0].label] == {JET_PT}
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_source_of_several_object_corrections_is_one_shift() -> None:
         weight("w", source={"varies_with": ["jes"]}),
     )
     assert plan.labels == ("nominal", "jes_up", "jes_down")
-    up, down = plan.shifts
+    up, down = plan.object_systematics
     assert up.parts == down.parts == {0: 0, 1: 0}
     assert plan.touched[up.label] == {JET_PT, MET_PT}
     assert plan.companion(plan.corrections[2].uncertainty_sources[0], down) == "down"

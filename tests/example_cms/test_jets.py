@@ -177,7 +177,7 @@ def test_resolution_up_is_more_smearing_of_the_same_kind(run2: Path) -> None:
     made = chunk(simulated(run2), run2, process="ttbar_semilep")
     stages = correct(made.plan, made.objects, made.factors)
     starts = Starts(made.plan, stages, np.arange(made.objects.n), made.factors, {})
-    (shift,) = (one for one in made.plan.shifts if one.label == "jer_2018_up")
+    (shift,) = (one for one in made.plan.object_systematics if one.label == "jer_2018_up")
     columns = starts.shifted(shift)
     (moved,) = (values for ref, values in columns.items() if ref == ("Jet", "pt"))
     loop, expected = Loop(run2, BY_NAME["2018"]), []
@@ -266,7 +266,7 @@ def test_unclustered_energy_is_a_vector_that_is_added_or_taken_away() -> None:
 def test_the_shift_of_the_missing_momentum_adds_to_what_the_jets_change(run2: Path) -> None:
     made = chunk(simulated(run2), run2, process="ttbar_semilep")
     stages = correct(made.plan, made.objects, made.factors)
-    up = next(one for one in made.plan.shifts if one.label == "met_unclustered_up")
+    up = next(one for one in made.plan.object_systematics if one.label == "met_unclustered_up")
     index = np.arange(made.objects.n)
     columns = Starts(made.plan, stages, index, made.factors, {}).shifted(up)
     found = {ref.field: np.asarray(new, dtype="f8") for ref, new in columns.items()

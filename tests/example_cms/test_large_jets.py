@@ -125,7 +125,7 @@ def test_one_nuisance_moves_both_kinds_of_jets(run2: Path, name: str, side: str)
     made = chunk(simulated(run2), run2, process="ttbar_semilep")
     stages = correct(made.plan, made.objects, made.factors)
     label = f"{jes_sources(BY_NAME['2018'])[name]}_{side}"
-    (shift,) = (one for one in made.plan.shifts if one.label == label)
+    (shift,) = (one for one in made.plan.object_systematics if one.label == label)
     index = np.arange(made.objects.n)
     columns = Starts(made.plan, stages, index, made.factors, {}).shifted(shift)
     moved = {ref.obj: values for ref, values in columns.items() if ref.field == "pt"}
@@ -148,7 +148,7 @@ def test_one_nuisance_moves_both_kinds_of_jets(run2: Path, name: str, side: str)
 def test_resolution_and_dead_sectors_move_both_too(run2: Path) -> None:
     made = chunk(simulated(run2), run2, process="ttbar_semilep")
     for label in ("jer_2018_up", "dead_sectors_2018_down"):
-        (shift,) = (one for one in made.plan.shifts if one.label == label)
+        (shift,) = (one for one in made.plan.object_systematics if one.label == label)
         assert {ref.obj for ref in made.plan.touched[shift.label]} >= {"Jet", "FatJet", "MET"}
 
 

@@ -287,14 +287,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Nominal:
-    """The nominal objects of a chunk at every step that a shift may have to start from.
+    """The nominal objects of a chunk at every step from which an object systematic may start.
 
     Parameters
     ----------
     corrected
-        Before each object correction and after the last (`shifts.correct`).
+        Before each object correction and after the last (`object_corrections.correct`).
     stages, mva_stages
-        Before each mask and after the last (`evaluation.apply_masks`).
+        Before each mask and after the last (`apply_masks`).
     good
         By collection, what the analysis masks on it answered, one after the other.
     """

@@ -179,7 +179,7 @@ class KeptEvents:
 
 @dataclass(frozen=True)
 class NominalChunk:
-    """The nominal answer for a chunk, from which the shifts start.
+    """The nominal answer for a chunk, from which the object systematics start.
 
     Parameters
     ----------

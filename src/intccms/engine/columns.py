@@ -206,7 +206,7 @@ def rechunked(metadata: Metadata, processor: AnalysisProcessor, executor: Execut
     if measured is None:
         return metadata
     event_bytes, stored_bytes = measured
-    shifts = (len(processor.plans[name].shifts) for name in processor.tasks)
+    shifts = (len(processor.plans[name].object_systematics) for name in processor.tasks)
     size = choose(
         Load(
             event_bytes,

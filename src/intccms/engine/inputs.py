@@ -255,7 +255,7 @@ def truncations(processor: AnalysisProcessor) -> list[str]:
     notes: dict[str, None] = {}
     for dataset in processor.tasks:
         plan = processor.plans[dataset]
-        for shift in plan.shifts:
+        for shift in plan.object_systematics:
             moved = plan.touched[shift.label]
             if any(overlaps(ref, other) for ref in refs for other in moved):
                 source = plan.corrections[shift.correction].uncertainty_sources[shift.source]
@@ -297,7 +297,7 @@ def _check_one(
         plan = processor.plans[files.dataset]
         objects = with_new_columns(from_events(events), plan.corrections, plan.read)
         for correction in plan.corrections:
-            if correction.type == "object":  # without events no shift is evaluated
+            if correction.type == "object":  # without events no object systematic is evaluated
                 for ref in reads(correction):
                     objects.column(ref)
     processor.check(events)

@@ -117,8 +117,8 @@ def names_of_sorted(collection: str) -> tuple[str, str]:
     return collection, f"{collection} as read"
 
 
-# Without the event structure, which no shift changes; for a whole collection, which is sorted
-# again, the positions of its objects among the nominal ones.
+# Without the event structure, which no object systematic changes; for a whole collection, which is
+# sorted again, the positions of its objects among the nominal ones.
 Columns = dict[ObjVar, NDArray[Any]]
 
 
@@ -188,12 +188,12 @@ def _applied(correction: Correction, before: Objects, factor: Any) -> Objects:
 
 
 class Starts:
-    """Some events of a chunk at each step of the corrections, where a shift may have to start.
+    """Some events of a chunk at each step of the corrections, where systematics may start.
 
     Parameters
     ----------
     plan
-        Corrections and shifts.
+        Corrections and object systematics.
     stages
         What `correct` returned.
     index
@@ -201,8 +201,8 @@ class Starts:
     factors
         Evaluates corrections.
     good
-        By collection, masks that no shift can change: of objects that fail no column is wanted,
-        and what looks at one object alone never sees them.
+        By collection, masks that no object systematic can change: of objects that fail no column is
+        wanted, and what looks at one object alone never sees them.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from intccms.engine.chunk import (
 )
 from intccms.engine.objects import Objects, from_events
 from intccms.engine.scores import EVENT_SEED, FeatureMatrix, Score
-from intccms.engine.systematics import fill_shifts
+from intccms.engine.systematics import fill_object_systematics
 from intccms.engine.variations import VariationPlan, branch_of, plan_variations, weight_matrix
 from intccms.fingerprint.watching import refresh
 from intccms.histograms.exact import ExactSums
@@ -157,8 +157,8 @@ class AnalysisProcessor(ProcessorABC):  # type: ignore[misc]
 
     def after_nominal(self, work: ChunkWork, nominal: NominalChunk, task: DatasetTask) -> None:
         """Do what follows on the nominal events, which is to fill the object systematics."""
-        if work.plan.shifts and nominal.n_events:
-            fill_shifts(work, nominal, f"{self.key}/{task.dataset}")
+        if work.plan.object_systematics and nominal.n_events:
+            fill_object_systematics(work, nominal, f"{self.key}/{task.dataset}")
 
     def postprocess(self, accumulator: Any) -> Any:
         """Do nothing: normalisation waits until all chunks are in."""

@@ -38,7 +38,7 @@ Evaluated = Callable[[Iterable[ObjVar]], tuple[Objects, Index]]
 
 @dataclass(frozen=True)
 class Batch:
-    """The rows of some shifts: of each shift the events in which it moves anything.
+    """The rows of some object systematics: of each the events in which it moves anything.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Batch:
     part : shape (n_part,)
         All events that the batch is about.
     moved : shape (n_shifts, n_part)
-        Which of them each shift moves; the others have their nominal answer.
+        Which of them each object systematic moves; the others have their nominal answer.
     """
 
     shifts: tuple[Variation, ...]
@@ -70,8 +70,8 @@ def early_mask(
 ) -> NDArray[np.bool_]:
     """Return the events that may pass `selection` in some variation.
 
-    Cuts that no shift can move are taken from the nominal answer; for all others every event
-    may pass.
+    Cuts that no object systematic can move are taken from the nominal answer; for all others every
+    event may pass.
     """
     if origins is None or not origins.origins & changed:
         return selection.mask
@@ -89,19 +89,19 @@ def batches(
     traces: Traces,
     one_by_one: bool,
 ) -> Iterator[Batch]:
-    """Make the rows of all shifts, a bounded number at a time.
+    """Make the rows of all object systematics, a bounded number at a time.
 
     Parameters
     ----------
     nominal
-        Where each shift starts from.
+        Where each object systematic starts from.
     events : shape (n_events,)
         Events of the chunk that may pass in some variation.
     work
         Its `general.batch_memory_mb` bounds the memory of a batch.
     one_by_one
-        Whether a batch holds one shift of all events: a function that draws random numbers sees
-        the same ones only in an array that is built as the nominal one.
+        Whether a batch holds one object systematic of all events: a function that draws random
+        numbers sees the same ones only in an array that is built as the nominal one.
     """
     limit = max(int(work.config.general.batch_memory_mb * 1e6 / BYTES_PER_ROW), 1)
     n_parts, size = max(-(-len(events) // limit), 1), max(limit // max(len(events), 1), 1)
@@ -119,8 +119,8 @@ def batches(
     for part in np.array_split(events, n_parts):
         starts, chosen = Starts(plan, nominal.corrected, part, work.factors, good), Pick(part)
         old = before.take(chosen)
-        for start in range(0, len(plan.shifts), size):
-            shifts = plan.shifts[start : start + size]
+        for start in range(0, len(plan.object_systematics), size):
+            shifts = plan.object_systematics[start : start + size]
             columns = [starts.shifted(shift) for shift in shifts]
             moved = np.stack([_moved_events(old, column, len(part)) for column in columns])
             for is_moved, shift in zip(moved, shifts, strict=True):
@@ -144,7 +144,7 @@ def batches(
 
 
 def _moved_events(old: Objects, columns: Columns, n: int) -> Bools:
-    """Say in which events one shift changes any number at all."""
+    """Say in which events one object systematic changes any number at all."""
     moved = np.zeros(n, dtype=np.bool_)
     for ref, new in columns.items():
         if ref.field is None:
@@ -181,7 +181,7 @@ class _Rows:
         moved: dict[str, ak.Array],
         nominal: Mapping[str, Sequence[Any]],
     ) -> tuple[Objects, Bools]:
-        """Apply again the masks whose answer a shift can change; take the others from the nominal.
+        """Apply again the masks whose answer can change; take the others from the nominal.
 
         Parameters
         ----------
@@ -221,7 +221,7 @@ class _Rows:
 
 
 def _rows(old: Objects, of_part: Pick, moved: Bools, columns: Sequence[Columns]) -> Objects:
-    """Return the rows of all shifts, one shift after the other."""
+    """Return the rows of all object systematics, one after the other."""
     rows = old.take(of_part)
     refs = dict.fromkeys(ref for column in columns for ref in column)
     for ref in sorted(refs, key=lambda ref: ref.field is not None):  # the order comes first
@@ -243,7 +243,7 @@ def _rows(old: Objects, of_part: Pick, moved: Bools, columns: Sequence[Columns])
 def _reordered(
     rows: Objects, ref: ObjVar, old: Objects, moved: Bools, columns: Sequence[Columns]
 ) -> Objects:
-    """Return rows in which each shift's objects of one collection stand in its own order."""
+    """Return rows in which the objects of one collection stand in each systematic's own order."""
     lists, own = old[ref.obj].lists, rows[ref.obj].lists
     start, same = lists.each(lists.offsets[:-1]), np.arange(lists.offsets[-1])
     parts = [
@@ -257,7 +257,7 @@ def _reordered(
 _traces: dict[str, Traces] = {}  # of this process, by processor and dataset: the same in each chunk
 
 
-def fill_shifts(work: ChunkWork, nominal: NominalChunk, key: str) -> None:
+def fill_object_systematics(work: ChunkWork, nominal: NominalChunk, key: str) -> None:
     """Evaluate every object variation on the events that it can concern, and fill.
 
     Parameters
@@ -285,8 +285,9 @@ def fill_shifts(work: ChunkWork, nominal: NominalChunk, key: str) -> None:
 def _candidates(work: ChunkWork, nominal: NominalChunk, traces: Traces) -> Index:
     """Return the events that a channel may keep in some variation.
 
-    Cuts that no shift can move have their answer already, from the nominal objects. Outside the
-    nominal baseline a channel's functions may fail; then all events there stay candidates.
+    Cuts that no object systematic can move have their answer already, from the nominal objects.
+    Outside the nominal baseline a channel's functions may fail; then all events there stay
+    candidates.
     """
     has_baseline = work.config.baseline_selection is not None
     origins = traces.baseline if has_baseline else None
@@ -378,7 +379,7 @@ class _Filler:
         still, still_shift = self._unmoved(channel)
         nominal_events = self.nominal.kept[channel.name]
         weights = np.concatenate([weights, nominal_events.weights[still]])
-        first = 1 + len(plan.weights) + plan.shifts.index(batch.shifts[0])
+        first = 1 + len(plan.weights) + plan.object_systematics.index(batch.shifts[0])
         variation = first + np.concatenate([shift_of, still_shift])
         if not len(weights):
             return
@@ -395,7 +396,7 @@ class _Filler:
     ) -> Weights:
         """Return the weights of rows.
 
-        They are at their nominal index, but those that move together with a shift
+        They are at their nominal index, but those that move together with an object systematic
         (``varies_with``) at its direction.
         """
         plan, factors, weight = self.work.plan, self.work.factors, self.nominal.gen_weight[events]
@@ -430,7 +431,7 @@ class _Filler:
     def _evaluated_on(self, objects: Objects, events: Index) -> Evaluated:
         """Say on what a function of some columns is evaluated, and where each row's answer is.
 
-        That is the rows; or each event once, where no shift can change the answer.
+        That is the rows; or each event once, where no object systematic can change the answer.
         """
         is_in = np.zeros(self.nominal.n_events, dtype=np.bool_)
         is_in[events] = True

@@ -345,7 +345,7 @@ class Traces:
     Parameters
     ----------
     touched
-        Columns that at least one shift changes.
+        Columns that at least one object systematic changes.
     collections
         What decides which objects a collection has: the reference ``name.[]``, where its mask may
         answer otherwise, or for a derived column all shifted columns.
@@ -361,18 +361,18 @@ class Traces:
 
     @property
     def moving(self) -> Origins:
-        """What a shift can change: columns, and which objects there are."""
+        """What an object systematic can change: columns, and which objects there are."""
         return self.touched.union(*self.collections.values())
 
     def reaches(self, refs: Iterable[ObjVar]) -> bool:
-        """Say whether a shift can change any of `refs`."""
+        """Say whether an object systematic can change any of `refs`."""
         return any(
             self.collections.get(ref.obj) or any(overlaps(ref, other) for other in self.touched)
             for ref in refs
         )
 
     def affected(self, masks: Sequence[ObjectMask]) -> set[str]:
-        """Return the collections that differ between shifts, once `masks` are applied."""
+        """Return the collections that differ between systematics, once `masks` are applied."""
         names = {ref.obj for ref in self.touched}
         for mask in masks:
             if self.reaches(mask.use) or names & {ref.obj for ref in mask.use}:
@@ -380,7 +380,7 @@ class Traces:
         return names
 
     def masks_are_fixed(self, masks: Sequence[ObjectMask]) -> bool:
-        """Say whether no shift changes which objects are good."""
+        """Say whether no object systematic changes which objects are good."""
         return not any(self.collections.get(mask.object) for mask in masks)
 
     def run(self, spec: FunctionSpec, objects: Objects) -> CutOrigins:
@@ -400,10 +400,10 @@ class Traces:
         ]
 
     def needed(self, masks: Sequence[ObjectMask], stages: Sequence[Objects]) -> dict[str, Column]:
-        """Say of collections which objects may be good in some shift, where that is known.
+        """Say of collections which objects may be good in some systematic, where that is known.
 
-        The mask asks something of each of them alone that no shift changes, and no mask before it
-        looks at those that lack it.
+        The mask asks something of each of them alone that no object systematic changes, and no mask
+        before it looks at those that lack it.
 
         Parameters
         ----------
@@ -439,7 +439,7 @@ def trace_functions(
     config, channels
         The functions.
     touched
-        Columns that a shift changes.
+        Columns that an object systematic changes.
     stages
         Objects before each analysis mask, and after the last.
     level

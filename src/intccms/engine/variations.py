@@ -22,7 +22,7 @@ from intccms.schema.corrections import Direction
 
 @dataclass(frozen=True, slots=True)
 class Variation:
-    """A shift, which moves objects and all that follows from them, or another event weight.
+    """An object systematic, which moves objects and what follows from them, or another weight.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class VariationPlan:
 
     process: str
     corrections: tuple[Correction, ...]
-    shifts: tuple[Variation, ...]
+    object_systematics: tuple[Variation, ...]
     weights: tuple[Variation, ...]
     members: tuple[WeightSource, ...] = ()
     normalised: tuple[WeightSource, ...] = ()
@@ -92,7 +92,7 @@ class VariationPlan:
     def labels(self) -> tuple[str, ...]:
         """Labels on the variation axis; the nominal is first."""
         weights = (variation.label for variation in self.weights)
-        return ("nominal", *weights, *(shift.label for shift in self.shifts))
+        return ("nominal", *weights, *(shift.label for shift in self.object_systematics))
 
     def of(self, place: WeightSource) -> tuple[Correction, UncertaintySource]:
         """Return the correction and the source at `place`."""
@@ -106,7 +106,7 @@ class VariationPlan:
         A later object correction that reads a changed column changes its own target too.
         """
         touched: dict[str, frozenset[ObjVar]] = {}
-        for shift in self.shifts:
+        for shift in self.object_systematics:
             changed: set[ObjVar] = set()
             for i, correction in enumerate(self.corrections):
                 applies = correction.type == "object" and correction.has_nominal
@@ -212,7 +212,7 @@ def _read(config: Config) -> frozenset[ObjVar]:
 
 
 def _joined(shifts: Iterable[Variation]) -> tuple[Variation, ...]:
-    """Make one shift of those with the same label: their corrections move together."""
+    """Make one object systematic of those with the same label: their corrections move together."""
     by_label: dict[str, Variation] = {}
     for shift in shifts:
         first = by_label.get(shift.label)
