@@ -224,9 +224,15 @@ def _missing_in_all(
     options = {} if store is None else store.reader_options()
     missing: MissingColumnError | None = None
     for look in several:
-        missing = _missing_in(processor, files, look, options)
-        if missing is None:
+        few = min(look.n_events, FEW)
+        error = attempted(_check, processor, files, look, options)
+        if isinstance(error, FunctionError) and few:  # it cannot take an empty array
+            error = attempted(_check, processor, files, look, options, few)
+        if not isinstance(error, MissingColumnError):
+            if error is not None:  # found again, and booked, when the file is read
+                log.debug("%s in %s: %r", files.dataset, look.pfn, error)
             return None
+        missing = error
     return missing
 
 
@@ -266,30 +272,12 @@ def truncations(processor: AnalysisProcessor) -> list[str]:
     return list(notes)
 
 
-def _missing_in(
+def _check(
     processor: AnalysisProcessor,
     files: DatasetFiles,
     look: _Look,
     options: Mapping[str, Any],
     n_events: int = 0,
-) -> MissingColumnError | None:
-    error = attempted(_check_one, processor, files, look, options, n_events)
-    if error is None or isinstance(error, MissingColumnError):
-        return error
-    few = min(look.n_events, FEW)
-    if isinstance(error, FunctionError) and n_events < few:  # it cannot take an empty array
-        return _missing_in(processor, files, look, options, few)
-    # found again, and booked, when the file is read
-    log.debug("%s in %s: %s: %s", files.dataset, look.pfn, type(error).__name__, error)
-    return None
-
-
-def _check_one(
-    processor: AnalysisProcessor,
-    files: DatasetFiles,
-    look: _Look,
-    options: Mapping[str, Any],
-    n_events: int,
 ) -> None:
     source = open_source(look.pfn, look.tree_name, options)
     events = source.events(0, n_events, ReadMeter(), look.about)

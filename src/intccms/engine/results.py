@@ -182,7 +182,7 @@ def result_of(
     scale: dict[str, float] = {}
     for files in metadata.fileset:
         if files.dataset in collected.sums:
-            scale[files.dataset] = _scale(processor, files, metadata, (collected, ledger))
+            scale[files.dataset] = _scale(processor, files, metadata, collected, ledger)
             spectrum = collected.sums[files.dataset].get("spectrum")
             _note_weights(ledger, files.dataset, spectrum, config.general.weight_outlier_factor)
     sums = {key: collected.sums[key] for key in scale}
@@ -226,7 +226,8 @@ def _scale(
     processor: AnalysisProcessor,
     files: DatasetFiles,
     metadata: Metadata,
-    sums_and_ledger: tuple[Collected, Ledger],
+    collected: Collected,
+    ledger: Ledger,
 ) -> float:
     """Return xsec · lumi / sumw of a dataset, 1 for data.
 
@@ -239,7 +240,6 @@ def _scale(
     IntccmsError
         If the sum of weights is not positive.
     """
-    collected, ledger = sums_and_ledger
     book = ledger.datasets[files.dataset]
     exact = ExactSums.zeros(1)
     from_runs: list[float] = []
