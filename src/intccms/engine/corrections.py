@@ -176,7 +176,7 @@ def _words_for_sys(
     correction: Correction, source: UncertaintySource | None, path: str, key: str
 ) -> frozenset[str] | None:
     """Return the categories of the input that ``Sys()`` stands for; None if that is not known."""
-    args = correction.args if source is None or source.args is None else source.args
+    args = correction.args_of(source)
     positions = [index for index, arg in enumerate(args) if isinstance(arg, Sys)]
     inputs = load_evaluator(path, key).inputs
     if (source and source.transform_in) or correction.transform_in:
@@ -262,8 +262,8 @@ class Factors:
         key = (source.key if source else None) or correction.key
         if correction.file is None or key is None:
             raise FunctionError(f"correction {correction.name!r} has no file and key to evaluate")
-        args = correction.args if source is None or source.args is None else source.args
-        word = systematic if any(isinstance(arg, Sys) for arg in args) else None
+        has_sys = any(isinstance(arg, Sys) for arg in correction.args_of(source))
+        word = systematic if has_sys else None
         asked = (objects, correction, source, key, word)
         if asked != self._last[0]:
             evaluator = self._evaluator(correction.file, key)
@@ -290,7 +290,7 @@ class Factors:
         """Call ``transform_in``, the function and ``transform_out``, then reduce over objects."""
         function, systematic = what
         name = f"correction {correction.name!r}" + (f", source {source.name!r}" if source else "")
-        args = correction.args if source is None or source.args is None else source.args
+        args = correction.args_of(source)
         refs = tuple(arg for arg in args if isinstance(arg, ObjVar))
         originals = [objects.column(ref) for ref in refs]
         transform_in = (source and source.transform_in) or correction.transform_in
@@ -315,8 +315,8 @@ class Factors:
 
 
 def _is_relative(correction: Correction, source: UncertaintySource) -> bool:
-    args = correction.args if source.args is None else source.args
-    return source.key is not None and source.is_delta and not any(isinstance(a, Sys) for a in args)
+    has_sys = any(isinstance(arg, Sys) for arg in correction.args_of(source))
+    return source.key is not None and source.is_delta and not has_sys
 
 
 def _arranged(args: tuple[Any, ...], arrays: list[Any], systematic: str) -> list[Any]:

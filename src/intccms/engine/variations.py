@@ -307,7 +307,7 @@ MemberTable = tuple[tuple[str, ...], Index, NDArray[Any]]
 def branch_of(plan: VariationPlan, place: WeightSource) -> ObjVar:
     """Return the branch that the members of a source are in."""
     correction, source = plan.of(place)
-    (branch,) = correction.args if source.args is None else source.args
+    (branch,) = correction.args_of(source)
     assert isinstance(branch, ObjVar)
     return top_level(branch)
 

@@ -168,6 +168,10 @@ class Correction(Scope):
         evaluates = self.use_correctionlib and self.key is not None
         return evaluates or self.nominal_function is not None
 
+    def args_of(self, source: UncertaintySource | None) -> Args:
+        """Return the inputs of a source, or without one of the nominal correction."""
+        return self.args if source is None or source.args is None else source.args
+
     @property
     def momenta(self) -> tuple[ObjVar, ...]:
         """The targets that are a ``pt``."""
@@ -224,8 +228,7 @@ class Correction(Scope):
     def _check_sources(self) -> Self:
         for source in self.uncertainty_sources:
             where = f"uncertainty_sources.{source.name}"
-            args = self.args if source.args is None else source.args
-            has_sys = any(isinstance(arg, Sys) for arg in args)
+            has_sys = any(isinstance(arg, Sys) for arg in self.args_of(source))
             if source.key is not None and self.file is None:
                 raise KeyProblem(f"{where}.key", "the correction has no 'file' to look it up in")
             if source.varies_with and self.type == "object":
@@ -251,7 +254,7 @@ class Correction(Scope):
             raise KeyProblem(f"{where}.normalise", text)
         if source.members is None:
             return
-        args = self.args if source.args is None else source.args
+        args = self.args_of(source)
         own = (source.has_function, source.key, source.varies_with, source.symmetrise)
         if self.type == "object" or self.op != "mult":
             raise KeyProblem(f"{where}.members", "they multiply the event weight, nothing else")
