@@ -65,7 +65,7 @@ class Duplicates:
     unread: tuple[str, ...] = ()
 
     def __add__(self, other: Duplicates) -> Duplicates:
-        """Both, of different sections."""
+        """Add what was found in other sections."""
         pairs: Counter[tuple[str, str]] = Counter()
         for one, two, n in (*self.pairs, *other.pairs):
             pairs[one, two] += n

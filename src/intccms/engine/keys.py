@@ -247,7 +247,7 @@ def key_of(task: ChunkTask, files: DatasetFiles, digest: str | None) -> str | No
 
 
 def chunk_policy(processor: AnalysisProcessor, planned: PlannedCode) -> ChunkPolicy:
-    """Say how often chunks are tried, where their results are kept and how skims are opened."""
+    """Return how often chunks are tried, where results are kept and how skims are opened."""
     config, writer = processor.config, processor.writer
     codecs = {kind.__name__: kind for kind in CODECS}
     return ChunkPolicy(

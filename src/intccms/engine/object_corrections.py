@@ -102,7 +102,7 @@ def _falling(values: NDArray[Any], lists: Lists) -> Index | None:
 
 
 def reordering(name: str, nominal: Objects, shifted: Objects) -> Index:
-    """Say where among the nominal objects of a collection each of the shifted ones stands."""
+    """Return where among the nominal objects of a collection each shifted one stands."""
     name = names_of_sorted(name)[1]
     column = nominal[name]
     start = column.lists.each(column.lists.offsets[:-1])

@@ -221,7 +221,7 @@ class TrainingTable:
         return cls(np.asarray(identity)[good], weights[good], values[good], *counts, total)
 
     def __add__(self, other: TrainingTable) -> TrainingTable:
-        """Both."""
+        """Add the events of other chunks; of too many, a random sample is left."""
         both = TrainingTable(
             np.concatenate([self.identity, other.identity]),
             np.concatenate([self.weights, other.weights]),

@@ -421,7 +421,7 @@ def _onnx_predictor(mva: Mva, path: Path) -> Predictor:
 
 
 def made_for(mva: Mva, config: Config) -> dict[str, Any]:
-    """Say in terms of JSON what must not change between training and use."""
+    """Return, in terms of JSON, what must not change between training and use."""
     read = {ref.obj for one in mva.features for ref in one.use}
     derived = [one for one in config.ghost_observables if read & set(one.collections)]
     return {

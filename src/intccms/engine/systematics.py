@@ -144,7 +144,7 @@ def batches(
 
 
 def _moved_events(old: Objects, columns: Columns, n: int) -> Bools:
-    """Say in which events one object systematic changes any number at all."""
+    """Return the mask of the events in which one object systematic changes any number."""
     moved = np.zeros(n, dtype=np.bool_)
     for ref, new in columns.items():
         if ref.field is None:
@@ -211,7 +211,7 @@ class _Rows:
         return self.of(stages[-1]).replaced(state), changed
 
     def _differ(self, name: str, good: Any, nominal: Sequence[Any]) -> Bools:
-        """Say in which rows other objects are `good` than nominally."""
+        """Return the mask of the rows in which other objects are `good` than nominally."""
         was = nominal[0] if len(nominal) == 1 else None
         if not isinstance(was, Column) or not isinstance(good, Column):
             return np.ones(len(self.of_part), dtype=np.bool_)
@@ -347,7 +347,7 @@ class _Filler:
             self._fill_channel(channel, level.objects.kept(inside), rows[inside])
 
     def _unsure(self, origins: CutOrigins | None, rows: Index) -> NDArray[np.bool_]:
-        """Say in which of `rows` the answer of a function may not be the nominal one."""
+        """Return for which of `rows` the answer of a function may not be the nominal one."""
         columns = NONE if origins is None else origins.origins
         if columns & self.traces.touched:
             return np.ones(len(rows), dtype=np.bool_)

@@ -120,7 +120,7 @@ class VariationPlan:
         return frozenset().union(*self.touched.values())
 
     def companion(self, source: UncertaintySource, shift: Variation) -> Direction | None:
-        """Say in which direction a weight moves together with `shift` (``varies_with``)."""
+        """Return the direction in which a weight moves with `shift` (``varies_with``)."""
         moved = self.corrections[shift.correction].uncertainty_sources[shift.source].name
         moves = moved in source.varies_with and source.concerns(
             self.process, self.dataset, self.year

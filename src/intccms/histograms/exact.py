@@ -374,7 +374,7 @@ class WeightSpectrum:
         return cls(bins, counts.astype(np.int64), largest, n_clipped, *sums)
 
     def __add__(self, other: WeightSpectrum) -> WeightSpectrum:
-        """Both."""
+        """Add the weights of other events."""
         if not isinstance(other, WeightSpectrum):
             return NotImplemented
         bins, index = np.unique(np.concatenate([self.bins, other.bins]), return_inverse=True)
@@ -403,7 +403,7 @@ class WeightSpectrum:
         return min(_edge(place + 1) if place != ZERO else 0.0, self.largest)
 
     def report(self, factor: float) -> WeightReport:
-        """Say what is odd about the weights.
+        """Sum up how the weights are spread, and whether that is odd.
 
         Parameters
         ----------

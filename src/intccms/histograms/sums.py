@@ -354,7 +354,7 @@ class OriginalEvents:
 
 
 def original_json(sums: Mapping[str, Any]) -> OriginalJson:
-    """Say in terms of JSON what the sums of a chunk tell of all its events."""
+    """Return, in terms of JSON, what the sums of a chunk tell of all its events."""
     sections = [one.to_text() for one in sums.get("sections", {}).values()]
     return {
         "n_events": sums["n_events"],

@@ -114,7 +114,7 @@ class Layout:
 
 @lru_cache(maxsize=256)
 def layout_of(kind: Kind, title: str, n: int, lha_id: int | None = None) -> Layout | None:
-    """Say where the members of a kind are among `n` weights; None if they are not there.
+    """Return where the members of a kind are among `n` weights; None if they are not there.
 
     Parameters
     ----------

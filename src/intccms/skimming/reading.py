@@ -114,7 +114,7 @@ def skimmed_metadata(config: Config, fileset: Fileset, workers: Callable[[], Exe
 
 
 def _not_elsewhere(fileset: Fileset, files: DatasetFiles, part: SkimPart) -> list[FileFailure]:
-    """Say what is missing if the events of a file are in the skim of a dataset that is not read."""
+    """Return a failure if the events of a file are in the skim of a dataset that is not read."""
     dataset, name = part.same_as or ("", "")
     if any(one.dataset == dataset and name in one.lfns for one in fileset):
         return []

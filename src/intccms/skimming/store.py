@@ -62,7 +62,7 @@ class Storage:
             self.fs, self._base = url_to_fs(self.root, **(options or {}))
 
     def url(self, path: str) -> str:
-        """Say where a file can be opened."""
+        """Return where a file can be opened."""
         return f"{self.root}/{path}"
 
     @contextmanager
@@ -340,7 +340,7 @@ class SkimStore:
         return options
 
     def url(self, path: str) -> str:
-        """Say where a part can be opened, by its `path`."""
+        """Return where a part can be opened, by its `path`."""
         return f"{self.root}/{path}"
 
     def write(self, events: Any, columns: SkimColumns, part: SkimPart) -> SkimPart:

@@ -61,7 +61,7 @@ class SkimTable:
         return cls([line], {digest: part.columns})
 
     def __add__(self, other: SkimTable) -> SkimTable:
-        """Both."""
+        """Return a table with the records of both."""
         return SkimTable(self.lines + other.lines, self.columns | other.columns)
 
     def __iadd__(self, other: SkimTable) -> Self:
