@@ -165,7 +165,7 @@ def unchanged(query: FileQuery, *, if_gone: FileCount | None = None) -> FileCoun
 
 
 def same_file(known: FileCount, pfn: str) -> Stamp | None:
-    """Give the stamp of the file at `pfn` if it is the one that was opened before, else None.
+    """Return the stamp of the file at `pfn` if it is the one that was opened before, else None.
 
     It is if size and version are those that the same place said then. Else its bytes decide: a
     file that was only touched, copied or found at another server is the same.

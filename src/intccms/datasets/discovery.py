@@ -179,14 +179,14 @@ class Change:
     error: IntccmsError | None = None
 
     def shown(self, names: tuple[str, ...]) -> list[str]:
-        """Give the first names of a listing that has changed; of a new one none."""
+        """Return the first names of a listing that has changed; of a new one none."""
         if self.status != "changed":
             return []
         rest = [f"… and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
         return [*names[:SHOWN], *rest]
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return one line for people."""
         name = f"{self.dataset}: {self.listing.name}"
         texts = {
             "new": f"{self.n_files:,} files, new, from {self.source}",

@@ -160,7 +160,7 @@ def best_first(pfns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def has_failed(pfn: str) -> bool:
-    """Say whether the server of `pfn` failed lately."""
+    """Return whether the server of `pfn` failed lately."""
     failed_at = _failed_at.get(urlparse(pfn).netloc)
     return failed_at is not None and time.monotonic() - failed_at < AVOIDED_S
 

@@ -83,7 +83,7 @@ class Fileset:
         return iter(self.datasets)
 
     def __len__(self) -> int:
-        """Give the number of datasets."""
+        """Return the number of datasets."""
         return len(self.datasets)
 
     def __getitem__(self, key: str) -> DatasetFiles:
@@ -94,7 +94,7 @@ class Fileset:
         raise KeyError(f"unknown dataset {key!r}; {nearest(key, self.keys())}")
 
     def keys(self) -> tuple[str, ...]:
-        """Give the dataset keys, in order."""
+        """Return the dataset keys, in order."""
         return tuple(files.dataset for files in self.datasets)
 
     @property
@@ -156,7 +156,7 @@ class DatasetManager:
         return tuple(dataset.name for dataset in self._datasets.datasets)
 
     def get_redirector(self, process: str) -> str | tuple[str, ...] | None:
-        """Give what is put before the ``/store/`` names of a process.
+        """Return what is put before the ``/store/`` names of a process.
 
         Parameters
         ----------

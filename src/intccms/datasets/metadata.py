@@ -64,26 +64,26 @@ class Metadata:
     twins: tuple[Twin, ...] = ()  # other names of files, which are not read
 
     def cut(self, chunk_size: int) -> Metadata:
-        """Give the same files with work items of another size."""
+        """Return the same files with work items of another size."""
         items = work_items(self.fileset, self.files, chunk_size)
         return replace(self, work_items=tuple(items))
 
     def rows_of(self, item: WorkItem) -> tuple[SkimmedRows, ...] | None:
-        """Give what a skim has kept of a work item; None where originals are read."""
+        """Return what a skim has kept of a work item; None where originals are read."""
         if self.skimmed_rows is None:
             return None
         return self.skimmed_rows[item.dataset, item.filename, item.entrystart]
 
     def files_of(self, dataset: str) -> tuple[FileCount, ...]:
-        """Give the opened files of a dataset."""
+        """Return the opened files of a dataset."""
         return tuple(file for file in self.files if file.dataset == dataset)
 
     def failures_of(self, dataset: str) -> tuple[FileFailure, ...]:
-        """Give the files of a dataset that could not be opened."""
+        """Return the files of a dataset that could not be opened."""
         return tuple(file for file in self.failures if file.dataset == dataset)
 
     def twins_of(self, dataset: str) -> tuple[Twin, ...]:
-        """Give the files of a dataset that are read under another name."""
+        """Return the files of a dataset that are read under another name."""
         return tuple(twin for twin in self.twins if twin.file.dataset == dataset)
 
     def n_events(self, dataset: str) -> int:
@@ -184,7 +184,7 @@ def _assembled(
 
 
 def _nothing_readable(files: DatasetFiles, failures: list[FileFailure]) -> str:
-    """Say why a dataset has no file to read."""
+    """Return why a dataset has no file to read."""
     head = f"dataset {files.dataset!r}"
     lacking = [failure for failure in failures if failure.trees is not None]
     if not lacking:
@@ -398,7 +398,7 @@ def without_twins(
 
 
 def _is_twin(fileset: Fileset, first: FileCount, file: FileCount) -> bool:
-    """Say whether the events of two files with one uuid are to be counted once."""
+    """Return whether the events of two files with one uuid are to be counted once."""
     if not _same_content(first, file):
         raise InputError(
             f"two different files have one uuid: {_names(first, file)}; one of them was changed "
@@ -451,7 +451,7 @@ def work_items(
 
 
 def file_indices(fileset: Fileset) -> dict[tuple[str, str], int]:
-    """Give the position of each file in the listing of its dataset, by dataset and LFN."""
+    """Return the position of each file in the listing of its dataset, by dataset and LFN."""
     return {(files.dataset, lfn): i for files in fileset for i, lfn in enumerate(files.lfns)}
 
 

@@ -63,7 +63,7 @@ class LumiSections:
         return cls.from_ranges(ranges)
 
     def to_ranges(self) -> dict[str, list[list[int]]]:
-        """Give the sections as a golden JSON has them, runs and sections rising."""
+        """Return the sections as a golden JSON has them, runs and sections rising."""
         ends = np.flatnonzero(np.diff(self.codes) != 1)  # no section is number 2**32 - 1
         first = self.codes[np.concatenate(([0], ends + 1))] if len(self) else self.codes
         last = self.codes[np.concatenate((ends, [-1]))] if len(self) else self.codes
@@ -74,7 +74,7 @@ class LumiSections:
         return ranges
 
     def to_text(self) -> str:
-        """Give the sections in few letters.
+        """Return the sections in few letters.
 
         Examples
         --------

@@ -31,7 +31,7 @@ IDENTITY = (ObjVar("run"), ObjVar("luminosityBlock"), ObjVar("event"))
 
 
 def declared_inputs(config: Config, files: DatasetFiles) -> tuple[ObjVar, ...]:
-    """Give every reference that the functions of a dataset declare, each once.
+    """Return every reference that the functions of a dataset declare, each once.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ Words = dict[str, frozenset[str] | None]
 
 
 def known_words(content: str) -> dict[str, Words]:
-    """Say which words each input of each correction may be.
+    """Return which words each input of each correction may be.
 
     Parameters
     ----------

@@ -84,11 +84,11 @@ class Duplicates:
         return bool(self.n_repeated or self.unread)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it, ready for JSON."""
+        """Return the fields, ready for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return one line for people."""
         unread = f"; {len(self.unread)} files could not be looked at" if self.unread else ""
         if not self.n_repeated:
             return f"{self.group}: none of {self.n_events:,} events is there twice{unread}"

@@ -75,7 +75,7 @@ def make_processor(
 
 
 def dataset_tasks(config: Config, fileset: Iterable[DatasetFiles]) -> dict[str, DatasetTask]:
-    """Say for each dataset how its events are to be treated.
+    """Return for each dataset how its events are to be treated.
 
     Raises
     ------
@@ -219,7 +219,7 @@ def _missing_in_all(
     processor: AnalysisProcessor,
     store: SkimStore | None,
 ) -> MissingColumnError | None:
-    """Give what every readable file of a dataset lacks."""
+    """Return what every readable file of a dataset lacks."""
     files, several = looks
     options = {} if store is None else store.reader_options()
     missing: MissingColumnError | None = None
@@ -237,7 +237,7 @@ def _missing_in_all(
 
 
 def _looks(metadata: Metadata, files: DatasetFiles) -> Iterator[_Look]:
-    """Give the files of a dataset; of a skim those that hold events first, each once."""
+    """Return the files of a dataset; of a skim those that hold events first, each once."""
     if metadata.skimmed_rows is None:
         for count in metadata.files_of(files.dataset):
             about: EventMetadata = {"dataset": files.dataset, "filename": count.lfn}
@@ -255,7 +255,7 @@ def _looks(metadata: Metadata, files: DatasetFiles) -> Iterator[_Look]:
 
 
 def truncations(processor: AnalysisProcessor) -> list[str]:
-    """Say which object variations the skim cuts off, because it reads what they move."""
+    """Return which object variations the skim cuts off, because it reads what they move."""
     skim = processor.config.preprocess.skimming.selection
     refs = () if skim is None else skim.use
     notes: dict[str, None] = {}

@@ -107,7 +107,7 @@ def _parts(processor: AnalysisProcessor) -> dict[str, tuple[Any, ...]]:
 
 
 def plan_code(processor: AnalysisProcessor) -> tuple[dict[str, str | None], PlannedCode]:
-    """Give `dataset_digests`, and what of it workers can find themselves.
+    """Return `dataset_digests`, and what of it workers can find themselves.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def _settled(part: Any) -> Any:
 
 
 def _keys_of(fingerprints: dict[str, Fingerprint], parts: dict[str, Any]) -> dict[str, str | None]:
-    """Give the digests by dataset, None where results cannot be kept: one line says why."""
+    """Return the digests by dataset, None where results cannot be kept: one line says why."""
     keys: dict[str, str | None] = {}
     datasets: dict[str, list[str]] = {}  # by reason
     for name, one in fingerprints.items():
@@ -208,7 +208,7 @@ def _keys_of(fingerprints: dict[str, Fingerprint], parts: dict[str, Any]) -> dic
 
 
 def _reason(identity: Fingerprint, parts: Any) -> str:
-    """Say why results cannot be kept; empty if they can."""
+    """Return why results cannot be kept; empty if they can."""
     if identity.unseeded:
         return (
             f"are computed each time and never kept: {', '.join(identity.unseeded)} draws from a "
@@ -226,7 +226,7 @@ def _reason(identity: Fingerprint, parts: Any) -> str:
 
 
 def key_of(task: ChunkTask, files: DatasetFiles, digest: str | None) -> str | None:
-    """Give the key of the result of a task; a file counts by what it is, wherever it is read.
+    """Return the key of the result of a task; a file counts by what it is, wherever it is read.
 
     Parameters
     ----------

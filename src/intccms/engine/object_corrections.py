@@ -55,7 +55,7 @@ def carried(correction: Correction, before: Objects, after: Objects) -> Objects:
 
 
 def with_orders(objects: Objects, corrections: Iterable[Correction]) -> Objects:
-    """Give a number to each object of the collections that a correction may sort again.
+    """Return a number to each object of the collections that a correction may sort again.
 
     The numbers go with the objects, see `reordering`; no function of the user sees them.
     """
@@ -317,7 +317,7 @@ def _with(objects: Objects, ref: ObjVar, other: Objects) -> Objects:
 
 
 def _is_on_top(correction: Correction, source: UncertaintySource) -> bool:
-    """Say whether an uncertainty is one of the corrected column, not in place of its correction.
+    """Return whether an uncertainty is one of the corrected column, not in place of its correction.
 
     Such as that of the jet energy scale, which is tabulated for corrected momenta.
     """
@@ -325,7 +325,7 @@ def _is_on_top(correction: Correction, source: UncertaintySource) -> bool:
 
 
 def _is_elementwise(correction: Correction, source: UncertaintySource) -> bool:
-    """Say whether the factor of an object depends on that object's own columns only."""
+    """Return whether the factor of an object depends on that object's own columns only."""
     functions = (
         *(source.up_function, source.down_function, source.transform_in, source.transform_out),
         *(correction.nominal_function, correction.transform_in, correction.transform_out),

@@ -92,7 +92,7 @@ class Objects:
         return self.column(ObjVar(group, field))
 
     def has(self, name: str) -> bool:
-        """Say whether there is a collection or column `name`."""
+        """Return whether there is a collection or column `name`."""
         try:
             return self[name] is not None
         except MissingColumnError:
@@ -193,7 +193,7 @@ def top_level(ref: ObjVar) -> ObjVar:
 
 
 def overlaps(ref: ObjVar, other: ObjVar) -> bool:
-    """Say whether two references share a column; a whole collection has all its fields."""
+    """Return whether two references share a column; a whole collection has all its fields."""
     one, two = top_level(ref), top_level(other)
     return one.obj == two.obj and (None in (one.field, two.field) or one.field == two.field)
 

@@ -176,7 +176,7 @@ def _titles(events: ak.Array, plan: VariationPlan) -> dict[str, str]:
 
 
 def _sections(objects: Objects) -> LumiSections:
-    """Give the luminosity sections of a chunk; none where events do not say theirs."""
+    """Return the luminosity sections of a chunk; none where events do not say theirs."""
     names = ("run", "luminosityBlock")
     if not all(objects.has(name) for name in names):
         return LumiSections.union(())
@@ -234,7 +234,7 @@ class TrainingTable:
         return both.ordered() if len(both.weights) > 2 * MAX_EVENTS else both
 
     def ordered(self) -> TrainingTable:
-        """Give the events in an order that does not depend on chunks, `MAX_EVENTS` at most."""
+        """Return the events in an order that does not depend on chunks, `MAX_EVENTS` at most."""
         order = np.lexsort((*self.values.T, self.weights, self.identity))[:MAX_EVENTS]
         columns = {name: getattr(self, name)[order] for name in ("identity", "weights", "values")}
         return replace(self, **columns)

@@ -125,7 +125,7 @@ class Collected:
         return is_first
 
     def files(self, dataset: str) -> dict[str, FileSums]:
-        """Give the sums by file."""
+        """Return the sums by file."""
         return self.sums[dataset].get("files", {}) if dataset in self.sums else {}
 
     @cached_property
@@ -294,7 +294,7 @@ def _note_weights(
 def lumis_of(
     processor: AnalysisProcessor, metadata: Metadata, collected: Collected
 ) -> LumiBooks | None:
-    """Give the certified sections of the data; None if there is none.
+    """Return the certified sections of the data; None if there is none.
 
     Parameters
     ----------
@@ -374,7 +374,7 @@ def _ratio(nominal: float, varied: float) -> float | None:
 
 
 def _tell(plan: VariationPlan, dataset: str, sums: ChunkSums) -> None:
-    """Say which variations a dataset does not have because its events have no such weights."""
+    """Return which variations a dataset does not have because its events have no such weights."""
     missing: dict[str, list[str]] = {}
     for place in plan.members:
         if _has_none(plan, place, sums):
@@ -400,7 +400,7 @@ def _tell(plan: VariationPlan, dataset: str, sums: ChunkSums) -> None:
 
 
 def _shares(plan: VariationPlan, sums: ChunkSums) -> Iterator[tuple[str, float]]:
-    """Give the share of the sum of weights that has the members of a source, where it is known."""
+    """Yield the share of the sum of weights that has the members of a source, where it is known."""
     totals = {label: float(one.item()) for label, one in sums["weights"].sums.rounded().items()}
     for place in plan.normalised:
         _, source = plan.of(place)
@@ -412,7 +412,7 @@ def _shares(plan: VariationPlan, sums: ChunkSums) -> Iterator[tuple[str, float]]
 
 
 def _has_none(plan: VariationPlan, place: WeightSource, sums: ChunkSums) -> bool:
-    """Say whether no event has the members of a source, as far as that can be told."""
+    """Return whether no event has the members of a source, as far as that can be told."""
     histograms = sums["histograms"].values()
     labels = {label for one in sums["members"].values() for label in one.labels}
     is_known = any(one.sumw.levels for one in histograms)  # some event was selected

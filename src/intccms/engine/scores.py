@@ -131,7 +131,7 @@ INPUTS = {"tensor(float)": np.float32, "tensor(double)": np.float64}
 
 
 def fold_of(identity: Any, n_folds: int, seed: int) -> NDArray[np.int64]:
-    """Say to which of `n_folds` equal parts each event belongs, by a hash of it alone.
+    """Return to which of `n_folds` equal parts each event belongs, by a hash of it alone.
 
     Parameters
     ----------
@@ -478,7 +478,7 @@ class Score:
         return self.predictor is not None and self.predictor.n_folds > 1
 
     def __call__(self, *inputs: Any) -> tuple[NDArray[np.float64], ...]:
-        """Give the columns, of shape (n_events,)."""
+        """Return the columns, of shape (n_events,)."""
         identity = None
         if self._has_folds:
             identity, *inputs = inputs  # type: ignore[assignment]

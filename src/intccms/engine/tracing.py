@@ -365,7 +365,7 @@ class Traces:
         return self.touched.union(*self.collections.values())
 
     def reaches(self, refs: Iterable[ObjVar]) -> bool:
-        """Say whether an object systematic can change any of `refs`."""
+        """Return whether an object systematic can change any of `refs`."""
         return any(
             self.collections.get(ref.obj) or any(overlaps(ref, other) for other in self.touched)
             for ref in refs
@@ -380,7 +380,7 @@ class Traces:
         return names
 
     def masks_are_fixed(self, masks: Sequence[ObjectMask]) -> bool:
-        """Say whether no object systematic changes which objects are good."""
+        """Return whether no object systematic changes which objects are good."""
         return not any(self.collections.get(mask.object) for mask in masks)
 
     def run(self, spec: FunctionSpec, objects: Objects) -> CutOrigins:

@@ -146,7 +146,7 @@ def carrying(correction: Correction) -> list[ObjVar]:
 
 
 def needs(correction: Correction, columns: Iterable[ObjVar]) -> bool:
-    """Say whether a correction needs any of `columns`, be it to change it."""
+    """Return whether a correction needs any of `columns`, be it to change it."""
     args = [arg for arg in correction.args if isinstance(arg, ObjVar)]
     refs = (*args, *carrying(correction), *changes(correction))
     return any(overlaps(ref, other) for ref in refs for other in columns)
@@ -315,7 +315,7 @@ def branch_of(plan: VariationPlan, place: WeightSource) -> ObjVar:
 def member_tables(
     plan: VariationPlan, place: WeightSource, objects: Objects, titles: Mapping[str, str]
 ) -> Iterator[MemberTable]:
-    """Give the members of a source, for each number of weights that events have.
+    """Return the members of a source, for each number of weights that events have.
 
     Parameters
     ----------
@@ -348,7 +348,7 @@ def _alike(
     counts: Index,
     values: NDArray[Any],
 ) -> Iterator[MemberTable]:
-    """Give the members of the events that have `n` weights, if that number is known."""
+    """Return the members of the events that have `n` weights, if that number is known."""
     (n, title), kind = described, source.members
     layout = None if kind is None else layout_of(kind, title, n, source.lha_id)
     if layout is None:

@@ -98,7 +98,7 @@ class Book:
         return edges
 
     def outside(self, channel: str, observable: str) -> dict[str, tuple[float, float]]:
-        """Give the fractions of each simulated process below the first and above the last edge."""
+        """The fractions of each simulated process below the first and above the last edge."""
         flows = self._flows(channel, observable)
         return {
             process: (float(below / total), float(above / total))
@@ -107,7 +107,7 @@ class Book:
         }
 
     def far_outside(self, channel: str, observable: str) -> dict[str, tuple[float, float]]:
-        """Give those of `outside` of which more than a little is there."""
+        """Return those of `outside` of which more than a little is there."""
         fractions = self.outside(channel, observable)
         return {name: one for name, one in fractions.items() if max(map(abs, one)) > MOST_OUTSIDE}
 
@@ -246,7 +246,7 @@ def _combined(
     scale: Mapping[str, float],
     theory: Mapping[str, Theory],
 ) -> dict[str, FloatArray]:
-    """Give by label what each source that has members adds to the nominal bins of a process."""
+    """Return by label what each source that has members adds to the nominal bins of a process."""
     groups: dict[tuple[str, str], dict[str, FloatArray]] = {}
     for dataset in datasets:
         members = theory[dataset].members.get(key)

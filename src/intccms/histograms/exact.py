@@ -322,11 +322,11 @@ class WeightReport:
     is_odd: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it, ready for JSON."""
+        """Return the fields, ready for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return one line for people."""
         return (
             f"{self.n_above:,} of {self.n_events:,} events have a weight above {self.factor:g} x "
             f"the 99.9 % quantile ({self.quantile:.3g}); the largest is {self.largest:.4g}, "
@@ -428,7 +428,7 @@ class WeightSpectrum:
         )
 
     def to_json(self) -> SpectrumJson:
-        """Give everything in terms of JSON."""
+        """Return everything in terms of JSON."""
         sumw, sumw2 = self.sumw.to_json(), self.sumw2.to_json()
         return {
             "bins": self.bins.tolist(),

@@ -58,7 +58,7 @@ class NanoForms:
         return list(self._plain)
 
     def __contains__(self, name: str) -> bool:
-        """Say whether there is a collection or column `name`."""
+        """Return whether there is a collection or column `name`."""
         return name in self._plain
 
     def __getitem__(self, name: str) -> ak.forms.Form:

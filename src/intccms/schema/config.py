@@ -96,7 +96,7 @@ class Config(Model):
         )
 
     def is_signal(self, process: str) -> bool:
-        """Say whether a process is a signal, fitted or not."""
+        """Return whether a process is a signal, fitted or not."""
         return any(one.is_signal for one in self.datasets.datasets if one.name == process)
 
     @property

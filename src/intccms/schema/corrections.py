@@ -40,12 +40,12 @@ class Scope(Model):
     )
 
     def concerns(self, process: str, dataset: str | None, year: str | None) -> bool:
-        """Say whether it holds for the events of a dataset."""
+        """Return whether it holds for the events of a dataset."""
         asked = ((self.processes, process), (self.datasets, dataset), (self.years, year))
         return all(names is None or name in names for names, name in asked)
 
     def is_in(self, channel: str | None) -> bool:
-        """Say whether it holds in a channel; None: in each."""
+        """Return whether it holds in a channel; None: in each."""
         return self.channels is None or channel in self.channels
 
 

@@ -78,7 +78,7 @@ class Dataset(Model):
 
     @classmethod
     def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Give each directory its own cross section, year and lumi mask."""
+        """Return each directory its own cross section, year and lumi mask."""
         redirector = data.get("redirector", ())
         if isinstance(redirector, str | list | tuple):
             prefixes = (redirector,) if isinstance(redirector, str) else redirector

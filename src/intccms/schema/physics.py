@@ -49,7 +49,7 @@ class DerivedColumn(FunctionSpec):
 
     @classmethod
     def prepare(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Give each name its collection when one collection is named for all."""
+        """Return each name its collection when one collection is named for all."""
         names, collections = data.get("names"), data.get("collections")
         if isinstance(names, str):
             data["names"] = names = (names,)

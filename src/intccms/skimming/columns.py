@@ -134,7 +134,7 @@ class SkimColumns:
 
 
 def branches_of(events: Any) -> dict[str, Callable[[], Any]]:
-    """Give each branch of the file that events are from, as a call that reads it; no counters.
+    """Return each branch of the file that events are from, as a call that reads it; no counters.
 
     What coffea adds (global indices, charges and masses of one value) is no branch: it is added
     again when the skim is read.
@@ -148,7 +148,7 @@ def branches_of(events: Any) -> dict[str, Callable[[], Any]]:
 
 
 def _leaves(events: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """Give place and form of each column of NanoEvents."""
+    """Return place and form of each column of NanoEvents."""
     if hasattr(events, "forms"):
         forms = {name: events.forms[name].to_dict() for name in events.fields}
     else:
@@ -228,7 +228,7 @@ def resolved(value: Any) -> Any:
 
 
 def secrets(value: Any) -> Iterator[str]:
-    """Give the texts that no message may hold: the values of each `WorkerEval` inside `value`."""
+    """Return the texts that no message may hold: the values of each `WorkerEval` inside `value`."""
     if isinstance(value, WorkerEval):
         yield from _texts(resolved(value))
     elif isinstance(value, Mapping):

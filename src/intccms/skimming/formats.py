@@ -217,7 +217,7 @@ class Checksums:
             yield batch
 
     def digests(self) -> dict[str, str]:
-        """Give type and checksum of each column."""
+        """Return type and checksum of each column."""
         return {
             name: f"{self._types[name]} {counts.hexdigest()} {flat.hexdigest()}"
             for name, (counts, flat) in self._hashes.items()
@@ -256,6 +256,6 @@ def verify_file(path: Path, kind: str, tree: str, *, rows: int, meant: Checksums
 
 
 def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a local file."""
+    """Return the SHA-256 of a local file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

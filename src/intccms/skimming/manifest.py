@@ -72,7 +72,7 @@ class SkimPart:
             raise ValueError(f"not the record of a part: {exc}") from exc
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain data, which it shares."""
+        """Return the fields as plain data, which the part shares."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -97,7 +97,7 @@ def groups(parts: Iterable[SkimPart], target_events: int) -> Iterator[tuple[Skim
 
 
 def laid_out(group: Sequence[SkimPart]) -> tuple[SkimPart, ...]:
-    """Give the parts of a group their rows in the file of the first."""
+    """Return the parts of a group their rows in the file of the first."""
     rows, placed = 0, []
     for part in group:
         placed.append(replace(part, path=group[0].path, rows=(rows, rows + part.n_out)))
@@ -120,7 +120,7 @@ class Gap:
     stop: int | None
 
     def __str__(self) -> str:
-        """Give file and entries in words."""
+        """Return file and entries in words."""
         entries = f"entries {self.start} to {'its end' if self.stop is None else self.stop}"
         return f"{entries} of file {self.file_index} ({self.source})"
 
@@ -188,7 +188,7 @@ class SkimManifest:
             raise ValueError(f"not a manifest: {type(exc).__name__}: {exc}") from exc
 
     def to_json(self) -> str:
-        """Give it as the text of ``manifest.json``: one line a part, equal things said once."""
+        """Return the text of ``manifest.json``: one line a part, equal things said once."""
         sets = {columns: i for i, columns in enumerate({part.columns: 0 for part in self.parts})}
         head = {
             "version": VERSION,
@@ -328,5 +328,5 @@ def selected_parts(
 
 
 def _source(part: SkimPart) -> tuple[int, str, str | None]:
-    """Say which file a part is from; the same place may have had several, one after the other."""
+    """Tell which file a part is from; the same place may have had several, one after the other."""
     return part.file_index, part.uuid, part.source_digest

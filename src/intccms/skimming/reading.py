@@ -25,7 +25,7 @@ N_EXAMPLES = 3  # files that say which columns a chunk without events has
 
 
 def input_store(config: Config) -> SkimStore:
-    """Give the place of the skims to read: that of the skims to write, if none are written.
+    """Return the place of the skims to read: that of the skims to write, if none are written.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _not_elsewhere(fileset: Fileset, files: DatasetFiles, part: SkimPart) -> lis
 
 
 def _recorded_twins(fileset: Fileset, manifests: Mapping[str, SkimManifest]) -> Iterator[Twin]:
-    """Give the files that were known as copies of others when the skim was made."""
+    """Return the files that were known as copies of others when the skim was made."""
     for files in fileset:
         for lfn, (part, *_) in _by_file(manifests[files.dataset], files):
             if part.same_as is not None and not _not_elsewhere(fileset, files, part):
@@ -219,7 +219,7 @@ def _example_files(
 
 
 def _by_file(manifest: SkimManifest, files: DatasetFiles) -> Iterator[tuple[str, list[SkimPart]]]:
-    """Give the parts of each wanted file; `SkimManifest.check` has seen that they are all there."""
+    """Yield the parts of each wanted file; `SkimManifest.check` has seen that they are all there."""
     for index, parts in groupby(manifest.parts, key=lambda part: part.file_index):
         if index < len(files.lfns):
             yield files.lfns[index], list(parts)

@@ -67,7 +67,7 @@ class Storage:
 
     @contextmanager
     def draft(self, path: str) -> Iterator[Path]:
-        """Give the name of a local file that becomes `path` when the block ends well.
+        """Return the name of a local file that becomes `path` when the block ends well.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class Storage:
 
     @contextmanager
     def local_copy(self, path: str) -> Iterator[Path]:
-        """Give a file as a local one: itself, or a copy for as long as the block lasts."""
+        """Return a file as a local one: itself, or a copy for as long as the block lasts."""
         if is_local(self.fs):
             yield Path(self._at(path))
             return
@@ -93,7 +93,7 @@ class Storage:
             yield copy
 
     def read(self, path: str) -> bytes | None:
-        """Give the content of a file; None if there is none."""
+        """Return the content of a file; None if there is none."""
         with _explained("read", self.url(path), self._hidden):
             if not self.fs.exists(self._at(path)):
                 return None
@@ -106,7 +106,7 @@ class Storage:
             file.write_bytes(content)
 
     def sha256(self, path: str) -> str:
-        """Give the checksum of a file as it is read from there."""
+        """Return the checksum of a file as it is read from there."""
         return file_digest(self.fs, self._at(path))
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -117,7 +117,7 @@ class Storage:
         return {name[n_base:]: size for name, size in files.items()}
 
     def size(self, path: str) -> int | None:
-        """Give the size of a file in bytes; None: there is none."""
+        """Return the size of a file in bytes; None: there is none."""
         with _explained("look at", self.url(path), self._hidden):
             self.fs.invalidate_cache()
             there = self.fs.exists(self._at(path))
@@ -180,7 +180,7 @@ class Record:
         return cls(plain["format"], plain["tree_name"], parts)
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain data."""
+        """Return the fields as plain data."""
         parts = [part.to_json() for part in self.parts]
         return {"format": self.format, "tree_name": self.tree_name, "parts": parts}
 
@@ -270,7 +270,7 @@ def place_of(part: SkimPart) -> str:
 
 
 def is_part(path: str) -> bool:
-    """Say whether a file has the name of a part or of the record of an empty chunk."""
+    """Return whether a file has the name of a part or of the record of an empty chunk."""
     return _PART.search(path) is not None
 
 
@@ -376,7 +376,7 @@ class SkimStore:
         return self._files.write([part], [branches])[0]
 
     def holds(self, part: SkimPart) -> bool:
-        """Say whether the file of a part is there, with its size; an empty chunk has none."""
+        """Return whether the file of a part is there, with its size; an empty chunk has none."""
         return not part.path or self._files.storage.size(part.path) == part.size_bytes
 
     def coalesce(self, parts: Sequence[SkimPart], target_events: int) -> tuple[SkimPart, ...]:
@@ -495,7 +495,7 @@ def retire(store: SkimStore, dataset: str, fingerprint: str) -> None:
 
 
 def _to_read(output: SkimOutput) -> dict[str, Any]:
-    """Give the options of the reader, whose credentials are those of the writer if need be."""
+    """Return the options of the reader, whose credentials are those of the writer if need be."""
     shared = {k: v for k, v in output.to_kwargs.items() if k == "storage_options"}
     return shared | output.from_kwargs
 

@@ -71,7 +71,7 @@ class SkimTable:
         return self
 
     def parts(self, like: SkimPart, counts: Iterable[FileCount]) -> Iterator[SkimPart]:
-        """Give the records back.
+        """Return the records back.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ def selection_fingerprint(config: Config) -> str:
 
 
 def at_storage(store: SkimStore, workers: Callable[[], Executor]) -> Executor:
-    """Give where the storage of skims can be reached: on workers, if only they know its secrets."""
+    """Tell where the storage of skims can be reached: on workers, if only they know its secrets."""
     kwargs = (store.output.to_kwargs, store.output.from_kwargs)
     return workers() if any(map(_has_secret, kwargs)) else IterativeExecutor()
 
@@ -248,7 +248,7 @@ class SkimWriter:
         return SkimTable.of(self.store.write(events, self.columns[about["dataset"]], part))
 
     def is_whole(self, sums: Mapping[str, Any]) -> bool:
-        """Say whether all parts that the sums of a chunk tell of are still there."""
+        """Return whether all parts that the sums of a chunk tell of are still there."""
         return all(self._holds(json.loads(line)) for line in sums["skim_parts"].lines)
 
     def _holds(self, plain: dict[str, Any]) -> bool:
@@ -307,7 +307,7 @@ class WrittenSkim:
 
 
 def probed(writer: SkimWriter, executor: Executor, max_retries: int) -> str:
-    """Say why nothing can be written, as a worker sees it; empty if it can."""
+    """Return why nothing can be written, as a worker sees it; empty if it can."""
     ((_, reason),) = executor.map(_probed, [writer], arguments=(max_retries,))
     return str(reason)
 
@@ -327,7 +327,7 @@ def _probed(writer: SkimWriter, max_retries: int) -> str:
 
 
 def unwritten(task: ChunkTask, reason: str) -> ChunkOutcome:
-    """Give the outcome of a chunk that was not processed, as its events cannot be written."""
+    """Return the outcome of a chunk that was not processed, as its events cannot be written."""
     item = task.item
     report = ChunkReport(
         dataset=item.dataset,
@@ -409,7 +409,7 @@ def _where_now(named: tuple[str, list[SkimPart]], writer: SkimWriter) -> list[Sk
 def _records(
     writer: SkimWriter, metadata: Metadata, files: DatasetFiles, table: SkimTable
 ) -> Iterator[SkimPart]:
-    """Give the records of all chunks, and one for each file without events of its own."""
+    """Return the records of all chunks, and one for each file without events of its own."""
     counts = metadata.files_of(files.dataset)
     nothing = SkimPart(
         dataset=files.dataset,
