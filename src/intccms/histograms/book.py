@@ -98,7 +98,7 @@ class Book:
         return edges
 
     def outside(self, channel: str, observable: str) -> dict[str, tuple[float, float]]:
-        """The fractions of each simulated process below the first and above the last edge."""
+        """Return the fractions of each simulated process below and above the edges."""
         flows = self._flows(channel, observable)
         return {
             process: (float(below / total), float(above / total))

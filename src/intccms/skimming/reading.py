@@ -219,7 +219,7 @@ def _example_files(
 
 
 def _by_file(manifest: SkimManifest, files: DatasetFiles) -> Iterator[tuple[str, list[SkimPart]]]:
-    """Yield the parts of each wanted file; `SkimManifest.check` has seen that they are all there."""
+    """Yield the parts of each wanted file; `SkimManifest.check` has seen that all are there."""
     for index, parts in groupby(manifest.parts, key=lambda part: part.file_index):
         if index < len(files.lfns):
             yield files.lfns[index], list(parts)
