@@ -36,7 +36,7 @@ def overhead_s(result: AnalysisResult, base_dir: Path) -> float:
     """Return the seconds a chunk takes outside reading, decompression and physics.
 
     The median of all chunks but the first of each file; making the events is measured again,
-    because receipts count it as reading.
+    because chunk reports count it as reading.
     """
     seconds = []
     for one in result.reports:
@@ -66,7 +66,7 @@ def histograms_of(book: Book) -> dict[tuple[str, str], NDArray[Any]]:
 
 
 def run_bare(table: dict[str, Any], settings: dict[str, Any]) -> tuple[int, Book]:
-    """Do the same without plan, receipts, ledger, retries and partial results."""
+    """Do the same without plan, chunk reports, ledger, retries and checkpoints."""
     config = load_config(table, settings)
     fileset = DatasetManager(config).fileset(config.general.processes)
     processor = runner.make_processor(config, fileset)
