@@ -67,7 +67,7 @@ def measure(
 
 def _run(data: Path, data_set: str, row: str, histograms: Path) -> dict[str, float]:
     asked = {"row": row, "set": data_set, "data": str(data), "histograms": str(histograms)}
-    environment = {**os.environ, "PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{TOP}/src:{TOP}", "OMP_NUM_THREADS": "1"}
     process = subprocess.run(
         [sys.executable, "-m", "benchmarks.row", json.dumps(asked)],
         cwd=TOP,

@@ -17,7 +17,7 @@ class Row:
     Parameters
     ----------
     kind
-        Who does it. ``bare`` is the kit's processor without plan, chunk reports, ledger, checkpoints.
+        Who does it. ``bare`` is the kit's processor without plan, reports, ledger, checkpoints.
     n_sources
         Sources of jet energy; two shifts each.
     weights

@@ -185,7 +185,7 @@ def _once(asked: Asked) -> Asked:
 
 
 def _child(asked: Asked) -> Asked:
-    environment = {**os.environ, "PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": f"{TOP}/src:{TOP}", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks.skims", "--one", json.dumps(asked)]
     done = subprocess.run(
         command, cwd=TOP, env=environment, capture_output=True, text=True, check=False
