@@ -180,7 +180,7 @@ def test_nbval_works_by_itself(root: Path) -> None:
 def test_one_changed_cut_is_noticed(root: Path, folder: Path) -> None:
     shutil.copytree(root / "example_opendata", folder / "example_opendata")
     cuts = folder / "example_opendata" / "configs" / "cuts.py"
-    changed = cuts.read_text().replace("(pt > 55)", "(pt > 60)")
+    changed = cuts.read_text().replace("pt_min: float = 55.0", "pt_min: float = 60.0")
     assert changed != cuts.read_text()
     cuts.write_text(changed)
     notebook = prepare(

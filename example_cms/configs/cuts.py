@@ -1,4 +1,7 @@
-"""Good objects and events: one muon with jets and missing momentum, a top-tagged large jet."""
+"""Good objects and events: one muon with jets and missing momentum, a top-tagged large jet.
+
+Thresholds in GeV are keyword-only arguments: settings of the configuration, by their names.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,11 @@ FAR = 99.0  # pseudorapidity of a muon that is not there
 
 
 def skim_selection(
-    triggers: ak.Array, muon_pt: ak.Array, only_later: ak.Array, *filters: ak.Array
+    triggers: ak.Array,
+    muon_pt: ak.Array,
+    only_later: ak.Array,
+    *filters: ak.Array,
+    pt_min: float = 50.0,
 ) -> PackedSelection:
     """Events with a muon that fired its trigger and without noise; nothing here is varied."""
     selection = PackedSelection()
@@ -62,13 +69,19 @@ def skim_selection(
     selection.add("trigger", reduce(or_, paths))
     later = () if ONLY_2016 in triggers.fields else (only_later,)
     selection.add("met_filters", reduce(and_, (*filters, *later)))
-    selection.add("muon", ak.any(muon_pt > 50, axis=1))
+    selection.add("muon", ak.any(muon_pt > pt_min, axis=1))
     selection.add("skim", selection.all("trigger", "met_filters", "muon"))
     return selection
 
 
 def good_muons(
-    pt: ak.Array, eta: ak.Array, is_tight: ak.Array, high_pt_id: ak.Array, isolation: ak.Array
+    pt: ak.Array,
+    eta: ak.Array,
+    is_tight: ak.Array,
+    high_pt_id: ak.Array,
+    isolation: ak.Array,
+    *,
+    pt_min: float = 55.0,
 ) -> ak.Array:
     """Tight muons above the trigger's plateau, loosely isolated in the tracker.
 
@@ -76,7 +89,7 @@ def good_muons(
     with which the trigger was measured.
     """
     is_probe = (high_pt_id == 2) & (isolation >= 1)
-    return (pt > 55) & (abs(eta) < 2.4) & is_tight & is_probe
+    return (pt > pt_min) & (abs(eta) < 2.4) & is_tight & is_probe
 
 
 def no_pileup(pt: ak.Array, pileup_id: ak.Array) -> ak.Array:
@@ -89,13 +102,15 @@ def no_pileup(pt: ak.Array, pileup_id: ak.Array) -> ak.Array:
     return (pt >= PILEUP_GEV) | (pileup_id > 0)
 
 
-def good_jets(
+def good_jets(  # noqa: PLR0913 - six columns and a threshold
     pt: ak.Array,
     eta: ak.Array,
     phi: ak.Array,
     jet_id: ak.Array,
     pileup_id: ak.Array,
     muons: ak.Array,
+    *,
+    pt_min: float = 30.0,
 ) -> ak.Array:
     """Jets with tight identification and lepton veto, no pile-up, where b tags exist.
 
@@ -104,13 +119,20 @@ def good_jets(
     delta_eta = eta - ak.fill_none(ak.firsts(muons.eta), FAR)
     delta_phi = (phi - ak.fill_none(ak.firsts(muons.phi), 0.0) + np.pi) % (2 * np.pi) - np.pi
     is_apart = delta_eta**2 + delta_phi**2 > JET_RADIUS**2
-    is_good = (pt > 30) & (abs(eta) < 2.4) & (jet_id >= 6) & no_pileup(pt, pileup_id)
+    is_good = (pt > pt_min) & (abs(eta) < 2.4) & (jet_id >= 6) & no_pileup(pt, pileup_id)
     return is_good & is_apart
 
 
-def good_fatjets(pt: ak.Array, eta: ak.Array, top_vs_qcd: ak.Array) -> ak.Array:
+def good_fatjets(
+    pt: ak.Array,
+    eta: ak.Array,
+    top_vs_qcd: ak.Array,
+    *,
+    pt_min: float = 400.0,
+    top_tag_min: float = 0.5,
+) -> ak.Array:
     """Large-radius jets in the range where they hold a whole top quark decay, top-tagged."""
-    return (pt > 400) & (abs(eta) < 2.4) & (top_vs_qcd > 0.5)
+    return (pt > pt_min) & (abs(eta) < 2.4) & (top_vs_qcd > top_tag_min)
 
 
 def lumi_mask(run: ak.Array, luminosity_block: ak.Array, *, lumifile: str) -> ak.Array:
@@ -137,19 +159,21 @@ def baseline(muon_pt: ak.Array, jet_pt: ak.Array, is_quiet: ak.Array) -> PackedS
     return selection
 
 
-def channel_selection(
+def channel_selection(  # noqa: PLR0913 - four columns and what decides on them
     muon_pt: ak.Array,
     b_tag: ak.Array,
     fatjet_pt: ak.Array,
     met_pt: ak.Array,
     *,
     has_b_tag: bool,
+    met_min: float = 50.0,
+    lepton_ht_min: float = 150.0,
 ) -> PackedSelection:
     """Select a boosted leptonic top quark and one top-tagged jet, with or without a b tag."""
     any_b_tag = ak.any(b_tag > B_TAG, axis=1)
     cuts = {
-        "met_cut": met_pt > 50,
-        "muon_ht": ak.any(muon_pt + met_pt > 150, axis=1),
+        "met_cut": met_pt > met_min,
+        "muon_ht": ak.any(muon_pt + met_pt > lepton_ht_min, axis=1),
         "exactly_1fatjet": ak.num(fatjet_pt, axis=1) == 1,
         "b_tag" if has_b_tag else "no_b_tag": any_b_tag if has_b_tag else ~any_b_tag,
     }

@@ -1,5 +1,8 @@
 """Good objects and events: those of the CMS open-data workshop of 2024.
 
+Thresholds in GeV are keyword-only arguments, so that each is a setting of the configuration:
+``channels.CMS_WORKSHOP.selection.met_min=60``.
+
 https://cms-opendata-workshop.github.io/workshop2024-lesson-event-selection
 """
 
@@ -26,11 +29,13 @@ __all__ = [
 ]
 
 
-def skim_selection(trigger: ak.Array, met_pt: ak.Array) -> PackedSelection:
-    """Events that fired the muon trigger and have missing transverse momentum above 50 GeV."""
+def skim_selection(
+    trigger: ak.Array, met_pt: ak.Array, *, met_min: float = 50.0
+) -> PackedSelection:
+    """Events that fired the muon trigger and have some missing transverse momentum."""
     selection = PackedSelection()
     selection.add("trigger", trigger)
-    selection.add("met_cut", met_pt > 50)
+    selection.add("met_cut", met_pt > met_min)
     selection.add("skim", selection.all("trigger", "met_cut"))
     return selection
 
@@ -59,20 +64,27 @@ def _golden_json(lumifile: str, digest: str) -> LumiSections:  # noqa: ARG001
 
 
 def good_muons(
-    pt: ak.Array, eta: ak.Array, is_tight: ak.Array, mini_isolation: ak.Array
+    pt: ak.Array,
+    eta: ak.Array,
+    is_tight: ak.Array,
+    mini_isolation: ak.Array,
+    *,
+    pt_min: float = 55.0,
 ) -> ak.Array:
     """Tight muons above the trigger's plateau, at least medium mini-isolation."""
-    return (pt > 55) & (abs(eta) < 2.4) & is_tight & (mini_isolation > 1)
+    return (pt > pt_min) & (abs(eta) < 2.4) & is_tight & (mini_isolation > 1)
 
 
-def good_jets(jet_id: ak.Array, btag_deepcsv: ak.Array) -> ak.Array:
+def good_jets(jet_id: ak.Array, btag_deepcsv: ak.Array, *, btag_min: float = 0.5) -> ak.Array:
     """Jets that pass the tight identification with lepton veto and look like a b jet."""
-    return (jet_id >= 4) & (btag_deepcsv > 0.5)
+    return (jet_id >= 4) & (btag_deepcsv > btag_min)
 
 
-def good_fatjets(pt: ak.Array, top_vs_qcd: ak.Array) -> ak.Array:
+def good_fatjets(
+    pt: ak.Array, top_vs_qcd: ak.Array, *, pt_min: float = 500.0, top_tag_min: float = 0.5
+) -> ak.Array:
     """Large-radius jets, in the range where they hold a whole top quark decay, top-tagged."""
-    return (pt > 500) & (top_vs_qcd > 0.5)
+    return (pt > pt_min) & (top_vs_qcd > top_tag_min)
 
 
 def baseline(muon_pt: ak.Array, jet_id: ak.Array) -> PackedSelection:
@@ -85,14 +97,20 @@ def baseline(muon_pt: ak.Array, jet_id: ak.Array) -> PackedSelection:
 
 
 def workshop_selection(
-    muon_pt: ak.Array, jet_id: ak.Array, fatjet_pt: ak.Array, met_pt: ak.Array
+    muon_pt: ak.Array,
+    jet_id: ak.Array,
+    fatjet_pt: ak.Array,
+    met_pt: ak.Array,
+    *,
+    met_min: float = 50.0,
+    lepton_ht_min: float = 150.0,
 ) -> PackedSelection:
     """Select the signal region: a boosted leptonic top quark and exactly one top-tagged jet."""
     cuts = {
         "exactly_1mu": ak.num(muon_pt, axis=1) == 1,
         "atleast_1b": ak.num(jet_id, axis=1) >= 1,  # good jets are b-tagged
-        "met_cut": met_pt > 50,
-        "muon_ht": ak.any(muon_pt + met_pt > 150, axis=1),
+        "met_cut": met_pt > met_min,
+        "muon_ht": ak.any(muon_pt + met_pt > lepton_ht_min, axis=1),
         "exactly_1fatjet": ak.num(fatjet_pt, axis=1) == 1,
     }
     selection = PackedSelection()

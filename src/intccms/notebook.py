@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
+import matplotlib.pyplot as plt
 from IPython.display import FileLink, Image, display
 
 import intccms
@@ -31,9 +34,13 @@ from intccms.metrics.tables import (
     yields_table,
 )
 from intccms.pipeline import Stages, summarise
-from intccms.pipeline.figures import GROUPS, Group
+from intccms.pipeline.figures import GROUPS, Group, pictures
+from intccms.pipeline.reuse import reuse_in_words
+from intccms.pipeline.scan import Point, scan_figure, scan_table
+from intccms.plots.style import look_of, rendered
 from intccms.preflight import checks, rows_of
 from intccms.schema import Config, load_config
+from intccms.storage import Output
 from intccms.usercode.reloading import check_current
 
 SHOWN_PIXELS = 672  # 7 inches of a browser
@@ -43,7 +50,10 @@ _display: Any = display
 _image: Any = Image
 _link: Any = FileLink
 
-_pool = WorkerPool()  # of this kernel: what was started for one run is there for the next
+# Of this kernel: workers that were started for one run are there for the next, and so is what the
+# last run of each output directory knows.
+_pool = WorkerPool()
+_latest: WeakValueDictionary[Path, Stages] = WeakValueDictionary()
 
 
 def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
@@ -86,8 +96,8 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
         "facility": facility,
         "n_workers": n_workers,
     }
-    loaded = load_config(config, [*overrides, *settings("general", given)])
-    return Session(loaded, client, panel=panel)
+    wanted = [*overrides, *settings("general", given)]
+    return Session(load_config(config, wanted), client, panel=panel, source=(config, wanted))
 
 
 def settings(where: str, values: Mapping[str, Any]) -> list[str]:
@@ -143,13 +153,113 @@ class Session:
         A `distributed.Client` to run on; it stays open.
     panel
         Whether the run is watched.
+    source
+        What the configuration was loaded from, and with which overrides: `look` loads it again.
     """
 
-    def __init__(self, config: Config, client: Any = None, *, panel: bool = False) -> None:
+    def __init__(
+        self,
+        config: Config,
+        client: Any = None,
+        *,
+        panel: bool = False,
+        source: tuple[Any, Sequence[str]] | None = None,
+    ) -> None:
+        self._source: Any = config if source is None else source[0]
+        self._overrides: Sequence[str] = () if source is None else source[1]
+        self._client, self._panel = client, panel
+        self._begin(config, _latest.get(Output(config.general).directory))
+
+    def _begin(self, config: Config, earlier: Stages | None) -> None:
+        """Begin a run; what an earlier one knows is taken where it still holds."""
         self.config = config
         target = config.general.metrics.target_throughput_gbps
-        self.watch = Panel(target, inner=make_observer()) if panel else None
-        self.stages = Stages(config, client, observer=self.watch or make_observer(), pool=_pool)
+        self.watch = Panel(target, inner=make_observer()) if self._panel else None
+        observer = self.watch or make_observer()
+        self.stages = Stages(config, self._client, observer=observer, pool=_pool, earlier=earlier)
+        _latest[self.stages.output.directory] = self.stages
+
+    def look(self, *observables: str, overrides: Sequence[str] = (), config: Any = None) -> Table:
+        """Run again what an edit has changed, and show what comes out.
+
+        Modules that were edited are loaded again. Says in one line what has changed and what was
+        used again, shows figures, and gives the yields. Nothing but ``run_summary.json`` is
+        written: `summary` and `fit` write the rest.
+
+        Parameters
+        ----------
+        *observables
+            Patterns of figures, ``channel/observable``; none: the fitted observable of each
+            channel.
+        overrides
+            Settings for this look and those after it: ``["general.lumi=1000"]``.
+        config
+            Another configuration for this look and those after it; None: the same.
+
+        Raises
+        ------
+        InputError
+            If a pattern matches no figure.
+        """
+        if config is not None:
+            self._source = config
+        self._overrides = [*self._overrides, *overrides]
+        before = self.stages
+        self._begin(load_config(self._source, self._overrides), before)
+        self.count_files()
+        self.process()
+        _display(Text(reuse_in_words(before.result, self.stages.result)))
+        for png in pictures(self.stages.result, observables):
+            _display(_image(data=png, width=SHOWN_PIXELS))
+        return self.yields()
+
+    def scan(self, setting: str, values: Sequence[Any], *, limits: bool = False) -> Table:
+        """Run at several values of a setting, draw what comes of it and give it as a table.
+
+        The session stays as it is: the scan has a directory of its own, ``scan`` in that of the
+        run, and reads the columns that the run has kept.
+
+        Parameters
+        ----------
+        setting
+            A key of the configuration: ``channels.SR.selection.met_min`` is the keyword-only
+            argument ``met_min`` of the selection of channel ``SR``.
+        values
+            Those to try.
+        limits
+            Whether the expected limit is found at each, too.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such setting, or a value does not fit.
+        """
+        fixed = settings(
+            "general",
+            {
+                "output_dir": str(self.stages.output.directory / "scan"),
+                "cache_dir": self.config.general.cache_url,
+                "run_statistics": limits,
+            },
+        )
+        loaded = [
+            load_config(self._source, [*self._overrides, *fixed, f"{setting}={json.dumps(value)}"])
+            for value in values
+        ]
+        points, stages = [], self.stages
+        for value, config in zip(values, loaded, strict=True):
+            observer = make_observer()
+            stages = Stages(config, self._client, observer=observer, pool=_pool, earlier=stages)
+            with closing(stages):
+                stages.count_files()
+                stages.process()
+                if limits:
+                    stages.infer()
+                points.append(Point.of(value, stages.result))
+        figure = scan_figure(setting, points, look_of(self.config, self.stages.result.book))
+        _display(_image(data=rendered(figure), width=SHOWN_PIXELS))
+        plt.close(figure)
+        return scan_table(setting, points)
 
     def show_config(self) -> Table:
         """Say what this run is about."""

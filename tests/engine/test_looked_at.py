@@ -221,7 +221,9 @@ def outcome(result: AnalysisResult) -> tuple[float, list[str]]:
     total = float(
         result.histograms.histograms["all", "met"][:, "mc", "nominal"].values(flow=True).sum()
     )
-    return round(total, 9), [str(receipt.status) for receipt in result.reports]
+    return round(total, 9), [
+        "done" if report.status.is_in_rates else str(report.status) for report in result.reports
+    ]
 
 
 DONE, RESUMED = ["done", "done"], ["resumed", "resumed"]

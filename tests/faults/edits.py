@@ -288,7 +288,9 @@ class Kernel:
 
     def _workers(self) -> LocalCluster:
         if self.cluster is None:
-            self.cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+            self.cluster = LocalCluster(
+                n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+            )
         return self.cluster
 
     def _source(self, edit: Edit) -> Any:

@@ -125,18 +125,18 @@ def test_damaged_columns_are_read_again(
     assert caplog.text.count("left out and made again") == 2
 
 
-def test_columns_of_local_files_are_kept_where_a_cache_was_named(
-    local: Path, tmp_path: Path
-) -> None:
+def test_columns_of_local_files_are_kept_too(local: Path, tmp_path: Path) -> None:
     own = {"base_dir": str(local), "output_dir": str(tmp_path / "out")}
-    processed(make_config(**own))
+    processed(make_config(**own, cache_mb=0))
     assert not (tmp_path / "out/partials/columns").exists()
+    assert statuses(processed(changed(make_config(**own)))) == {"done": N_CHUNKS}
+    assert (tmp_path / "out/partials/columns").is_dir()
     named = {**own, "cache_dir": str(tmp_path / "cache"), "executor": "futures", "n_workers": 2}
     first = processed(make_config(**named))
     assert statuses(first) == {"done": N_CHUNKS}
     again = processed(changed(make_config(**named)))
     assert statuses(again) == {"cached": N_CHUNKS}
-    expected = processed(changed(make_config(**own)))
+    expected = processed(changed(make_config(**own, cache_mb=0)))
     assert bits(again) == bits(expected)
 
 

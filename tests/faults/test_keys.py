@@ -149,7 +149,7 @@ def test_another_content_of_a_file_gives_another_result(
     again = result_of(package, elsewhere, out)
     fresh = result_of(package, elsewhere, tmp_path / "fresh")
     assert bits(again) == bits(fresh) != first[1]
-    assert statuses(again) == {"done": N_CHUNKS - n_same, "resumed": n_same}
+    assert statuses(again) == {"cached": N_CHUNKS - n_same, "resumed": n_same}
 
 
 def test_processes_agree_on_the_keys_whatever_their_hash_seed_place_or_comments(

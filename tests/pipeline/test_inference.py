@@ -69,7 +69,7 @@ def test_a_cluster_gives_the_same_files_as_one_process(
     book = make_book(contents(SIGNAL_REGION), contents(CONTROL_REGION))
     results = []
     with (
-        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         for name, executor in (("one", IterativeExecutor()), ("dask", DaskExecutor(client))):

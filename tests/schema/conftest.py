@@ -13,8 +13,8 @@ from intccms.schema import ObjVar, Sys, WorkerEval, load_config
 Table = dict[str, Any]
 
 
-def select(*arrays: Any) -> Any:
-    return arrays
+def select(*arrays: Any, **settings: Any) -> Any:
+    return arrays, settings
 
 
 def functor(*use: tuple[str, str | None], **more: Any) -> Table:

@@ -47,6 +47,7 @@ def test_the_defaults_are_those_of_the_reference() -> None:
         "weight_clip": None,
         "weight_outlier_factor": 10.0,
         "batch_memory_mb": 500.0,
+        "cache_mb": 20_000.0,
         "columns": "fast",
         "check_functors": False,
         "check_duplicates": False,

@@ -13,8 +13,8 @@ Table = dict[str, Any]
 PLAIN = {"file_pattern": "*.txt", "tree_name": "Events", "redirector": ""}
 
 
-def cut(*arrays: Any) -> Any:
-    return arrays
+def cut(*arrays: Any, **settings: Any) -> Any:
+    return arrays, settings
 
 
 @pytest.fixture

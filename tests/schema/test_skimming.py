@@ -22,11 +22,15 @@ def test_without_a_function_every_event_is_kept() -> None:
     assert Skimming().selection is None
 
 
+def fired(trigger: Any, *, a: int) -> Any:
+    return trigger[a]
+
+
 def test_the_selection_is_a_functor() -> None:
-    settings = {"function": len, "use": [("HLT", None)], "static_kwargs": {"a": 1}}
+    settings = {"function": fired, "use": [("HLT", None)], "static_kwargs": {"a": 1}}
     selection = Skimming.model_validate(settings).selection
     assert selection is not None
-    assert selection.function is len
+    assert selection.function is fired
     assert selection.use == (ObjVar("HLT"),)
     assert selection.static_kwargs == {"a": 1}
 

@@ -21,7 +21,7 @@ from intccms.errors import FunctionError, IncompleteError
 from intccms.execution.accounting import LumiBooks
 from intccms.execution.chunk import ChunkOutcome
 from intccms.execution.executors import Executor, open_executor
-from intccms.execution.rounds import ChunkRun
+from intccms.execution.rounds import ChunkRun, place_of
 from intccms.execution.tasks import ChunkReport, ChunkStatus, ChunkTask, Observer, Silent
 from intccms.interrupts import Interrupted
 from intccms.schema import Config
@@ -72,7 +72,7 @@ def run(config: Config, client: Any = None, *, observer: Observer | None = None)
     return result
 
 
-def count_files(
+def count_files(  # noqa: PLR0913 - the first four are what every run has
     processor: AnalysisProcessor,
     fileset: Fileset,
     workers: Callable[[], Executor],
@@ -80,6 +80,7 @@ def count_files(
     *,
     read: Callable[..., Metadata] | None = None,
     known: Mapping[tuple[str, str], FileCount] | None = None,
+    before: AnalysisResult | None = None,
 ) -> Metadata:
     """Find out what events there are, cut them into chunks and check that all columns are there.
 
@@ -91,6 +92,8 @@ def count_files(
         Reads saved metadata, for chunks of ``chunk_size`` events, instead of counting.
     known
         As for `metadata.collect`.
+    before
+        Of an earlier run in this process: columns of which it knows are not looked at again.
     """
     config, size = processor.config, chunk_size(processor.config)
     if config.general.use_skimmed_input:
@@ -106,8 +109,18 @@ def count_files(
         observer.end()
     if config.general.chunk_size == "auto":
         metadata = rechunked(metadata, processor, workers())
-    check_columns(processor, metadata, workers)
+    if before is None or not _is_known(before, processor, metadata):
+        check_columns(processor, metadata, workers)
     return metadata
+
+
+def _is_known(before: AnalysisResult, processor: AnalysisProcessor, metadata: Metadata) -> bool:
+    """Whether an earlier run has done the same with the same files."""
+    if before.collected is None or type(processor) is not AnalysisProcessor:
+        return False
+    keys, _ = plan_code(processor)
+    places = {place_of(task): task.key for task in _tasks(metadata, processor, keys)}
+    return before.collected.again(places) is not None
 
 
 def _check_content(result: AnalysisResult, config: Config) -> None:
@@ -132,8 +145,15 @@ def process(
     *,
     processor: AnalysisProcessor,
     observer: Observer | None = None,
+    before: AnalysisResult | None = None,
 ) -> AnalysisResult:
     """Run all work items and add up what they give.
+
+    Parameters
+    ----------
+    before
+        Of an earlier run in this process: what it collected is taken where nothing has changed
+        that decides the sums.
 
     Raises
     ------
@@ -161,18 +181,17 @@ def process(
         )  # fmt: skip
         observer.report(unopened)
     chunks = ChunkRun(executor, processor, chunk_policy(processor, planned))
-    try:
-        for outcome in _outcomes(chunks, tasks, processor.writer):
-            if collected.take(outcome):
-                observer.report(outcome.report)
-            _stop_on_fault(collected.faults, SAME_FAULTS)
-    except KeyboardInterrupt:
-        n_done = sum(report.status.is_processed for report in collected.reports.values())
-        raise Interrupted(
-            f"interrupted: {n_done} of {len(tasks)} chunks are finished and kept in "
-            f"{config.general.cache_url}; the same again goes on from there"
-        ) from None
-    collected.sums = chunks.totals.by_group
+    places = {place_of(task): task.key for task in tasks}
+    known = None
+    if before is not None and before.collected is not None and chunks.policy.reuse:
+        known = None if processor.writer is not None else before.collected.again(places)
+    if known is not None:
+        collected = known
+        for report in known.reports.values():
+            observer.report(report)
+    else:
+        _collect(collected, chunks, tasks, processor, observer)
+        collected.keys = places
     observer.end()
     _stop_on_fault(collected.faults, 1)
     if collected.changed:
@@ -188,7 +207,32 @@ def process(
     skims = {} if writer is None else finished(writer, metadata, tables, executor)
     result = result_of(processor, metadata, collected, wall_s)
     _warned_of_shared(metadata.fileset, result.lumis, shared)
-    return replace(result, skims=skims, chunking=metadata.chunking, duplicates=duplicates)
+    return replace(
+        result,
+        skims=skims, chunking=metadata.chunking, duplicates=duplicates, collected=collected,
+    )  # fmt: skip
+
+
+def _collect(
+    collected: Collected,
+    chunks: ChunkRun,
+    tasks: list[ChunkTask],
+    processor: AnalysisProcessor,
+    observer: Observer,
+) -> None:
+    """Run the chunks and take what they give."""
+    try:
+        for outcome in _outcomes(chunks, tasks, processor.writer):
+            if collected.take(outcome):
+                observer.report(outcome.report)
+            _stop_on_fault(collected.faults, SAME_FAULTS)
+    except KeyboardInterrupt:
+        n_done = sum(report.status.is_processed for report in collected.reports.values())
+        raise Interrupted(
+            f"interrupted: {n_done} of {len(tasks)} chunks are finished and kept in "
+            f"{processor.config.general.cache_url}; the same again goes on from there"
+        ) from None
+    collected.sums = chunks.totals.by_group
 
 
 def _duplicates(

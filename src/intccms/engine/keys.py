@@ -58,7 +58,6 @@ CODECS = (
     *(LumiSections, SkimTable, TrainingTable),
 )
 KEPT_BYTES = 20_000_000_000  # results of chunks in the output directory, at most
-KEPT_COLUMN_BYTES = 20_000_000_000  # columns, wherever they are
 KEPT_S = 30 * 24 * 3600.0  # how long those of other settings are kept
 PACKAGES = ("numpy", "awkward", "coffea", "correctionlib", "uproot", "vector")
 
@@ -78,8 +77,8 @@ def dataset_digests(processor: AnalysisProcessor) -> dict[str, str | None]:
     return plan_code(processor)[0]
 
 
-def _parts(processor: AnalysisProcessor) -> dict[str, tuple[Any, ...]]:
-    """Give, by dataset, all that decides its sums."""
+def _common(processor: AnalysisProcessor) -> tuple[Any, ...]:
+    """Give what decides the sums of all datasets alike."""
     config = processor.config
     preprocess, output = config.preprocess, config.preprocess.skimming.output
     common: tuple[Any, ...] = (
@@ -101,9 +100,16 @@ def _parts(processor: AnalysisProcessor) -> dict[str, tuple[Any, ...]]:
             processor.extra,
             {*processor.behaviors.items()},
         )
-    return {
-        name: (*common, *_of_dataset(processor, task)) for name, task in processor.tasks.items()
-    }
+    return common
+
+
+def _found(processor: AnalysisProcessor) -> tuple[dict[str, Fingerprint], dict[str, Any]]:
+    """Give the fingerprint of all that decides the sums, by dataset, and what it is of."""
+    common = _common(processor)
+    shared = fingerprint(common)
+    parts = {name: _of_dataset(processor, task) for name, task in processor.tasks.items()}
+    found = {name: shared.joined(fingerprint(part)) for name, part in parts.items()}
+    return found, {name: (common, part) for name, part in parts.items()}
 
 
 def plan_code(processor: AnalysisProcessor) -> tuple[dict[str, str | None], PlannedCode]:
@@ -115,8 +121,7 @@ def plan_code(processor: AnalysisProcessor) -> tuple[dict[str, str | None], Plan
         If something is an older version of a module that was loaded again since.
     """
     with files_noted() as files:
-        everything = _parts(processor)
-        fingerprints = {name: fingerprint(parts) for name, parts in everything.items()}
+        fingerprints, everything = _found(processor)
     older = {module for one in fingerprints.values() for module in one.older}
     if older:
         raise ConfigError(
@@ -131,8 +136,8 @@ def plan_code(processor: AnalysisProcessor) -> tuple[dict[str, str | None], Plan
 
 
 def _code_here(processor: AnalysisProcessor) -> tuple[dict[str, str], dict[str, str]]:
-    digests = {name: fingerprint(parts).digest for name, parts in _parts(processor).items()}
-    return digests, _versions()
+    found, _ = _found(processor)
+    return {name: one.digest for name, one in found.items()}, _versions()
 
 
 def _versions() -> dict[str, str]:
@@ -265,7 +270,8 @@ def chunk_policy(processor: AnalysisProcessor, planned: PlannedCode) -> ChunkPol
 def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
     """Keep columns of events that pass the skim selection, unless skims are written or read."""
     config = processor.config
-    if processor.writer is not None or config.general.use_skimmed_input:
+    general = config.general
+    if processor.writer is not None or general.use_skimmed_input or not general.cache_mb:
         return None
     versions = tuple((name, version(name)) for name in PACKAGES)
     selection = config.preprocess.skimming.selection
@@ -276,14 +282,12 @@ def _column_policy(processor: AnalysisProcessor) -> ColumnPolicy | None:
         identity = fingerprint((common, *about))
         # the selection is in the keys of the results, too, where a line says why
         digests[name] = None if _reason(identity, (common, *about)) else identity.digest
-    general = config.general
     return ColumnPolicy(
-        ColumnCache(general.cache_url, KEPT_COLUMN_BYTES),
+        ColumnCache(general.cache_url, int(general.cache_mb * 1e6)),
         digests,
         original_json,
         None if selection is None else selection.function,
         reuse=general.read_from_cache,
-        local_too=general.cache_dir is not None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import fsum
@@ -29,8 +29,8 @@ from intccms.execution.accounting import (
     file_sections,
 )
 from intccms.execution.chunk import ChunkOutcome
-from intccms.execution.rounds import FileSums
-from intccms.execution.tasks import ChunkReport
+from intccms.execution.rounds import FileSums, Place
+from intccms.execution.tasks import ChunkReport, ChunkStatus
 from intccms.fingerprint.watching import Inputs
 from intccms.histograms.book import Book, Theory, make_book
 from intccms.histograms.exact import ExactSums, WeightSpectrum
@@ -54,7 +54,7 @@ class AnalysisResult:
         By channel and process.
     ledger
         What was planned, processed and lost.
-    receipts
+    reports
         One for each planned chunk.
     wall_s
         Seconds from the first chunk to the last.
@@ -76,6 +76,8 @@ class AnalysisResult:
         By dataset and channel, the cutflow before it is normalised.
     duplicates
         Repeated events, where ``general.check_duplicates`` asks for them.
+    collected
+        What the chunks gave, from which another result can be made with other labels or norms.
     """
 
     histograms: Book
@@ -92,6 +94,7 @@ class AnalysisResult:
     scale: dict[str, float] = field(default_factory=dict)
     flows: dict[str, dict[str, CutflowSums]] = field(default_factory=dict)
     duplicates: tuple[Duplicates, ...] = ()
+    collected: Collected | None = field(default=None, repr=False, compare=False)
 
 
 class DatasetSums(ChunkSums, total=False):
@@ -103,13 +106,46 @@ class DatasetSums(ChunkSums, total=False):
 
 @dataclass
 class Collected:
-    """What has come back so far."""
+    """What has come back so far.
 
-    reports: dict[tuple[str, str, int], ChunkReport] = field(default_factory=dict)  # by chunk
+    Parameters
+    ----------
+    reports
+        By dataset, file and first entry of the chunk.
+    faults
+        Failures of functions of the user, by their text.
+    sums
+        By dataset, when all are in.
+    inputs
+        What functions have looked at.
+    changed
+        Files that were not the same for all chunks.
+    keys
+        Of all chunks, by their place; None where a result cannot be kept.
+    """
+
+    reports: dict[Place, ChunkReport] = field(default_factory=dict)
     faults: dict[str, list[ChunkOutcome]] = field(default_factory=dict)
-    sums: dict[str, DatasetSums] = field(default_factory=dict)  # by dataset, when all are in
-    inputs: Inputs = field(default_factory=Inputs)  # what functions have looked at
-    changed: set[str] = field(default_factory=set)  # files that were not the same for all chunks
+    sums: dict[str, DatasetSums] = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=Inputs)
+    changed: set[str] = field(default_factory=set)
+    keys: dict[Place, str | None] = field(default_factory=dict)
+
+    def again(self, keys: Mapping[Place, str | None]) -> Collected | None:
+        """Return what was collected, as resumed, if chunks with these keys give the same."""
+        holds = (
+            keys == self.keys
+            and None not in keys.values()
+            and all(one.status.is_processed for one in self.reports.values())
+            and not self.inputs.beyond
+            and self.inputs.is_current
+        )
+        if not holds:
+            return None
+        resumed = {
+            place: replace(one, status=ChunkStatus.RESUMED) for place, one in self.reports.items()
+        }
+        return replace(self, reports=resumed)
 
     def take(self, outcome: ChunkOutcome) -> bool:
         """Keep the report; say whether it is the first of its chunk."""

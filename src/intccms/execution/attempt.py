@@ -48,8 +48,6 @@ class ColumnPolicy:
         The function that decides which events a chunk has; None: all of them.
     reuse
         Whether what is there is read.
-    local_too
-        Whether columns of files that are not read over the network are kept.
     """
 
     cache: ColumnCache
@@ -57,13 +55,12 @@ class ColumnPolicy:
     whole_of: Callable[[dict[str, Any]], OriginalJson]
     selection: Callable[..., Any] | None = None
     reuse: bool = True
-    local_too: bool = False
 
-    def of_chunk(self, task: ChunkTask, pfn: str) -> ChunkColumns | None:
+    def of_chunk(self, task: ChunkTask) -> ChunkColumns | None:
         """Return the kept columns of a chunk; None if they are not to be kept."""
         item = task.work
         digest = self.digests.get(item.dataset)
-        if digest is None or not item.fileuuid or not (self.local_too or "://" in pfn):
+        if digest is None or not item.fileuuid:
             return None
         parts = {
             "digest": digest,
@@ -192,7 +189,7 @@ class Attempt:
         """Give the sums and the report; whatever goes wrong is raised."""
         kept = None
         if columns is not None and self.piece is None:
-            kept = columns.of_chunk(self.task, self.pfn)
+            kept = columns.of_chunk(self.task)
         begin = time.perf_counter()
         events = self._events(kept, reader_options)
         self.meter.read_s += time.perf_counter() - begin - self._input_s

@@ -104,15 +104,15 @@ class ChunkRun:
                     killed.append(task)
                 elif answer.may_pass and n_round < (len(PAUSES_S) if answer.is_unreachable else 1):
                     self._warn_once(answer)
-                    waiting[_place(task)] = answer
+                    waiting[place_of(task)] = answer
                     again.append(task)
                 else:
                     done += [task] if answer.report.status.is_processed else []
-                    yield answer.after(waiting.get(_place(task)))
+                    yield answer.after(waiting.get(place_of(task)))
             tasks = self._to_repeat(done, again) + other
             if not tasks:
                 break
-            if any(waiting[_place(task)].is_unreachable for task in again):
+            if any(waiting[place_of(task)].is_unreachable for task in again):
                 time.sleep(PAUSES_S[n_round])  # for the servers to come back
         for task in tasks:
             yield _lost(task, WorkerLostError("its result went down with its worker, each time"))
@@ -126,14 +126,14 @@ class ChunkRun:
         OtherCodeError
             If that does not help.
         """
-        left = {_place(task): task for task in tasks}
+        left = {place_of(task): task for task in tasks}
         fault: OtherCodeError | None = None
         try:
             for task, answer in self.executor.map(
                 tracked_chunk, tasks, arguments=self.arguments, totals=self.totals,
                 timeout_s=self.policy.timeout_s,
             ):  # fmt: skip
-                del left[_place(task)]
+                del left[place_of(task)]
                 error = self._other_code(answer)
                 fault = fault or error
                 yield task, error or answer
@@ -212,7 +212,7 @@ class ChunkRun:
         if twice:  # a wrong result must not leave the house
             raise IntccmsError(f"{len(twice)} chunks are in the sums more than once: {twice[0]}")
         held = counted.keys()
-        return [task for task in tasks if _place(task) not in held]
+        return [task for task in tasks if place_of(task) not in held]
 
     def _in_parts(self, killed: list[ChunkTask]) -> Iterator[ChunkOutcome]:
         """Run what killed its workers in smaller parts; few at a time, as their sums come here."""
@@ -223,7 +223,7 @@ class ChunkRun:
             log.warning("%d chunks killed their workers and are halved: %s", len(several), names)
             parts = self._parts_of(several)
             for task in several:
-                outcome = joined(task.item, parts[_place(task)])
+                outcome = joined(task.item, parts[place_of(task)])
                 keep(task, outcome, self.policy)
                 outcome, sums = _split(task, outcome)
                 if sums is not None:
@@ -231,7 +231,7 @@ class ChunkRun:
                 yield outcome
 
     def _parts_of(self, tasks: list[ChunkTask]) -> dict[Place, list[ChunkOutcome]]:
-        found: dict[Place, list[ChunkOutcome]] = {_place(task): [] for task in tasks}
+        found: dict[Place, list[ChunkOutcome]] = {place_of(task): [] for task in tasks}
         todo = [half for task in tasks for half in task.halves()]
         for depth in range(HALVINGS):
             again: list[ChunkTask] = []
@@ -244,19 +244,19 @@ class ChunkRun:
                 if (error := self._other_code(answer)) is not None:
                     raise error
                 if not isinstance(answer, WorkerLostError):
-                    found[_place(part)].append(answer)
+                    found[place_of(part)].append(answer)
                 elif is_last or isinstance(answer, ClusterLostError) or _is_final(answer):
-                    found[_place(part)].append(_lost(part, answer))
+                    found[place_of(part)].append(_lost(part, answer))
                 else:
                     again += halves
             failed = {
                 place for place, parts in found.items() if any(one.sums is None for one in parts)
             }
-            todo = [part for part in again if _place(part) not in failed]
+            todo = [part for part in again if place_of(part) not in failed]
         return found
 
 
-def _place(task: ChunkTask) -> Place:
+def place_of(task: ChunkTask) -> Place:
     """Name the planned chunk that a task belongs to."""
     return task.item.dataset, task.item.filename, task.item.entrystart
 

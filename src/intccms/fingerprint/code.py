@@ -12,7 +12,7 @@ import json
 import random
 import sys
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -25,6 +25,7 @@ import numpy as np
 
 from intccms.usercode.homes import home
 
+KEPT_CODES = 4096  # of which the instructions are remembered: each look goes through them all
 NO_EFFECT = {"NOP", "CACHE", "EXTENDED_ARG"}
 GLOBAL_LOADS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 ATTRIBUTE_LOADS = {"LOAD_ATTR", "LOAD_METHOD"}
@@ -113,7 +114,7 @@ def chains(code: CodeType, *, nested: bool = True) -> Iterator[Chain]:
             yield Chain(name, attributes, is_import, ending)
 
 
-def _local_imports(kept: list[dis.Instruction]) -> dict[str, str]:
+def _local_imports(kept: Sequence[dis.Instruction]) -> dict[str, str]:
     """Return the full names of what is imported within a function, by local name."""
     found: dict[str, str] = {}
     module, name = "", ""
@@ -137,14 +138,15 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(constant)
 
 
-def _attributes(following: list[dis.Instruction]) -> Iterator[str]:
+def _attributes(following: Sequence[dis.Instruction]) -> Iterator[str]:
     for instruction in following:
         if instruction.opname not in ATTRIBUTE_LOADS:
             return
         yield instruction.argval
 
 
-def _instructions(code: CodeType) -> list[dis.Instruction]:
+@lru_cache(maxsize=KEPT_CODES)
+def _instructions(code: CodeType) -> tuple[dis.Instruction, ...]:
     """Instructions that have an effect, as compiled: what the interpreter specialised is undone."""
     kept = [one for one in dis.get_instructions(code) if one.opname not in NO_EFFECT]
     notes = {
@@ -152,10 +154,10 @@ def _instructions(code: CodeType) -> list[dis.Instruction]:
         for place, one in enumerate(kept)
         if one.opname == "STORE_NAME" and one.argval in CLASS_NOTES
     }
-    return [one for place, one in enumerate(kept) if not {place, place + 1} & notes]
+    return tuple(one for place, one in enumerate(kept) if not {place, place + 1} & notes)
 
 
-def _line(one: dis.Instruction, kept: list[dis.Instruction]) -> list[Any]:
+def _line(one: dis.Instruction, kept: Sequence[dis.Instruction]) -> list[Any]:
     if one.opcode in dis.hasconst:
         return [one.opname]
     if one.opcode in dis.hasjrel or one.opcode in dis.hasjabs:

@@ -143,6 +143,15 @@ class Fingerprint:
     unseeded: tuple[str, ...] = ()
     older: tuple[str, ...] = ()
 
+    def joined(self, other: Fingerprint) -> Fingerprint:
+        """Identify a pair of things of which the first is this."""
+        digest = _hash(b"joined", *map(bytes.fromhex, (self.digest, other.digest))).hex()
+        told = [
+            tuple(sorted({*getattr(self, name), *getattr(other, name)}))
+            for name in ("unstable", "unforeseen", "unseeded", "older")
+        ]
+        return Fingerprint(digest, *told)
+
 
 def fingerprint(value: Any, *, versions: bool = True) -> Fingerprint:
     """Digest of a function with all it uses, or of any object, by structure.

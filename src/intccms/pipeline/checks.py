@@ -13,6 +13,7 @@ from matplotlib.mathtext import MathTextParser
 
 from intccms import facility
 from intccms.analysis import runner
+from intccms.analysis.runner import AnalysisResult
 from intccms.datasets import DatasetManager, metadata
 from intccms.datasets.metadata import Metadata
 from intccms.engine.inputs import check_columns
@@ -79,7 +80,11 @@ def check_drawable(config: Config) -> None:
 
 
 def checked_inputs(
-    config: Config, output: Output, workers: Callable[[], Executor], observer: Observer
+    config: Config,
+    output: Output,
+    workers: Callable[[], Executor],
+    observer: Observer,
+    earlier: tuple[Metadata, AnalysisResult] | None = None,
 ) -> tuple[AnalysisProcessor, Metadata]:
     """Find and count the input files; look at everything that the user named.
 
@@ -91,6 +96,8 @@ def checked_inputs(
         Gives the executor that opens the files; not called if they need not be opened.
     observer
         Is told of each file.
+    earlier
+        What an earlier run in this process has found, as far as it holds.
 
     Raises
     ------
@@ -108,8 +115,12 @@ def checked_inputs(
     if not general.run_metadata_generation:
         read = partial(metadata.load, output.metadata_dir, fileset)
     elif general.read_from_cache and not general.use_skimmed_input:
-        known = RecordStore(output.metadata_dir).counts(fileset)  # of `intccms inspect`
-    found = runner.count_files(processor, fileset, workers, observer, read=read, known=known)
+        known = dict(RecordStore(output.metadata_dir).counts(fileset))  # of `intccms inspect`
+        known |= {(one.dataset, one.lfn): one for one in (earlier[0].files if earlier else ())}
+    found = runner.count_files(
+        processor, fileset, workers, observer,
+        read=read, known=known, before=earlier and earlier[1],
+    )  # fmt: skip
     if general.run_mva_training:
         from intccms.pipeline.inference import sampler_of
 

@@ -162,9 +162,10 @@ def _rows(group: list[TemplateChange]) -> Iterator[list[str]]:
 HARMLESS = tuple(
     f"general.{name}"
     for name in (
-        "base_dir", "batch_memory_mb", "cache_dir", "check_functors", "chunk_size", "executor",
-        "facility", "metadata_dir", "metrics", "n_workers", "output_dir", "read_from_cache",
-        "run_metadata_generation", "run_plots_only", "run_processor", "skimmed_dir",
+        "base_dir", "batch_memory_mb", "cache_dir", "cache_mb", "check_functors", "chunk_size",
+        "executor", "facility", "metadata_dir", "metrics", "n_workers", "output_dir",
+        "read_from_cache", "run_metadata_generation", "run_plots_only", "run_processor",
+        "skimmed_dir",
     )
 )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -10,16 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from intccms.engine.derived import Plane
-from intccms.errors import WorkerLostError
+from intccms.errors import InputError, WorkerLostError, nearest
 from intccms.execution.executors import FuturesExecutor
 from intccms.histograms import Book
 from intccms.pipeline.summary import RunResult
 from intccms.plots import Look, blind_of, cutflow, data_mc, look_of, systematics
 from intccms.plots.plane import maps
-from intccms.plots.style import Drawn, Planned, draw_and_save
+from intccms.plots.style import Drawn, Planned, draw_and_save, rendered
 from intccms.schema import Config, General
 
 if TYPE_CHECKING:
@@ -77,6 +79,36 @@ def drawn(todo: list[Planned], general: General) -> Iterator[Drawn]:
         for index, one in processes.map(draw_and_save, range(len(todo)), arguments=(todo,)):
             lost = isinstance(one, WorkerLostError)
             yield draw_and_save(index, todo) if lost else one
+
+
+def pictures(result: RunResult, patterns: Iterable[str] = ()) -> Iterator[bytes]:
+    """Draw some of the observables as PNG for a screen; nothing is written.
+
+    Parameters
+    ----------
+    result
+        What there is to show.
+    patterns
+        Of ``channel/observable``; none: the fitted observable of each channel.
+
+    Raises
+    ------
+    InputError
+        If a pattern matches nothing.
+    """
+    fitted = [f"{one.name}/{one.fit_observable}" for one in result.config.active_channels]
+    todo = {
+        stem.relative_to(result.output.plots_dir).as_posix(): draw
+        for stem, draw in planned(result, ["observables"])
+    }
+    for pattern in patterns:
+        if not fnmatch.filter(todo, pattern):
+            raise InputError(f"no figure {pattern!r}; {nearest(pattern, todo)}")
+    for name, draw in todo.items():
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns or fitted):
+            figure, _ = draw()
+            yield rendered(figure)
+            plt.close(figure)
 
 
 def _observables(result: RunResult, folder: Path, look: Look) -> Iterator[Planned]:

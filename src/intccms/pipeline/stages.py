@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from intccms.analysis import runner
+from intccms.analysis.runner import AnalysisResult
 from intccms.datasets.metadata import Metadata
 from intccms.datasets.metadata import save as save_metadata
 from intccms.errors import FigureError, FitError, IncompleteError, IntccmsError, OutputError
@@ -122,6 +123,9 @@ class Stages:
         As for `run`.
     pool
         Has workers that stay when the run is over; None: they are started for it.
+    earlier
+        A run in this process, which ends here if it is of the same output directory: what it
+        knows of files, and the sums of its chunks, are taken where they still hold.
     """
 
     def __init__(
@@ -131,6 +135,7 @@ class Stages:
         *,
         observer: Observer | None = None,
         pool: WorkerPool | None = None,
+        earlier: Stages | None = None,
     ) -> None:
         check_current(config)
         check_supported(config)
@@ -145,6 +150,14 @@ class Stages:
         self._processor: Any = None
         self._unwritten: RunRecord | None = None
         self._lock = OutputLock(self.output.directory)
+        self.is_running = False  # a stage; between them another run may have its directory
+        self._earlier: tuple[Metadata, AnalysisResult] | None = None
+        if earlier is not None and config.general.read_from_cache:
+            metadata, analysis = earlier.metadata, earlier.result.analysis
+            self._earlier = None if not (metadata and analysis) else (metadata, analysis)
+        is_same = earlier is not None and earlier.output.directory == self.output.directory
+        if earlier is not None and is_same and not earlier.is_running:
+            earlier.close()
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -192,7 +205,7 @@ class Stages:
             return None
         with self._interruptible(), kept_clean(self.output), self._lock.held(keep=True):
             self._processor, self.metadata = checked_inputs(
-                self.config, self.output, self._workers, self._observer
+                self.config, self.output, self._workers, self._observer, self._earlier
             )
         self.result.has_written = True
         with self._interruptible():
@@ -257,6 +270,7 @@ class Stages:
                     workers,
                     processor=self._processor,
                     observer=record.recorder,
+                    before=self._earlier and self._earlier[1],
                 )
                 record.see_trees(analysis, self.metadata)
             if not (self.config.general.run_statistics and len(self.config.signals) > 1):
@@ -381,6 +395,7 @@ class Stages:
         OutputError
             If the disk is full or the like, with one line.
         """
+        self.is_running = True
         try:
             with disk_errors(self.output.directory, self._advice):
                 yield
@@ -390,6 +405,8 @@ class Stages:
             if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
                 raise Interrupted("interrupted; the same again goes on from here") from None
             raise
+        finally:
+            self.is_running = False
 
     @property
     def _advice(self) -> str:

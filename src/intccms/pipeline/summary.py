@@ -128,17 +128,17 @@ class RunResult:
         return self.ledger.lost_fraction() > self.config.general.max_lost_fraction
 
     @property
+    def lost(self) -> str:
+        """How much was lost, in a few words."""
+        chunks = [asdict(one) for one in self.ledger.lost_chunks]
+        return f"lost {lost_in_words({'datasets': self.counts, 'lost_chunks': chunks})}"
+
+    @property
     def loss(self) -> str:
         """How much was lost, and where the first of it, in one line."""
         first = self.ledger.lost_chunks[0]
-        lost = lost_in_words(
-            {
-                "datasets": self.counts,
-                "lost_chunks": [asdict(one) for one in self.ledger.lost_chunks],
-            }
-        )
         return (
-            f"lost {lost}, more than general.max_lost_fraction="
+            f"{self.lost}, more than general.max_lost_fraction="
             f"{self.config.general.max_lost_fraction:g} allows; first: dataset {first.dataset!r}, "
             f"{first.file}: {' '.join(first.error.split())}"
         )

@@ -319,17 +319,22 @@ def save(figure: Figure, stem: Path, *, dpi: float = 100) -> tuple[Path, Path]:
         The PNG and the PDF.
     """
     paths = []
-    if isinstance(figure, CmsFigure):
-        figure.lay_out()
-    for suffix, metadata in METADATA.items():
-        memory = io.BytesIO()
-        with mpl.rc_context({"pdf.fonttype": 42}):  # TrueType, which one can edit
-            figure.savefig(memory, format=suffix, dpi=dpi, metadata=metadata)
+    for suffix in METADATA:
         path = stem.with_name(f"{stem.name}.{suffix}")
-        write_bytes(path, memory.getvalue())
+        write_bytes(path, rendered(figure, suffix, dpi=dpi))
         paths.append(path)
     plt.close(figure)
     return paths[0], paths[1]
+
+
+def rendered(figure: Figure, suffix: str = "png", *, dpi: float = 100) -> bytes:
+    """Give a figure as the content of a file, ``png`` or ``pdf``; the same at each call."""
+    if isinstance(figure, CmsFigure):
+        figure.lay_out()
+    memory = io.BytesIO()
+    with mpl.rc_context({"pdf.fonttype": 42}):  # TrueType, which one can edit
+        figure.savefig(memory, format=suffix, dpi=dpi, metadata=METADATA[suffix])
+    return memory.getvalue()
 
 
 def draw_and_save(index: int, planned: Sequence[Planned]) -> Drawn:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, NamedTuple, Union, get_args, get_origin
@@ -15,6 +16,7 @@ from pydantic import (
     Field,
     PlainValidator,
     Strict,
+    ValidationInfo,
     model_validator,
 )
 
@@ -289,6 +291,54 @@ class Model(BaseModel):
         return field is None or field.is_required() or NoneType in alternatives(field.annotation)
 
 
+SETTINGS = (bool, int, float, str, list, tuple, NoneType)  # kinds of values in a form
+
+
+def parameters_of(function: Any) -> dict[str, Any]:
+    """Give the keyword-only parameters of a function that are settings, with their defaults.
+
+    Examples
+    --------
+    >>> def selection(met, *, met_min=50.0): ...
+    >>> parameters_of(selection)
+    {'met_min': 50.0}
+    """
+    return {
+        name: one.default
+        for name, one in _signature(function).items()
+        if one.kind is one.KEYWORD_ONLY and isinstance(one.default, SETTINGS)
+    }
+
+
+def _signature(function: Any) -> Mapping[str, Parameter]:
+    try:
+        return signature(function).parameters
+    except (TypeError, ValueError):  # one of a library in C does not tell
+        return {}
+
+
+def _with_defaults(given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Add the parameters of the function that are not given; refuse what does not fit it."""
+    function = info.data.get("function")
+    known, defaults = _signature(function), parameters_of(function)
+    takes_all = not known or any(one.kind is one.VAR_KEYWORD for one in known.values())
+    for name, value in given.items():
+        if not takes_all and name not in known:
+            whose = getattr(function, "__name__", "the function")
+            raise KeyProblem(name, f"{whose} has no argument {name!r}; {nearest(name, known)}")
+        kind = type(defaults.get(name))
+        wanted = int | float if kind is float else kind
+        if kind in KINDS and (not isinstance(value, wanted) or isinstance(value, bool)):
+            raise KeyProblem(name, f"should be {KINDS[kind]}, as its default is, not {value!r}")
+    floats = {k: float(v) for k, v in given.items() if type(defaults.get(k)) is float}
+    return defaults | given | floats
+
+
+# Of values that must be of the kind of their default; a whole number is a number, too.
+KINDS: dict[Any, str] = {float: "a number", int: "a whole number", str: "text"}
+Parameters = Annotated[dict[str, Any], AfterValidator(_with_defaults)]
+
+
 class FunctionSpec(Model):
     """A function of event data: what to call and what to call it with."""
 
@@ -296,6 +346,6 @@ class FunctionSpec(Model):
         description="Called with the arrays named in `use`, in order, then `static_kwargs`."
     )
     use: Refs = setting((), 'References such as ("Muon", "pt"), in call order.')
-    static_kwargs: dict[str, Any] = setting(
-        {}, "Keyword arguments that do not depend on the events."
+    static_kwargs: Parameters = setting(
+        {}, "Keyword arguments that do not depend on the events; the others have their defaults."
     )

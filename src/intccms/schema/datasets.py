@@ -243,6 +243,9 @@ class General(Model):
     cache_dir: str | None = setting(
         None, "Partial results and cached columns; None: output_dir/partials."
     )
+    cache_mb: Annotated[Float, Field(ge=0)] = setting(
+        20_000.0, "Bound of the cached columns, in MB (1e6 bytes): the oldest go; 0: none are kept."
+    )
     metadata_dir: str | None = setting(None, "Metadata of the files; None: output_dir/metadata.")
     skimmed_dir: str | None = setting(None, "Skims; None: output_dir/skimmed.")
     max_lost_fraction: Annotated[Float, Field(ge=0, le=1)] = setting(

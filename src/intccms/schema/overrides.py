@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from intccms.errors import ConfigError, nearest
 from intccms.redaction import is_secret
-from intccms.schema.base import KeyProblem, Model, UnknownKey, alternatives
+from intccms.schema.base import KeyProblem, Model, UnknownKey, alternatives, parameters_of
 from intccms.schema.older import SPELLINGS
 from intccms.schema.resolved import as_json
 
@@ -28,6 +28,7 @@ WORDS = {
 }
 
 LONGEST_VALUE = 60
+KEYWORDS = "static_kwargs"  # hold the parameters of a function, which go by their own names, too
 
 
 def inner_model(annotation: Any) -> type[Model] | None:
@@ -251,7 +252,10 @@ class _Setting:
         """Go on within a part of the configuration that has named fields."""
         step, rest = steps[0], steps[1:]
         if step not in model.known_keys():
-            raise self._unknown(steps, model.known_keys())
+            settings = parameters_of(table.get("function"))
+            if KEYWORDS not in model.model_fields or step not in settings:
+                raise self._unknown(steps, (*model.known_keys(), *settings))
+            step, rest = KEYWORDS, steps
         field = model.model_fields.get(model.older.spellings.get(step, step))
         if rest:
             if step not in table:

@@ -15,6 +15,7 @@ from intccms.schema.base import (
     Model,
     Name,
     Names,
+    Parameters,
     Refs,
     duplicates,
     setting,
@@ -143,8 +144,8 @@ class Skimming(Model):
         None, "The skim selection on uncorrected columns; None: keep all."
     )
     use: Refs = setting((), "References to event data, in call order.")
-    static_kwargs: dict[str, Any] = setting(
-        {}, "Keyword arguments that do not depend on the events."
+    static_kwargs: Parameters = setting(
+        {}, "Keyword arguments that do not depend on the events; the others have their defaults."
     )
     chunk_size: Count = setting(100_000, "Events per chunk.")
     tree_name: str = setting("Events", "Tree of the skim that is written.")
