@@ -65,6 +65,18 @@ def test_the_data_rate_is_drawn_against_its_target() -> None:
     assert "failed" in board.header.text
 
 
+def test_no_column_is_sent_twice() -> None:
+    board, document = Board(), Document()
+    document.add_root(board.root)
+    sent: list[object] = []
+    document.on_change(
+        lambda event: sent.append(event.model) if getattr(event, "attr", "") == "data" else None
+    )
+    board.show(half_way(), NOW)
+    assert len(sent) == len(set(sent)) == len({one.columns for one in RUN_PLOTS.values()})
+    assert board.drawings["cpu"].source is board.drawings["memory"].source
+
+
 def test_the_stepped_area_is_never_empty() -> None:
     board = Board()
     board.show(RunState(), START)

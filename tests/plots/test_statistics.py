@@ -14,6 +14,7 @@ from intccms.plots.statistics import (
     fitted,
     goodness_of_fit,
     impacts,
+    n_pull_pages,
     pulls,
 )
 from intccms.statistics import POI, FitOutcome, LimitOutcome, Prediction
@@ -183,11 +184,17 @@ def test_the_goodness_of_fit_is_a_line_in_its_distribution(outcome: FitOutcome) 
     assert "2 degrees of freedom" in legend.get_title().get_text()
 
 
-def test_many_pulls_stand_in_columns_with_all_names(outcome: FitOutcome) -> None:
-    many = {f"source_{index}": (0.1, 0.9) for index in range(101)}
-    figure, first = pulls(dataclasses.replace(outcome, pulls=many))
-    names = [row_names(ax) for ax in figure.axes]
-    assert len(names) == 3
+def test_many_pulls_stand_in_columns_and_on_pages_with_all_names(outcome: FitOutcome) -> None:
+    many = {f"source_{index}": (0.1, 0.9) for index in range(201)}
+    wide = dataclasses.replace(outcome, pulls=many)
+    assert n_pull_pages(wide) == 3
+    names, sizes = [], set()
+    for page in (1, 2, 3):
+        figure, first = pulls(wide, page=page)
+        names += [row_names(ax) for ax in figure.axes]
+        sizes.add(tuple(figure.get_size_inches()))
+        assert first is figure.axes[0]
+    assert max(width for width, _ in sizes) <= 16  # inches: else the letters are too small
+    assert len(names) == 6
     assert sum(names, []) == list(many)
-    assert first is figure.axes[0]
     assert max(map(len, names)) <= 40

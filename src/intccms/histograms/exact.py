@@ -302,11 +302,11 @@ class WeightReport:
     n_effective
         (Σ w)² / Σ w²: so many events of equal weight would have the same statistical error.
     largest, largest_share
-        Largest |w|, and what part of |Σ w| it is.
+        Largest ``|w|``, and what part of ``|Σ w|`` it is.
     quantile
-        99.9 % of the |w| are not larger.
+        99.9 % of the ``|w|`` are not larger.
     n_above
-        Number of |w| above `factor` times that.
+        Number of ``|w|`` above `factor` times that.
     n_clipped
         Weights that ``general.weight_clip`` has changed.
     """
@@ -350,7 +350,7 @@ class SpectrumJson(TypedDict):
 
 @dataclass(frozen=True, eq=False)
 class WeightSpectrum:
-    """Counts of |w| in fine bins, Σ w and Σ w² of some events; those of several are added."""
+    """Counts of ``|w|`` in fine bins, Σ w and Σ w² of some events; those of several are added."""
 
     bins: Counts = field(default_factory=_none)  # rising
     counts: Counts = field(default_factory=_none)
@@ -395,7 +395,7 @@ class WeightSpectrum:
         return int(self.counts.sum())
 
     def quantile(self, fraction: float) -> float:
-        """Return a |w| that at least this fraction of all does not exceed."""
+        """Return a ``|w|`` that at least this fraction of all does not exceed."""
         if not self.n_events:
             return 0.0
         rank = np.ceil(fraction * self.n_events)

@@ -43,15 +43,25 @@ class Drawing:
     ----------
     plot, data
         What is drawn; the columns must be there, but may be empty.
+    source
+        Of another figure, which updates it, for the same columns; None: one of its own.
     tools
         Of Bokeh, beside what the mouse tells.
     options
         Of `bokeh.plotting.figure`: ``sizing_mode``, ``width``, ``height``.
     """
 
-    def __init__(self, plot: Plot, data: Columns, *, tools: str = "", **options: Any) -> None:
-        self.plot = plot
-        self.source = ColumnDataSource(dict(data), name=plot.name)
+    def __init__(
+        self,
+        plot: Plot,
+        data: Columns,
+        *,
+        source: ColumnDataSource | None = None,
+        tools: str = "",
+        **options: Any,
+    ) -> None:
+        self.plot, self._is_shared = plot, source is not None
+        self.source = source or ColumnDataSource(dict(data), name=plot.name)
         options = {"height": 230, "sizing_mode": "stretch_width", **options}
         if plot.names:
             options["y_range"] = FactorRange(factors=[])
@@ -80,7 +90,8 @@ class Drawing:
 
     def update(self, data: Columns, frame: Frame) -> None:
         """Show other columns."""
-        self.source.data = dict(data)
+        if not self._is_shared:
+            self.source.data = dict(data)
         if self.plot.names:
             factors = list(reversed(data[self.plot.names]))
             if self.root.y_range.factors != factors:
@@ -203,7 +214,12 @@ class Board:
 
     def __init__(self) -> None:
         self.header = Div(name="summary", sizing_mode="stretch_width")
-        self.drawings = {name: RunDrawing(one, min_width=LEAST) for name, one in RUN_PLOTS.items()}
+        self.drawings: dict[str, RunDrawing] = {}
+        sources: dict[Any, ColumnDataSource] = {}  # no column is sent to the browser twice
+        for name, one in RUN_PLOTS.items():
+            drawing = RunDrawing(one, source=sources.get(one.columns), min_width=LEAST)
+            self.drawings[name] = drawing
+            sources[one.columns] = drawing.source
         rows = [
             row(
                 [self.drawings[name].root for name in names], sizing_mode="stretch_width",

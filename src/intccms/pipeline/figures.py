@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -145,12 +145,17 @@ def _systematics(result: RunResult, folder: Path, look: Look) -> Iterator[Planne
         for process in _main_processes(book, channel, look):
             what = (book, channel, observable, process)
             stem = folder / channel / f"systematics_{process}"
-            yield stem, partial(systematics.grid, *what, look=look)
-            for page in range(2, systematics.n_pages(*what) + 1):
-                draw = partial(systematics.grid, *what, page=page, look=look)
-                yield stem.with_name(f"{stem.name}_{page}"), draw
+            draw = partial(systematics.grid, *what, look=look)
+            yield from _pages(stem, draw, systematics.n_pages(*what))
             stem = stem.with_name(f"systematics_{process}_summary")
             yield stem, partial(systematics.summary, *what, look=look)
+
+
+def _pages(stem: Path, draw: Callable[..., tuple[Any, Any]], n_pages: int) -> Iterator[Planned]:
+    """List the pages of a figure; from the second on they have their number in the name."""
+    for page in range(1, n_pages + 1):
+        name = stem.name if page == 1 else f"{stem.name}_{page}"
+        yield stem.with_name(name), partial(draw, page=page)
 
 
 def _main_processes(book: Book, channel: str, look: Look) -> Iterator[str]:
@@ -224,7 +229,8 @@ def _of_fit(
             partial(statistics.goodness_of_fit, outcome, look=look),
         )
     if outcome.pulls:
-        yield folder / "pulls", partial(statistics.pulls, outcome, look=look)
+        draw_pulls = partial(statistics.pulls, outcome, look=look)
+        yield from _pages(folder / "pulls", draw_pulls, max(statistics.n_pull_pages(outcome), 1))
     if len(outcome.results.labels) > 1:
         yield folder / "correlations", partial(statistics.correlations, outcome, look=look)
     if ranking is not None and ranking.labels:

@@ -37,7 +37,7 @@ INNER, OUTER = "#607641", "#f5bb54"
 PALE_INNER, PALE_OUTER = "#d3e5bd", "#fdf1d0"  # of the same hues, behind points
 PULL = r"$(\hat{\theta} - \theta_0) / \Delta\theta$"
 ROW_INCHES = 0.36
-MOST_ROWS = 40  # of pulls in a column
+MOST_ROWS, MOST_PULLS = 40, 80  # of pulls in a column, on a page
 BIN = "staterror_"  # how cabinetry begins the names of the statistical errors of bins
 FONT: dict[str, Any] = {"font_size": 16.0}
 
@@ -95,14 +95,14 @@ def goodness_of_fit(
 
 
 def pulls(
-    outcome: FitOutcome, *, look: Look = PLAIN, ax: Axes | None = None
+    outcome: FitOutcome, *, page: int = 1, look: Look = PLAIN, ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
     """Draw the pull and the constraint of each systematic, in standard deviations of its prior.
 
-    The statistical errors of single bins are left out. Many systematics fill several columns;
-    the axes of the first are returned.
+    The statistical errors of single bins are left out. Many systematics fill two columns, and more
+    than that several pages, see `n_pull_pages`; the axes of the first column are returned.
     """
-    labels = [label for label in outcome.pulls if not label.startswith(BIN)]
+    labels = _pulled(outcome)[(page - 1) * MOST_PULLS : page * MOST_PULLS]
     values = np.asarray([outcome.pulls[label] for label in labels]).reshape(-1, 2)
     with cms_style(**FONT):
         axes = [ax] if ax is not None else _columns(len(labels))
@@ -111,6 +111,15 @@ def pulls(
             _name_rows(one, [labels[row] for row in rows])
         cms_label(axes[0], look, with_data=_has_data(outcome), fontsize=18)
     return figure_of(axes[0]), axes[0]
+
+
+def n_pull_pages(outcome: FitOutcome) -> int:
+    """Return how many figures `pulls` needs."""
+    return math.ceil(len(_pulled(outcome)) / MOST_PULLS)
+
+
+def _pulled(outcome: FitOutcome) -> list[str]:
+    return [label for label in outcome.pulls if not label.startswith(BIN)]
 
 
 def correlations(

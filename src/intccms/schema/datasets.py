@@ -315,7 +315,7 @@ class General(Model):
         return base / Path(path).expanduser()
 
     def weight_clip_for(self, process: str) -> float | None:
-        """Return the largest |weight| of a process; None: there is no bound."""
+        """Return the largest ``|weight|`` of a process; None: there is no bound."""
         clip = self.weight_clip
         return clip.get(process) if isinstance(clip, dict) else clip
 

@@ -88,8 +88,10 @@ class Field:
             box, layout = ipywidgets.VBox, shared_layout()
             self._note.layout = shared_layout(margin=f"0 0 0 calc({LABEL} + 8px)")
         else:
-            box, layout = ipywidgets.HBox, shared_layout(align_items="center")
-            self._note.layout = shared_layout(margin="0 0 0 8px", flex="1 1 0")
+            # in a narrow window the meaning goes below the input
+            box = ipywidgets.HBox
+            layout = shared_layout(align_items="center", flex_flow="row wrap")
+            self._note.layout = shared_layout(margin="0 0 0 8px", flex="1 1 18em")
         self.row = box(layout=layout)
         self._say(setting.value)
         self.input.observe(self._changed, names="value")
@@ -142,7 +144,7 @@ def _input(setting: Setting, label: str, cell: str | None) -> Any:
     if setting.kind == "colour":
         return ipywidgets.ColorPicker(value=setting.value, style=wide, **common)
     if setting.kind == "names":
-        rows = min(len(setting.choices), MOST_ROWS)
+        rows = min(max(len(setting.choices), 2), MOST_ROWS)  # of one row a browser makes a menu
         return ipywidgets.SelectMultiple(
             options=setting.choices, value=setting.value or (), rows=rows, style=wide, **common
         )
