@@ -61,7 +61,7 @@ class Point:
 def scan_figure(setting: str, points: Sequence[Point], look: Look) -> Figure:
     """Draw S/√B of each channel and signal, and the expected limits, against the setting."""
     places = {
-        f"{channel}, {look.label_of(signal)}": (channel, signal)
+        f"{look.channel(channel)}, {look.label_of(signal)}": (channel, signal)
         for point in points
         for channel, signals in point.signals.items()
         for signal in look.overlaid(signals)

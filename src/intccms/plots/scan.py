@@ -40,13 +40,14 @@ def sensitivity(
     is_number = all(isinstance(one, int | float) for one in values)
     places = np.asarray(values if is_number else range(len(values)), dtype=float)
     with cms_style(font_size=FONT):
-        rows = [("S/√B", ratios), *([("expected limit", limits)] if limits else [])]
+        rows = [("S/√B", ratios), *([("Expected limit on µ", limits)] if limits else [])]
         figure = new_figure(figsize=(9, 1.5 + 4.0 * len(rows)), layout="constrained")
         axes = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
         for ax, (label, lines) in zip(axes, rows, strict=True):
             for name, numbers in lines.items():
                 ax.plot(places, numbers, "o-", linewidth=2, label=name)
             ax.set_ylabel(label)
+            ax.margins(x=0.05, y=0.3)  # with room for the legend
             ax.set_ylim(bottom=0)
             if lines:
                 ax.legend(fontsize=0.8 * FONT)
