@@ -55,12 +55,11 @@ def is_checked(cell: Any) -> bool:
 
 def keep(content: Any, executed: Any) -> int:
     """Take the outputs of the checked cells over from an executed notebook; count them."""
-    checked = 0
-    for cell, shown in zip(content.cells, executed.cells, strict=True):
-        if is_checked(cell):
-            cell.outputs, cell.execution_count = shown.outputs, shown.execution_count
-            checked += 1
-    return checked
+    pairs = zip(content.cells, executed.cells, strict=True)
+    checked = [(cell, shown) for cell, shown in pairs if is_checked(cell)]
+    for cell, shown in checked:
+        cell.outputs, cell.execution_count = shown.outputs, shown.execution_count
+    return len(checked)
 
 
 def _executed(notebook: Path) -> Any:
