@@ -9,6 +9,7 @@ from scipy.stats import kstest
 from benchmarks.goodness import fits
 from intccms.statistics import FitOutcome
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # 50 s of CPU
 N_SEEDS = 20
 LEAST = 0.01  # p-value of the Kolmogorov-Smirnov test: a right sample fails it once in 100
 MOST_SIGMAS = 3.0
@@ -19,14 +20,12 @@ def found() -> list[FitOutcome]:
     return list(fits(N_SEEDS, events_per_file=3000, luminosity=0.08, systematics=False))
 
 
-@pytest.mark.slow
 def test_p_values_of_twenty_seeds_are_flat(found: list[FitOutcome]) -> None:
     p_values = [one.results.goodness_of_fit for one in found]
     assert len(set(p_values)) == N_SEEDS
     assert kstest(p_values, "uniform").pvalue > LEAST
 
 
-@pytest.mark.slow
 def test_strengths_and_yields_average_to_what_the_data_were_made_of(
     found: list[FitOutcome],
 ) -> None:

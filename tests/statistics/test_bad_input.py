@@ -70,9 +70,18 @@ INPUTS: dict[str, tuple[Any, Any, str | None]] = {
     "weights not a number": (nominal("wjets", [20.0, math.nan, 5.0]), None, "not a number"),
     "signal not a number": (nominal("signal", [1.0, math.nan, 3.0]), None, "not a number"),
     "data not a number": (nominal("data", [math.nan, 50.0, 17.0]), None, "not a number"),
+    "negative data": (nominal("data", [103.0, -5.0, 17.0]), None, "are below 0"),
+    "a signal with a negative bin": (nominal("signal", [1.0, -6.0, 30.0]), CONTROL_REGION, None),
     "infinite weights": (nominal("ttbar", [math.inf, 40.0, 10.0]), None, "not a number"),
     "variation not a number": (changed("ttbar", jes_up=[math.nan] * 3), None, "not a number"),
     "a variation without events": (changed("ttbar", jes_down=[0.0] * 3), CONTROL_REGION, None),
+    "a source that empties a bin, up and down": (
+        changed("ttbar", jes_up=[88.0, 42.0, 0.0], jes_down=[72.0, 38.0, 0.0]), CONTROL_REGION, None
+    ),
+    "a source of a process without events": (
+        {**SIGNAL_REGION, "wjets": dict.fromkeys(SIGNAL_REGION["wjets"], [0.0] * 3)},
+        CONTROL_REGION, None,
+    ),
     "a source that moves nothing": (
         changed("ttbar", pileup_up=BINS, pileup_down=BINS), None, None
     ),

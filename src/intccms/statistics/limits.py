@@ -40,7 +40,7 @@ class LimitOutcome:
     signal: str
     confidence_level: float
     observed: float
-    expected: tuple[float, float, float, float, float]  # -2, -1, 0, 1, 2 standard deviations
+    expected: tuple[float, ...]  # -2, -1, 0, 1, 2 standard deviations
     mu: Array  # (n_points,), ascending
     observed_cls: Array  # (n_points,)
     expected_cls: Array  # (n_points, 5)
@@ -246,12 +246,11 @@ def _outcome(
     longest = 1.5 * max(limit for limit in found if math.isfinite(limit))
     mu = sorted(point for point in scan.points if point <= longest)
     values = np.asarray([scan.points[point] for point in mu])
-    observed, minus2, minus1, median, plus1, plus2 = found
     return LimitOutcome(
         signal=workspace.signal,
         confidence_level=1.0 - scan.target,
-        observed=observed,
-        expected=(minus2, minus1, median, plus1, plus2),
+        observed=found[0],
+        expected=tuple(found[1:]),
         mu=np.asarray(mu),
         observed_cls=values[:, 0],
         expected_cls=values[:, 1:],

@@ -193,7 +193,7 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
     InputError
         If the configuration asks for something that is not in the book.
     FitError
-        If a bin is not a number.
+        If a bin is not a number, or one of data below 0.
     """
     result = TemplateSet(cabinetry)
     book = selected(config, book)
@@ -216,7 +216,10 @@ def collect_templates(cabinetry: dict[str, Any], book: Book, config: Config) -> 
             return
         processes = [process] if isinstance(process, str) else process
         variation = override.get("VariationPath", default)
-        result.templates[key] = _read(book, (channel, observable), processes, variation)
+        template = _read(book, (channel, observable), processes, variation)
+        if sample.get("Data", False) and (bad := np.flatnonzero(template.values < 0).tolist()):
+            raise FitError(f"data of {path}: bins {bad} are below 0, nothing can be fitted")
+        result.templates[key] = template
 
     route.apply_to_all_templates(cabinetry, read)
     for region in cabinetry["Regions"]:

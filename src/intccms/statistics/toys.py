@@ -138,12 +138,11 @@ def toy_limits(
     known = np.isfinite(groups).all(axis=0)
     spread = np.where(known, (N_GROUPS - 1) ** 0.5 * np.where(known, groups, 0).std(axis=0), np.nan)
     cls = np.asarray([one.cls() for one in ordered])
-    observed, minus2, minus1, median, plus1, plus2 = found
     return LimitOutcome(
         signal=workspace.signal,
         confidence_level=confidence_level,
-        observed=observed,
-        expected=(minus2, minus1, median, plus1, plus2),
+        observed=found[0],
+        expected=tuple(found[1:]),
         mu=np.asarray([one.mu for one in ordered]),
         observed_cls=cls[:, 0],
         expected_cls=cls[:, 1:],
