@@ -11,9 +11,13 @@ from typing import Any
 
 import psutil
 
+from intccms.execution.failures import user_code
+
 __all__ = [
+    "STUCK_S",
     "add_up",
     "eat",
+    "end_in_function",
     "end_with_parent",
     "exploding",
     "kill_always",
@@ -23,6 +27,9 @@ __all__ = [
     "stick_always",
     "stick_once",
 ]
+
+
+STUCK_S = 600.0  # what hangs goes on for so long: who waits for it has not noticed
 
 
 def running(without: Collection[int] = ()) -> set[int]:
@@ -82,6 +89,14 @@ def kill_always(item: int, folder: Path, victim: int = 5) -> tuple[int, dict[str
     return add_up(item, folder, 0.02)
 
 
+def end_in_function(item: int, folder: Path, how: str) -> tuple[int, dict[str, Any]]:
+    """End the worker within a function of a user."""
+    with user_code("channels.all"):
+        if item == 5 and how == "exit":
+            os._exit(0)
+    return kill_always(item, folder)
+
+
 def _first(folder: Path, name: str) -> bool:
     try:
         (folder / name).touch(exist_ok=False)
@@ -99,13 +114,13 @@ def kill_once(item: int, folder: Path, victim: int = 20) -> tuple[int, dict[str,
 
 def stick_once(item: int, folder: Path) -> tuple[int, dict[str, Any]]:
     if item == 5 and _first(folder, "stuck"):
-        time.sleep(600)
+        time.sleep(STUCK_S)
     return add_up(item, folder, 0.02)
 
 
 def stick_always(item: int, folder: Path) -> tuple[int, dict[str, Any]]:
     if item == 5:
-        time.sleep(600)
+        time.sleep(STUCK_S)
     return add_up(item, folder, 0.02)
 
 
@@ -121,5 +136,5 @@ def eat(item: int, folder: Path) -> tuple[int, dict[str, Any]]:
 def end_with_parent(item: int, folder: Path) -> int:
     """Say who runs this, and go on for long."""
     (folder / f"{os.getpid()}.pid").touch()
-    time.sleep(600)
+    time.sleep(STUCK_S)
     return item

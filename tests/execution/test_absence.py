@@ -39,7 +39,7 @@ def test_a_run_without_workers_says_so_and_ends(
         pytest.raises(NoWorkersError, match=r"no worker at tcp://.* for 3 s \(general.worker_time"),
     ):
         list(executor.map(tasks.scale, range(3), arguments=(2,)))
-    assert 3 <= time.monotonic() - begin < 10
+    assert 3 <= time.monotonic() - begin < 60
     assert told == ["no worker: waiting for one"]
     assert [one.levelno for one in caplog.records if "no worker at" in one.message] == [
         logging.WARNING

@@ -66,7 +66,7 @@ def test_what_was_running_is_ended_when_nobody_wants_it(name: str, tmp_path: Pat
         answers = executor.map(tasks.stick_once, [5, 1, 2], arguments=(tmp_path,))
         next(answers)
         answers.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < tasks.STUCK_S / 2
 
 
 def test_a_client_that_was_given_stays_open(start_cluster: Callable[..., Any]) -> None:

@@ -159,7 +159,7 @@ def test_an_item_that_hangs_is_run_elsewhere_and_counts_once(
     start = time.monotonic()
     executor = DaskExecutor(client, patience_s=2.0)
     answers = dict(executor.map(tasks.stick_once, range(N), arguments=(tmp_path,), totals=totals))
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < tasks.STUCK_S / 2
     check_complete(answers, totals)
 
 
@@ -221,7 +221,7 @@ def test_a_connection_that_stays_away_names_what_is_left(
     link.cut()
     start = time.monotonic()
     answers |= dict(running)
-    assert time.monotonic() - start < 15
+    assert time.monotonic() - start < tasks.STUCK_S / 2
     assert sorted(answers) == list(range(N))
     lost = [item for item, answer in answers.items() if isinstance(answer, ClusterLostError)]
     assert 0 < len(lost) <= N - 20

@@ -109,7 +109,8 @@ def lost_worker(mark: marks.Mark, n: int, *, hung: bool = False) -> WorkerLostEr
     if hung:
         how = "did not end in general.chunk_timeout"
     elif is_killed:
-        how = "was killed, or out of memory"
+        is_known = mark.exit_code is not None
+        how = "was killed, or out of memory" if is_known else "ended; how is not known"
     elif crash:
         how = f"crashed ({crash.splitlines()[0].removeprefix('Fatal Python error: ')})"
     elif (mark.exit_code or 0) < 0:

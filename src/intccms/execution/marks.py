@@ -7,6 +7,7 @@ pickled by value, to be run by nannies, where our packages need not be.
 from __future__ import annotations
 
 import faulthandler
+import logging
 import mmap
 import os
 import re
@@ -36,6 +37,7 @@ class Mark(NamedTuple):
     function: str  # of the user, as the configuration names it; empty: none
     since: float = 0.0  # when the task began, on the monotonic clock of the machine
     crash: str = ""  # what Python said in the end, if it could
+    nanny: str = ""  # address of who looks after the process; empty: nobody
     exit_code: int | None = None  # as of `subprocess`; None: not known
 
 
@@ -44,14 +46,14 @@ def folder() -> Path:
     return Path(tempfile.gettempdir()) / f"intccms-marks-{os.getuid()}"
 
 
-def begin(task: str) -> None:
+def begin(task: str, nanny: str = "") -> None:
     """Say what this thread of a worker begins with; from now on its functions leave marks."""
     if not hasattr(_local, "file"):
         _local.file = None
         with suppress(OSError):  # no room, or the folder of somebody else: marks are a courtesy
             _local.file = _opened()
     if _local.file is not None:
-        text = f"{time.monotonic():.3f} {task}"
+        text = f"{time.monotonic():.3f} {nanny} {task}"
         _local.file[:] = text.encode()[:HALF].ljust(SIZE, b"\0")
 
 
@@ -63,7 +65,8 @@ def _opened() -> mmap.mmap:
     for path in place.iterdir():
         with suppress(OSError, ValueError):
             pid = int(path.stem.partition("-")[0])
-            if time.time() - path.stat().st_mtime > KEPT_S and not _is_alive(pid):
+            is_old = time.time() - path.stat().st_mtime > KEPT_S
+            if is_old and not Path(f"/proc/{pid}").exists():
                 path.unlink()
     if not _crashes:
         _crashes.append((place / f"{os.getpid()}.crash").open("w"))
@@ -71,10 +74,6 @@ def _opened() -> mmap.mmap:
     with (place / f"{os.getpid()}-{threading.get_ident()}.mark").open("w+b", buffering=0) as file:
         file.write(bytes(SIZE))  # a hole would end the process when it is filled on a full disk
         return mmap.mmap(file.fileno(), SIZE)
-
-
-def _is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 def swap(function: str) -> str:
@@ -98,20 +97,21 @@ def left_by(pid: int, exit_code: int | None = None) -> Mark:
     return mark._replace(exit_code=exit_code)
 
 
-def left(tasks: Collection[str], dask_worker: Any = None) -> list[tuple[Any, ...]]:
-    """Read the marks of some tasks on this host; what a nanny knows of their ends is added.
+def left(tasks: Collection[str], dask_worker: Any) -> list[tuple[Any, ...]]:
+    """Read the marks of some tasks on this host; what its nanny knows of an end is added.
 
-    It says nothing of a process that has ended with status 0.
+    A nanny writes down how its process ended, unless that was with status 0.
     """
     codes: dict[int, int] = {}
-    if dask_worker is not None:
-        for _, text in dask_worker.get_logs():
-            if found := END.search(text):
-                pid, status, number = found.groups()
-                codes[int(pid)] = int(status) if status else -int(number)
+    for _, text in dask_worker.get_logs():
+        if found := END.search(text):
+            pid, status, number = found.groups()
+            codes[int(pid)] = int(status) if status else -int(number)
+    writes = logging.getLogger("distributed.nanny").isEnabledFor(logging.INFO)
     marks = [one for one in _marks() if one.task in tasks]
-    if dask_worker is not None:
-        codes = {one.pid: 0 for one in marks if not _is_alive(one.pid)} | codes
+    for one in marks:
+        if writes and one.nanny == dask_worker.address and one.pid != dask_worker.pid:
+            codes.setdefault(one.pid, 0)  # it has seen the end, and wrote nothing
     return [(*one[:-1], codes.get(one.pid)) for one in marks]
 
 
@@ -124,7 +124,7 @@ def _marks() -> list[Mark]:
             begun, function = (
                 part.rstrip(b"\0").decode(errors="replace") for part in (data[:HALF], data[HALF:])
             )
-            since, _, task = begun.partition(" ")
+            since, nanny, task = begun.split(" ", 2)
             text = crash.read_text() if crash.exists() else ""
-            found.append(Mark(pid, task, function, float(since or 0), text))
+            found.append(Mark(pid, task, function, float(since), text, nanny))
     return found

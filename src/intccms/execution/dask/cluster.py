@@ -37,7 +37,6 @@ PAUSE_S = 0.02  # after one is finished, for others to join it: there are some w
 RUNS = 2  # of an item that hangs
 CANCELLATIONS = 10  # of an item whose tasks went away with a connection or a restart
 ASKED = 20  # times, at each tick, for what dead workers have left
-ASKED_HOW = 6  # for how they ended: a nanny may say it later, and of exit status 0 it says nothing
 NO_WORKER_S = 3600.0  # that there may be none
 NO_MARK = Mark(0, "", "")
 REPORT_S = 10.0  # a report comes before its result, or it does not come
@@ -198,7 +197,8 @@ class _Run:
         if self.merging is None:
             results = gathered(self.client, [one.future for _, one in done])
         else:
-            results = [_reported(one) for _, one in done]
+            told = [one.report for _, one in done]
+            results = [NOTHING if one is None else cloudpickle.loads(one) for one in told]
         for (job, winner), result in zip(done, results, strict=True):
             if job not in self.jobs or result is NOTHING:
                 continue
@@ -246,7 +246,7 @@ class _Run:
     def _killed(self, killed: dict[Job, Attempt]) -> Iterator[tuple[Any, Any]]:
         """Yield what has ended its workers; what only waited behind it is submitted again.
 
-        Those who know what they left may take some time to come back.
+        Those who know what they left, and how they ended, may take some time to come back.
         """
         if not killed:
             return
@@ -259,8 +259,8 @@ class _Run:
         for job, one in killed.items():
             marks = left.get(one.key, [])
             is_innocent = not marks and (self.leaves_marks or not job.has_begun)
-            n_waited = ASKED_HOW if marks else ASKED * job.has_begun
-            if not all(mark.exit_code for mark in marks or [NO_MARK]) and job.n_asked < n_waited:
+            may_come = any(mark.nanny and mark.exit_code is None for mark in marks)
+            if (may_come or (not marks and job.has_begun)) and job.n_asked < ASKED:
                 job.n_asked += 1
                 continue
             self._finish(job)
@@ -336,10 +336,6 @@ def _submit(run: _Run, jobs: list[Job], workers: list[str]) -> None:
         job.attempts.append(attempt)
 
 
-def _how_much(mark: Mark) -> tuple[bool, bool]:
+def _how_much(mark: Mark) -> tuple[bool, bool, bool]:
     """Order what workers have left by what it says."""
-    return bool(mark.function), bool(mark.exit_code)
-
-
-def _reported(attempt: Attempt) -> Any:
-    return NOTHING if attempt.report is None else cloudpickle.loads(attempt.report)
+    return bool(mark.function), mark.exit_code is not None, bool(mark.exit_code)

@@ -80,7 +80,7 @@ class Workers:
                 with suppress(*GONE, ValueError):  # there may be no nannies
                     answers = self.client.sync(asked, nanny, callback_timeout=ASK_S)
                     several = [marks.Mark(*one) for answer in answers.values() for one in answer]
-                    several.sort(key=lambda one: bool(one.exit_code))  # who knows it says it last
+                    several.sort(key=lambda one: one.exit_code is not None)  # who knows is last
                     for one in {(one.pid, one.task): one for one in several}.values():
                         found.setdefault(one.task, []).append(one)
                 if found:

@@ -43,7 +43,7 @@ class SentFunction(NamedTuple):
         worker = get_worker()
         function, arguments = self.parcel.open()
         worker.log_event(topic, (key, worker.address, None))
-        marks.begin(key)
+        marks.begin(key, str(worker.nanny or ""))
         try:
             result = isolated(function, cloudpickle.loads(item), *arguments)
         finally:
