@@ -11,9 +11,10 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ N_FILES = 12
 N_WORKERS = 2
 EXECUTORS = ("futures", "dask")
 N_HUNGRY = 4  # files
+EDIT = "edit: "
 SCENARIO_S, LARGE_S = 600.0, 900.0
 
 
@@ -43,9 +45,13 @@ class Row:
 
     what: str
     executor: str
-    figures: dict[str, object]
+    figures: dict[str, Any]
     is_right: bool
     seconds: float
+
+
+Outcome = tuple[dict[str, Any], bool]  # figures, and whether they are right
+Round = tuple[str, str, Callable[[], Outcome]]  # what is done, executor
 
 
 @contextmanager
@@ -55,9 +61,8 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def kill_loop(executor: str, n_kills: int, seed: int) -> Row:
+def kill_loop(executor: str, n_kills: int, seed: int) -> Outcome:
     """Kill one run at `n_kills` random points, resume each time, compare with a quiet run."""
-    begin = time.monotonic()
     with folder() as work:
         base = list_files(work / "base", write_files(work / "files", N_FILES))
         quiet = analysed(make_config(base_dir=str(base), output_dir=str(work / "quiet")))
@@ -79,14 +84,11 @@ def kill_loop(executor: str, n_kills: int, seed: int) -> Row:
         "lost": len(loop.outcome["ledger"]["lost_chunks"]),
         "same bits": is_same,
     }
-    is_right = is_same and max(redone) <= N_WORKERS and not figures["lost"]
-    seconds = time.monotonic() - begin
-    return Row("kill -9 and resume", executor, figures, is_right, seconds)
+    return figures, is_same and max(redone) <= N_WORKERS and not figures["lost"]
 
 
-def everything(executor: str, seed: int) -> Row:
+def everything(executor: str, seed: int) -> Outcome:
     """Run the scenario of 200 chunks in a process of its own."""
-    begin = time.monotonic()
     with folder() as work:
         arguments = ["-m", "tests.faults.scenario", executor, str(work), str(seed)]
         finished(arguments, work / "log", seconds=SCENARIO_S, **WAITING)
@@ -105,26 +107,19 @@ def everything(executor: str, seed: int) -> Row:
         "same bits": is_same,
     }
     exact = named == {f"/store/{number}.root" for number in BROKEN}
-    is_right = is_same and exact and lost["events"] == len(BROKEN) * N_EVENTS
-    return Row("200 chunks, everything", executor, figures, is_right, time.monotonic() - begin)
+    return figures, is_same and exact and lost["events"] == len(BROKEN) * N_EVENTS
 
 
-def edited(executor: str) -> Row:
-    """Make every edit, and look at the answers in mid-run, afterwards and in a new kernel."""
-    begin = time.monotonic()
-    kernels = Kernels()
-    wrong: dict[str, str] = {}
-    for name in EDITS:
-        with folder() as work:
-            found = answers(kernels, name, [executor], work)
-        wrong |= {f"{name}, {moment}": why for (_, moment), why in found.items() if why}
-    figures = {"edits": len(EDITS), "answers": 3 * len(EDITS), "wrong": len(wrong), **wrong}
-    return Row("edits", executor, figures, not wrong, time.monotonic() - begin)
+def edited(kernels: Kernels, name: str, executor: str) -> Outcome:
+    """Edit, and look at the answers in mid-run, afterwards and in a new kernel."""
+    with folder() as work:
+        found = answers(kernels, name, [executor], work)
+    figures = {moment: why or True for (_, moment), why in found.items()}
+    return figures, not any(found.values())
 
 
-def out_of_memory(executor: str, how: str) -> Row:
+def out_of_memory(executor: str, how: str) -> Outcome:
     """Let a chunk of each file need more memory than there is: refused, or its worker ends."""
-    begin = time.monotonic()
     with folder() as work:
         base = str(list_files(work / "base", write_files(work / "files", N_HUNGRY)))
         quiet = analysed(configured("", base_dir=base, output_dir=str(work / "quiet")))
@@ -139,21 +134,17 @@ def out_of_memory(executor: str, how: str) -> Row:
         "lost": len(result.ledger.lost_chunks),
         "same bits": is_same,
     }
-    is_right = is_same and result.ledger.is_complete and bool(killed) == (how == "held")
-    what = {"refused": "memory is refused", "held": "killed for its memory"}[how]
-    return Row(what, executor, figures, is_right, time.monotonic() - begin)
+    return figures, is_same and result.ledger.is_complete and bool(killed) == (how == "held")
 
 
-def large(what: str, title: str) -> Row:
+def large(what: str) -> Outcome:
     """Make something large and run on it, each in a process of its own."""
-    begin = time.monotonic()
     with folder() as work:
         for step in ("write", "run"):
             arguments = ["-m", "benchmarks.large", what, step, str(work)]
             finished(arguments, work / "log", seconds=LARGE_S, OPENBLAS_NUM_THREADS="1")
         figures: dict[str, Any] = json.loads((work / "outcome.json").read_text())
-    is_right = all(value for value in figures.values() if isinstance(value, bool))
-    return Row(title, "dask", figures, is_right, time.monotonic() - begin)
+    return figures, all(value for value in figures.values() if isinstance(value, bool))
 
 
 def in_words(row: Row) -> str:
@@ -174,36 +165,72 @@ def shown(rows: list[Row]) -> Table:
     return table
 
 
-def rounds(asked: argparse.Namespace) -> Iterator[Row]:
-    """Run what is asked for, one after the other."""
-    for executor in [asked.executor] if asked.executor else EDITED_ON:
-        yield edited(executor)
-    for executor in [asked.executor] if asked.executor else EXECUTORS:
-        yield kill_loop(executor, asked.kills, asked.seed)
-        for how in ("refused", "held"):
-            yield out_of_memory(executor, how)
+def matrix(rows: list[Row]) -> Table:
+    """Lay out which edits give the bits of a clean run."""
+    names = list(dict.fromkeys(row.executor for row in rows))
+    table = Table("the same bits as a clean run", *names)
+    verdicts = {(row.what, row.executor): "yes" if row.is_right else "NO" for row in rows}
+    for what in dict.fromkeys(row.what for row in rows):
+        table.add_row(what, *(verdicts.get((what, name), "") for name in names))
+    return table
+
+
+def rounds(asked: argparse.Namespace) -> Iterator[Round]:
+    """Give what is asked for, in the order in which it is done."""
+    kernels = Kernels()
+    for executor in EDITED_ON:
+        for name in EDITS:
+            yield f"{EDIT}{name}", executor, partial(edited, kernels, name, executor)
+    for executor in EXECUTORS:
+        yield (
+            f"{asked.kills} kill -9",
+            executor,
+            partial(kill_loop, executor, asked.kills, asked.seed),
+        )
+        for how, what in (("refused", "memory is refused"), ("held", "killed for its memory")):
+            yield what, executor, partial(out_of_memory, executor, how)
         for seed in range(asked.seed, asked.seed + asked.rounds if is_installed() else asked.seed):
-            yield everything(executor, seed)
-    if asked.executor in (None, "dask"):
-        yield large("file", "a file of 5 M events")
-        yield large("variations", "50 datasets, 300 variations")
+            yield f"200 chunks, seed {seed}", executor, partial(everything, executor, seed)
+    yield "a file of 5 M events", "dask", partial(large, "file")
+    yield "50 datasets, 300 variations", "dask", partial(large, "variations")
 
 
 def main() -> int:
-    """Run all rounds and print the table."""
+    """Run all rounds and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20, help="points at which a run is killed")
     parser.add_argument("--rounds", type=int, default=3, help="of the scenario, per executor")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--executor", choices=EXECUTORS, help="only this one")
+    parser.add_argument("--executor", choices=EDITED_ON, help="only this one")
+    parser.add_argument("--only", default="", help="what has this text in its name")
+    parser.add_argument("--out", type=Path, help="JSON lines, one a round; what is there is done")
     asked = parser.parse_args()
     console = Console()
-    rows: list[Row] = []
-    for row in rounds(asked):
+    rows = read(asked.out)
+    done = {(row.what, row.executor) for row in rows}
+    for what, executor, call in rounds(asked):
+        is_asked = asked.only in what and asked.executor in (None, executor)
+        if (what, executor) in done or not is_asked:
+            continue
+        begin = time.monotonic()
+        row = Row(what, executor, *call(), time.monotonic() - begin)
         rows.append(row)
-        console.print(f"{row.what} ({row.executor}): {row.seconds:.0f} s")
-    console.print(shown(rows))
+        console.print(
+            f"{what} ({executor}): {'right' if row.is_right else 'WRONG'}", highlight=False
+        )
+        if asked.out:
+            with asked.out.open("a") as file:
+                file.write(json.dumps(asdict(row)) + "\n")
+    edits = [row for row in rows if row.what.startswith(EDIT)]
+    console.print(matrix(edits))
+    console.print(shown([row for row in rows if row not in edits or not row.is_right]))
     return 0 if all(row.is_right for row in rows) else 1
+
+
+def read(path: Path | None) -> list[Row]:
+    """Give the rows of earlier calls."""
+    lines = path.read_text().splitlines() if path is not None and path.exists() else []
+    return [Row(**json.loads(line)) for line in lines]
 
 
 if __name__ == "__main__":

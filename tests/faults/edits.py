@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = ["EDITS", "EXECUTORS", "Edit", "Kernels", "answers"]
 
 EXECUTORS = ("iterative", "futures", "dask", "client", "kept")  # of a notebook: workers stay
 KERNEL_S = 240.0
+COMPILED = "import numba\n@numba.njit\n"  # for that edit only: each worker needs seconds for it
 N_FILES, N_EVENTS = 2, 100
 CELL = "cell"  # what stands in a cell of the notebook
 ENVIRONMENT = "YARDS"  # an environment variable
@@ -40,7 +42,7 @@ TEXTS = {
     "edited/helpers.py": "from edited import deep\nMODULE = 2.0\n"
     "def helped(x):\n    return x + MODULE + deep.DEEP\n",
     "edited/stars.py": "STAR = 3.0\n",
-    "edited/fast.py": "import numba\n@numba.njit\ndef compiled(x):\n    return x + 13.0\n",
+    "edited/fast.py": "def compiled(x):\n    return x + 13.0\n",
     "edited/cuts.py": """
 import functools
 import os
@@ -201,8 +203,8 @@ EDITS = {
 }
 
 
-def prepared(folder: Path) -> Path:
-    """Write the events, and all texts as they are before any edit."""
+def prepared(folder: Path, edit: str) -> Path:
+    """Write the events, and all texts as they are before an edit."""
     for name in ("mc", "data"):
         (folder / name).mkdir(parents=True)
         for number in range(N_FILES):
@@ -211,7 +213,7 @@ def prepared(folder: Path) -> Path:
         if name != CELL:
             path = folder / name
             path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
+            path.write_text(COMPILED + text if (edit, path.name) == ("numba", "fast.py") else text)
     write_corrections(folder / "corrections.json")
     return folder
 
@@ -243,6 +245,8 @@ class Kernel:
         sys.path[:0] = [str(self.folder), str(self.folder / "site-packages")]
         sys.dont_write_bytecode = False
         os.chdir(self.folder)
+        self.main = sys.modules["__main__"] = ModuleType("__main__")  # as that of a notebook
+        self.main.In = [""]
 
     def apply(self, edit: Edit) -> None:
         """Edit, once."""
@@ -302,7 +306,8 @@ class Kernel:
         text = TEXTS[CELL]
         for name, old, new in edit.changes:
             text = text.replace(old, new) if name == CELL and self.is_edited else text
-        main = vars(sys.modules["__main__"])
+        main = vars(self.main)
+        main["In"].append(text)
         exec(text, main)
         from edited.conf import config
 
@@ -339,7 +344,8 @@ class Kernels:
 
     def __init__(self) -> None:
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["intccms.analysis.runner", "distributed"])
+        self.context.set_forkserver_preload(["tests.faults.warm"])
+        self._clean: dict[str, str] = {}
 
     def ask(self, kernel: dict[str, Any], name: str, moment: str, out: str) -> dict[str, str]:
         """Run a session to its end."""
@@ -352,6 +358,14 @@ class Kernels:
             return {moment: f"not done after {KERNEL_S:g} s"}
         return queue.get() if not queue.empty() else {moment: f"exit {process.exitcode}"}
 
+    def clean(self, name: str, moment: str, folder: Path) -> str:
+        """Give the answer of a run in a new folder, before or after an edit; it is run once."""
+        key = name if moment == "after" else f"in cell: {EDITS[name].in_cell}"
+        if key not in self._clean:
+            kernel = {"executor": "iterative", "folder": prepared(folder / moment, name)}
+            self._clean[key] = self.ask(kernel, name, moment, "out")[moment]
+        return self._clean[key]
+
 
 def answers(
     kernels: Kernels, name: str, executors: Iterable[str], work: Path
@@ -361,15 +375,12 @@ def answers(
     In mid-run the code counts that was loaded when the run began; afterwards, in the same kernel
     and in a new one that finds what the first has stored, it is the edited one.
     """
-    clean = {"executor": "iterative"}
-    alone = prepared(work / "clean")
-    before = kernels.ask(clean | {"folder": alone}, name, "before", "out-before")["before"]
-    after = kernels.ask(clean | {"folder": alone}, name, "after", "out-after")["after"]
+    before, after = (kernels.clean(name, moment, work) for moment in ("before", "after"))
     if before == after or len(before) != len(after):
         return {("clean", "in mid-run"): f"no edit that can be seen: {before}, {after}"}
     found = {}
     for executor in executors:
-        folder = prepared(work / executor)
+        folder = prepared(work / executor, name)
         kernel = {"folder": folder, "executor": executor}
         said = kernels.ask(kernel, name, "edited", "out")
         said |= {"new kernel": kernels.ask(kernel, name, "after", "out").get("after", "")}
