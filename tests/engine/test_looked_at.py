@@ -25,11 +25,13 @@ from tests.engine.conftest import make_events, write_file
 
 FUNCTIONS = """
 import glob
+import importlib.resources
 import json
 import os
+import pkgutil
 import posix
 import time
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import correctionlib
@@ -90,6 +92,15 @@ def in_default(pt, path=HERE / "w.json"):
 in_partial = partial(in_default, path=HERE / "w.json")
 
 
+def of_a_package(pt):
+    file = importlib.resources.files(f"inner_{__name__}") / "r.json"
+    return json.loads(file.read_text()) + 0 * pt
+
+
+def of_a_module(pt):
+    return json.loads(pkgutil.get_data(__name__, "r.json")) + 0 * pt
+
+
 def environment(pt):
     return float(os.environ["INTCCMS_W"]) + 0 * pt
 
@@ -116,6 +127,19 @@ def kept_in_a_global(pt):
     if not KEPT:
         KEPT["w"] = json.loads((HERE / "w.json").read_text())
     return KEPT["w"] + 0 * pt
+
+
+class Table:
+    @cached_property
+    def weight(self):
+        return json.loads((HERE / "w.json").read_text())
+
+
+TABLE = Table()
+
+
+def kept_on_an_object(pt):
+    return TABLE.weight + 0 * pt
 
 
 def named(pt, *, files):
@@ -149,6 +173,10 @@ def library(pt):
     return Opaque.read(HERE / "w.parquet") + 0 * pt
 
 
+def library_and_a_made_up_name(pt):
+    return Opaque.read(f"{HERE}/w{len('w')}.parquet") + 0 * pt
+
+
 class Opaque:
     @staticmethod
     def read(path):
@@ -162,6 +190,8 @@ READ_AGAIN = (
     "array_of_an_object",
     "in_default",
     "in_partial",
+    "of_a_package",
+    "of_a_module",
     "environment",
     "environment_or_default",
     "names_in_a_folder",
@@ -185,7 +215,13 @@ def put(module: ModuleType, weight: int, monkeypatch: pytest.MonkeyPatch) -> Non
     here = module.HERE
     (here / "w.json").write_text(str(weight))
     np.save(here / "w.npy", np.array([float(weight)]))
-    pyarrow.parquet.write_table(pyarrow.table({"w": [float(weight)]}), here / "w.parquet")
+    for name in ("w.parquet", "w1.parquet"):
+        pyarrow.parquet.write_table(pyarrow.table({"w": [float(weight)]}), here / name)
+    inner = here / f"inner_{module.__name__}"
+    inner.mkdir(exist_ok=True)
+    (inner / "__init__.py").touch()
+    for folder in (here, inner):
+        (folder / "r.json").write_text(str(weight))
     (here / "many").mkdir(exist_ok=True)
     for number in range(weight):
         (here / "many" / str(number)).touch()
@@ -240,17 +276,19 @@ def test_the_answer_follows_what_is_looked_at(
         assert outcome(analysed(weights, function)) == (weight, RESUMED)
 
 
+@pytest.mark.parametrize("name", ["library", "library_and_a_made_up_name"])
 def test_files_that_a_library_opens_are_known_by_their_names(
-    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+    weights: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    function = getattr(weights, name)
     put(weights, 1, monkeypatch)
-    assert outcome(analysed(weights, weights.library)) == (1, DONE)
-    assert outcome(analysed(weights, weights.library)) == (1, RESUMED)
+    assert outcome(analysed(weights, function)) == (1, DONE)
+    assert outcome(analysed(weights, function)) == (1, RESUMED)
     put(weights, 2, monkeypatch)
     for _ in range(2):  # nobody knows when this process has read it: nothing is taken
-        assert outcome(analysed(weights, weights.library)) == (2, DONE)
+        assert outcome(analysed(weights, function)) == (2, DONE)
     put(weights, 1, monkeypatch)
-    assert outcome(analysed(weights, weights.library))[0] == 1
+    assert outcome(analysed(weights, function))[0] == 1
 
 
 @pytest.mark.parametrize("executor", ["futures", "dask"])
@@ -288,16 +326,20 @@ def test_what_no_function_looks_at_does_not_count(
     assert outcome(analysed(weights, weights.one)) == (1, RESUMED)
 
 
-def test_old_content_that_is_kept_in_a_global_is_an_error(
-    weights: ModuleType, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["kept_in_a_global", "kept_on_an_object"])
+def test_old_content_that_is_kept_is_an_error(
+    weights: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    function = getattr(weights, name)
     put(weights, 1, monkeypatch)
-    assert outcome(analysed(weights, weights.kept_in_a_global))[0] == 1
+    assert outcome(analysed(weights, function))[0] == 1
     put(weights, 2, monkeypatch)
-    with pytest.raises(FunctionError, match=r"correction 'sf': .*w\.json has changed.*restart"):
-        analysed(weights, weights.kept_in_a_global)
+    for _ in range(2):
+        with pytest.raises(FunctionError, match=r"correction 'sf': .*w\.json has changed.*restart"):
+            analysed(weights, function)
     weights.KEPT.clear()
-    assert outcome(analysed(weights, weights.kept_in_a_global))[0] == 2
+    vars(weights.TABLE).clear()
+    assert outcome(analysed(weights, function))[0] == 2
 
 
 def test_files_in_arguments_count_by_content_wherever_they_are(

@@ -11,6 +11,7 @@ import threading
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property, singledispatch
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,31 @@ def test_compiled_functions_count_by_their_python_code() -> None:
         assert digest(compiled(triple)) != before
     kinds = [numba.vectorize([f"{one}({one})"])(double) for one in ("f4", "f8")]
     assert all_differ(*kinds, numba.njit(double), numba.njit(fastmath=True)(double), double)
+
+
+def test_functions_that_dispatch_count_by_what_they_have() -> None:
+    def dispatching(answer: int) -> Any:
+        function = singledispatch(repr)
+        function.register(float, lambda _: answer)
+        return function
+
+    one = dispatching(1)
+    before = digest(one)
+    one(1.0)
+    assert digest(one) == before == digest(dispatching(1))
+    assert digest(dispatching(2)) != before
+
+
+def test_what_a_property_would_compute_is_not_asked_for() -> None:
+    class Lazy:
+        @cached_property
+        def number(self) -> int:
+            raise AssertionError("asked")
+
+    lazy = Lazy()
+    space = {"LAZY": lazy, "__name__": "__main__"}
+    exec("def function():\n    return LAZY.number.real", space)  # noqa: S102
+    assert digest(space["function"])
 
 
 def test_two_that_call_each_other_are_told_apart_wherever_one_begins() -> None:

@@ -148,6 +148,20 @@ def test_star_imports_and_modules_that_functions_import_count(folder: Path) -> N
     assert (cut_of(config), config.channels[0].observables[0].function(0)) == (70, 2)
 
 
+def test_a_table_that_others_fill_is_no_edit(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(folder, mine_cuts=CUTS, mine_conf=CONFIGURATION)
+    text = "TABLE = {}\nCUT = 50\n"
+    write(
+        folder, kitbag_numbers=text, kitbag_more="from . import numbers\nnumbers.TABLE['a'] = 1\n"
+    )
+    importlib.import_module("kitbag.more")
+    with caplog.at_level(logging.WARNING):
+        load_config("mine.conf:config")
+    assert not caplog.messages
+
+
 def test_a_package_is_loaded_again_with_its_modules(folder: Path) -> None:
     write(folder, mine_cuts="from mine import CUT\n" + CUTS.partition("\n")[2].partition("\n")[2],
           mine_conf=CONFIGURATION)  # fmt: skip

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import resolve_name
+from inspect import getattr_static
 from operator import attrgetter
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
@@ -329,10 +330,16 @@ def _patched(known: Mapping[str, Any], chain: Chain) -> Iterator[str]:
         return
     value = sys.modules.get(chain.root) if chain.is_import else known.get(chain.root)
     for name in chain.attributes[:-1]:
-        value = getattr(value, name, None)
+        value = _attribute(value, name)
     where = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
     if isinstance(value, ModuleType | type) and isinstance(where, str) and home(where):
         yield f"{'.'.join((chain.root, *chain.attributes))} is set"
+
+
+def _attribute(value: Any, name: str) -> Any:
+    """Give an attribute; what a property of an object would compute is not asked for."""
+    get = getattr if isinstance(value, ModuleType | type) else getattr_static
+    return get(value, name, None)
 
 
 def _is_in(name: str, modules: set[str]) -> bool:
@@ -348,7 +355,7 @@ def _names(known: Mapping[str, Any], chain: Chain) -> Iterator[str]:
         if path:
             yield path
     for attribute in chain.attributes:
-        value = None if value is None else getattr(value, attribute, None)
+        value = None if value is None else _attribute(value, attribute)
         path = f"{path}.{attribute}"
         full = _full_name(value)
         if path[0] != ".":

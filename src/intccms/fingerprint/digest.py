@@ -176,7 +176,7 @@ def fingerprint(value: Any, *, versions: bool = True) -> Fingerprint:
     graph = _Graph()
     before = WITH_VERSIONS.set(versions)
     try:
-        graph.add(value, _name(value))
+        graph.add(value, str(getattr(value, "__qualname__", type(value).__qualname__)))
     finally:
         WITH_VERSIONS.reset(before)
     told = (graph.unstable, graph.unforeseen, graph.unseeded, graph.older)
@@ -216,17 +216,6 @@ def _digest_elsewhere(data: bytes, seed: str) -> str | None:
     return done.stdout.decode().split()[-1]
 
 
-def _where(value: Any, where: str) -> str:
-    """Name a function by itself, and anything else by where it was found."""
-    if not isinstance(value, FunctionType):
-        return where
-    return f"{value.__module__}.{value.__qualname__}"
-
-
-def _name(value: Any) -> str:
-    return str(getattr(value, "__qualname__", type(value).__qualname__))
-
-
 @dataclass
 class _Graph:
     """All objects that are reached from the first one; they may refer to each other in circles."""
@@ -251,7 +240,8 @@ class _Graph:
                 self.older.add(older)
             if not form.is_structural:
                 self.unstable.add(f"{where} ({type(value).__qualname__})")
-            name = _where(value, where)
+            is_named = isinstance(value, FunctionType)
+            name = f"{value.__module__}.{value.__qualname__}" if is_named else where
             self.unforeseen.update(f"{name} ({what})" for what in form.unforeseen)
             self.unseeded.update(f"{name} ({what})" for what in form.unseeded)
             members = []

@@ -16,7 +16,7 @@ import types
 import warnings
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, singledispatch
 from typing import Any
 
 import cloudpickle
@@ -40,6 +40,8 @@ HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that Python code could have w
 # Attributes of classes that say where, or that are made from the others.
 CLASS_NOTES = {"_abc_impl", "__abstractmethods__", "__dict__", "__weakref__", "__signature__"}
 CLASS_ADDRESS = {"__doc__", "__module__", "__qualname__", "__firstlineno__"}
+# Of what `singledispatch` makes: beside its functions it has a cache.
+DISPATCHER = singledispatch(repr).__code__  # type: ignore[attr-defined]
 # The generators behind random.random and np.random.normal: each chunk seeds numpy's anew; of the
 # other one the functions are named that draw from it.
 SHARED_GENERATORS = (random.random.__self__, np.random.normal.__self__)  # type: ignore[attr-defined]
@@ -146,6 +148,8 @@ def _named(value: Mapping[str, Any]) -> Form:
 
 
 def _function(value: types.FunctionType) -> Form:
+    if value.__code__ is DISPATCHER:
+        return Form(b"dispatch", (value.registry,))  # type: ignore[attr-defined]
     module = value.__globals__.get("__name__")
     package = home(module) if isinstance(module, str) else None
     cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)

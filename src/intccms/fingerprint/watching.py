@@ -44,9 +44,13 @@ BEYOND = {
 # Modules that look around for Python itself: for sources, compiled code, libraries, cores.
 ITS_OWN = {
     *("importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport"),
-    *("ctypes", "inspect", "joblib", "linecache", "platform", "tokenize"),
+    *("ctypes", "inspect", "linecache", "platform", "tokenize"),
 }
+IMPORTING = ("_frozen_importlib", "importlib._bootstrap")
+FOR_USERS = ("importlib.resources", "pkgutil")  # but these read what the user asks for
 REMOTE = {"root", "xroot", "s3", "gs", "dav", "davs"}  # libraries read there without a word
+# Kinds of files that libraries open without telling Python.
+OPENED_UNSEEN = {".parquet", ".feather", ".arrow", ".onnx", ".pt", ".h5", ".ubj", ".model"}
 LARGE_BYTES = 1_000_000_000  # above, a file counts by size and time
 CACHE_KIND = type(lru_cache(len))
 
@@ -174,7 +178,12 @@ class Watch:
         folders = [Path(one) for one in texts if Path(one).is_absolute() and Path(one).is_dir()]
         names = [one for one in texts if "." in str(one) and not Path(one).is_absolute()]
         joined = [folder / name for folder in folders for name in names]
-        files = {path for path in named_files([*texts, *joined]) if not _is_installed(path)}
+        # of names that are made up when it runs
+        kinds = {"." + str(one).rpartition(".")[2] for one in names} & OPENED_UNSEEN
+        joined += [one for folder in folders for one in folder.iterdir() if one.suffix in kinds]
+        files = {
+            path for path in named_files([*texts, *joined]) if not path.startswith(_installed())
+        }
         memory.at_hand = {path: _state(path) for path in files}
         memory.at_hand_now = dict(memory.at_hand)
         for text in texts:
@@ -371,13 +380,9 @@ def _opened(watch: Watch, path: Any) -> None:
         return
     with unwatched():
         name = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - see `content_digest`
-        if name.startswith(SYSTEM) or _is_installed(name) or _by_python():
+        if name.startswith(SYSTEM) or name.startswith(_installed()) or _by_python():
             return
         watch.opened(name)
-
-
-def _is_installed(path: str) -> bool:
-    return path.startswith(_installed())
 
 
 @cache
@@ -408,12 +413,15 @@ def _modules() -> Iterable[str]:
 
 def _by_python() -> bool:
     """Say whether Python itself, or a compiler's cache, is at work and not the user's code."""
+    is_own = False
     for name in _modules():
-        if name.partition(".")[0] in ITS_OWN or name == "numba.core.caching":
-            return True
+        if name in IMPORTING or name.startswith(FOR_USERS):
+            return name in IMPORTING
+        is_own |= name.partition(".")[0] in ITS_OWN
+        is_own |= name == "numba.core.caching" or name.startswith("joblib.externals")
         if home(name) is None:
-            return False
-    return False
+            break
+    return is_own
 
 
 def _by_user() -> bool:

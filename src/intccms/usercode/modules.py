@@ -339,6 +339,7 @@ def _has_constants(module: ModuleType, source: Source) -> bool:
     return all(
         type(vars(module).get(name)) is not type(value) or vars(module)[name] == value
         for name, value in last.items()
+        if value not in ([], {}, set())  # such as a table that others fill
     )
 
 
