@@ -11,8 +11,6 @@ from typing import Any
 
 import psutil
 
-from intccms.execution.failures import user_code
-
 __all__ = [
     "STUCK_S",
     "add_up",
@@ -91,6 +89,8 @@ def kill_always(item: int, folder: Path, victim: int = 5) -> tuple[int, dict[str
 
 def end_in_function(item: int, folder: Path, how: str) -> tuple[int, dict[str, Any]]:
     """End the worker within a function of a user."""
+    from intccms.execution.failures import user_code  # takes seconds, which other items have not
+
     with user_code("channels.all"):
         if item == 5 and how == "exit":
             os._exit(0)

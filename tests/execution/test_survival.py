@@ -157,7 +157,7 @@ def test_an_item_that_hangs_is_run_elsewhere_and_counts_once(
     _, client = start_cluster(2)
     totals = together()
     start = time.monotonic()
-    executor = DaskExecutor(client, patience_s=2.0)
+    executor = DaskExecutor(client, patience_s=5.0)
     answers = dict(executor.map(tasks.stick_once, range(N), arguments=(tmp_path,), totals=totals))
     assert time.monotonic() - start < tasks.STUCK_S / 2
     check_complete(answers, totals)
@@ -168,7 +168,7 @@ def test_an_item_that_hangs_everywhere_is_named_and_the_others_are_done(
 ) -> None:
     _, client = start_cluster(2)
     totals = together()
-    executor = DaskExecutor(client, patience_s=2.0)
+    executor = DaskExecutor(client, patience_s=5.0)
     answers = dict(executor.map(tasks.stick_always, range(N), arguments=(tmp_path,), totals=totals))
     assert isinstance(answers[5], WorkerLostError)
     check_complete(answers, totals, missing=(5,))
