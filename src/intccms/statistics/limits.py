@@ -208,8 +208,7 @@ def median_expected(workspace: Workspace, guess: float) -> float:
         If a fit fails.
     """
     model, data = workspace.model_and_data()
-    named = failures_named(f"limit on {workspace.signal}")
-    with named, pyhf_backend(NewtonOptimizer()):
+    with failures_named(f"limit on {workspace.signal}"), pyhf_backend(NewtonOptimizer()):
         return _Scan(model, data, 0.05).limit(1 + SIGMAS.index(0), guess)
 
 
@@ -366,8 +365,7 @@ def significance(workspace: Workspace) -> Significance:
     Test statistic q0: Cowan, Cranmer, Gross, Vitells, arXiv:1007.1727, equations 12 and 52.
     """
     model, data = workspace.model_and_data()
-    named = failures_named(f"significance of {workspace.signal}")
-    with named, pyhf_backend(NewtonOptimizer()):
+    with failures_named(f"significance of {workspace.signal}"), pyhf_backend(NewtonOptimizer()):
         bounds = model.config.suggested_bounds()
         bounds[model.config.poi_index] = (0.0, np.inf)
         observed, expected = pyhf.infer.hypotest(
