@@ -230,3 +230,34 @@ def test_a_scan_of_a_cut_gives_what_clean_runs_give(
     session.summary()  # the session is still that of the run before
     with pytest.raises(ConfigError, match="did you mean 'ht_min'"):
         session.scan("baseline_selection.ht_mn", [1])
+
+
+READS = """
+import json
+from pathlib import Path
+
+TABLE = json.loads((Path(__file__).parent / "table.json").read_text())
+"""
+
+
+def test_a_file_that_a_module_reads_when_it_is_imported_counts_as_the_module(
+    base: Path, package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    helpers, table = package / HELPERS, package / "ana" / "table.json"
+    text = helpers.read_text()
+    helpers.write_text(READS + text.replace("MIN_HT = 60.0", 'MIN_HT = TABLE["ht"]'))
+    table.write_text('{"ht": 60.0}')
+    session = begun(base, tmp_path / "out")
+    table.write_text('{"ht": 70.0}')
+    with pytest.raises(ConfigError, match=r"ana\.helpers: edited since"):
+        session.process()
+    session.look()
+    assert statuses(analysis_of(session)) == {"cached": N_CHUNKS}
+    assert bits(analysis_of(session)) == clean(base, tmp_path / "clean")
+    table.write_text("{")
+    for _ in range(2):  # nothing is taken in place of what cannot be loaded
+        with pytest.raises(ConfigError, match=r"ana\.helpers.* cannot be loaded again"):
+            session.look()
+    table.write_text('{"ht": 60.0}')
+    session.look()
+    assert statuses(analysis_of(session)) == {"resumed": N_CHUNKS}

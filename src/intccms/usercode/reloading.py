@@ -20,6 +20,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from intccms.errors import ConfigError
+from intccms.usercode import imported_files
 from intccms.usercode.homes import is_own
 from intccms.usercode.modules import (
     MAIN,
@@ -47,11 +48,15 @@ Space = dict[str, Any]
 
 
 def edited(names: Iterable[str]) -> list[str]:
-    """Name the modules among `names`, and among what they need, whose files were edited since."""
+    """Name the modules among `names`, and among what they need, whose files were edited since.
+
+    A file that the body of a module has read is one of its files.
+    """
     return sorted(
         name
         for name in closure(names)
-        if name in sys.modules and (seen(name) is None or seen(name) != current(name))
+        if name in sys.modules
+        and (seen(name) is None or seen(name) != current(name) or imported_files.has_changed(name))
     )
 
 
@@ -171,6 +176,7 @@ def _load_again(names: list[str]) -> dict[str, Space]:
             ) from None
     before = set(sys.modules)
     old = forget(names)
+    read_before = imported_files.forget(names)
     shelf = Shelf(sources)
     importlib.invalidate_caches()
     sys.meta_path.insert(0, shelf)
@@ -179,6 +185,7 @@ def _load_again(names: list[str]) -> dict[str, Space]:
             importlib.import_module(name)
     except (Exception, SystemExit) as error:
         _put_back(old, before)
+        imported_files.put_back(read_before)
         raise ConfigError(_failure(name, error, sources)) from error
     finally:
         sys.meta_path.remove(shelf)
