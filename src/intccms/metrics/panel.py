@@ -123,7 +123,7 @@ class Panel:
             with self._lock:
                 png = picture(self.state, time.time())
             self._handle.update({"image/png": png, "text/plain": str(self.table())}, raw=True)
-            self._script.update({}, raw=True)
+            self._script.update({"text/html": ""}, raw=True)  # of no kind at all, pages warn
         self.board = self._handle = self._script = None
 
     def _draw(self) -> None:
