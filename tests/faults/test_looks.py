@@ -156,10 +156,12 @@ def test_what_was_lost_is_named_and_tried_again(
 
 
 def test_overrides_stay_and_nothing_is_taken_where_that_is_not_wanted(
-    base: Path, package: Path, tmp_path: Path
+    base: Path, package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session = begun(base, tmp_path / "out")
-    session.look(overrides=["general.read_from_cache=False"])
+    secret = "preprocess.skimming.output.to_kwargs.storage_options.secret"
+    session.look(overrides=["general.read_from_cache=False", f"{secret}=hunter2"])
+    assert "hunter2" not in capsys.readouterr().out
     assert statuses(analysis_of(session)) == {"done": N_CHUNKS}
     session.look()
     assert session.config.general.read_from_cache is False

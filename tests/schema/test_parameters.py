@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -88,6 +88,15 @@ def test_what_does_not_fit_is_refused_by_name(override: str, text: str) -> None:
 def test_a_function_that_takes_anything_is_given_it() -> None:
     assert given(loaded(function=open_ended, anything=3)) == {"anything": 3}
     assert given(loaded([f"{KEY}.static_kwargs.other=1"], function=open_ended)) == {"other": 1}
+
+
+def test_a_decorator_may_take_more_than_what_it_wraps() -> None:
+    @wraps(selection)
+    def scaled(*arrays: Any, scale: float = 1.0, **settings: Any) -> Any:
+        return selection(*(scale * one for one in arrays), **settings)
+
+    assert given(loaded(function=scaled, scale=2.0)) == DEFAULTS | {"scale": 2.0}
+    assert given(loaded([f"{KEY}.met_min=60"], function=scaled))["met_min"] == 60.0
 
 
 def test_both_examples_name_their_cuts() -> None:

@@ -33,7 +33,7 @@ def reuse_in_words(before: RunResult, after: RunResult) -> str:
     str
         ``changed: channels.SR.selection.function; 12 chunks from kept columns; read 0 B``.
     """
-    changes = _changes(before, after)
+    changes = _changes(before, after) if before.code else ["first look"]
     named = ", ".join(changes[:SHOWN]) or "nothing"
     more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
     if after.analysis is None:
@@ -54,15 +54,15 @@ def _changes(before: RunResult, after: RunResult) -> list[str]:
     old, new = (_settings(one) for one in (before, after))
     for place in dict.fromkeys((*old, *new)):
         pair = old.get(place, ""), new.get(place, "")
-        if not any(map(callable, pair)) and pair[0] != pair[1]:
+        if place not in code and pair[0] != pair[1]:
             found.append(f"{place}: {_short(pair[0])} → {_short(pair[1])}")
     return found
 
 
 def _settings(result: RunResult) -> dict[str, Any]:
-    """Give settings by their place; a list, as the edges of a binning, is one."""
+    """Give settings by their place, without secrets; a list, as edges of a binning, is one."""
     found: dict[str, Any] = {}
-    for place, value in leaves(result.config):
+    for place, value in leaves(result.config.dump()):
         parent, _, last = place.rpartition(".")
         if last.isdecimal():
             found.setdefault(parent, []).append(value)

@@ -310,9 +310,10 @@ def parameters_of(function: Any) -> dict[str, Any]:
     }
 
 
-def _signature(function: Any) -> Mapping[str, Parameter]:
+def _signature(function: Any, *, wrapped: bool = True) -> Mapping[str, Parameter]:
+    """Give the parameters of a function, or of what it wraps; none where it does not tell."""
     try:
-        return signature(function).parameters
+        return signature(function, follow_wrapped=wrapped).parameters
     except (TypeError, ValueError):  # one of a library in C does not tell
         return {}
 
@@ -320,7 +321,7 @@ def _signature(function: Any) -> Mapping[str, Parameter]:
 def _with_defaults(given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
     """Add the parameters of the function that are not given; refuse what does not fit it."""
     function = info.data.get("function")
-    known, defaults = _signature(function), parameters_of(function)
+    known, defaults = _signature(function, wrapped=False), parameters_of(function)
     takes_all = not known or any(one.kind is one.VAR_KEYWORD for one in known.values())
     for name, value in given.items():
         if not takes_all and name not in known:
