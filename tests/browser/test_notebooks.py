@@ -146,14 +146,19 @@ def test_what_the_form_says_is_copied_to_the_clipboard(finished: Any) -> None:
 
 def test_the_explorer_shows_what_is_picked(finished: Any, screenshots: Path | None) -> None:
     page, _notebook, _code = finished
-    explorer = page.locator(".jp-OutputArea-output:has(.widget-select-multiple)").first
+    explorer = page.locator(".jp-OutputArea-output:has(.widget-select-multiple):has(img)").first
     before = explorer.locator("img").get_attribute("src")
     explorer.locator("select").nth(1).select_option("mtt_chi2")
     page.wait_for_function(
         "([image, src]) => image.src !== src",
         arg=[explorer.locator("img").element_handle(), before],
     )
-    look(page, screenshots, "explorer", only=".jp-OutputArea-output:has(.widget-select-multiple)")
+    look(
+        page,
+        screenshots,
+        "explorer",
+        only=".jp-OutputArea-output:has(.widget-select-multiple):has(img)",
+    )
     explorer.locator("select").nth(2).select_option("yields")
     explorer.locator("td:has-text('ttbar_semilep')").wait_for()
 

@@ -52,7 +52,7 @@ def test_a_damaged_result_is_made_again(
     damage(stored[0])
     with caplog.at_level(logging.WARNING):
         result = analysed(config)
-    assert statuses(result) == {"done": 1, "resumed": len(stored) - 1}
+    assert statuses(result) == {"cached": 1, "resumed": len(stored) - 1}
     assert bits(result) == bits(expected)
     assert [record.getMessage() for record in caplog.records if stored[0].name in record.message]
     assert statuses(analysed(config)) == {"resumed": len(stored)}
@@ -67,6 +67,6 @@ def test_a_result_that_was_not_written_to_its_end_is_not_looked_at(
     half.write_bytes(stored[0].read_bytes()[:100])
     stored[0].unlink()
     result = analysed(config)
-    assert statuses(result) == {"done": 1, "resumed": len(stored) - 1}
+    assert statuses(result) == {"cached": 1, "resumed": len(stored) - 1}
     assert caplog.records == []
     assert half.exists()  # somebody may still be writing it

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial, wraps
 from typing import Any
 
+import awkward as ak
+import numpy as np
 import pytest
 
 from intccms.errors import ConfigError
@@ -88,6 +90,12 @@ def test_what_does_not_fit_is_refused_by_name(override: str, text: str) -> None:
 def test_a_function_that_takes_anything_is_given_it() -> None:
     assert given(loaded(function=open_ended, anything=3)) == {"anything": 3}
     assert given(loaded([f"{KEY}.static_kwargs.other=1"], function=open_ended)) == {"other": 1}
+
+
+def test_functions_of_numpy_and_awkward_have_no_settings() -> None:
+    assert given(loaded(function=np.sqrt)) == {}
+    assert given(loaded(function=partial(ak.num, axis=1))) == {}
+    assert given(loaded(function=ak.num, axis=1)) == {"axis": 1}
 
 
 def test_a_decorator_may_take_more_than_what_it_wraps() -> None:

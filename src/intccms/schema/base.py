@@ -291,6 +291,7 @@ class Model(BaseModel):
         return field is None or field.is_required() or NoneType in alternatives(field.annotation)
 
 
+LIBRARIES = {"numpy", "awkward"}  # whose functions have keywords that nobody sets
 SETTINGS = (bool, int, float, str, list, tuple, NoneType)  # kinds of values in a form
 
 
@@ -313,6 +314,10 @@ def parameters_of(function: Any) -> dict[str, Any]:
 def _signature(function: Any, *, wrapped: bool = True) -> Mapping[str, Parameter]:
     """Give the parameters of a function, or of what it wraps; none where it does not tell."""
     try:
+        inner = getattr(function, "func", function)  # of a partial
+        owners = {str(getattr(one, "__module__", "")) for one in (inner, type(inner))}
+        if LIBRARIES & {one.partition(".")[0] for one in owners}:
+            return {}  # where and dtype of a ufunc are no cuts
         return signature(function, follow_wrapped=wrapped).parameters
     except (TypeError, ValueError):  # one of a library in C does not tell
         return {}
