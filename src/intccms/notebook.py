@@ -201,11 +201,10 @@ class Session:
         InputError
             If a pattern matches no figure.
         """
-        if config is not None:
-            self._source = config
-        self._overrides = [*self._overrides, *overrides]
-        before = self.stages
-        self._begin(load_config(self._source, self._overrides), before)
+        source, wanted = config or self._source, [*self._overrides, *overrides]
+        loaded = load_config(source, wanted)
+        self._source, self._overrides, before = source, wanted, self.stages  # what is wrong goes
+        self._begin(loaded, before)
         self.count_files()
         self.process()
         _display(Text(reuse_in_words(before.result, self.stages.result)))
@@ -246,10 +245,9 @@ class Session:
             load_config(self._source, [*self._overrides, *fixed, f"{setting}={json.dumps(value)}"])
             for value in values
         ]
-        points, stages = [], self.stages
+        points, stages, watch = [], self.stages, make_observer()
         for value, config in zip(values, loaded, strict=True):
-            observer = make_observer()
-            stages = Stages(config, self._client, observer=observer, pool=_pool, earlier=stages)
+            stages = Stages(config, self._client, observer=watch, pool=_pool, earlier=stages)
             with closing(stages):
                 stages.count_files()
                 stages.process()

@@ -136,6 +136,7 @@ def test_columns_of_local_files_are_kept_too(local: Path, tmp_path: Path) -> Non
     assert statuses(first) == {"done": N_CHUNKS}
     again = processed(changed(make_config(**named)))
     assert statuses(again) == {"cached": N_CHUNKS}
+    assert again.receipts == again.reports  # the name that scripts know
     expected = processed(changed(make_config(**own, cache_mb=0)))
     assert bits(again) == bits(expected)
 

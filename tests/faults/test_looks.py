@@ -163,7 +163,9 @@ def test_overrides_stay_and_nothing_is_taken_where_that_is_not_wanted(
     session.look(overrides=["general.read_from_cache=False", f"{secret}=hunter2"])
     assert "hunter2" not in capsys.readouterr().out
     assert statuses(analysis_of(session)) == {"done": N_CHUNKS}
-    session.look()
+    with pytest.raises(ConfigError, match="did you mean"):
+        session.look(overrides=["general.lumii=3"])
+    session.look()  # what was wrong is not wanted again
     assert session.config.general.read_from_cache is False
     assert statuses(analysis_of(session)) == {"done": N_CHUNKS}
 

@@ -182,9 +182,8 @@ def process(
         observer.report(unopened)
     chunks = ChunkRun(executor, processor, chunk_policy(processor, planned))
     places = {place_of(task): task.key for task in tasks}
-    known = None
-    if before is not None and before.collected is not None and chunks.policy.reuse:
-        known = None if processor.writer is not None else before.collected.again(places)
+    kept = before.collected if before is not None and processor.writer is None else None
+    known = kept.again(places) if kept is not None and chunks.policy.reuse else None
     if known is not None:
         collected = known
         for report in known.reports.values():

@@ -96,6 +96,11 @@ class AnalysisResult:
     duplicates: tuple[Duplicates, ...] = ()
     collected: Collected | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def receipts(self) -> tuple[ChunkReport, ...]:
+        """The `reports`, by the name that scripts know them by."""
+        return self.reports
+
 
 class DatasetSums(ChunkSums, total=False):
     """The sums of all chunks of a dataset: with those of each file, and bytes by branch."""
