@@ -16,6 +16,7 @@ FLOORS = {
     "cli": 11,
     "notebook": 11,
     "batch": 10,
+    "first_inputs": 10.5,
     "new_analysis": 10,
     "pipeline": 10,
     "metrics": 9,
@@ -41,7 +42,8 @@ FLOORS = {
     "errors": 0,
     "redaction": -1,  # nothing is said without it
 }
-SAMPLE_MAY_IMPORT = {"errors", "schema"}  # of the library, of which only cli imports the sample
+SAMPLE_MAY_IMPORT = {"errors", "schema"}  # of the library, of which few import the sample
+MAKE_SAMPLES = {"cli", "first_inputs"}
 ENTRY_POINTS = {"__main__": {"cli"}, "__init__": {"errors", "redaction"}}
 # No computing package may need a display, a browser or a notebook.
 SHOWS = {"matplotlib", "mplhep", "bokeh", "ipywidgets", "IPython", "jupyter_bokeh"}
@@ -109,8 +111,8 @@ def faults_of(path: Path, package: Path = PACKAGE) -> list[str]:
             reason = "imports are written in full"
         elif parts[0] == "intccms" and len(parts) > 1:
             reason = wrong_arrow(importer, parts[1])
-        elif parts[0] == "nanosample" and importer != "cli":
-            reason = "only cli imports nanosample"
+        elif parts[0] == "nanosample" and importer not in MAKE_SAMPLES:
+            reason = "only cli and first_inputs import nanosample"
         elif parts[0].startswith("example_") or parts[0] == "tests":
             reason = "the library knows no example and no test"
         elif parts[0] in SHOWS and importer not in MAY_SHOW and where not in DRAWINGS:

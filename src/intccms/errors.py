@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal, ParamSpec, TypeVar
 
 from intccms.redaction import redacted
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_HERE = str(Path(__file__).parent)
 
 
 class IntccmsError(Exception):
@@ -20,6 +24,25 @@ class IntccmsError(Exception):
     def __str__(self) -> str:
         """Give the text without credentials of URLs."""
         return redacted(super().__str__())
+
+    def _render_traceback_(self) -> list[str]:
+        """Give what IPython shows: this text, and where in the user's own code it began."""
+        cause = self.__cause__ or self
+        frames = traceback.extract_tb(cause.__traceback__) if cause is not self else []
+        place = [one for one in frames if not _is_of_others(one.filename)]
+        notes = getattr(self, "__notes__", ())
+        return [
+            f"{type(self).__name__}: {self}",
+            *notes,
+            *map(str.rstrip, traceback.format_list(place)),
+        ]
+
+
+def _is_of_others(filename: str) -> bool:
+    """Whether a user would not look for a mistake in this file: it is ours or of a library."""
+    return (
+        filename.startswith(_HERE) or "site-packages" in filename or filename.startswith("<frozen")
+    )
 
 
 class InputError(IntccmsError):

@@ -6,6 +6,7 @@ Shows tables, figures and progress below the cells; what is written, the stages 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from fnmatch import fnmatch
@@ -19,6 +20,7 @@ from IPython.display import FileLink, Image, display
 import intccms
 from intccms.errors import InputError, nearest
 from intccms.execution.executors import WorkerPool
+from intccms.first_inputs import inputs_of_example
 from intccms.metrics.measurement import Measurement
 from intccms.metrics.panel import Panel
 from intccms.metrics.progress import make_observer
@@ -70,6 +72,9 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
 ) -> Session:
     """Load the configuration and begin a run of it.
 
+    An example whose inputs are not here runs on synthetic events, and says so: those of ``make
+    demo``, else a small sample that is made in the output directory.
+
     Parameters
     ----------
     config
@@ -97,7 +102,14 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
         "n_workers": n_workers,
     }
     wanted = [*overrides, *settings("general", given)]
-    return Session(load_config(config, wanted), client, panel=panel, source=(config, wanted))
+    loaded = load_config(config, wanted)
+    sample = inputs_of_example(loaded, make_observer())
+    if sample is not None:
+        base = os.path.relpath(sample)
+        _display(Text(f"no files of this example are here: synthetic events of {base} are used"))
+        wanted = [*wanted, *settings("general", {"base_dir": base})]
+        loaded = load_config(config, wanted)
+    return Session(loaded, client, panel=panel, source=(config, wanted))
 
 
 def settings(where: str, values: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,80 @@
+"""Synthetic events for an example that has no files of its own here, so that it runs as shipped."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from intccms.execution.tasks import Observer
+from intccms.new_analysis import EXAMPLES
+from intccms.schema import Config, examples_folder
+from intccms.storage import Output, check_writable, disk_errors
+
+N_EVENTS = 120_000  # of all files together: seconds, and enough for a fit
+MIN_PER_FILE = 2_000
+
+
+def inputs_of_example(config: Config, observer: Observer) -> Path | None:
+    """Find or make the events of an example, where ``general.base_dir`` names none.
+
+    Parameters
+    ----------
+    config
+        Any configuration; of others than the examples nothing is made, ever: a folder that is
+        missing there is a mistake to be told.
+    observer
+        Is told of each file that is written.
+
+    Returns
+    -------
+    Path or None
+        For ``general.base_dir``: the sample of ``make demo``, or one below the output directory.
+        None where the configuration finds files itself, or is nobody's example.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    home = examples_folder()
+    if config.file is None or config.general.base_dir is not None:
+        return None
+    if not any(Path(config.file).is_relative_to(home / name) for name in EXAMPLES):
+        return None
+    names = _directories(config)
+    if any(Path(name).exists() for name in names):
+        return None
+    own = Output(config.general).directory / "sample"
+    for folder in (home / "outputs" / "demo" / "sample", own):
+        if all((folder / name).is_dir() for name in names):
+            return folder
+    _make(own, config, observer, len(names))
+    return own
+
+
+def _directories(config: Config) -> list[str]:
+    """Directories of the processes that take part."""
+    wanted = config.general.processes
+    chosen = [one for one in config.datasets.datasets if wanted is None or one.name in wanted]
+    return [directory for one in chosen for directory in one.directories]
+
+
+def _make(folder: Path, config: Config, observer: Observer, n_files: int) -> None:
+    from nanosample import write_sample
+
+    unfinished = folder.with_name(".sample")
+    observer.begin("writing a small synthetic sample", total=n_files, unit="files")
+    check_writable(unfinished)
+    with disk_errors(unfinished, "make room, and run the same again: it begins anew"):
+        shutil.rmtree(unfinished, ignore_errors=True)  # one that was interrupted
+        write_sample(
+            unfinished,
+            config,
+            files_per_process=1,
+            events_per_file=max(N_EVENTS // n_files, MIN_PER_FILE),
+            is_lean=n_files > N_EVENTS // MIN_PER_FILE,
+            on_file=lambda *_: observer.advance(),
+        )
+        shutil.rmtree(folder, ignore_errors=True)  # of other processes
+        unfinished.rename(folder)
+    observer.end()
