@@ -32,7 +32,15 @@ __all__ = [
 def skim_selection(
     trigger: ak.Array, met_pt: ak.Array, *, met_min: float = 50.0
 ) -> PackedSelection:
-    """Events that fired the muon trigger and have some missing transverse momentum."""
+    """Events that fired the muon trigger and have some missing transverse momentum.
+
+    Parameters
+    ----------
+    trigger, met_pt : shape (n_events,)
+        Whether it fired; missing transverse momentum, in GeV.
+    met_min
+        Least missing transverse momentum, in GeV.
+    """
     selection = PackedSelection()
     selection.add("trigger", trigger)
     selection.add("met_cut", met_pt > met_min)
@@ -71,19 +79,45 @@ def good_muons(
     *,
     pt_min: float = 55.0,
 ) -> ak.Array:
-    """Tight muons above the trigger's plateau, at least medium mini-isolation."""
+    """Tight muons above the trigger's plateau, at least medium mini-isolation.
+
+    Parameters
+    ----------
+    pt, eta, is_tight, mini_isolation : shape (n_events, n_muons)
+        Of each muon.
+    pt_min
+        Least transverse momentum, in GeV: on the trigger's plateau.
+    """
     return (pt > pt_min) & (abs(eta) < 2.4) & is_tight & (mini_isolation > 1)
 
 
 def good_jets(jet_id: ak.Array, btag_deepcsv: ak.Array, *, btag_min: float = 0.5) -> ak.Array:
-    """Jets that pass the tight identification with lepton veto and look like a b jet."""
+    """Jets that pass the tight identification with lepton veto and look like a b jet.
+
+    Parameters
+    ----------
+    jet_id, btag_deepcsv : shape (n_events, n_jets)
+        Of each jet.
+    btag_min
+        Least DeepCSV discriminant.
+    """
     return (jet_id >= 4) & (btag_deepcsv > btag_min)
 
 
 def good_fatjets(
     pt: ak.Array, top_vs_qcd: ak.Array, *, pt_min: float = 500.0, top_tag_min: float = 0.5
 ) -> ak.Array:
-    """Large-radius jets, in the range where they hold a whole top quark decay, top-tagged."""
+    """Large-radius jets, in the range where they hold a whole top quark decay, top-tagged.
+
+    Parameters
+    ----------
+    pt, top_vs_qcd : shape (n_events, n_jets)
+        Of each large-radius jet.
+    pt_min
+        Least transverse momentum, in GeV.
+    top_tag_min
+        Least ParticleNet score of a top quark against multijets.
+    """
     return (pt > pt_min) & (top_vs_qcd > top_tag_min)
 
 
@@ -105,7 +139,19 @@ def workshop_selection(
     met_min: float = 50.0,
     lepton_ht_min: float = 150.0,
 ) -> PackedSelection:
-    """Select the signal region: a boosted leptonic top quark and exactly one top-tagged jet."""
+    """Select the signal region: a boosted leptonic top quark and exactly one top-tagged jet.
+
+    Parameters
+    ----------
+    muon_pt, jet_id, fatjet_pt : shape (n_events, n_objects)
+        Of the good objects.
+    met_pt : shape (n_events,)
+        Missing transverse momentum, in GeV.
+    met_min
+        Least missing transverse momentum, in GeV.
+    lepton_ht_min
+        Least sum of the transverse momenta of a muon and what is missing, in GeV.
+    """
     cuts = {
         "exactly_1mu": ak.num(muon_pt, axis=1) == 1,
         "atleast_1b": ak.num(jet_id, axis=1) >= 1,  # good jets are b-tagged

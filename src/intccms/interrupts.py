@@ -5,6 +5,7 @@ Both reach every process of the group. Only the one that the user works in decid
 
 from __future__ import annotations
 
+import ctypes
 import dis
 import multiprocessing.resource_tracker as tracker
 import os
@@ -49,6 +50,13 @@ def is_interrupt(error: BaseException) -> bool:
     frame = last.tb_frame
     is_raised = frame.f_code.co_code[last.tb_lasti] == RAISE
     return not is_raised or frame.f_globals.get("__name__") == "asyncio.runners"
+
+
+def interrupt(thread: threading.Thread) -> None:
+    """Interrupt a thread as Ctrl-C does the main one: before its next instruction in Python."""
+    if thread.ident is not None and thread.is_alive():
+        ident, error = ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, error)
 
 
 @contextmanager

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import WeakValueDictionary
 
 import matplotlib.pyplot as plt
 from IPython.display import FileLink, Image, display
 
 import intccms
-from intccms.errors import InputError, nearest
+from intccms.errors import InputError, attempted, nearest
 from intccms.execution.executors import WorkerPool
 from intccms.first_inputs import inputs_of_example
 from intccms.metrics.measurement import Measurement
@@ -36,6 +36,7 @@ from intccms.metrics.tables import (
     yields_table,
 )
 from intccms.pipeline import Stages, summarise
+from intccms.pipeline.background import Background
 from intccms.pipeline.figures import GROUPS, Group, pictures
 from intccms.pipeline.reuse import reuse_in_words
 from intccms.pipeline.scan import Point, scan_figure, scan_table
@@ -44,6 +45,9 @@ from intccms.preflight import checks, rows_of
 from intccms.schema import Config, load_config
 from intccms.storage import Output
 from intccms.usercode.reloading import check_current
+
+if TYPE_CHECKING:
+    from intccms.widgets import Cockpit, StopButton
 
 SHOWN_PIXELS = 672  # 7 inches of a browser
 
@@ -56,6 +60,7 @@ _link: Any = FileLink
 # last run of each output directory knows.
 _pool = WorkerPool()
 _latest: WeakValueDictionary[Path, Stages] = WeakValueDictionary()
+_cockpits: dict[str, Cockpit[Session]] = {}
 
 
 def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
@@ -68,7 +73,7 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
     facility: str | None = None,
     n_workers: int | None = None,
     client: Any = None,
-    panel: bool = False,
+    panel: bool | Panel = False,
 ) -> Session:
     """Load the configuration and begin a run of it.
 
@@ -86,7 +91,7 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
     client
         A `distributed.Client` to run on; it stays open.
     panel
-        Whether the run is watched: see `Session.panel`.
+        Whether the run is watched: see `Session.panel`; or what watches it.
 
     Raises
     ------
@@ -101,15 +106,70 @@ def setup(  # noqa: PLR0913 - the parameters of every notebook, all by name
         "facility": facility,
         "n_workers": n_workers,
     }
+    session = _session(config, [*overrides, *settings("general", given)], client, panel)
+    if session.told:
+        _display(Text(session.told))
+    return session
+
+
+def cockpit(config: Any, overrides: Sequence[str] = (), **given: Any) -> Cockpit[Session]:
+    """Make a run from one cell: the form, Run and Stop, the live panel and the result, in tabs.
+
+    The kernel is free while it runs. Run again, the cell shows what goes on, or a form with the
+    changes that were made in the last one.
+
+    Parameters
+    ----------
+    config, overrides
+        As for `setup`.
+    **given
+        ``processes``, ``base_dir``, ``output_dir``, ``facility``, ``n_workers`` and ``client`` of
+        `setup`. All but the last stand in the form, where they can be changed.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration does not validate.
+
+    Examples
+    --------
+    >>> forms = cockpit("example_opendata.configs.configuration:config", n_workers=2)
+    >>> forms.editor.overrides
+    ['general.n_workers=2']
+    """
+    from intccms.widgets import Cockpit
+
+    client = given.pop("client", None)
     wanted = [*overrides, *settings("general", given)]
+    before = _cockpits.get(str(config))
+    if before is not None and before.is_running:
+        return before
+
+    def begin(changes: list[str], panel: bool | Panel) -> Session:
+        return _session(config, changes, client, panel)
+
+    made = Cockpit(config, wanted, begin)
+    if before is not None:
+        edited = before.editor.draft
+        keys = (key for key in edited.changes if edited.is_edited(key))
+        attempted(made.editor.draft.put, {key: edited.changes[key] for key in keys})
+    _cockpits[str(config)] = made
+    return made
+
+
+def _session(config: Any, wanted: Sequence[str], client: Any, panel: bool | Panel) -> Session:
+    """Begin a run; an example without files gets some."""
     loaded = load_config(config, wanted)
-    sample = inputs_of_example(loaded, make_observer())
+    observer = panel.inner if isinstance(panel, Panel) else make_observer()
+    sample, told = inputs_of_example(loaded, observer), ""
     if sample is not None:
         base = os.path.relpath(sample)
-        _display(Text(f"no files of this example are here: synthetic events of {base} are used"))
+        told = f"no files of this example are here: synthetic events of {base} are used"
         wanted = [*wanted, *settings("general", {"base_dir": base})]
         loaded = load_config(config, wanted)
-    return Session(loaded, client, panel=panel, source=(config, wanted))
+    session = Session(loaded, client, panel=panel, source=(config, wanted))
+    session.told = told
+    return session
 
 
 def settings(where: str, values: Mapping[str, Any]) -> list[str]:
@@ -164,7 +224,7 @@ class Session:
     client
         A `distributed.Client` to run on; it stays open.
     panel
-        Whether the run is watched.
+        Whether the run is watched, or what watches it.
     source
         What the configuration was loaded from, and with which overrides: `look` loads it again.
     """
@@ -174,9 +234,11 @@ class Session:
         config: Config,
         client: Any = None,
         *,
-        panel: bool = False,
+        panel: bool | Panel = False,
         source: tuple[Any, Sequence[str]] | None = None,
     ) -> None:
+        self.told = ""  # at the beginning
+        self._going: Background[Table] | None = None
         self._source: Any = config if source is None else source[0]
         self._overrides: Sequence[str] = () if source is None else source[1]
         self._client, self._panel = client, panel
@@ -185,11 +247,20 @@ class Session:
     def _begin(self, config: Config, earlier: Stages | None) -> None:
         """Begin a run; what an earlier one knows is taken where it still holds."""
         self.config = config
-        target = config.general.metrics.target_throughput_gbps
-        self.watch = Panel(target, inner=make_observer()) if self._panel else None
-        observer = self.watch or make_observer()
-        self.stages = Stages(config, self._client, observer=observer, pool=_pool, earlier=earlier)
-        _latest[self.stages.output.directory] = self.stages
+        self.watch = self._panel if isinstance(self._panel, Panel) else None
+        if self._panel is True:
+            self.watch = Panel(config.general.metrics.target_throughput_gbps)
+        watch = self.watch or make_observer()
+        self._stages = Stages(config, self._client, observer=watch, pool=_pool, earlier=earlier)
+        _latest[self._stages.output.directory] = self._stages
+
+    @property
+    def stages(self) -> Stages:
+        """The run itself; waits for what goes on in the background, and raises what ended it."""
+        going, self._going = self._going, None
+        if going is not None:
+            going.wait()
+        return self._stages
 
     def look(self, *observables: str, overrides: Sequence[str] = (), config: Any = None) -> Table:
         """Run again what an edit has changed, and show what comes out.
@@ -294,6 +365,8 @@ class Session:
             ["input below", str(general.input_path("."))],
             ["output", str(self.stages.output.directory)],
         ]
+        if self.told:
+            rows.append(["note", self.told])
         return Table("This run", rows, is_text=True)
 
     def count_files(self) -> Table:
@@ -308,8 +381,18 @@ class Session:
             rows.append([key, f"{n_files:,}", f"{metadata.n_events(key):,}", f"{n_failed:,}"])
         return Table("Input files", rows)
 
-    def process(self) -> Table:
+    @overload
+    def process(self, *, wait: Literal[True] = True) -> Table: ...
+    @overload
+    def process(self, *, wait: Literal[False]) -> StopButton: ...
+    def process(self, *, wait: bool = True) -> Table | StopButton:
         """Turn events into histograms, or load those of an earlier run.
+
+        Parameters
+        ----------
+        wait
+            Whether the cell goes on until the end. False: the kernel is free meanwhile, a button
+            stops the run, and what needs the result waits for it.
 
         Raises
         ------
@@ -317,12 +400,23 @@ class Session:
             If code was edited since the configuration was loaded.
         """
         check_current(self.config)
+        stages = self.stages
+        if wait:
+            return self._processed(stages)
+        from intccms.widgets import StopButton
+
+        button = StopButton()
+        self._going = Background(lambda: self._processed(stages), button.end)
+        button.begin(self._going)
+        return button
+
+    def _processed(self, stages: Stages) -> Table:
         try:
-            self.stages.process()
+            stages.process()
         finally:
             if self.watch is not None:  # for the saved notebook, also of a run that fails
                 self.watch.freeze()
-        return rate_table(self._summary)
+        return rate_table(summarise(stages.result))
 
     def ledger(self) -> Table:
         """Say what was planned, processed and lost."""

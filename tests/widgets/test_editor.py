@@ -289,6 +289,28 @@ def test_names_that_are_known_are_picked_from_a_list() -> None:
     assert draft.config.channels[0].fit_observable == "chi2"
 
 
+def test_the_cuts_of_the_functions_are_fields() -> None:
+    editor = ConfigEditor(SOURCE)
+    page = open_page(editor, "Objects and cuts")
+    met_min = "channels.CMS_WORKSHOP.selection.met_min"
+    texts = [str(getattr(one, "value", "")) for one in widgets_of(page)]
+    [told] = [text for text in texts if "workshop_selection" in text]
+    assert "Select the signal region" in told
+    cuts = [one for one in widgets_of(page) if getattr(one, "description", "") == "met_min"]
+    cut = cuts[-1]  # the first is that of the skim
+    assert cut.tooltip == "Least missing transverse momentum, in GeV. (a number)"
+    assert cut.value == "50.0"
+    cut.value = "60"
+    assert editor.overrides == [f"{met_min}=60"]
+    assert load_config(SOURCE, editor.overrides).channels[0].selection.static_kwargs == {
+        "met_min": 60.0, "lepton_ht_min": 150.0
+    }  # fmt: skip
+    cut.value = "high"
+    assert any("should be a number" in str(getattr(one, "value", "")) for one in widgets_of(page))
+    cut.value = "50"
+    assert editor.overrides == []
+
+
 def test_a_luminosity_in_the_wrong_unit_is_asked_about() -> None:
     draft = Draft(SOURCE)
     field = field_of(draft, "general.lumi", [])

@@ -66,13 +66,18 @@ class Panel:
         if kernel is None or not kernel.IPKernelApp.initialized():
             return
         from IPython.display import display
-        from jupyter_bokeh import BokehModel  # type: ignore[import-untyped]
 
         self._script = load_bokeh()
+        show: Any = display
+        self._handle = show(self.widget(), display_id=True)
+
+    def widget(self) -> Any:
+        """Make the panel as a widget, for the forms of others; `load_bokeh` comes first."""
+        from jupyter_bokeh import BokehModel  # type: ignore[import-untyped]
+
         self.board = Board()
         self._draw()
-        show: Any = display
-        self._handle = show(BokehModel(self.board.root), display_id=True)
+        return BokehModel(self.board.root)
 
     def begin(
         self, stage: str, *, parts: Mapping[str, Sequence[int]] | None = None, **amount: Any
@@ -119,11 +124,13 @@ class Panel:
 
     def freeze(self) -> None:
         """Put a picture in the place of the live panel: a saved notebook keeps it."""
-        if self._handle is not None:
-            with self._lock:
-                png = picture(self.state, time.time())
-            self._handle.update({"image/png": png, "text/plain": str(self.table())}, raw=True)
-            self._script.update({"text/html": ""}, raw=True)  # of no kind at all, pages warn
+        if self._handle is None:  # nowhere, or in the form of another, where it stays
+            self._draw()
+            return
+        with self._lock:
+            png = picture(self.state, time.time())
+        self._handle.update({"image/png": png, "text/plain": str(self.table())}, raw=True)
+        self._script.update({"text/html": ""}, raw=True)  # of no kind at all, pages warn
         self.board = self._handle = self._script = None
 
     def _draw(self) -> None:

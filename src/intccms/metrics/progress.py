@@ -186,13 +186,21 @@ class TerminalProgress(_Progress):
 
 @dataclass
 class NotebookProgress(_Progress):
-    """One bar per stage below the cell; it stays readable in a saved notebook."""
+    """One bar per stage below the cell; it stays readable in a saved notebook.
+
+    Parameters
+    ----------
+    place
+        Has ``update``, as a display handle: shows all stages, one after the other. None: each
+        has a line of its own below the cell.
+    """
 
     every_s: float = REFRESH_S
+    place: Any = None
     _handle: Any = None
 
     def _open(self, stage: Stage) -> None:
-        self._handle = None
+        self._handle = self.place
         self._show(stage)
 
     def _show(self, stage: Stage) -> None:

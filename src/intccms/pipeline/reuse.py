@@ -8,6 +8,7 @@ from typing import Any
 from intccms.execution.tasks import ChunkStatus
 from intccms.metrics.tables import size_text
 from intccms.pipeline.summary import RunResult
+from intccms.schema.overrides import KEYWORDS
 from intccms.schema.resolved import leaves
 
 SHOWN = 4  # changes by name
@@ -55,7 +56,8 @@ def _changes(before: RunResult, after: RunResult) -> list[str]:
     for place in dict.fromkeys((*old, *new)):
         pair = old.get(place, ""), new.get(place, "")
         if place not in code and pair[0] != pair[1]:
-            found.append(f"{place}: {_short(pair[0])} → {_short(pair[1])}")
+            name = place.replace(f".{KEYWORDS}.", ".")  # as the user writes it
+            found.append(f"{name}: {_short(pair[0])} → {_short(pair[1])}")
     return found
 
 

@@ -5,6 +5,8 @@ Pure: no widget here.
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +20,8 @@ from intccms import facility
 from intccms.errors import ConfigError, InputError
 from intccms.metrics.tables import Table
 from intccms.schema import Config, load_config
-from intccms.schema.base import Model, alternatives
-from intccms.schema.overrides import check_finite, inner_model, parse_override
+from intccms.schema.base import KINDS, Model, alternatives, parameters_of
+from intccms.schema.overrides import KEYWORDS, check_finite, inner_model, parse_override
 from intccms.storage import write_text
 
 _WORDS = {bool: "yes or no", int: "whole number", float: "number", str: "text", NoneType: "None"}
@@ -47,6 +49,8 @@ class Setting:
         What may be given, for people: ``number, > 0``.
     choices
         The values of a choice; for other kinds some that are often given.
+    function
+        Of the user, that takes it as a keyword-only argument.
     """
 
     key: str
@@ -55,6 +59,7 @@ class Setting:
     description: str
     wanted: str
     choices: tuple[str, ...] = ()
+    function: Callable[..., Any] | None = None
 
     @property
     def name(self) -> str:
@@ -129,7 +134,34 @@ def _plain(value: Any) -> Any:
 
 def _of_model(model: Model, place: str) -> Iterator[Setting]:
     for name, field in type(model).model_fields.items():
-        yield from _of_value(getattr(model, name), f"{place}{name}", field)
+        value = getattr(model, name)
+        if name == KEYWORDS:
+            yield from _of_arguments(getattr(model, "function", None), value, place)
+        else:
+            yield from _of_value(value, f"{place}{name}", field)
+
+
+def _of_arguments(function: Any, values: Mapping[str, Any], place: str) -> Iterator[Setting]:
+    """Give the arguments of a function of the user; those by keyword only go by their own names."""
+    defaults = parameters_of(function)
+    for name, value in filter(lambda pair: _is_plain(pair[1]), values.items()):
+        default = defaults.get(name, value)
+        kind: Any = "switch" if isinstance(default, bool) else "yaml"
+        yield Setting(
+            f"{place}{name}" if name in defaults else f"{place}{KEYWORDS}.{name}",
+            kind if type(default) is not str else "words",
+            value,
+            _documented(function, name),
+            "yes or no" if kind == "switch" else KINDS.get(type(default), "value"),
+            function=function if name in defaults else None,
+        )
+
+
+def _documented(function: Any, name: str) -> str:
+    """Return what a NumPy docstring says of an argument, in one line."""
+    text = inspect.getdoc(function) or ""
+    found = re.search(rf"^(?:\w+, )*{re.escape(name)}\b.*\n((?:[ \t]+.*\n?)+)", text, re.MULTILINE)
+    return " ".join(found[1].split()) if found else ""
 
 
 def _of_value(value: Any, key: str, field: FieldInfo) -> Iterator[Setting]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import inspect
 import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import ipywidgets
@@ -137,6 +139,25 @@ def channels(draft: Draft, on_change: Callable[[], None]) -> Any:
     return ipywidgets.VBox(parts)
 
 
+def objects_and_cuts(draft: Draft, on_change: Callable[[], None]) -> Any:
+    """Make the page of the thresholds: keyword-only arguments of the functions of the user."""
+    rows: list[Any] = []
+    for place, group in groupby(
+        (one for one in draft.settings if one.function), lambda one: one.key.rpartition(".")[0]
+    ):
+        settings = list(group)
+        function: Any = settings[0].function
+        told = (inspect.getdoc(function) or "").partition("\n")[0]
+        name = getattr(function, "__name__", type(function).__name__)
+        heading = (
+            f"<b>{html.escape(place)}</b>: {html.escape(told)} <code>{html.escape(name)}</code>"
+        )
+        rows.append(ipywidgets.HTML(heading))
+        rows += [Field(one, draft, on_change).row for one in settings]
+    hint = "A keyword-only argument of a function, <code>*, met_min=50.0</code>, is a setting here."
+    return ipywidgets.VBox([*rows, ipywidgets.HTML(hint)])
+
+
 def colours(draft: Draft, on_change: Callable[[], None]) -> Any:
     """Make the page of the look: colour and label of each process, and their order."""
     plotting = draft.config.plotting
@@ -172,6 +193,7 @@ TOOLTIPS = {
 PAGES: dict[str, Page] = {
     "General": form("general.", without=("general.metrics", *WHERE)),
     "Datasets": datasets,
+    "Objects and cuts": objects_and_cuts,
     "Channels": channels,
     "Systematics": sources,
     "Skimming": form("preprocess."),

@@ -215,6 +215,8 @@ class ResultExplorer:
     config
         That of the run: where its histograms are, colours, labels, blinding. Another luminosity
         or cross section is applied to what was saved.
+    book
+        The histograms of a run of it that has not saved them; None: those that were saved.
 
     Attributes
     ----------
@@ -227,9 +229,9 @@ class ResultExplorer:
         If there are no histograms, or they are not those that the configuration asks for.
     """
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, book: Book | None = None) -> None:
         self.config: Config = load_config(config)
-        self.book: Book = book_for(self.config)
+        self.book: Book = book or book_for(self.config)
         names = self.book.processes
         sources = sorted({_source(v) for labels in self.book.varied.values() for v in labels})
         self.channel = ipywidgets.Dropdown(options=self.book.channels, description="channel")

@@ -1,0 +1,238 @@
+"""A run from one cell: the form, Run and Stop, the live panel and the result, in tabs."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import ipywidgets
+
+from intccms.metrics.panel import Panel, load_bokeh
+from intccms.metrics.progress import NotebookProgress
+from intccms.metrics.tables import Table
+from intccms.pipeline.background import Background
+from intccms.pipeline.reuse import reuse_in_words
+from intccms.pipeline.stages import Stages
+from intccms.pipeline.summary import RunResult
+from intccms.schema import Config
+from intccms.widgets.editor import ConfigEditor
+from intccms.widgets.explorer import ResultExplorer
+from intccms.widgets.fields import red
+
+TABS = ("Configuration", "Run", "Result")
+NO_RESULT = "<i>Run comes first; the figures of the result stand here then.</i>"
+SPACE = {"margin": "0 12px 0 0"}
+
+
+class Run(Protocol):
+    """What a cockpit asks of a session of a notebook; `told` is what its beginning said."""
+
+    told: str
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the run."""
+
+    @property
+    def stages(self) -> Stages:
+        """The run itself."""
+
+    def count_files(self) -> Table:
+        """Open all input files."""
+
+    def process(self) -> Table:
+        """Turn events into histograms."""
+
+    def yields(self) -> Table:
+        """Give the yields."""
+
+    def fit(self) -> Table:
+        """Fit, and find the limits."""
+
+    def limit(self) -> Table:
+        """Give the limits."""
+
+
+R = TypeVar("R", bound=Run)
+
+
+class Line:
+    """A line of a form that progress is shown in."""
+
+    def __init__(self) -> None:
+        self.box = ipywidgets.HTML()
+
+    def update(self, content: dict[str, str], *, raw: bool) -> None:  # noqa: ARG002 - see display
+        """Take what a display handle takes."""
+        self.box.value = content["text/html"]
+
+    def say(self, error: BaseException | None, text: str) -> None:
+        """Show the end of something: an error with the place in the user's code, or a text."""
+        if error is None:
+            self.box.value = html.escape(text)
+            return
+        lines = getattr(error, "_render_traceback_", lambda: [f"{type(error).__name__}: {error}"])()
+        self.box.value = f"<pre style='white-space:pre-wrap'>{red(chr(10).join(lines))}</pre>"
+
+
+class StopButton:
+    """A button that stops what goes on in the background, and how that ends."""
+
+    def __init__(self) -> None:
+        self.line = Line()
+        self.button = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
+        self.box = ipywidgets.HBox([self.button, self.line.box])
+        self._going: Background[Any] | None = None
+        self.button.on_click(lambda _: self._stop())
+
+    def begin(self, going: Background[Any]) -> None:
+        """Stop this from now on."""
+        self._going, self.button.disabled = going, False
+
+    def end(self, going: Background[Any]) -> None:
+        """Say how it has ended: what the work gave, or what was wrong."""
+        self.button.disabled = True
+        self.line.say(going.error, str(going.answer))
+
+    def _stop(self) -> None:
+        if self._going is not None:
+            self.button.disabled = True
+            self._going.stop()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self.box._repr_mimebundle_(**kwargs)
+
+
+class Cockpit(Generic[R]):
+    """A form, buttons and a result; the kernel is free while a run goes on.
+
+    Parameters
+    ----------
+    source, overrides
+        As for `ConfigEditor`.
+    begin
+        Makes a session of the settings of the form: it is given them as overrides, and the panel
+        or whether there shall be one.
+
+    Attributes
+    ----------
+    editor
+        The form.
+    run, fit, stop
+        The buttons.
+    panel
+        Shows a run while it goes on.
+    latest
+        The last session that was run here.
+    """
+
+    def __init__(
+        self, source: Any, overrides: Sequence[str], begin: Callable[[list[str], Panel | bool], R]
+    ) -> None:
+        self.editor = ConfigEditor(source, overrides)
+        self.latest: R | None = None
+        self._begin = begin
+        self.run = ipywidgets.Button(description="Run", icon="play", button_style="primary")
+        self.fit = ipywidgets.Button(description="Fit", icon="crosshairs", disabled=True)
+        self.stop = StopButton()
+        target = self.editor.config.general.metrics.target_throughput_gbps
+        self.panel = Panel(target, inner=NotebookProgress(place=self.stop.line))
+        self._going: Background[Any] | None = None
+        self._result = ipywidgets.VBox([ipywidgets.HTML(NO_RESULT)])
+        self._live = ipywidgets.VBox([])
+        self.tabs = ipywidgets.Tab(children=[self.editor.box, self._live, self._result])
+        for index, title in enumerate(TABS):
+            self.tabs.set_title(index, title)
+        buttons = [self.run, self.fit, self.stop.button]
+        above = ipywidgets.HBox([*buttons, self.stop.line.box])
+        self.box = ipywidgets.VBox([above, self.tabs])
+        self.run.on_click(lambda _: self.start())
+        self.fit.on_click(lambda _: self.start(fit=True))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether something goes on in the background."""
+        return self._going is not None and self._going.is_running
+
+    def start(self, *, fit: bool = False) -> None:
+        """Do what the button does: run with the settings of the form, or fit what was run.
+
+        It goes on in the background; `wait` waits for it.
+
+        Parameters
+        ----------
+        fit
+            Fit the last run.
+        """
+        if self.is_running:
+            return
+        self.run.disabled = self.fit.disabled = True
+        work = self._fitted if fit else self._processed
+        if not fit:
+            self.tabs.selected_index = TABS.index("Run")
+        self._going = Background(work, self._over)
+        self.stop.begin(self._going)
+
+    def wait(self) -> None:
+        """Wait until nothing goes on; raise what has ended it."""
+        if self._going is not None:
+            self._going.wait()
+
+    def session(self, *, panel: bool = False) -> R:
+        """Begin a run of the settings of the form as they are now, for cells of the notebook.
+
+        Waits for what goes on in the background: its result is used again.
+
+        Parameters
+        ----------
+        panel
+            Whether the run is watched.
+        """
+        if self._going is not None:
+            self._going.wait()
+        return self._begin(self.editor.overrides, panel)
+
+    def _processed(self) -> str:
+        """Run what the form says, and show the result."""
+        before = self.latest.stages.result if self.latest is not None else None
+        session = self._begin(self.editor.overrides, self.panel)
+        session.count_files()
+        session.process()
+        result = session.stages.result
+        self._show(session, session.yields())
+        self.latest = session
+        words = reuse_in_words(before or RunResult(session.config, result.output), result)
+        return "; ".join(filter(None, (session.told, words)))
+
+    def _fitted(self) -> str:
+        """Fit the last run, and show what comes out."""
+        assert self.latest is not None
+        tables = self.latest.fit(), self.latest.limit()
+        self._show(self.latest, self.latest.yields(), *tables)
+        return "fitted"
+
+    def _show(self, session: R, *tables: Table) -> None:
+        """Put a result in the place of the last one."""
+        texts = [ipywidgets.HTML(table._repr_html_()) for table in tables]
+        explorer = ResultExplorer(session.config, session.stages.result.book)
+        before, self._result.children = self._result.children, (*texts, explorer.box)
+        for child in before:
+            child.close()
+        self.tabs.selected_index = TABS.index("Result")
+
+    def _over(self, going: Background[Any]) -> None:
+        self.stop.end(going)
+        self.run.disabled = False
+        self.fit.disabled = self.latest is None
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        show: Any = display
+        if not self._live.children:
+            script = ipywidgets.Output()
+            with script:
+                load_bokeh()
+            self._live.children = (script, self.panel.widget())
+        show(self.box)
