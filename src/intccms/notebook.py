@@ -40,6 +40,7 @@ from intccms.pipeline.background import Background
 from intccms.pipeline.figures import GROUPS, Group, pictures
 from intccms.pipeline.reuse import reuse_in_words
 from intccms.pipeline.scan import Point, scan_figure, scan_table
+from intccms.pipeline.summary import RunResult
 from intccms.plots.style import look_of, rendered
 from intccms.preflight import checks, rows_of
 from intccms.schema import Config, load_config
@@ -251,6 +252,7 @@ class Session:
         if self._panel is True:
             self.watch = Panel(config.general.metrics.target_throughput_gbps)
         watch = self.watch or make_observer()
+        self._before = earlier.result if earlier is not None else None
         self._stages = Stages(config, self._client, observer=watch, pool=_pool, earlier=earlier)
         _latest[self._stages.output.directory] = self._stages
 
@@ -290,10 +292,15 @@ class Session:
         self._begin(loaded, before)
         self.count_files()
         self.process()
-        _display(Text(reuse_in_words(before.result, self.stages.result)))
+        _display(Text(self.reuse()))
         for png in pictures(self.stages.result, observables):
             _display(_image(data=png, width=SHOWN_PIXELS))
         return self.yields()
+
+    def reuse(self) -> str:
+        """Say in one line what has changed since the run before, and what was used again."""
+        result = self.stages.result
+        return reuse_in_words(self._before or RunResult(self.config, result.output), result)
 
     def scan(self, setting: str, values: Sequence[Any], *, limits: bool = False) -> Table:
         """Run at several values of a setting, draw what comes of it and give it as a table.

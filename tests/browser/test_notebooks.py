@@ -10,15 +10,13 @@ import nbformat
 import pytest
 
 from intccms.widgets.editor import PAGES
-from tests.browser.lab import Lab, executed, foreign, look
+from tests.browser.lab import IDLE, Lab, executed, foreign, look
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-EDITOR = (
-    "from intccms.widgets import ConfigEditor\n\neditor = ConfigEditor(config, overrides)\neditor"
-)
-TAKE = "overrides = editor.overrides"
+FORM = ".jp-OutputArea-output:has(.intccms-pages)"
 EXPLORER = "from intccms.widgets import ResultExplorer\n\nResultExplorer(session.config)"
+EXPLORED = ".jp-OutputArea-output:has(.widget-select-multiple):has(img)"
 CELL = ".jp-Notebook .jp-CodeCell:has-text('{}')"
 FOCUS = """() => {
   const box = document.activeElement;
@@ -65,7 +63,7 @@ def finished(lab: Lab, browser: Any, root: Path) -> Any:
         ],
         "n_workers": 2,
     }
-    cells = {"notebook.setup(": [EDITOR, TAKE], "": [EXPLORER]}
+    cells = {"": [EXPLORER]}
     notebook = lab.put(root / "notebooks" / "full_processing.ipynb", parameters, cells)
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(60_000)
@@ -89,10 +87,10 @@ def test_the_full_processing_notebook_runs_and_shows_its_result(
     page.set_viewport_size({"width": 1280, "height": 1250})
     look(page, screenshots, "full_processing", below=CELL.format("session.yields()"))
     page.set_viewport_size({"width": 1280, "height": 1000})
-    form = page.locator(".jp-OutputArea-output:has(.widget-tab)").first
+    form = page.locator(FORM).first
     form.locator("text=Channels").first.click()
     form.locator("svg rect:visible").first.wait_for()  # the histograms of this run
-    look(page, screenshots, "editor", only=".jp-OutputArea-output:has(.widget-tab)")
+    look(page, screenshots, "editor", only=FORM)
     form.locator("text=General").first.click()
 
 
@@ -100,8 +98,8 @@ def test_the_form_is_filled_by_keyboard_and_the_yields_follow(
     finished: Any, screenshots: Path | None
 ) -> None:
     page, notebook, before = finished
-    select(page, "ConfigEditor(")
-    form = page.locator(".jp-OutputArea-output:has(.widget-tab)").first
+    select(page, "notebook.cockpit(")
+    form = page.locator(FORM).first
     go_to(page, "General")
     go_to(page, "lumi")
     page.keyboard.type("-1")  # what was there is selected, as in any form
@@ -117,10 +115,11 @@ def test_the_form_is_filled_by_keyboard_and_the_yields_follow(
     go_to(page, "wjets")
     page.keyboard.press("Space")
     form.locator("text=settings differ").wait_for()
-    look(page, screenshots, "editor_datasets", only=".jp-OutputArea-output:has(.widget-tab)")
-    select(page, TAKE)
+    look(page, screenshots, "editor_datasets", only=FORM)
+    select(page, "cockpit.session(")
     sources = [cell.source for cell in nbformat.read(notebook, as_version=4).cells]
-    first, last = sources.index(TAKE), sources.index("session.yields()")
+    first = next(n for n, source in enumerate(sources) if "cockpit.session(" in source)
+    last = sources.index("session.yields()")
     for _ in range(first, last + 1):
         page.keyboard.press("Shift+Enter")
     done = number_of(before, "session.yields()")
@@ -133,7 +132,7 @@ def test_the_form_is_filled_by_keyboard_and_the_yields_follow(
 
 def test_what_the_form_says_is_copied_to_the_clipboard(finished: Any) -> None:
     page, _notebook, _code = finished
-    form = page.locator(".jp-OutputArea-output:has(.widget-tab)").first
+    form = page.locator(FORM).first
     form.locator("text=Copy").first.click()
     form.locator("text=Search").first.click()
     search = form.locator("input[placeholder^='words of a key']")
@@ -146,7 +145,7 @@ def test_what_the_form_says_is_copied_to_the_clipboard(finished: Any) -> None:
 
 def test_the_explorer_shows_what_is_picked(finished: Any, screenshots: Path | None) -> None:
     page, _notebook, _code = finished
-    explorer = page.locator(".jp-OutputArea-output:has(.widget-select-multiple):has(img)").first
+    explorer = page.locator(EXPLORED).last
     before = explorer.locator("img").get_attribute("src")
     explorer.locator("select").nth(1).select_option("mtt_chi2")
     page.wait_for_function(
@@ -157,10 +156,32 @@ def test_the_explorer_shows_what_is_picked(finished: Any, screenshots: Path | No
         page,
         screenshots,
         "explorer",
-        only=".jp-OutputArea-output:has(.widget-select-multiple):has(img)",
+        only=EXPLORED + " >> nth=-1",
     )
     explorer.locator("select").nth(2).select_option("yields")
     explorer.locator("td:has-text('ttbar_semilep')").wait_for()
+
+
+def test_a_cut_is_changed_and_looked_at_in_the_cockpit_while_the_notebook_is_free(
+    finished: Any, screenshots: Path | None
+) -> None:
+    page, _notebook, _code = finished
+    form = page.locator(FORM).first
+    form.locator("text=Objects and cuts").first.click()
+    cut = form.locator("input:below(:text('workshop_selection')):visible").first
+    cut.fill("150")
+    look(page, screenshots, "cockpit_cuts", only=FORM)
+    form.locator("button:has-text('Run')").click()
+    page.wait_for_function(IDLE)  # the kernel is free, and the run goes on
+    form.locator("text=/met_min: .* → 150/").wait_for()
+    form.locator("td:has-text('ttbar_semilep')").wait_for()
+    form.locator("img:visible").wait_for()
+    look(page, screenshots, "cockpit_result", only=FORM)
+    form.locator("button:has-text('Fit')").click()
+    form.locator("text=Upper limit on the signal strength").wait_for()
+    form.locator("li:has-text('Run')").first.click()
+    form.locator(".bk-Figure >> nth=0").wait_for()
+    look(page, screenshots, "cockpit_run", only=FORM)
 
 
 def test_the_input_inspector_draws_all_figures(

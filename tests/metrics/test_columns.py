@@ -79,7 +79,7 @@ def test_chunks_from_kept_columns_are_done() -> None:
     assert dict(zip(data["state"], data["n"], strict=True)) == {
         "done": 2, "resumed": 0, "running": 0, "waiting": 1, "failed": 0,
     }  # fmt: skip
-    assert data["text"][0] == "2 (1 from kept columns)"
+    assert data["text"][0] == "2 (1 kept)"
 
 
 def test_chunks_are_in_one_state_each() -> None:

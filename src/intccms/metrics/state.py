@@ -290,7 +290,7 @@ def chunk_states(state: RunState, now: float) -> Columns:
     numbers = [done, resumed, running, left - running, state.n_lost]
     texts = [f"{number:,}" for number in numbers]
     if chunks[ChunkStatus.CACHED]:
-        texts[0] += f" ({chunks[ChunkStatus.CACHED]:,} from kept columns)"
+        texts[0] += f" ({chunks[ChunkStatus.CACHED]:,} kept)"
     return {
         "state": list(STATES),
         "n": numbers,

@@ -12,17 +12,14 @@ from intccms.metrics.panel import Panel, load_bokeh
 from intccms.metrics.progress import NotebookProgress
 from intccms.metrics.tables import Table
 from intccms.pipeline.background import Background
-from intccms.pipeline.reuse import reuse_in_words
 from intccms.pipeline.stages import Stages
-from intccms.pipeline.summary import RunResult
 from intccms.schema import Config
 from intccms.widgets.editor import ConfigEditor
 from intccms.widgets.explorer import ResultExplorer
-from intccms.widgets.fields import red
+from intccms.widgets.fields import close, red
 
 TABS = ("Configuration", "Run", "Result")
 NO_RESULT = "<i>Run comes first; the figures of the result stand here then.</i>"
-SPACE = {"margin": "0 12px 0 0"}
 
 
 class Run(Protocol):
@@ -43,6 +40,9 @@ class Run(Protocol):
 
     def process(self) -> Table:
         """Turn events into histograms."""
+
+    def reuse(self) -> str:
+        """Say what was used again."""
 
     def yields(self) -> Table:
         """Give the yields."""
@@ -139,13 +139,14 @@ class Cockpit(Generic[R]):
         target = self.editor.config.general.metrics.target_throughput_gbps
         self.panel = Panel(target, inner=NotebookProgress(place=self.stop.line))
         self._going: Background[Any] | None = None
-        self._result = ipywidgets.VBox([ipywidgets.HTML(NO_RESULT)])
+        beside = {"flex_flow": "row wrap"}  # below, where the window is narrow
+        self._result = ipywidgets.Box([ipywidgets.HTML(NO_RESULT)], layout=beside)
         self._live = ipywidgets.VBox([])
         self.tabs = ipywidgets.Tab(children=[self.editor.box, self._live, self._result])
         for index, title in enumerate(TABS):
             self.tabs.set_title(index, title)
         buttons = [self.run, self.fit, self.stop.button]
-        above = ipywidgets.HBox([*buttons, self.stop.line.box])
+        above = ipywidgets.HBox([*buttons, self.stop.line.box], layout={"flex_flow": "row wrap"})
         self.box = ipywidgets.VBox([above, self.tabs])
         self.run.on_click(lambda _: self.start())
         self.fit.on_click(lambda _: self.start(fit=True))
@@ -195,15 +196,12 @@ class Cockpit(Generic[R]):
 
     def _processed(self) -> str:
         """Run what the form says, and show the result."""
-        before = self.latest.stages.result if self.latest is not None else None
         session = self._begin(self.editor.overrides, self.panel)
         session.count_files()
         session.process()
-        result = session.stages.result
         self._show(session, session.yields())
         self.latest = session
-        words = reuse_in_words(before or RunResult(session.config, result.output), result)
-        return "; ".join(filter(None, (session.told, words)))
+        return "; ".join(filter(None, (session.told, session.reuse())))
 
     def _fitted(self) -> str:
         """Fit the last run, and show what comes out."""
@@ -214,11 +212,11 @@ class Cockpit(Generic[R]):
 
     def _show(self, session: R, *tables: Table) -> None:
         """Put a result in the place of the last one."""
-        texts = [ipywidgets.HTML(table._repr_html_()) for table in tables]
+        texts = ipywidgets.VBox([ipywidgets.HTML(table._repr_html_()) for table in tables])
         explorer = ResultExplorer(session.config, session.stages.result.book)
-        before, self._result.children = self._result.children, (*texts, explorer.box)
+        before, self._result.children = self._result.children, (explorer.box, texts)
         for child in before:
-            child.close()
+            close(child)
         self.tabs.selected_index = TABS.index("Result")
 
     def _over(self, going: Background[Any]) -> None:

@@ -19,7 +19,7 @@ from intccms.metrics.tables import Table
 from intccms.schema import Config
 from intccms.widgets.draft import Draft, Setting
 from intccms.widgets.explorer import BinningEditor, saved_book
-from intccms.widgets.fields import FORM, LABEL, Field, Switches, red, shared_layout, sources
+from intccms.widgets.fields import FORM, LABEL, Field, Switches, close, red, shared_layout, sources
 
 Page = Callable[[Draft, Callable[[], None]], Any]
 
@@ -203,6 +203,11 @@ PAGES: dict[str, Page] = {
     "Search": search,
 }
 
+# Titles as wide as their texts, in a second row where the window is narrow.
+TITLES = """<style>.intccms-pages{--jp-widgets-horizontal-tab-width:auto}
+.intccms-pages > .widget-tab-bar .lm-TabBar-content{flex-wrap:wrap}
+.intccms-pages > .widget-tab-bar .lm-TabBar-tab{flex-shrink:0;min-width:0}</style>"""
+
 # Read-only text can be selected and copied by keyboard, which a disabled widget cannot.
 COPY = """<div style="display:flex;gap:6px;align-items:flex-start;margin:2px 0">
 <label style="width:18em;text-align:right;margin-right:6px">{title}</label>
@@ -237,6 +242,7 @@ class ConfigEditor:
         self._tabs = ipywidgets.Tab(children=[ipywidgets.VBox([]) for _ in PAGES])
         for index, title in enumerate(PAGES):
             self._tabs.set_title(index, title)
+        self._tabs.add_class("intccms-pages")
         self._status, self._copies = ipywidgets.HTML(), ipywidgets.HTML()
         self._path = ipywidgets.Text(
             value="overrides.yaml",
@@ -249,7 +255,7 @@ class ConfigEditor:
             button = ipywidgets.Button(description=what.title(), tooltip=TOOLTIPS[what])
             button.on_click(lambda _, what=what: self._act(what))
             buttons.append(button)
-        below = ipywidgets.HBox([self._path, *buttons])
+        below = ipywidgets.HBox([self._path, *buttons, ipywidgets.HTML(TITLES)])
         self.box = ipywidgets.VBox([self._tabs, self._status, self._copies, below])
         self._stale: set[int] = set()
         self._tabs.observe(lambda _: self._build(), names="selected_index")
@@ -281,7 +287,7 @@ class ConfigEditor:
         page.children = (list(PAGES.values())[index](self.draft, self._changed),)
         self._stale.discard(index)
         for child in before:
-            _close(child)
+            close(child)
 
     def _changed(self) -> None:
         self._stale = set(range(len(PAGES))) - {self._tabs.selected_index}
@@ -319,10 +325,3 @@ class ConfigEditor:
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         return self.box._repr_mimebundle_(**kwargs)
-
-
-def _close(box: Any) -> None:
-    """Take a page from the kernel, but for layouts and styles, which pages share."""
-    for child in getattr(box, "children", ()):
-        _close(child)
-    box.close()

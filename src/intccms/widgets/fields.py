@@ -30,6 +30,13 @@ def shared_layout(**traits: str) -> ipywidgets.Layout:
     return _shared(ipywidgets.Layout, **traits)
 
 
+def close(box: Any) -> None:
+    """Take a page from the kernel, but for layouts and styles, which pages share."""
+    for child in getattr(box, "children", ()):
+        close(child)
+    box.close()
+
+
 def red(text: str) -> str:
     """Write what is wrong as HTML."""
     return f"<span style='color:{RED}'>{html.escape(text)}</span>" if text else ""
