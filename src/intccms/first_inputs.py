@@ -41,7 +41,8 @@ def inputs_of_example(config: Config, observer: Observer) -> Path | None:
         return None
     if not any(Path(config.file).is_relative_to(home / name) for name in EXAMPLES):
         return None
-    names = _directories(config)
+    chosen = [one for one in config.datasets.datasets if one.name in config.processes]
+    names = [directory for one in chosen for directory in one.directories]
     if any(Path(name).exists() for name in names):
         return None
     own = Output(config.general).directory / "sample"
@@ -50,13 +51,6 @@ def inputs_of_example(config: Config, observer: Observer) -> Path | None:
             return folder
     _make(own, config, observer, len(names))
     return own
-
-
-def _directories(config: Config) -> list[str]:
-    """Directories of the processes that take part."""
-    wanted = config.general.processes
-    chosen = [one for one in config.datasets.datasets if wanted is None or one.name in wanted]
-    return [directory for one in chosen for directory in one.directories]
 
 
 def _make(folder: Path, config: Config, observer: Observer, n_files: int) -> None:

@@ -436,3 +436,28 @@ def test_weights_that_cannot_be_normalised_end_in_one_line(tmp_path: Path) -> No
     write(tmp_path / "mc/0.root", columns)
     with pytest.raises(IntccmsError, match=r"'mc'.*'isr'.*normalised"):
         analysed(tmp_path, ALL[2:3])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_member_that_is_no_number_is_named(tmp_path: Path, bad: float) -> None:
+    columns = events()
+    columns["LHEPdfWeight"][5, 3] = bad
+    write(tmp_path / "mc/0.root", columns)
+    with pytest.raises(FunctionError, match="'pdf'.*not all finite"):
+        analysed(tmp_path, ALL[1:2])
+
+
+def test_a_member_that_sums_to_nothing_is_named(tmp_path: Path) -> None:
+    columns = events()
+    columns["LHEScaleWeight"][:, 1] = 0.0
+    write(tmp_path / "mc/0.root", columns)
+    with pytest.raises(IntccmsError, match=r"'mc'.*'scale'.*normalised"):
+        analysed(tmp_path, ALL[:1])
+
+
+def test_a_sample_whose_weights_are_all_negative_is_refused(tmp_path: Path) -> None:
+    columns = events()
+    columns["genWeight"] = -np.abs(columns["genWeight"])
+    write(tmp_path / "mc/0.root", columns)
+    with pytest.raises(IntccmsError, match="sum of genWeight is -.*must be positive"):
+        analysed(tmp_path)

@@ -7,6 +7,7 @@ import pyhf
 import pytest
 from scipy.stats import chi2, norm
 
+from intccms.errors import InputError
 from intccms.execution.executors import FuturesExecutor
 from intccms.statistics import (
     Toys,
@@ -71,6 +72,22 @@ def test_the_goodness_of_fit_counts_toys_that_fit_as_badly() -> None:
     error = (asymptotic * (1 - asymptotic) / 1000) ** 0.5
     assert found.results.goodness_of_fit == pytest.approx(asymptotic, abs=4 * error)
     assert found.n_toys == 1000
+
+
+def test_toys_of_nothing_observed_write_no_line(capfd: pytest.CaptureFixture[str]) -> None:
+    workspace = counting([0.0], [0.5])
+    executor = FuturesExecutor(2)
+    try:
+        found = toy_significance(workspace, Toys(40, run=executor.map))
+    finally:
+        executor.close()
+    assert found.observed_p_value == 1.0
+    assert capfd.readouterr().err == ""
+
+
+def test_too_few_toys_are_refused() -> None:
+    with pytest.raises(InputError, match="at least 20"):
+        Toys(0)
 
 
 def test_the_seed_decides_and_the_executor_does_not() -> None:

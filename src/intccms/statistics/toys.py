@@ -18,7 +18,7 @@ import pyhf
 from cabinetry import model_utils
 from scipy.stats import norm
 
-from intccms.errors import FitError
+from intccms.errors import FitError, InputError
 from intccms.statistics.fit import FitOutcome, failures_named, fit_bounds
 from intccms.statistics.limits import SIGMAS, LimitOutcome, Significance, scan_range
 from intccms.statistics.optimizer import Expectation, NewtonOptimizer, minimum, pyhf_backend
@@ -61,7 +61,7 @@ class Toys:
     Parameters
     ----------
     n_toys
-        For each hypothesis and signal strength.
+        For each hypothesis and signal strength, at least 20: the error comes from groups of them.
     seed
         The same seed gives the same toys.
     run
@@ -71,6 +71,11 @@ class Toys:
     n_toys: int = 1000
     seed: int = 1
     run: Run = in_process
+
+    def __post_init__(self) -> None:
+        """Refuse fewer toys than there are groups."""
+        if self.n_toys < N_GROUPS:
+            raise InputError(f"n_toys is {self.n_toys}, at least {N_GROUPS} are needed")
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,9 @@ from intccms.statistics.templates import (
 
 Modifier = dict[str, Any]
 
+# pyhf warns of the least expectation of a bin at each model, of which toys need hundreds.
+logging.getLogger("pyhf.pdf").addFilter(lambda record: "Clipping expected" not in str(record.msg))
+
 MOST_LOST = 0.01  # of the variance of a signal strength: 0.5 % of its error and of limits
 
 

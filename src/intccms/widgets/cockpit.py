@@ -190,8 +190,7 @@ class Cockpit(Generic[R]):
         panel
             Whether the run is watched.
         """
-        if self._going is not None:
-            self._going.wait()
+        self.wait()
         return self._begin(self.editor.overrides, panel)
 
     def _processed(self) -> str:
