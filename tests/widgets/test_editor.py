@@ -95,12 +95,16 @@ def test_every_page_opens(title: str) -> None:
 
 
 def copied(editor: ConfigEditor) -> list[str]:
-    """The texts that the buttons copy: command line, notebook, papermill."""
-    return [html.unescape(one) for one in re.findall(r"12px\">(.*?)</textarea>", shown(editor))]
+    """The texts that the button copies: command line, notebook, papermill."""
+    forms, texts = named(editor.box, "changes, for a"), []
+    for one in forms.options:
+        forms.value = one
+        texts += re.findall(r"12px\">(.*?)</textarea>", shown(editor))
+    return [html.unescape(one) for one in texts]
 
 
 def shown(editor: ConfigEditor) -> str:
-    return "".join(one.value for one in editor.box.children[1:3])
+    return "".join(one.value for one in editor.box.children[1:4])
 
 
 def test_the_editor_shows_its_changes_as_overrides() -> None:

@@ -203,6 +203,8 @@ PAGES: dict[str, Page] = {
     "Search": search,
 }
 
+FORMS = ("command line", "cell of a notebook", "papermill")  # that the changes are copied in
+
 # Titles as wide as their texts, in a second row where the window is narrow.
 TITLES = """<style>.intccms-pages{--jp-widgets-horizontal-tab-width:auto}
 .intccms-pages > .widget-tab-bar .lm-TabBar-content{flex-wrap:wrap}
@@ -210,7 +212,7 @@ TITLES = """<style>.intccms-pages{--jp-widgets-horizontal-tab-width:auto}
 
 # Read-only text can be selected and copied by keyboard, which a disabled widget cannot.
 COPY = """<div style="display:flex;gap:6px;align-items:flex-start;margin:2px 0">
-<label style="width:18em;text-align:right;margin-right:6px">{title}</label>
+<label style="width:18em;margin-right:6px"></label>
 <textarea readonly rows="2" aria-label="{title}" style="flex:1;max-width:60em;resize:vertical;
 field-sizing:content;max-height:8em;font-family:var(--jp-code-font-family,monospace);font-size:12px">{text}</textarea>
 <button class="jupyter-button" style="width:6em" title="Copy to the clipboard" onclick="
@@ -244,6 +246,9 @@ class ConfigEditor:
             self._tabs.set_title(index, title)
         self._tabs.add_class("intccms-pages")
         self._status, self._copies = ipywidgets.HTML(), ipywidgets.HTML()
+        self._form = ipywidgets.ToggleButtons(options=FORMS, description="changes, for a")
+        self._form.style.description_width = LABEL
+        self._form.observe(lambda _: self._show(), names="value")
         self._path = ipywidgets.Text(
             value="overrides.yaml",
             description="file of overrides",
@@ -256,7 +261,7 @@ class ConfigEditor:
             button.on_click(lambda _, what=what: self._act(what))
             buttons.append(button)
         below = ipywidgets.HBox([self._path, *buttons, ipywidgets.HTML(TITLES)])
-        self.box = ipywidgets.VBox([self._tabs, self._status, self._copies, below])
+        self.box = ipywidgets.VBox([self._tabs, self._status, self._form, self._copies, below])
         self._stale: set[int] = set()
         self._tabs.observe(lambda _: self._build(), names="selected_index")
         self._tabs.selected_index = 0
@@ -298,14 +303,11 @@ class ConfigEditor:
         many = "setting differs" if len(changes) == 1 else "settings differ"
         self._status.value = f"{len(changes)} {many} from the file"
         parameters = json.dumps({"overrides": changes}, ensure_ascii=False)  # which is YAML
-        texts = {
-            "command line": shlex.join(changes),
-            "cell of a notebook": f"overrides = {changes!r}",
-            "papermill": f"-y {shlex.quote(parameters)}",
-        }
-        self._copies.value = "".join(
-            COPY.format(title=title, text=html.escape(text)) for title, text in texts.items()
-        )
+        texts = (
+            shlex.join(changes), f"overrides = {changes!r}", f"-y {shlex.quote(parameters)}"
+        )  # fmt: skip
+        text = html.escape(texts[self._form.index])
+        self._copies.value = COPY.format(title=self._form.value, text=text)
 
     def _act(self, what: str) -> None:
         """Save, load or take back the changes."""
