@@ -35,6 +35,8 @@ class FaultyS3:
     fails, stalls, stops, corrupts
         Whether the n-th request to read, n from 1 on, is answered with `status`, only after
         `STALL_S`, with half of what was asked for, with a byte that is another one.
+    only
+        The name of the one object whose requests count; "": all of them.
     on_read
         Called with the number of each request to read, before it is handed on.
     """
@@ -45,6 +47,7 @@ class FaultyS3:
     stops: Callable[[int], bool] = never
     corrupts: Callable[[int], bool] = never
     on_read: Callable[[int], object] = never
+    only: str = ""
     status: int = 500
     n_read: int = 0
     n_faults: int = 0
@@ -90,7 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         faults = self.faults
-        number = 0 if "?" in self.path else faults.next_read()  # 0 lists a bucket
+        is_read = "?" not in self.path and self.path.endswith(faults.only)  # else it lists a bucket
+        number = faults.next_read() if is_read else 0
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if number:
             faults.on_read(number)

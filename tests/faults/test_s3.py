@@ -15,9 +15,12 @@ import pytest
 import s3fs
 from botocore.exceptions import BotoCoreError
 
+from intccms.analysis import runner
 from intccms.analysis.runner import AnalysisResult
 from intccms.datasets.files import BLOCK_BYTES, N_BLOCKS
+from intccms.execution.tasks import Silent
 from intccms.reading.source import forget, open_source
+from intccms.schema import load_config
 from tests.faults.analysis import N_EVENTS, make_config
 from tests.faults.inputs import list_files, write_twins
 from tests.faults.runs import analysed, bits, check_replaced
@@ -96,16 +99,21 @@ def test_errors_time_outs_and_answers_that_stop_cost_no_event(
 def test_a_server_that_never_recovers_costs_what_was_not_read_in_bounded_time(
     impatient: FaultyS3, names: list[str], tmp_path: Path, how: str, reason: str
 ) -> None:
-    def disturb(_: int) -> None:
-        setattr(impatient, how, lambda _: True)
+    class Disturbing(Silent):
+        """Lets the second file fail when all are counted and before the first is processed."""
+
+        def begin(self, stage: str, *, parts: Any = None, **amount: Any) -> None:
+            if parts is not None:
+                impatient.only = "1.root"
+                setattr(impatient, how, lambda _: True)
 
     config = configured(names, tmp_path, max_retries=0, chunk_size=N_EVENTS)
     begin = time.monotonic()
-    result = analysed(config, on_receipt=disturb)
+    result = runner.run(load_config(config), observer=Disturbing())
     assert time.monotonic() - begin < 60
     assert result.ledger.n_processed == N_EVENTS
     [lost] = result.ledger.lost_chunks
-    assert lost.file in names
+    assert lost.file == names[1]
     assert reason in lost.error
 
 

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.fits import random_model
 from intccms.histograms import Book
 from intccms.schema import Config
-from intccms.statistics import build_workspace
+from intccms.statistics import build_workspace, fit
 from intccms.statistics.optimizer import Expectation, NewtonOptimizer, minimum, pyhf_backend
 
 MINUIT = pyhf.optimize.minuit_optimizer(tolerance=1e-4)
@@ -86,6 +86,13 @@ def test_a_bad_fit_is_begun_farther_away() -> None:
     # chi2 of 100 with 21 bins: pulls of up to 5; one unit away only the worse minimum is found
     model, data = random_model(12)[1].model_and_data()
     assert float(best(NewtonOptimizer(), model, data)[1]) < 245.011 - 10.0
+
+
+def test_a_minimum_where_the_signal_takes_away_is_found() -> None:
+    # one near 2.085 is 0.65 higher
+    outcome = fit(random_model(118)[1])
+    assert outcome.mu == pytest.approx(-0.2688, abs=1e-3)
+    assert outcome.results.best_twice_nll == pytest.approx(411.4180, abs=1e-3)
 
 
 def test_a_long_valley_is_followed_to_its_end() -> None:

@@ -491,7 +491,8 @@ class NewtonOptimizer:
     def _scattered(self, problem: _Problem, value: float) -> Iterator[Array]:
         """Places as far from the start as the constraints let expect, the same each time.
 
-        There are more of them, and farther away, if the best fit so far is a bad one.
+        There are more of them, and farther away, if the best fit so far is a bad one; one is where
+        a free strength takes as much away as it may.
         """
         widths, n_bins = model_utils.prefit_uncertainties(self._model), self._model.config.nmaindata
         is_bad = value > n_bins + BAD * (2.0 * n_bins) ** 0.5
@@ -499,6 +500,9 @@ class NewtonOptimizer:
         random = np.random.default_rng(0)
         for _ in range(n):
             yield problem.start + random.normal(0.0, far, widths.size) * widths
+        poi = self._model.config.poi_index
+        if poi is not None and poi not in problem.fixed and problem.bounds[poi][0] < 0:
+            yield np.where(np.arange(widths.size) == poi, problem.bounds[poi][0], problem.start)
 
     @property
     def _model(self) -> pyhf.Model:
