@@ -145,9 +145,8 @@ class Cockpit(Generic[R]):
         self.tabs = ipywidgets.Tab(children=[self.editor.box, self._live, self._result])
         for index, title in enumerate(TABS):
             self.tabs.set_title(index, title)
-        buttons = [self.run, self.fit, self.stop.button]
-        above = ipywidgets.HBox([*buttons, self.stop.line.box], layout={"flex_flow": "row wrap"})
-        self.box = ipywidgets.VBox([above, self.tabs])
+        buttons = [self.run, self.fit, self.stop.button, self.stop.line.box]
+        self.box = ipywidgets.VBox([ipywidgets.HBox(buttons, layout=beside), self.tabs])
         self.run.on_click(lambda _: self.start())
         self.fit.on_click(lambda _: self.start(fit=True))
 

@@ -246,15 +246,10 @@ class ConfigEditor:
             self._tabs.set_title(index, title)
         self._tabs.add_class("intccms-pages")
         self._status, self._copies = ipywidgets.HTML(), ipywidgets.HTML()
-        self._form = ipywidgets.ToggleButtons(options=FORMS, description="changes, for a")
-        self._form.style.description_width = LABEL
+        wide: Any = {"style": {"description_width": LABEL}, "layout": shared_layout(width=FORM)}
+        self._form = ipywidgets.Dropdown(options=FORMS, description="changes, for a", **wide)
         self._form.observe(lambda _: self._show(), names="value")
-        self._path = ipywidgets.Text(
-            value="overrides.yaml",
-            description="file of overrides",
-            style={"description_width": LABEL},
-            layout=shared_layout(width=FORM),
-        )
+        self._path = ipywidgets.Text("overrides.yaml", description="file of overrides", **wide)
         buttons = []
         for what in TOOLTIPS:
             button = ipywidgets.Button(description=what.title(), tooltip=TOOLTIPS[what])
