@@ -28,7 +28,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(params=["iterative", "futures"])
+@pytest.fixture(params=["iterative", "futures", "dask"])
 def slow(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[dict[str, Any], Path]:
@@ -61,9 +61,10 @@ def test_the_kernel_is_free_while_a_run_goes_on_and_the_button_stops_it(
     wait_for(lambda: begun(marks) > 3)
     assert not button.button.disabled
     button.button.click()
-    wait_for(lambda: "of 40 chunks are finished and kept in" in button.line.box.value)
+    wait_for(lambda: "of 40 chunks are finished and kept in" in button.line.value)
     with pytest.raises(Interrupted, match="of 40 chunks are finished"):
         session.yields()
+    assert not session.stages.is_running  # the run is there all the same
     session.process(wait=False)  # goes on from there
     assert "ttbar" in str(session.yields()) or session.stages.result.ledger.is_complete
     assert session.stages.result.ledger.n_processed == 2400
@@ -77,6 +78,7 @@ def test_an_error_in_the_background_is_shown_and_raised_where_the_result_is_need
         raise IntccmsError("no such thing")
 
     going = Background(work, ended.append)
+    going.start()
     with pytest.raises(IntccmsError, match="no such thing"):
         going.wait()
     assert ended == [going]
@@ -107,14 +109,14 @@ def test_run_edit_run_from_the_cockpit(cockpit: Any) -> None:
     cockpit.run.click()
     assert cockpit.run.disabled
     cockpit.wait()
-    assert "first look" in cockpit.stop.line.box.value
+    assert "first look" in cockpit.stop.line.value
     before = result_of(cockpit)
     assert "ttbar_semilep</td>" in before
     assert cockpit.tabs.selected_index == 2
     cockpit.editor.draft.put_text(MET_MIN, "150")
     cockpit.run.click()
     cockpit.wait()
-    assert f"{MET_MIN}: 50.0 → 150.0" in cockpit.stop.line.box.value.replace("&gt;", ">")
+    assert f"{MET_MIN}: 50.0 → 150.0" in cockpit.stop.line.value.replace("&gt;", ">")
     assert result_of(cockpit) != before
     again = cockpit.session()
     again.count_files()
@@ -126,9 +128,13 @@ def test_what_is_wrong_stands_in_the_cockpit_and_it_goes_on(cockpit: Any, tmp_pa
     cockpit.editor.draft.put_text("general.base_dir", str(tmp_path / "nowhere"))
     cockpit.run.click()
     wait_for(lambda: not cockpit.run.disabled)
-    assert "does not exist" in cockpit.stop.line.box.value
-    assert "Traceback" not in cockpit.stop.line.box.value
+    assert "does not exist" in cockpit.stop.line.value
+    assert "Traceback" not in cockpit.stop.line.value
+    with pytest.raises(IntccmsError, match="does not exist"):
+        cockpit.wait()
     cockpit.editor.draft.reset()
+    session = cockpit.session()  # of the settings as they are now
+    assert session.count_files().rows[1:]
     cockpit.run.click()
     cockpit.wait()
     assert "ttbar_semilep</td>" in result_of(cockpit)

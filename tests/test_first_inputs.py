@@ -65,3 +65,14 @@ def test_nothing_is_made_for_what_is_not_an_example_or_has_files(nowhere: Path) 
     (nowhere / first.directories[0]).mkdir(parents=True)
     assert inputs_of_example(here, make_observer()) is None
     assert not (nowhere / "outputs").exists()
+
+
+def test_another_choice_of_processes_adds_to_the_sample_that_is_read(nowhere: Path) -> None:
+    made = inputs_of_example(of_example(nowhere, processes="[signal]"), make_observer())
+    assert made is not None
+    before = {one: one.stat().st_ino for one in made.rglob("*.root")}
+    assert inputs_of_example(of_example(nowhere, processes="[signal, data]"), make_observer())
+    now = {one: one.stat().st_ino for one in made.rglob("*.root")}
+    assert len(now) == 2
+    assert before.items() < now.items()
+    assert [one.name for one in made.parent.iterdir()] == ["sample"]  # nothing is left over

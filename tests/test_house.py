@@ -20,7 +20,7 @@ from pydantic import BaseModel
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "intccms"
 # A ratchet: down with every clean-up, up only by what a capability that an issue asks for needs.
-MAX_TOTAL_CODE = 29_211
+MAX_TOTAL_CODE = 29_228
 # Settings that validate but belong to a part which is still to come; the list only gets shorter.
 NOT_READ_YET: dict[str, set[str]] = {}
 # Import name -> distribution name, where they differ.

@@ -13,7 +13,7 @@ from intccms.redaction import redacted
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parents[1])  # of this package and those beside it
 
 
 class IntccmsError(Exception):

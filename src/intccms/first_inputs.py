@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from intccms.execution.tasks import Observer
 from intccms.new_analysis import EXAMPLES
@@ -49,26 +49,41 @@ def inputs_of_example(config: Config, observer: Observer) -> Path | None:
     for folder in (home / "outputs" / "demo" / "sample", own):
         if all((folder / name).is_dir() for name in names):
             return folder
-    _make(own, config, observer, len(names))
+    _make(own, config, observer, names)
     return own
 
 
-def _make(folder: Path, config: Config, observer: Observer, n_files: int) -> None:
+def _make(folder: Path, config: Config, observer: Observer, names: list[str]) -> None:
+    """Write beside the folder and put in what it lacks: another notebook may do the same."""
     from nanosample import write_sample
 
-    unfinished = folder.with_name(".sample")
-    observer.begin("writing a small synthetic sample", total=n_files, unit="files")
-    check_writable(unfinished)
-    with disk_errors(unfinished, "make room, and run the same again: it begins anew"):
-        shutil.rmtree(unfinished, ignore_errors=True)  # one that was interrupted
+    observer.begin("writing a small synthetic sample", total=len(names), unit="files")
+    check_writable(folder)
+    with (
+        disk_errors(folder, "make room, and run the same again: it begins anew"),
+        TemporaryDirectory(dir=folder.parent, prefix=".sample-") as unfinished,
+    ):
         write_sample(
-            unfinished,
+            Path(unfinished),
             config,
             files_per_process=1,
-            events_per_file=max(N_EVENTS // n_files, MIN_PER_FILE),
-            is_lean=n_files > N_EVENTS // MIN_PER_FILE,
+            events_per_file=max(N_EVENTS // len(names), MIN_PER_FILE),
+            is_lean=len(names) > N_EVENTS // MIN_PER_FILE,
             on_file=lambda *_: observer.advance(),
         )
-        shutil.rmtree(folder, ignore_errors=True)  # of other processes
-        unfinished.rename(folder)
+        _take_over(Path(unfinished), folder, names)
     observer.end()
+
+
+def _take_over(made: Path, folder: Path, names: list[str]) -> None:
+    """Move each directory as a whole, after all that its events are read with."""
+    whole = {made / name for name in names}
+    others = [one for one in made.rglob("*") if one.is_file() and not whole & set(one.parents)]
+    for one in (*others, *whole):
+        target = folder / one.relative_to(made)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            one.rename(target)
+        except OSError:
+            if not target.exists():
+                raise

@@ -239,7 +239,6 @@ class Session:
         source: tuple[Any, Sequence[str]] | None = None,
     ) -> None:
         self.told = ""  # at the beginning
-        self._going: Background[Table] | None = None
         self._source: Any = config if source is None else source[0]
         self._overrides: Sequence[str] = () if source is None else source[1]
         self._client, self._panel = client, panel
@@ -252,16 +251,23 @@ class Session:
         if self._panel is True:
             self.watch = Panel(config.general.metrics.target_throughput_gbps)
         watch = self.watch or make_observer()
+        self._going: Background[Table] | None = None
         self._before = earlier.result if earlier is not None else None
         self._stages = Stages(config, self._client, observer=watch, pool=_pool, earlier=earlier)
         _latest[self._stages.output.directory] = self._stages
 
     @property
     def stages(self) -> Stages:
-        """The run itself; waits for what goes on in the background, and raises what ended it."""
-        going, self._going = self._going, None
-        if going is not None:
-            going.wait()
+        """The run itself; waits for what goes on in the background, however it ends."""
+        if self._going is not None:
+            self._going.join()
+        return self._stages
+
+    @property
+    def _finished(self) -> Stages:
+        """The run, for its result; raises what has ended it in the background."""
+        if self._going is not None:
+            self._going.wait()
         return self._stages
 
     def look(self, *observables: str, overrides: Sequence[str] = (), config: Any = None) -> Table:
@@ -370,7 +376,7 @@ class Session:
             ["sources of uncertainty", str(len(sources) if general.run_systematics else 0)],
             ["executor", general.executor],
             ["input below", str(general.input_path("."))],
-            ["output", str(self.stages.output.directory)],
+            ["output", str(self._stages.output.directory)],
         ]
         if self.told:
             rows.append(["note", self.told])
@@ -407,7 +413,7 @@ class Session:
             If code was edited since the configuration was loaded.
         """
         check_current(self.config)
-        stages = self.stages
+        stages, self._going = self.stages, None
         if wait:
             return self._processed(stages)
         from intccms.widgets import StopButton
@@ -415,6 +421,7 @@ class Session:
         button = StopButton()
         self._going = Background(lambda: self._processed(stages), button.end)
         button.begin(self._going)
+        self._going.start()
         return button
 
     def _processed(self, stages: Stages) -> Table:
@@ -465,13 +472,13 @@ class Session:
         """
         if group not in GROUPS:
             raise InputError(f"no figures {group!r}; {nearest(group, GROUPS)}")
-        for path in self.stages.draw(group):
+        for path in self._finished.draw(group):
             if fnmatch(path.stem, only) and (with_log or not path.stem.endswith("_log")):
                 _display(_image(filename=str(path), width=SHOWN_PIXELS))
 
     def fit(self) -> Table:
         """Fit the signal strength and find the limits on it."""
-        self.stages.infer()
+        self._finished.infer()
         return fit_table(self._summary)
 
     def limit(self) -> Table:
@@ -486,7 +493,7 @@ class Session:
         IncompleteError
             If more was lost than allowed.
         """
-        result = self.stages.finish()
+        result = self._finished.finish()
         return Text(describe(result.summary, result.output.directory))
 
     @property
@@ -504,7 +511,7 @@ class Session:
 
     @property
     def _summary(self) -> dict[str, Any]:
-        return summarise(self.stages.result)
+        return summarise(self._finished.result)
 
 
 def show_metrics(session: Session) -> None:

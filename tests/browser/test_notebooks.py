@@ -133,7 +133,7 @@ def test_the_form_is_filled_by_keyboard_and_the_yields_follow(
 def test_what_the_form_says_is_copied_to_the_clipboard(finished: Any) -> None:
     page, _notebook, _code = finished
     form = page.locator(FORM).first
-    form.locator("text=Copy").first.click()
+    form.locator("button:has-text('Copy')").first.click()
     form.locator("text=Search").first.click()
     search = form.locator("input[placeholder^='words of a key']")
     search.click()

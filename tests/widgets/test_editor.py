@@ -96,7 +96,7 @@ def test_every_page_opens(title: str) -> None:
 
 def copied(editor: ConfigEditor) -> list[str]:
     """The texts that the button copies: command line, notebook, papermill."""
-    forms, texts = named(editor.box, "changes, for a"), []
+    forms, texts = named(editor.box, "copy for"), []
     for one in forms.options:
         forms.value = one
         texts += re.findall(r"12px\">(.*?)</textarea>", shown(editor))

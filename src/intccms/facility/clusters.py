@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,7 +71,7 @@ def gateway_client(n_workers: int | None, options: dict[str, Any]) -> Iterator[C
             cluster.scale(n_workers)
         elif not name:
             cluster.adapt(minimum=1)
-        with cluster.get_client() as client:
+        with closing(cluster.get_client()) as client:
             yield client
 
 
@@ -144,7 +144,7 @@ def jobqueue_client(
     shared = options.pop("shared_temp_directory", None) or configured or "."
     with TemporaryDirectory(prefix=".intccms-", dir=shared) as folder:
         cluster = jobqueue_cluster(kind, system, options, folder)
-        with cluster, Client(cluster) as client:
+        with cluster, closing(Client(cluster)) as client:
             cluster.scale(n_workers or N_WORKERS)
             yield client
 

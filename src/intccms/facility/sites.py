@@ -11,7 +11,7 @@ import logging
 import os
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -78,7 +78,7 @@ def _local(n_workers: int | None, options: dict[str, Any]) -> Iterator[Client]:
     nannies = logging.getLogger("distributed.nanny")
     before = nannies.level
     try:
-        with dask.config.set(PATIENT), cluster, Client(cluster) as client:
+        with dask.config.set(PATIENT), cluster, closing(Client(cluster)) as client:
             client.register_plugin(_Quiet())
             try:
                 yield client
@@ -251,10 +251,11 @@ def _made_by(
         made = function(**options)
         if isinstance(made, Client) and isinstance(made.cluster, Cluster):
             stack.enter_context(made.cluster)  # a client leaves the cluster that it was given
+        # clients are closed, here as elsewhere: what one enters, only the same thread may leave
         if hasattr(made, "__enter__"):
-            made = stack.enter_context(made)
+            made = stack.enter_context(closing(made) if isinstance(made, Client) else made)
         if hasattr(made, "get_client"):
-            made = stack.enter_context(made.get_client())
+            made = stack.enter_context(closing(made.get_client()))
         if not isinstance(made, Client):
             raise InputError(f"facility {name!r} gave a {type(made).__name__}, not a Dask client")
         yield made

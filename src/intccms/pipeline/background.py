@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """Work in a thread of its own, which begins at once.
+    """Work in a thread of its own.
 
     Parameters
     ----------
@@ -34,6 +34,9 @@ class Background(Generic[T]):
         self._may_stop = threading.Lock()  # not while the end is told
         self._is_over = False
         self._thread = threading.Thread(target=self._run, name="intccms-run", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     @property
@@ -52,9 +55,13 @@ class Background(Generic[T]):
         """What the work gave; None before it is over, or if something has ended it."""
         return self._answer[0] if self._answer and self.error is None else None
 
+    def join(self) -> None:
+        """Wait for the end, however the work ends."""
+        self._thread.join()
+
     def wait(self) -> None:
         """Wait for the end; raise what has ended the work."""
-        self._thread.join()
+        self.join()
         if self.error is not None:
             raise self.error
 

@@ -57,32 +57,18 @@ class Run(Protocol):
 R = TypeVar("R", bound=Run)
 
 
-class Line:
-    """A line of a form that progress is shown in."""
-
-    def __init__(self) -> None:
-        self.box = ipywidgets.HTML()
-
-    def update(self, content: dict[str, str], *, raw: bool) -> None:  # noqa: ARG002 - see display
-        """Take what a display handle takes."""
-        self.box.value = content["text/html"]
-
-    def say(self, error: BaseException | None, text: str) -> None:
-        """Show the end of something: an error with the place in the user's code, or a text."""
-        if error is None:
-            self.box.value = html.escape(text)
-            return
-        lines = getattr(error, "_render_traceback_", lambda: [f"{type(error).__name__}: {error}"])()
-        self.box.value = f"<pre style='white-space:pre-wrap'>{red(chr(10).join(lines))}</pre>"
-
-
 class StopButton:
-    """A button that stops what goes on in the background, and how that ends."""
+    """A button that stops what goes on in the background, and a line for how far it is.
+
+    Attributes
+    ----------
+    button, line
+        Of the form, which is shown as it is.
+    """
 
     def __init__(self) -> None:
-        self.line = Line()
+        self.line = ipywidgets.HTML()
         self.button = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
-        self.box = ipywidgets.HBox([self.button, self.line.box])
         self._going: Background[Any] | None = None
         self.button.on_click(lambda _: self._stop())
 
@@ -90,10 +76,19 @@ class StopButton:
         """Stop this from now on."""
         self._going, self.button.disabled = going, False
 
+    def update(self, content: dict[str, str], *, raw: bool) -> None:  # noqa: ARG002 - see display
+        """Take progress, as a display handle does."""
+        self.line.value = content["text/html"]
+
     def end(self, going: Background[Any]) -> None:
-        """Say how it has ended: what the work gave, or what was wrong."""
-        self.button.disabled = True
-        self.line.say(going.error, str(going.answer))
+        """Say how it has ended: what the work gave, or what was wrong and where."""
+        self.button.disabled, error = True, going.error
+        self.line.value = html.escape(str(going.answer))
+        if error is not None:
+            render = getattr(error, "_render_traceback_", lambda: [repr(error)])
+            self.line.value = (
+                f"<pre style='white-space:pre-wrap'>{red(chr(10).join(render()))}</pre>"
+            )
 
     def _stop(self) -> None:
         if self._going is not None:
@@ -101,7 +96,7 @@ class StopButton:
             self._going.stop()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return self.box._repr_mimebundle_(**kwargs)
+        return ipywidgets.HBox([self.button, self.line])._repr_mimebundle_(**kwargs)
 
 
 class Cockpit(Generic[R]):
@@ -137,15 +132,16 @@ class Cockpit(Generic[R]):
         self.fit = ipywidgets.Button(description="Fit", icon="crosshairs", disabled=True)
         self.stop = StopButton()
         target = self.editor.config.general.metrics.target_throughput_gbps
-        self.panel = Panel(target, inner=NotebookProgress(place=self.stop.line))
+        self.panel = Panel(target, inner=NotebookProgress(place=self.stop))
         self._going: Background[Any] | None = None
+        self._is_shown = False  # the panel is 1.7 MB, and comes with the first run
         beside = {"flex_flow": "row wrap"}  # below, where the window is narrow
         self._result = ipywidgets.Box([ipywidgets.HTML(NO_RESULT)], layout=beside)
         self._live = ipywidgets.VBox([])
         self.tabs = ipywidgets.Tab(children=[self.editor.box, self._live, self._result])
         for index, title in enumerate(TABS):
             self.tabs.set_title(index, title)
-        buttons = [self.run, self.fit, self.stop.button, self.stop.line.box]
+        buttons = [self.run, self.fit, self.stop.button, self.stop.line]
         self.box = ipywidgets.VBox([ipywidgets.HBox(buttons, layout=beside), self.tabs])
         self.run.on_click(lambda _: self.start())
         self.fit.on_click(lambda _: self.start(fit=True))
@@ -171,8 +167,14 @@ class Cockpit(Generic[R]):
         work = self._fitted if fit else self._processed
         if not fit:
             self.tabs.selected_index = TABS.index("Run")
+        if self._is_shown and not self._live.children:
+            script = ipywidgets.Output()
+            with script:
+                load_bokeh()
+            self._live.children = (script, self.panel.widget())
         self._going = Background(work, self._over)
         self.stop.begin(self._going)
+        self._going.start()
 
     def wait(self) -> None:
         """Wait until nothing goes on; raise what has ended it."""
@@ -182,14 +184,15 @@ class Cockpit(Generic[R]):
     def session(self, *, panel: bool = False) -> R:
         """Begin a run of the settings of the form as they are now, for cells of the notebook.
 
-        Waits for what goes on in the background: its result is used again.
+        Waits for what goes on in the background, however it ends: what is finished is used again.
 
         Parameters
         ----------
         panel
             Whether the run is watched.
         """
-        self.wait()
+        if self._going is not None:
+            self._going.join()
         return self._begin(self.editor.overrides, panel)
 
     def _processed(self) -> str:
@@ -222,13 +225,7 @@ class Cockpit(Generic[R]):
         self.run.disabled = False
         self.fit.disabled = self.latest is None
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        show: Any = display
-        if not self._live.children:
-            script = ipywidgets.Output()
-            with script:
-                load_bokeh()
-            self._live.children = (script, self.panel.widget())
-        show(self.box)
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        self._is_shown = True
+        text = "the cockpit: a form, Run and Stop, and the result, while the notebook is open"
+        return {**self.box._repr_mimebundle_(**kwargs), "text/plain": text}

@@ -247,7 +247,7 @@ class ConfigEditor:
         self._tabs.add_class("intccms-pages")
         self._status, self._copies = ipywidgets.HTML(), ipywidgets.HTML()
         wide: Any = {"style": {"description_width": LABEL}, "layout": shared_layout(width=FORM)}
-        self._form = ipywidgets.Dropdown(options=FORMS, description="changes, for a", **wide)
+        self._form = ipywidgets.Dropdown(options=FORMS, description="copy for", **wide)
         self._form.observe(lambda _: self._show(), names="value")
         self._path = ipywidgets.Text("overrides.yaml", description="file of overrides", **wide)
         buttons = []
